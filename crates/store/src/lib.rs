@@ -1,1 +1,48 @@
-//! (to come)
+//! The engine of tine: a crash-safe store in one file, with O(1) writable branches.
+//!
+//! A store holds *branches*; a branch is one ordered map from byte strings to values, which are
+//! small bytes or *extents* of data blocks. Forking a branch copies nothing; what either side writes
+//! afterwards is copied then, path by path. Every commit is atomic, commits of all branches share
+//! their flushes, and after a crash the store holds a prefix of what was committed that includes all
+//! that was acknowledged as durable.
+//!
+//! It knows nothing of files, mounts or processes: those are doors, in crates above this one.
+//! Data flows one way: transaction → journal → tree → checkpoint → device.
+
+#![forbid(unsafe_code)]
+
+mod background;
+mod branch;
+mod check;
+mod checkpoint;
+mod device;
+mod diff;
+mod dirty;
+mod engine;
+mod error;
+mod format;
+mod health;
+mod journal;
+mod options;
+mod pins;
+mod reclaim;
+mod recover;
+mod refs;
+mod signal;
+mod space;
+mod store;
+mod sync;
+mod tree;
+mod txn;
+mod usage;
+
+pub use branch::{Branch, BranchInfo, ForkOptions};
+pub use check::{CheckReport, Finding, Severity};
+pub use device::{Device, FileDevice, LossyDevice, MemoryDevice};
+pub use diff::{Change, Diff, diff};
+pub use error::{Error, Result};
+pub use format::layout::{BLOCK_BYTES, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX};
+pub use options::{Lossy, Options};
+pub use store::Store;
+pub use txn::{Extents, Range, ReadTxn, Run, Staged, Value, WriteTxn};
+pub use usage::{BranchUsage, StoreUsage};

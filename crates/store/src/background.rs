@@ -1,0 +1,98 @@
+//! The workers of an open store: flushing and checkpointing by time and by need, and reclaiming.
+
+use crate::engine::{Engine, Shared};
+use crate::error::Result;
+use crate::format::record::Record;
+use crate::signal::Woken;
+use crate::sync::lock;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What was committed without a sync is durable after about this long.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// A store with changes gets a checkpoint this often.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+/// The reclaim worker rests this long for each step while others commit.
+const RECLAIM_REST: Duration = Duration::from_micros(100);
+const RECLAIM_IDLE: Duration = Duration::from_millis(100);
+/// A journal longer than this, in blocks, is replaced by a checkpoint at close: replay stays short.
+const CLOSE_JOURNAL_BLOCKS: u64 = 128;
+
+impl Shared {
+    pub(crate) fn start(engine: Arc<Engine>) -> Result<Arc<Shared>> {
+        let mut background = Vec::new();
+        if engine.options.background {
+            let spawn = |name: &str, work: fn(&Engine), engine: &Arc<Engine>| {
+                let engine = Arc::clone(engine);
+                let thread = std::thread::Builder::new().name(name.into()).spawn(move || work(&engine));
+                thread.map_err(|e| crate::Error::io("starting a background worker", e))
+            };
+            background.push(spawn("tine-flush", keep_durable, &engine)?);
+            background.push(spawn("tine-reclaim", keep_reclaiming, &engine)?);
+        }
+        Ok(Arc::new(Shared { engine, background: background.into() }))
+    }
+
+    /// Stops the workers, makes all durable and marks the journal as closed.
+    pub(crate) fn shut(&self) -> Result<()> {
+        self.engine.signal.stop();
+        for worker in lock(&self.background).drain(..) {
+            // A worker that panicked left the store as a crash would; what follows is still right.
+            let _ = worker.join();
+        }
+        self.engine.close()
+    }
+}
+
+impl Engine {
+    fn close(&self) -> Result<()> {
+        self.health.check()?;
+        self.flush(self.journal.next(), true)?;
+        if self.journal.fill().0 > CLOSE_JOURNAL_BLOCKS {
+            self.checkpoint()?;
+        }
+        if self.journal.closed() {
+            return Ok(());
+        }
+        self.journal.append(Record::Close);
+        // The mark needs no flush: without it the next opening recovers, and finds the same.
+        self.flush(self.journal.next(), false)
+    }
+}
+
+fn keep_durable(engine: &Engine) {
+    let mut seen = 0;
+    let mut last = Instant::now();
+    while !matches!(engine.signal.wait(&mut seen, FLUSH_EVERY), Woken::Stop) {
+        if engine.health.poisoned() {
+            return;
+        }
+        let (used, blocks) = engine.journal.fill();
+        let by_need = used > blocks / 2 || engine.needs_checkpoint();
+        let by_time = last.elapsed() >= CHECKPOINT_EVERY && engine.signal.has_changed();
+        // Errors poison the store, and the next caller hears of them.
+        if by_need || by_time {
+            let _ = engine.checkpoint();
+            last = Instant::now();
+        } else {
+            let _ = engine.flush(engine.journal.next(), true);
+        }
+    }
+}
+
+fn keep_reclaiming(engine: &Engine) {
+    let mut seen = 0;
+    loop {
+        let rest = if engine.reclaim.is_empty() { RECLAIM_IDLE } else { RECLAIM_REST };
+        if matches!(engine.signal.wait(&mut seen, rest), Woken::Stop) || engine.health.poisoned() {
+            return;
+        }
+        let until = Instant::now() + RECLAIM_REST * 10;
+        while Instant::now() < until && !engine.reclaim.is_empty() && !engine.signal.stopped() {
+            if engine.prepare_reclaim().is_err() {
+                break;
+            }
+            let _ = engine.reclaim_step();
+        }
+    }
+}

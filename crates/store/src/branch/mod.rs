@@ -1,0 +1,171 @@
+//! Branches: named, writable, isolated versions.
+
+mod catalog;
+mod ops;
+mod overlay;
+
+pub(crate) use catalog::{Catalog, Frozen};
+
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::format::catalog::BranchMeta;
+use crate::space::Arena;
+use crate::sync::{lock, read};
+use crate::tree::Root;
+use crate::txn::{ReadTxn, Staged, WriteTxn};
+use crate::usage::BranchUsage;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::SystemTime;
+
+/// A branch in memory, one for all its handles.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub id: u64,
+    pub state: RwLock<State>,
+    /// Held by the one write transaction.
+    pub writer: Mutex<()>,
+    pub arena: Mutex<Arena>,
+    /// Number behind its last journal record.
+    pub written: AtomicU64,
+    /// Changed since the last cut.
+    pub dirty: AtomicBool,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub meta: BranchMeta,
+    pub root: Root,
+    pub deleted: bool,
+    /// The fork point that names the present root, until the next commit.
+    pub cut: Option<u64>,
+}
+
+impl Core {
+    pub fn new(id: u64, meta: BranchMeta, root: Root) -> Arc<Core> {
+        Arc::new(Core {
+            id,
+            state: RwLock::new(State { meta, root, deleted: false, cut: None }),
+            writer: Mutex::new(()),
+            arena: Mutex::default(),
+            written: AtomicU64::new(0),
+            dirty: AtomicBool::new(false),
+        })
+    }
+}
+
+/// How a branch is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ForkOptions {
+    /// Make a snapshot: a branch that can't be written.
+    pub sealed: bool,
+    /// When the branch may be deleted by who looks after the store.
+    pub expires: Option<SystemTime>,
+}
+
+/// What the store knows of a branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BranchInfo {
+    /// Its number, never used again.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// The branch it was forked from, if that still exists.
+    pub parent: Option<String>,
+    /// A snapshot.
+    pub sealed: bool,
+    /// When it was made.
+    pub created: SystemTime,
+    /// When it may be deleted.
+    pub expires: Option<SystemTime>,
+    /// Bytes that it references, shared ones included.
+    pub referenced_bytes: u64,
+}
+
+/// A handle of a branch; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Branch {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) core: Arc<Core>,
+}
+
+impl Branch {
+    /// The branch's number.
+    pub fn id(&self) -> u64 {
+        self.core.id
+    }
+
+    /// The branch's name now.
+    pub fn name(&self) -> String {
+        read(&self.core.state).meta.name.clone()
+    }
+
+    /// Whether it is a snapshot.
+    pub fn sealed(&self) -> bool {
+        read(&self.core.state).meta.sealed
+    }
+
+    /// A consistent snapshot of what is committed now.
+    ///
+    /// # Errors
+    /// [`Error::BranchNotFound`] when the branch was deleted.
+    pub fn read(&self) -> Result<ReadTxn> {
+        let pin = self.shared.engine.pins.pin();
+        let state = read(&self.core.state);
+        if state.deleted {
+            return Err(Error::BranchNotFound { name: state.meta.name.clone() });
+        }
+        Ok(ReadTxn::new(Arc::clone(&self.shared), state.root.clone(), pin))
+    }
+
+    /// The state at which the branch was forked; `None` for one that was made empty.
+    ///
+    /// # Errors
+    /// Damage and I/O errors.
+    pub fn base(&self) -> Result<Option<ReadTxn>> {
+        let pin = self.shared.engine.pins.pin();
+        let root = self.shared.engine.base_root(&self.core)?;
+        Ok(root.map(|root| ReadTxn::new(Arc::clone(&self.shared), root, pin)))
+    }
+
+    /// Takes blocks for `data` (a multiple of 4096 bytes, at most 1 MiB) and puts it there; call it
+    /// outside any transaction, from as many threads as you like.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::TooLarge`], I/O errors.
+    pub fn stage(&self, data: &[u8]) -> Result<Staged> {
+        self.shared.engine.limit_dirty()?;
+        Staged::new(&self.shared.engine, &self.core, data)
+    }
+
+    /// Begins a change; waits for the branch's other writer.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`], [`Error::BranchNotFound`], [`Error::Poisoned`].
+    pub fn write(&self) -> Result<WriteTxn<'_>> {
+        self.shared.engine.health.check()?;
+        let writer = lock(&self.core.writer);
+        let view = self.read()?;
+        if self.sealed() {
+            return Err(Error::Sealed { name: self.name() });
+        }
+        Ok(WriteTxn::new(&self.shared, &self.core, view, writer))
+    }
+
+    /// Returns when all that was committed to the branch so far is durable.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] and I/O errors: then nothing can be said of what was not durable yet.
+    pub fn sync(&self) -> Result<()> {
+        self.shared.engine.sync_to(self.core.written.load(Ordering::Acquire))
+    }
+
+    /// What the branch references, and what deleting it would free. Costs a walk of its private
+    /// part.
+    ///
+    /// # Errors
+    /// Damage and I/O errors.
+    pub fn usage(&self) -> Result<BranchUsage> {
+        self.shared.engine.branch_usage(&self.core)
+    }
+}

@@ -1,0 +1,260 @@
+//! Forking, sealing, renaming, resetting and deleting branches. Each is one journal record, and the
+//! same step when that record is replayed.
+
+use super::catalog::{Base, infos};
+use super::{BranchInfo, Catalog, Core, ForkOptions, State};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::format::catalog::BranchMeta;
+use crate::format::record::Record;
+use crate::sync::{lock, read, write};
+use crate::tree::{Link, Node, Root};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+/// The rule for names: 1 to 128 of letters, digits, `. _ - /`; not starting with `-` or `.`.
+fn check_name(name: &str) -> Result<()> {
+    let why = if name.is_empty() || name.len() > 128 {
+        "it must have 1 to 128 characters"
+    } else if name.starts_with(['-', '.']) {
+        "it must not start with '-' or '.'"
+    } else if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b)) {
+        "only letters, digits, '.', '_', '-' and '/' are allowed"
+    } else {
+        return Ok(());
+    };
+    Err(Error::NameInvalid { name: name.into(), why })
+}
+
+fn timestamp(time: SystemTime) -> (u64, u32) {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    (since.as_secs(), since.subsec_nanos())
+}
+
+fn check_free(catalog: &Catalog, name: &str) -> Result<()> {
+    check_name(name)?;
+    match catalog.find(name)? {
+        Some(_) => Err(Error::BranchExists { name: name.into() }),
+        None => Ok(()),
+    }
+}
+
+impl Engine {
+    /// Appends the record of a finished step and remembers which branch it belongs to.
+    fn log(&self, core: &Core, record: Record) {
+        core.written.fetch_max(self.journal.append(record) + 1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn create_branch(&self, name: &str) -> Result<Arc<Core>> {
+        self.prepare()?;
+        let _epoch = read(&self.epoch);
+        let mut catalog = lock(&self.catalog);
+        check_free(&catalog, name)?;
+        let meta = BranchMeta {
+            name: name.into(),
+            parent: 0,
+            base: 0,
+            sealed: false,
+            created: timestamp(SystemTime::now()),
+            expires: None,
+            share_gen: 0,
+        };
+        let id = catalog.next_branch;
+        let core = self.do_create(&mut catalog, id, meta.clone());
+        self.log(&core, Record::Create { branch: core.id, meta });
+        Ok(core)
+    }
+
+    pub(crate) fn do_create(&self, catalog: &mut Catalog, id: u64, mut meta: BranchMeta) -> Arc<Core> {
+        let birth = self.generation.load(Ordering::Acquire);
+        // Nothing of it is shared: whatever it will hold is born later.
+        meta.share_gen = birth.saturating_sub(1);
+        let root = Root { link: Link::Mem(Arc::new(Node::empty(birth))), level: 0, entries: 0, bytes: 0 };
+        let core = Core::new(id, meta, root);
+        core.dirty.store(true, Ordering::Release);
+        self.changed();
+        catalog.insert(&core);
+        core
+    }
+
+    pub(crate) fn fork(&self, from: &str, new: &str, options: &ForkOptions) -> Result<Arc<Core>> {
+        self.prepare()?;
+        let _epoch = read(&self.epoch);
+        let mut catalog = lock(&self.catalog);
+        check_free(&catalog, new)?;
+        let source = catalog.named(from)?;
+        let mut state = write(&source.state);
+        let meta = BranchMeta {
+            name: new.into(),
+            parent: source.id,
+            base: state.cut.unwrap_or(catalog.next_base),
+            sealed: options.sealed,
+            created: timestamp(SystemTime::now()),
+            expires: options.expires.map(timestamp),
+            share_gen: 0,
+        };
+        let id = catalog.next_branch;
+        let core = self.do_fork(&mut catalog, &source, &mut state, id, meta.clone())?;
+        self.log(&core, Record::Fork { from: source.id, branch: core.id, meta });
+        Ok(core)
+    }
+
+    /// Raises the generation: what was born until now is shared from here on.
+    fn share(&self, state: &mut State, core: &Core) -> u64 {
+        let generation = self.generation.fetch_add(1, Ordering::AcqRel);
+        state.meta.share_gen = generation;
+        core.dirty.store(true, Ordering::Release);
+        generation
+    }
+
+    pub(crate) fn do_fork(
+        &self,
+        catalog: &mut Catalog,
+        source: &Core,
+        state: &mut State,
+        id: u64,
+        mut meta: BranchMeta,
+    ) -> Result<Arc<Core>> {
+        self.keep_base(catalog, meta.base, state)?;
+        meta.share_gen = self.share(state, source);
+        self.refs.share(&state.root.link);
+        let core = Core::new(id, meta, state.root.clone());
+        write(&core.state).cut = state.cut;
+        core.dirty.store(true, Ordering::Release);
+        self.changed();
+        catalog.insert(&core);
+        Ok(core)
+    }
+
+    /// One more user of the fork point `id`, which names the present root of `state`.
+    fn keep_base(&self, catalog: &mut Catalog, id: u64, state: &mut State) -> Result<()> {
+        let base = match catalog.base(id)? {
+            Some(base) => Base { users: base.users + 1, ..base },
+            None => {
+                self.refs.share(&state.root.link);
+                Base { root: state.root.clone(), users: 1 }
+            }
+        };
+        catalog.set_base(id, Some(base));
+        state.cut = Some(id);
+        Ok(())
+    }
+
+    /// One user fewer.
+    fn drop_base(&self, catalog: &mut Catalog, id: u64) -> Result<()> {
+        let Some(base) = catalog.base(id)? else { return Ok(()) };
+        if base.users > 1 {
+            catalog.set_base(id, Some(Base { users: base.users - 1, ..base }));
+        } else {
+            catalog.set_base(id, None);
+            self.reclaim.push(base.root);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn delete(&self, name: &str) -> Result<()> {
+        self.health.check()?;
+        let _epoch = read(&self.epoch);
+        let mut catalog = lock(&self.catalog);
+        let core = catalog.named(name)?;
+        self.do_delete(&mut catalog, &core)?;
+        self.log(&core, Record::Delete { branch: core.id });
+        Ok(())
+    }
+
+    pub(crate) fn do_delete(&self, catalog: &mut Catalog, core: &Arc<Core>) -> Result<()> {
+        catalog.remove(core);
+        let (root, base) = {
+            let mut state = write(&core.state);
+            state.deleted = true;
+            (state.root.clone(), state.meta.base)
+        };
+        self.drop_base(catalog, base)?;
+        self.space.give_back_unused(&mut lock(&core.arena));
+        self.reclaim.push(root);
+        self.changed();
+        Ok(())
+    }
+
+    pub(crate) fn rename(&self, old: &str, new: &str) -> Result<()> {
+        self.prepare()?;
+        let _epoch = read(&self.epoch);
+        let mut catalog = lock(&self.catalog);
+        let core = catalog.named(old)?;
+        check_free(&catalog, new)?;
+        self.do_rename(&mut catalog, &core, new);
+        self.log(&core, Record::Rename { branch: core.id, name: new.into() });
+        Ok(())
+    }
+
+    pub(crate) fn do_rename(&self, catalog: &mut Catalog, core: &Core, new: &str) {
+        catalog.rename(core, new);
+        core.dirty.store(true, Ordering::Release);
+        self.changed();
+    }
+
+    pub(crate) fn reset(&self, name: &str, to: Option<&str>) -> Result<()> {
+        self.prepare()?;
+        let _epoch = read(&self.epoch);
+        let mut catalog = lock(&self.catalog);
+        let core = catalog.named(name)?;
+        if read(&core.state).meta.sealed {
+            return Err(Error::Sealed { name: name.into() });
+        }
+        let (to, base) = match to {
+            None if read(&core.state).meta.base == 0 => return Err(Error::NoForkPoint { name: name.into() }),
+            None => (0, 0),
+            Some(to) => {
+                let source = catalog.named(to)?;
+                let cut = read(&source.state).cut;
+                (source.id, cut.unwrap_or(catalog.next_base))
+            }
+        };
+        if to == core.id {
+            return Ok(());
+        }
+        self.do_reset(&mut catalog, &core, to, base)?;
+        self.log(&core, Record::Reset { branch: core.id, to, base });
+        Ok(())
+    }
+
+    pub(crate) fn do_reset(&self, catalog: &mut Catalog, core: &Arc<Core>, to: u64, base: u64) -> Result<()> {
+        let (root, base) = if to == 0 {
+            let base = read(&core.state).meta.base;
+            let kept = catalog.base(base)?.ok_or_else(|| Error::damaged(0, "a branch's fork point is missing"))?;
+            (kept.root, base)
+        } else {
+            let source = catalog.branch(to)?.ok_or_else(|| Error::damaged(0, "a reset names no branch"))?;
+            let mut state = write(&source.state);
+            self.keep_base(catalog, base, &mut state)?;
+            self.share(&mut state, &source);
+            (state.root.clone(), base)
+        };
+        self.refs.share(&root.link);
+        let mut state = write(&core.state);
+        let old = std::mem::replace(&mut state.root, root);
+        let old_base = std::mem::replace(&mut state.meta.base, base);
+        self.share(&mut state, core);
+        state.cut = Some(base);
+        drop(state);
+        if to != 0 {
+            self.drop_base(catalog, old_base)?;
+        }
+        self.reclaim.push(old);
+        self.changed();
+        Ok(())
+    }
+
+    pub(crate) fn branch_infos(&self) -> Result<Vec<BranchInfo>> {
+        let all = lock(&self.catalog).all()?;
+        Ok(infos(all))
+    }
+
+    /// The root of the branch's fork point.
+    pub(crate) fn base_root(&self, core: &Core) -> Result<Option<Root>> {
+        let catalog = lock(&self.catalog);
+        let base = read(&core.state).meta.base;
+        Ok(if base == 0 { None } else { catalog.base(base)?.map(|base| base.root) })
+    }
+}

@@ -1,0 +1,243 @@
+//! A checkpoint makes everything up to one point of the journal part of the trees on disk.
+//!
+//! It takes the epoch alone for an instant (the *cut*): clones the roots, which freezes the nodes
+//! behind them, and swaps the gathered changes of counts, space and catalog. Then writers go on,
+//! and copy what is frozen, while it writes exactly what the cut reaches: data, nodes bottom-up to
+//! fresh blocks, the system tree with the new counts, bitmaps; flush; superblock; flush. Only then
+//! is anything released that the cut freed.
+
+mod nodes;
+
+use crate::branch::Frozen;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::format::catalog as format;
+use crate::format::layout::{BLOCK_BYTES, GROWN_RING_BLOCKS, NODE_BLOCKS, SUPERBLOCK_SLOTS};
+use crate::format::superblock::Superblock;
+use crate::journal::Ring;
+use crate::refs;
+use crate::device::{AlignedBuf, Device};
+use crate::space::TableImage;
+use crate::sync::{lock, write};
+use crate::tree::{Link, Node, Root, Tree};
+use nodes::{NodeWriter, SystemOwner};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// A ring that fills within this time is grown.
+const RING_SECONDS_MIN: f64 = 5.0;
+/// Chunks of 1 MiB given back to the host after one checkpoint.
+const PUNCH_CHUNKS_MAX: usize = 256;
+
+/// What the last durable checkpoint recorded.
+#[derive(Debug)]
+pub(crate) struct Durable {
+    pub superblock: Superblock,
+    pub when: Instant,
+}
+
+impl Durable {
+    fn system(&self) -> Option<Root> {
+        let (ptr, level) = self.superblock.system?;
+        Some(Root { link: Link::Disk(ptr), level, entries: 0, bytes: 0 })
+    }
+}
+
+/// What the cut froze.
+struct Cut {
+    number: u64,
+    generation: u64,
+    catalog: Frozen,
+    reclaim: Vec<(u64, Option<Root>)>,
+    next_reclaim: u64,
+}
+
+impl Engine {
+    /// Writes a checkpoint. A failure ends all writing: the disk keeps the checkpoint before, and the
+    /// journal behind it.
+    pub(crate) fn checkpoint(&self) -> Result<()> {
+        let mut durable = lock(&self.durable);
+        self.health.check()?;
+        let (used, blocks) = self.journal.fill();
+        let small = blocks < GROWN_RING_BLOCKS;
+        let grow = small && used > blocks / 3 && durable.when.elapsed().as_secs_f64() < RING_SECONDS_MIN;
+        let written = self.write_checkpoint(&mut durable, None);
+        self.health.guard(written)?;
+        if grow {
+            self.grow_ring(&mut durable)?;
+        }
+        Ok(())
+    }
+
+    /// A checkpoint that begins a new journal with `ring`: nothing is committed meanwhile.
+    pub(crate) fn checkpoint_with_ring(&self, durable: &mut Durable, ring: Ring) -> Result<()> {
+        let written = self.write_checkpoint(durable, Some(ring));
+        self.health.guard(written)
+    }
+
+    /// Moves the journal to a ring of a whole segment. Zeros are written first, without stopping
+    /// anyone; then commits wait while a small checkpoint switches over.
+    fn grow_ring(&self, durable: &mut Durable) -> Result<()> {
+        let block = match self.space.allocate_segment() {
+            Ok(block) => block,
+            // The small ring serves; there just is no room for a larger one.
+            Err(Error::NoSpace { .. }) => return Ok(()),
+            Err(error) => return self.health.guard(Err(error)),
+        };
+        let zeroed = zero(&*self.device, block, GROWN_RING_BLOCKS);
+        self.health.guard(zeroed)?;
+        let ring = Ring { block, blocks: GROWN_RING_BLOCKS, ..Ring::of(&durable.superblock) };
+        self.checkpoint_with_ring(durable, ring)
+    }
+
+    fn write_checkpoint(&self, durable: &mut Durable, new_ring: Option<Ring>) -> Result<()> {
+        let alone = write(&self.epoch);
+        let cut = self.cut()?;
+        // With a new ring, no commit may reach the old one any more.
+        let _alone = new_ring.is_some().then_some(alone);
+        let mark = self.journal.settle(cut.number, &self.dirty)?;
+        self.dirty.write_all()?;
+
+        let mut writer = NodeWriter::new(self);
+        let system = self.write_system(&cut, durable.system(), &mut writer)?;
+        writer.finish()?;
+        let epoch = self.pins.epoch();
+        let table = self.space.write_cut(&TableImage::of(&durable.superblock), epoch)?;
+        let flushed = self.device.sync();
+        flushed.map_err(|e| Error::io("flushing a checkpoint to disk", e))?;
+
+        let old = &durable.superblock;
+        let (ring_block, ring_blocks, replay_block, salt, chain) = match &new_ring {
+            Some(ring) => (ring.block, ring.blocks, 0, ring.link.salt, 0),
+            None => (old.ring_block, old.ring_blocks, mark.head, mark.link.salt, mark.link.chain),
+        };
+        let superblock = Superblock {
+            uuid: old.uuid,
+            checkpoint: old.checkpoint + 1,
+            generation: cut.generation,
+            salt,
+            ring_block,
+            ring_blocks,
+            replay_block,
+            replay_sequence: cut.number,
+            replay_chain: chain,
+            table_block: table.block,
+            table_bytes: table.bytes,
+            segments: table.segments,
+            table_sum: table.sum,
+            system: system.link.ptr().map(|ptr| (ptr, system.level)),
+            next_branch: cut.catalog.next_branch,
+            next_base: cut.catalog.next_base,
+            next_reclaim: cut.next_reclaim,
+        };
+        write_superblock(&*self.device, &superblock)?;
+        match new_ring {
+            Some(_) => self.journal.replace(Ring::of(&superblock)),
+            None => self.journal.release(cut.number, &mark),
+        }
+        *durable = Durable { superblock, when: Instant::now() };
+        self.settle(cut, system)
+    }
+
+    /// Freezes the state. The epoch is held alone.
+    fn cut(&self) -> Result<Cut> {
+        let catalog = lock(&self.catalog).cut();
+        let (reclaim, next_reclaim) = self.reclaim.cut();
+        self.refs.cut();
+        self.space.cut();
+        self.dirty.cut();
+        self.signal.take_changed();
+        self.changed_nodes.store(0, Ordering::Relaxed);
+        self.space.restart_reserve();
+        Ok(Cut {
+            number: self.journal.cut(),
+            generation: self.generation.load(Ordering::Acquire),
+            catalog,
+            reclaim,
+            next_reclaim,
+        })
+    }
+
+    /// Writes all trees of the cut, and the system tree that names them.
+    fn write_system(&self, cut: &Cut, old: Option<Root>, writer: &mut NodeWriter<'_>) -> Result<Root> {
+        let fresh = || Root { link: Link::Mem(Arc::new(Node::empty(1))), level: 0, entries: 0, bytes: 0 };
+        let mut root = old.unwrap_or_else(fresh);
+        let owner = SystemOwner::new(cut.generation);
+        let mut tree = Tree { nodes: &self.nodes, owner: &owner, root: &mut root };
+        for (core, meta, branch_root) in &cut.catalog.branches {
+            let key = format::number_key(format::PREFIX_BRANCH, core.id);
+            tree.put(&key, &format::encode_branch(meta, &writer.write(branch_root)?))?;
+        }
+        for id in &cut.catalog.deleted {
+            tree.remove(&format::number_key(format::PREFIX_BRANCH, *id))?;
+        }
+        for (name, id) in &cut.catalog.names {
+            match id {
+                Some(id) => tree.put(&format::name_key(name), &id.to_be_bytes())?,
+                None => drop(tree.remove(&format::name_key(name))?),
+            }
+        }
+        for (id, base) in &cut.catalog.bases {
+            let key = format::number_key(format::PREFIX_BASE, *id);
+            match base {
+                Some(base) => tree.put(&key, &format::encode_base(base.users, &writer.write(&base.root)?))?,
+                None => drop(tree.remove(&key)?),
+            }
+        }
+        for (id, root) in &cut.reclaim {
+            let key = format::number_key(format::PREFIX_RECLAIM, *id);
+            match root {
+                Some(root) => tree.put(&key, &format::encode_reclaim(&writer.write(root)?))?,
+                None => drop(tree.remove(&key)?),
+            }
+        }
+        refs::apply(&mut tree, &self.refs.frozen())?;
+        for ptr in owner.superseded_nodes() {
+            self.space.free_at_checkpoint((ptr.addr, NODE_BLOCKS), self.pins.epoch());
+        }
+        let placed = writer.write(&root)?;
+        Ok(Root::on_disk(&placed))
+    }
+
+    /// The checkpoint is durable: releases what it freed, and memory that the disk stands for now.
+    fn settle(&self, cut: Cut, system: Root) -> Result<()> {
+        self.refs.settle(system.clone());
+        self.space.settle_cut(self.pins.epoch());
+        lock(&self.catalog).settle(system);
+        self.reclaim.settle();
+        let Cut { catalog, reclaim, .. } = cut;
+        drop(reclaim);
+        for (core, _, root) in catalog.branches {
+            drop(root);
+            write(&core.state).root.link.demote();
+            self.space.give_back_unused(&mut lock(&core.arena));
+        }
+        self.space.drain(self.pins.advance());
+        let punched = self.space.punch(PUNCH_CHUNKS_MAX);
+        self.health.guard(punched).map(drop)
+    }
+}
+
+/// Writes both copies into the slot of the checkpoint's number, and flushes.
+pub(crate) fn write_superblock(device: &dyn Device, superblock: &Superblock) -> Result<()> {
+    let slot = SUPERBLOCK_SLOTS[(superblock.checkpoint % 2) as usize];
+    let copies = AlignedBuf::from_slice(&superblock.encode().repeat(2));
+    device
+        .write_at(slot * BLOCK_BYTES as u64, &copies)
+        .and_then(|()| device.sync())
+        .map_err(|e| Error::io("writing the superblock", e))
+}
+
+/// Fills blocks with zeros, so that later writes there change no metadata of the host.
+pub(crate) fn zero(device: &dyn Device, block: u64, blocks: u64) -> Result<()> {
+    const STEP: u64 = 256;
+    let zeros = AlignedBuf::zeroed((STEP * BLOCK_BYTES as u64) as usize);
+    for first in (0..blocks).step_by(STEP as usize) {
+        let len = STEP.min(blocks - first) as usize * BLOCK_BYTES;
+        device
+            .write_at((block + first) * BLOCK_BYTES as u64, &zeros[..len])
+            .map_err(|e| Error::io("preparing the journal", e))?;
+    }
+    Ok(())
+}

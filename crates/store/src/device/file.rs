@@ -1,0 +1,354 @@
+//! The store's file on a host filesystem: private to its owner, held by one process at a time, written past the page
+//! cache where the host can.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, OFlags};
+use rustix::io::Errno;
+
+use super::{AlignedBuf, BLOCK, Device, whole_blocks};
+
+/// Bytes copied at a time when a caller's buffer is not aligned.
+const BOUNCE_BYTES: usize = 1 << 20;
+
+/// An exclusively locked regular file. The lock goes with the last handle, also when the process is killed.
+#[derive(Debug)]
+pub struct FileDevice {
+    file: File,
+    direct: bool,
+}
+
+impl FileDevice {
+    /// Makes a new, empty file of mode 0600 and locks it. With `direct`, the page cache is passed by where the host
+    /// can.
+    ///
+    /// Errors: [`io::ErrorKind::AlreadyExists`] where anything has the name.
+    pub fn create(path: &Path, direct: bool) -> io::Result<FileDevice> {
+        let file =
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        FileDevice::take(file, direct)
+    }
+
+    /// Opens an existing file for reading and writing and locks it.
+    ///
+    /// Errors: [`io::ErrorKind::NotFound`]; [`io::ErrorKind::WouldBlock`] where another handle holds the lock;
+    /// [`io::ErrorKind::InvalidInput`] where the path names no regular file.
+    pub fn open(path: &Path, direct: bool) -> io::Result<FileDevice> {
+        // Without O_NONBLOCK, opening a named pipe could wait for ever before it is refused.
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+        let file = OpenOptions::new().read(true).write(true).custom_flags(flags as i32).open(path);
+        let file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::IsADirectory => not_regular(),
+            _ => error,
+        })?;
+        FileDevice::take(file, direct)
+    }
+
+    /// Whether reads and writes pass by the page cache.
+    pub fn direct(&self) -> bool {
+        self.direct
+    }
+
+    fn take(file: File, direct: bool) -> io::Result<FileDevice> {
+        if !file.metadata()?.is_file() {
+            return Err(not_regular());
+        }
+        file.try_lock().map_err(|error| match error {
+            TryLockError::Error(error) => error,
+            TryLockError::WouldBlock => {
+                io::Error::new(io::ErrorKind::WouldBlock, "another process holds the lock")
+            }
+        })?;
+        rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
+        let direct = direct && goes_direct(&file)?;
+        Ok(FileDevice { file, direct })
+    }
+
+    fn read_aligned(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset + done as u64;
+            let read = match self.file.read_at(&mut buf[done..], at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            if read == buf.len() - done {
+                return Ok(());
+            }
+            if at + read as u64 >= self.len()? {
+                buf[done + read..].fill(0);
+                return Ok(());
+            }
+            // A short read ends anywhere; the next one has to begin at a block again.
+            let whole = read - read % BLOCK;
+            if whole == 0 {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    format!("the host returned {read} bytes at {at}, inside the file"),
+                ));
+            }
+            done += whole;
+        }
+        Ok(())
+    }
+
+    fn write_aligned(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
+        let mut done = 0;
+        while done < buf.len() {
+            let wrote = match self.file.write_at(&buf[done..], offset + done as u64) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                wrote => wrote?,
+            };
+            if wrote == buf.len() - done {
+                return Ok(());
+            }
+            // What is short of a block is written again with the rest of its block.
+            let whole = wrote - wrote % BLOCK;
+            if whole == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            done += whole;
+        }
+        Ok(())
+    }
+
+    /// One `fallocate`; `Ok(false)` where the host does not know the mode.
+    fn fallocate(&self, mode: FallocateFlags, offset: u64, len: u64) -> io::Result<bool> {
+        loop {
+            match rustix::fs::fallocate(&self.file, mode, offset, len) {
+                Ok(()) => return Ok(true),
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl Device for FileDevice {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        whole_blocks(offset, buf.len() as u64)?;
+        if !self.direct || AlignedBuf::is_aligned(buf) {
+            return self.read_aligned(offset, buf);
+        }
+        let mut bounce = AlignedBuf::zeroed(buf.len().min(BOUNCE_BYTES));
+        for (index, part) in buf.chunks_mut(BOUNCE_BYTES).enumerate() {
+            let bounce = &mut bounce[..part.len()];
+            self.read_aligned(offset + (index * BOUNCE_BYTES) as u64, bounce)?;
+            part.copy_from_slice(bounce);
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
+        whole_blocks(offset, buf.len() as u64)?;
+        if !self.direct || AlignedBuf::is_aligned(buf) {
+            return self.write_aligned(offset, buf);
+        }
+        let mut bounce = AlignedBuf::zeroed(buf.len().min(BOUNCE_BYTES));
+        for (index, part) in buf.chunks(BOUNCE_BYTES).enumerate() {
+            let bounce = &mut bounce[..part.len()];
+            bounce.copy_from_slice(part);
+            self.write_aligned(offset + (index * BOUNCE_BYTES) as u64, bounce)?;
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        whole_blocks(bytes, 0)?;
+        self.file.set_len(bytes)
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        whole_blocks(offset, len)?;
+        if len == 0 || self.fallocate(FallocateFlags::empty(), offset, len)? {
+            return Ok(());
+        }
+        match self.len()? < offset + len {
+            true => self.file.set_len(offset + len),
+            false => Ok(()),
+        }
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        whole_blocks(offset, len)?;
+        let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if len == 0 || self.fallocate(mode, offset, len)? {
+            return Ok(());
+        }
+        // The host cannot make holes: the zeros have to be written.
+        let end = self.len()?.min(offset + len);
+        let zeros = AlignedBuf::zeroed(BOUNCE_BYTES);
+        for at in (offset..end).step_by(BOUNCE_BYTES) {
+            let part = (end - at).min(BOUNCE_BYTES as u64) as usize;
+            self.write_aligned(at, &zeros[..part])?;
+        }
+        Ok(())
+    }
+
+    fn allocated_bytes(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.blocks() * 512)
+    }
+}
+
+/// Turns O_DIRECT on, and leaves it on where a first read shows that the host serves it.
+fn goes_direct(file: &File) -> io::Result<bool> {
+    if rustix::fs::fcntl_setfl(file, OFlags::DIRECT).is_err() {
+        return Ok(false);
+    }
+    if file.read_at(&mut AlignedBuf::zeroed(BLOCK), 0).is_ok() {
+        return Ok(true);
+    }
+    rustix::fs::fcntl_setfl(file, OFlags::empty())?;
+    Ok(false)
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn both_ways(test: impl Fn(FileDevice)) {
+        for direct in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let device = FileDevice::create(&dir.path().join("store"), direct).unwrap();
+            test(device);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_from_buffers_of_any_alignment() {
+        both_ways(|device| {
+            let bytes: Vec<u8> = (0..3 * BOUNCE_BYTES + 1).map(|i| (i * 7 / 3) as u8).collect();
+            for shift in [0, 1] {
+                let written = &bytes[shift..shift + 2 * BOUNCE_BYTES + BLOCK];
+                device.write_at(8192, written).unwrap();
+                let mut read = vec![1; written.len() + shift];
+                device.read_at(8192, &mut read[shift..]).unwrap();
+                assert!(&read[shift..] == written);
+            }
+            device.sync().unwrap();
+            assert_eq!(device.len().unwrap(), 8192 + (2 * BOUNCE_BYTES + BLOCK) as u64);
+        });
+    }
+
+    #[test]
+    fn holes_and_what_lies_past_the_end_read_as_zeros() {
+        both_ways(|device| {
+            device.write_at(8192, &[5; BLOCK]).unwrap();
+            let mut read = vec![9; 5 * BLOCK];
+            device.read_at(0, &mut read).unwrap();
+            let mut expected = vec![0; 5 * BLOCK];
+            expected[8192..8192 + BLOCK].fill(5);
+            assert!(read == expected);
+        });
+    }
+
+    #[test]
+    fn a_file_that_ends_inside_a_block_reads_as_zeros_after_its_end() {
+        for direct in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("store");
+            std::fs::write(&path, vec![5; BLOCK + 100]).unwrap();
+            let mut read = vec![9; 3 * BLOCK];
+            FileDevice::open(&path, direct).unwrap().read_at(0, &mut read).unwrap();
+            assert!(read[..BLOCK + 100].iter().all(|b| *b == 5));
+            assert!(read[BLOCK + 100..].iter().all(|b| *b == 0));
+        }
+    }
+
+    #[test]
+    fn a_punched_range_reads_as_zeros_and_gives_its_space_back() {
+        both_ways(|device| {
+            device.allocate(0, 1 << 20).unwrap();
+            device.write_at(0, &vec![3; 1 << 20]).unwrap();
+            device.sync().unwrap();
+            let before = device.allocated_bytes().unwrap();
+            device.punch(BLOCK as u64, (1 << 20) - BLOCK as u64).unwrap();
+            device.sync().unwrap();
+            assert!(device.allocated_bytes().unwrap() + (900 << 10) < before);
+            let mut read = vec![1; 2 * BLOCK];
+            device.read_at(0, &mut read).unwrap();
+            assert!(read[..BLOCK].iter().all(|b| *b == 3) && read[BLOCK..].iter().all(|b| *b == 0));
+            assert_eq!(device.len().unwrap(), 1 << 20);
+        });
+    }
+
+    #[test]
+    fn allocated_room_is_set_aside_before_it_is_written() {
+        both_ways(|device| {
+            device.allocate(1 << 20, 1 << 20).unwrap();
+            assert!(device.allocated_bytes().unwrap() >= 1 << 20);
+            assert_eq!(device.len().unwrap(), 2 << 20);
+            device.set_len(1 << 20).unwrap();
+            assert!(device.allocated_bytes().unwrap() < 1 << 20);
+        });
+    }
+
+    #[test]
+    fn a_second_handle_is_refused_until_the_first_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let first = FileDevice::create(&path, true).unwrap();
+        assert_eq!(FileDevice::open(&path, true).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(first);
+        FileDevice::open(&path, true).unwrap();
+    }
+
+    #[test]
+    fn a_new_file_is_private_and_never_replaces_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let device = FileDevice::create(&path, true).unwrap();
+        assert_eq!(device.file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let again = FileDevice::create(&path, true).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_without_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = |path: &Path| FileDevice::open(path, true).unwrap_err().kind();
+        assert_eq!(refused(dir.path()), io::ErrorKind::InvalidInput);
+        assert_eq!(refused(Path::new("/dev/null")), io::ErrorKind::InvalidInput);
+        assert_eq!(refused(&dir.path().join("absent")), io::ErrorKind::NotFound);
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        assert_eq!(refused(&pipe), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn ranges_that_are_not_whole_blocks_are_refused() {
+        both_ways(|device| {
+            let kind = |result: io::Result<()>| result.unwrap_err().kind();
+            let refused = io::ErrorKind::InvalidInput;
+            assert_eq!(kind(device.write_at(1, &[0; BLOCK])), refused);
+            assert_eq!(kind(device.read_at(0, &mut [0; 100])), refused);
+            assert_eq!(kind(device.set_len(100)), refused);
+            assert_eq!(kind(device.punch(u64::MAX - 4095, BLOCK as u64)), refused);
+        });
+    }
+}

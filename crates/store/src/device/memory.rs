@@ -1,0 +1,186 @@
+//! A device in memory, for tests: sparse, copied in an instant, and full when it is told to be.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::{BLOCK, Device, whole_blocks};
+
+pub(super) type Block = Arc<[u8; BLOCK]>;
+
+/// Blocks in a map. Everything is durable at once.
+#[derive(Debug, Default)]
+pub struct MemoryDevice {
+    state: RwLock<State>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    blocks: BTreeMap<u64, Block>,
+    len: u64,
+    capacity_bytes: Option<u64>,
+}
+
+impl MemoryDevice {
+    /// An empty device without a limit.
+    pub fn new() -> MemoryDevice {
+        MemoryDevice::default()
+    }
+
+    /// An empty device on a host with room for `bytes`; what needs more fails with [`io::ErrorKind::StorageFull`].
+    pub fn with_capacity(bytes: u64) -> MemoryDevice {
+        let device = MemoryDevice::new();
+        device.set_capacity(Some(bytes));
+        device
+    }
+
+    /// Changes how much the host has room for; `None` is no limit.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.change().capacity_bytes = bytes;
+    }
+
+    /// A device of its own with the same contents. The blocks are shared until written.
+    pub fn clone_contents(&self) -> MemoryDevice {
+        MemoryDevice { state: RwLock::new(self.view().clone()) }
+    }
+
+    // A panic in a test must not hide behind the panic of the next one that takes the lock.
+    fn view(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Takes room for the absent ones of `blocks`, all or none.
+    fn reserve(&mut self, blocks: std::ops::Range<u64>) -> io::Result<()> {
+        let Some(capacity) = self.capacity_bytes else { return Ok(()) };
+        let present = self.blocks.range(blocks.clone()).count() as u64;
+        let wanted = self.blocks.len() as u64 + (blocks.end - blocks.start) - present;
+        match wanted * BLOCK as u64 > capacity && wanted > self.blocks.len() as u64 {
+            // The very error of a full host, so that callers are tested on it.
+            true => Err(rustix::io::Errno::NOSPC.into()),
+            false => Ok(()),
+        }
+    }
+
+    fn drop_blocks(&mut self, blocks: std::ops::Range<u64>) {
+        let mut rest = self.blocks.split_off(&blocks.start);
+        self.blocks.append(&mut rest.split_off(&blocks.end));
+    }
+}
+
+fn blocks_of(offset: u64, len: u64) -> std::ops::Range<u64> {
+    offset / BLOCK as u64..(offset + len) / BLOCK as u64
+}
+
+impl Device for MemoryDevice {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        whole_blocks(offset, buf.len() as u64)?;
+        let state = self.view();
+        let first = offset / BLOCK as u64;
+        for (part, block) in buf.chunks_mut(BLOCK).zip(first..) {
+            match state.blocks.get(&block) {
+                Some(bytes) => part.copy_from_slice(&bytes[..]),
+                None => part.fill(0),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
+        whole_blocks(offset, buf.len() as u64)?;
+        let mut state = self.change();
+        state.reserve(blocks_of(offset, buf.len() as u64))?;
+        let (whole, _) = buf.as_chunks::<BLOCK>();
+        for (bytes, block) in whole.iter().zip(offset / BLOCK as u64..) {
+            state.blocks.insert(block, Arc::new(*bytes));
+        }
+        state.len = state.len.max(offset + buf.len() as u64);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.view().len)
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        whole_blocks(bytes, 0)?;
+        let mut state = self.change();
+        state.blocks.split_off(&(bytes / BLOCK as u64));
+        state.len = bytes;
+        Ok(())
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        whole_blocks(offset, len)?;
+        let mut state = self.change();
+        state.reserve(blocks_of(offset, len))?;
+        let zeros: Block = Arc::new([0; BLOCK]);
+        for block in blocks_of(offset, len) {
+            state.blocks.entry(block).or_insert_with(|| Arc::clone(&zeros));
+        }
+        state.len = state.len.max(offset + len);
+        Ok(())
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        whole_blocks(offset, len)?;
+        self.change().drop_blocks(blocks_of(offset, len));
+        Ok(())
+    }
+
+    fn allocated_bytes(&self) -> io::Result<u64> {
+        Ok(self.view().blocks.len() as u64 * BLOCK as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_host_refuses_new_blocks_but_takes_allocated_ones() {
+        let device = MemoryDevice::with_capacity(3 * BLOCK as u64);
+        device.allocate(0, 2 * BLOCK as u64).unwrap();
+        device.write_at(8 * BLOCK as u64, &[1; BLOCK]).unwrap();
+        let full = device.write_at(9 * BLOCK as u64, &[1; BLOCK]).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(device.allocate(0, 3 * BLOCK as u64).unwrap_err().kind(), full.kind());
+        device.write_at(0, &[2; 2 * BLOCK]).unwrap();
+        device.punch(0, BLOCK as u64).unwrap();
+        device.write_at(9 * BLOCK as u64, &[1; BLOCK]).unwrap();
+    }
+
+    #[test]
+    fn a_copy_and_its_original_go_their_own_ways() {
+        let device = MemoryDevice::new();
+        device.write_at(0, &[1; BLOCK]).unwrap();
+        let copy = device.clone_contents();
+        copy.write_at(0, &[2; BLOCK]).unwrap();
+        let mut read = [0; BLOCK];
+        device.read_at(0, &mut read).unwrap();
+        assert_eq!(read[0], 1);
+    }
+
+    #[test]
+    fn cut_and_punched_ranges_read_as_zeros() {
+        let device = MemoryDevice::new();
+        device.write_at(0, &[1; 4 * BLOCK]).unwrap();
+        device.punch(BLOCK as u64, BLOCK as u64).unwrap();
+        device.set_len(3 * BLOCK as u64).unwrap();
+        device.set_len(4 * BLOCK as u64).unwrap();
+        let mut read = [9; 4 * BLOCK];
+        device.read_at(0, &mut read).unwrap();
+        let firsts: Vec<u8> = read.chunks(BLOCK).map(|block| block[0]).collect();
+        assert_eq!(firsts, [1, 0, 1, 0]);
+        assert_eq!(device.allocated_bytes().unwrap(), 2 * BLOCK as u64);
+    }
+}

@@ -1,0 +1,65 @@
+//! The only door to the store's file. The engine speaks to a [`Device`]: a sparse, growing array of 4 KiB blocks
+//! that remembers a write for certain only after [`Device::sync`].
+//!
+//! [`FileDevice`] is the real one. [`MemoryDevice`] and [`LossyDevice`] are seams for tests: the first keeps
+//! everything in memory and can run full, the second forgets what was not synced, as a power cut does.
+
+mod aligned;
+mod file;
+mod lossy;
+mod memory;
+
+pub use aligned::AlignedBuf;
+pub use file::FileDevice;
+pub use lossy::LossyDevice;
+pub use memory::MemoryDevice;
+
+use std::io;
+
+/// Bytes of one device block: every offset and every length is a multiple of it.
+const BLOCK: usize = 4096;
+
+/// All I/O of the engine. Offsets and lengths are multiples of 4096 bytes; other values are refused with
+/// [`io::ErrorKind::InvalidInput`].
+pub trait Device: Send + Sync + std::fmt::Debug {
+    /// Fills `buf` from `offset`. Bytes past the end and bytes never written read as zeros.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all of `buf` at `offset`, growing the device where needed. Durable only after [`Device::sync`].
+    fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()>;
+
+    /// Makes every write that returned before this call durable. After an error nothing is known about them.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Length in bytes.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Cuts or grows the device to `bytes`; what grows reads as zeros.
+    fn set_len(&self, bytes: u64) -> io::Result<()>;
+
+    /// Reserves room on the host, so that writes into the range cannot run out of it, and grows the device over the
+    /// range. What the range holds stays. Does no more than grow where the host cannot reserve.
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
+
+    /// Gives the range back to the host: it reads as zeros afterwards. The length stays.
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()>;
+
+    /// Bytes that the host has really set aside for the device.
+    fn allocated_bytes(&self) -> io::Result<u64>;
+
+    /// Whether the device is empty.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}
+
+/// Refuses a range that is not made of whole blocks, or that no file can hold.
+fn whole_blocks(offset: u64, len: u64) -> io::Result<()> {
+    let aligned = offset.is_multiple_of(BLOCK as u64) && len.is_multiple_of(BLOCK as u64);
+    let fits = offset.checked_add(len).is_some_and(|end| i64::try_from(end).is_ok());
+    if aligned && fits {
+        return Ok(());
+    }
+    let why = format!("{len} bytes at {offset} are not whole blocks of {BLOCK} bytes in a file");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+}

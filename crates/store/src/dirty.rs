@@ -1,0 +1,193 @@
+//! Small data that has its address but was not written there yet. A rewrite of the same file block
+//! before the next flush costs no write at all; an fsync of a little carries it inside the journal.
+
+use crate::device::{AlignedBuf, Device};
+use crate::error::{Error, Result};
+use crate::format::layout::BLOCK_BYTES;
+use crate::sync::{lock, wait};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+/// At most this much is written in one call to the device.
+const WRITE_BYTES_MAX: usize = 1 << 20;
+
+const FRESH: u8 = 0;
+const ISSUED: u8 = 1;
+const WRITTEN: u8 = 2;
+const FAILED: u8 = 3;
+
+/// A run of blocks in memory.
+#[derive(Debug)]
+pub(crate) struct DirtyData {
+    pub addr: u64,
+    bytes: AlignedBuf,
+    state: AtomicU8,
+    /// Checkpoint cuts before it was made: an older one may be named by the disk.
+    cut: u64,
+}
+
+impl DirtyData {
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether the blocks lie on the device, though perhaps not flushed.
+    pub fn on_device(&self) -> bool {
+        self.state.load(Ordering::Acquire) == WRITTEN
+    }
+
+    /// What a journal record would carry of it.
+    pub fn inline_bytes(&self) -> usize {
+        if self.on_device() { 0 } else { self.bytes.len() }
+    }
+
+    fn blocks(&self) -> u64 {
+        (self.bytes.len() / BLOCK_BYTES) as u64
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct DirtySet {
+    device: Arc<dyn Device>,
+    state: Mutex<State>,
+    written: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    by_addr: BTreeMap<u64, Arc<DirtyData>>,
+    bytes: usize,
+    cut: u64,
+}
+
+impl DirtySet {
+    pub fn new(device: Arc<dyn Device>) -> DirtySet {
+        DirtySet { device, state: Mutex::default(), written: Condvar::new() }
+    }
+
+    /// Keeps `data` for the blocks from `addr` on.
+    pub fn insert(&self, addr: u64, data: &[u8]) -> Arc<DirtyData> {
+        let bytes = AlignedBuf::from_slice(data);
+        let mut state = lock(&self.state);
+        let dirty = Arc::new(DirtyData { addr, bytes, state: AtomicU8::new(FRESH), cut: state.cut });
+        state.bytes += data.len();
+        state.by_addr.insert(addr, Arc::clone(&dirty));
+        dirty
+    }
+
+    pub fn bytes(&self) -> usize {
+        lock(&self.state).bytes
+    }
+
+    /// Drops exactly this run if nothing but memory knows it; whether it did.
+    pub fn forget(&self, addr: u64, blocks: u64) -> bool {
+        let mut state = lock(&self.state);
+        let fits = state.by_addr.get(&addr).is_some_and(|d| {
+            d.blocks() == blocks && d.cut == state.cut && d.state.load(Ordering::Acquire) == FRESH
+        });
+        if fits && let Some(gone) = state.by_addr.remove(&addr) {
+            state.bytes -= gone.bytes.len();
+        }
+        fits
+    }
+
+    /// Fills `out` with blocks from `addr` on: from memory where they are, else from the device.
+    pub fn read(&self, addr: u64, out: &mut [u8]) -> Result<()> {
+        let end = addr + (out.len() / BLOCK_BYTES) as u64;
+        let held: Vec<Arc<DirtyData>> = {
+            let state = lock(&self.state);
+            if state.by_addr.is_empty() {
+                Vec::new()
+            } else {
+                let first = state.by_addr.range(..=addr).next_back().map_or(addr, |(a, _)| *a);
+                let overlaps = state.by_addr.range(first..end).filter(|(_, d)| d.addr + d.blocks() > addr);
+                overlaps.map(|(_, d)| Arc::clone(d)).collect()
+            }
+        };
+        let covered: u64 = held.iter().map(|d| (d.addr + d.blocks()).min(end) - d.addr.max(addr)).sum();
+        if covered < end - addr {
+            let offset = addr.checked_mul(BLOCK_BYTES as u64).filter(|o| *o < i64::MAX as u64 / 2);
+            let offset = offset.ok_or_else(|| Error::damaged(addr, "an extent leads out of the file"))?;
+            self.device.read_at(offset, out).map_err(|e| Error::io("reading file data", e))?;
+        }
+        for dirty in held {
+            let (from, to) = (dirty.addr.max(addr), (dirty.addr + dirty.blocks()).min(end));
+            let source = (from - dirty.addr) as usize * BLOCK_BYTES..(to - dirty.addr) as usize * BLOCK_BYTES;
+            let target = (from - addr) as usize * BLOCK_BYTES..(to - addr) as usize * BLOCK_BYTES;
+            out[target].copy_from_slice(&dirty.bytes[source]);
+        }
+        Ok(())
+    }
+
+    /// A checkpoint cuts here: what it froze may name everything held now.
+    pub fn cut(&self) {
+        lock(&self.state).cut += 1;
+    }
+
+    /// Writes out all that is held; returns when all of it is on the device (not flushed).
+    pub fn write_all(&self) -> Result<()> {
+        let held: Vec<_> = lock(&self.state).by_addr.values().cloned().collect();
+        self.write_out(&held)
+    }
+
+    /// Writes out these; returns when they are on the device (not flushed), whoever wrote them.
+    pub fn write_out(&self, wanted: &[Arc<DirtyData>]) -> Result<()> {
+        let mut ours: Vec<Arc<DirtyData>> = {
+            let _state = lock(&self.state);
+            let claim = |d: &&Arc<DirtyData>| {
+                d.state.compare_exchange(FRESH, ISSUED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+            };
+            wanted.iter().filter(claim).cloned().collect()
+        };
+        ours.sort_by_key(|d| d.addr);
+        let mut rest = ours.as_slice();
+        while let Some(first) = rest.first() {
+            let (mut count, mut bytes) = (1, first.bytes.len());
+            while let Some(next) = rest.get(count)
+                && rest[count - 1].addr + rest[count - 1].blocks() == next.addr
+                && bytes + next.bytes.len() <= WRITE_BYTES_MAX
+            {
+                bytes += next.bytes.len();
+                count += 1;
+            }
+            self.write_run(&rest[..count], bytes)?;
+            rest = &rest[count..];
+        }
+        let mut state = lock(&self.state);
+        while wanted.iter().any(|d| d.state.load(Ordering::Acquire) == ISSUED) {
+            state = wait(&self.written, state);
+        }
+        if wanted.iter().any(|d| d.state.load(Ordering::Acquire) == FAILED) {
+            return Err(Error::Poisoned { why: "file data could not be written".into() });
+        }
+        Ok(())
+    }
+
+    fn write_run(&self, run: &[Arc<DirtyData>], bytes: usize) -> Result<()> {
+        let offset = run[0].addr * BLOCK_BYTES as u64;
+        let result = if let [single] = run {
+            self.device.write_at(offset, &single.bytes)
+        } else {
+            let mut joined = AlignedBuf::zeroed(bytes);
+            let mut at = 0;
+            for dirty in run {
+                joined[at..at + dirty.bytes.len()].copy_from_slice(&dirty.bytes);
+                at += dirty.bytes.len();
+            }
+            self.device.write_at(offset, &joined)
+        };
+        let mut state = lock(&self.state);
+        for dirty in run {
+            // After a failed write the store is poisoned; the data stays readable in memory.
+            dirty.state.store(if result.is_ok() { WRITTEN } else { FAILED }, Ordering::Release);
+            if result.is_ok() && state.by_addr.get(&dirty.addr).is_some_and(|d| Arc::ptr_eq(d, dirty)) {
+                state.by_addr.remove(&dirty.addr);
+                state.bytes -= dirty.bytes.len();
+            }
+        }
+        drop(state);
+        self.written.notify_all();
+        result.map_err(|e| Error::io("writing file data", e))
+    }
+}

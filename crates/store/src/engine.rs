@@ -1,0 +1,340 @@
+//! The parts of a store, tied together: how a commit goes through them.
+//!
+//! Locks are taken in this order: checkpoint, epoch, catalog, a branch's state, counts, space; the
+//! journal's, the dirty set's and the cache's are leaves. A commit holds the epoch shared, so that a
+//! checkpoint, which takes it alone for an instant, sees every commit whole or not at all.
+
+use crate::branch::{Catalog, Core};
+use crate::checkpoint::Durable;
+use crate::device::Device;
+use crate::dirty::DirtySet;
+use crate::error::{Error, Result};
+use crate::format::extent::{Extent, TAG_BYTES};
+use crate::format::layout::NODE_BLOCKS;
+use crate::format::record::Record;
+use crate::health::Health;
+use crate::journal::{Flush, Journal};
+use crate::options::Options;
+use crate::pins::Pins;
+use crate::reclaim::Reclaim;
+use crate::refs::Refs;
+use crate::signal::Signal;
+use crate::space::{BlockRun, Space};
+use crate::sync::{lock, read, write};
+use crate::tree::{self, NewRun, Node, Nodes, Owner, Root, Tree};
+use crate::txn::{DataRun, Op, RunData, extent_pieces};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+/// Journal bytes that may wait in memory before a committer writes them out.
+const PENDING_BYTES_MAX: usize = 2 << 20;
+/// Changed nodes in memory before a checkpoint is due, and before committers wait for one.
+const CHANGED_NODES_DUE: u64 = 4096;
+const CHANGED_NODES_MAX: u64 = 16384;
+
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub device: Arc<dyn Device>,
+    pub nodes: Arc<Nodes>,
+    pub space: Space,
+    pub refs: Refs,
+    pub dirty: DirtySet,
+    pub journal: Journal,
+    pub catalog: Mutex<Catalog>,
+    pub reclaim: Reclaim,
+    pub pins: Arc<Pins>,
+    pub health: Health,
+    /// Advanced by every fork; what is made carries the generation of its birth.
+    pub generation: AtomicU64,
+    /// Shared by commits, taken alone by a checkpoint's cut.
+    pub epoch: RwLock<()>,
+    /// The last durable checkpoint; held while the next one is written.
+    pub durable: Mutex<Durable>,
+    /// Nodes made since the last cut: each needs a place at the next one. An upper bound.
+    pub changed_nodes: AtomicU64,
+    pub signal: Signal,
+    pub options: Options,
+}
+
+/// What the handles of a store share; the store closes with the last.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub engine: Arc<Engine>,
+    pub background: Mutex<Vec<std::thread::JoinHandle<()>>>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Nobody is left to hear of an error; what was acknowledged is in the journal already.
+        let _ = self.shut();
+    }
+}
+
+/// A branch's tree open for changes.
+pub(crate) struct BranchOwner<'a> {
+    engine: &'a Engine,
+    birth: u64,
+    share_gen: u64,
+}
+
+impl Owner for BranchOwner<'_> {
+    fn birth(&self) -> u64 {
+        self.birth
+    }
+    fn share_gen(&self) -> u64 {
+        self.share_gen
+    }
+    fn superseded(&self, node: &Arc<Node>) -> Result<()> {
+        self.engine.changed_nodes.fetch_add(1, Ordering::Relaxed);
+        if node.birth > self.share_gen || !self.engine.refs.supersede(node)? {
+            self.engine.bury(node);
+        }
+        Ok(())
+    }
+}
+
+impl BranchOwner<'_> {
+    /// A branch's entry no longer names these blocks.
+    fn dropped(&self, extent: &Extent) -> Result<()> {
+        let run = (extent.addr, extent.blocks());
+        if extent.birth > self.share_gen && !extent.shared {
+            self.engine.free_data(run);
+            return Ok(());
+        }
+        self.engine.refs.release_run(run, |freed| self.engine.free_data(freed))
+    }
+}
+
+impl Engine {
+    /// Before a change of any kind: the store takes writes, and memory is within its bounds.
+    pub(crate) fn prepare(&self) -> Result<()> {
+        self.health.check()?;
+        if self.journal.pending_bytes() > PENDING_BYTES_MAX {
+            self.flush(self.journal.next(), false)?;
+        }
+        let changed = self.changed_nodes.load(Ordering::Relaxed);
+        if changed > CHANGED_NODES_MAX {
+            self.checkpoint()?;
+        } else if changed > CHANGED_NODES_DUE {
+            self.signal.wake();
+        }
+        self.reserve_nodes(false)
+    }
+
+    /// Room for all changed nodes, and for those of the next change.
+    fn reserve_nodes(&self, urgent: bool) -> Result<()> {
+        const HEADROOM_NODES: u64 = 64;
+        let nodes = self.changed_nodes.load(Ordering::Relaxed) + HEADROOM_NODES;
+        self.space.reserve(nodes * NODE_BLOCKS, urgent)
+    }
+
+    pub(crate) fn needs_checkpoint(&self) -> bool {
+        self.changed_nodes.load(Ordering::Relaxed) > CHANGED_NODES_DUE
+    }
+
+    /// Before a step of reclaiming, which may run where ordinary changes find no room.
+    pub(crate) fn prepare_reclaim(&self) -> Result<()> {
+        if self.needs_checkpoint() {
+            self.signal.wake();
+        }
+        self.health.check()
+    }
+
+    /// Keeps the data that waits in memory within its bound.
+    pub(crate) fn limit_dirty(&self) -> Result<()> {
+        if self.dirty.bytes() > self.options.dirty_bytes {
+            self.health.guard(self.dirty.write_all())?;
+        }
+        Ok(())
+    }
+
+    /// Applies and logs a transaction.
+    pub(crate) fn commit(&self, core: &Core, ops: Vec<Op>) -> Result<()> {
+        let frees = ops.iter().all(|op| matches!(op, Op::Delete { .. } | Op::Unmap { .. }));
+        let prepared = match self.prepare() {
+            Err(Error::NoSpace { .. }) if frees => self.reserve_nodes(true),
+            other => other,
+        };
+        if let Err(error) = prepared {
+            self.discard(&ops);
+            return Err(error);
+        }
+        let _epoch = read(&self.epoch);
+        let mut state = write(&core.state);
+        if state.deleted {
+            self.discard(&ops);
+            return Err(Error::BranchNotFound { name: state.meta.name.clone() });
+        }
+        let share_gen = state.meta.share_gen;
+        if let Err(error) = self.apply(&mut state.root, share_gen, &ops) {
+            self.discard(&ops);
+            return Err(error);
+        }
+        state.cut = None;
+        if !core.dirty.swap(true, Ordering::AcqRel) {
+            self.signal.changed();
+        }
+        let number = self.journal.append(Record::Commit { branch: core.id, ops });
+        core.written.store(number + 1, Ordering::Release);
+        Ok(())
+    }
+
+    /// Frees the blocks of a transaction that will not be committed.
+    pub(crate) fn discard(&self, ops: &[Op]) {
+        for op in ops {
+            if let Op::Map { runs, .. } = op {
+                runs.iter().for_each(|run| self.free_data((run.addr, run.sums.len() as u64)));
+            }
+        }
+    }
+
+    /// Applies operations to a branch's tree. An error leaves the content as it was, or else the
+    /// store takes no more writes.
+    pub(crate) fn apply(&self, root: &mut Root, share_gen: u64, ops: &[Op]) -> Result<()> {
+        let owner = BranchOwner { engine: self, birth: self.generation.load(Ordering::Acquire), share_gen };
+        let mut tree = Tree { nodes: &self.nodes, owner: &owner, root };
+        if ops.len() > 1 {
+            // What can fail is tried for all before anything changes.
+            for op in ops {
+                match op {
+                    Op::Put { key, .. } | Op::Delete { key } => tree.own_path(key)?,
+                    Op::Map { map, block, .. } | Op::Unmap { map, block, .. } => {
+                        tree.own_path(&tree::map_key(map, *block))?;
+                    }
+                    Op::Share { to, to_block, .. } => tree.own_path(&tree::map_key(to, *to_block))?,
+                }
+            }
+        }
+        self.changed_nodes.fetch_add(ops.len() as u64 / 16, Ordering::Relaxed);
+        for (done, op) in ops.iter().enumerate() {
+            let applied = self.apply_one(&mut tree, &owner, op);
+            if done > 0 || matches!(op, Op::Map { .. } | Op::Unmap { .. } | Op::Share { .. }) {
+                self.health.guard(applied)?;
+            } else {
+                applied?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_one(&self, tree: &mut Tree<'_, BranchOwner<'_>>, owner: &BranchOwner<'_>, op: &Op) -> Result<()> {
+        let mut dropped = |extent: &Extent| owner.dropped(extent);
+        match op {
+            Op::Put { key, value } => {
+                let mut tagged = Vec::with_capacity(value.len() + 1);
+                tagged.push(TAG_BYTES);
+                tagged.extend_from_slice(value);
+                tree.put(key, &tagged)
+            }
+            Op::Delete { key } => tree.remove(key).map(drop),
+            Op::Unmap { map, block, blocks } => tree.unmap(map, *block, *blocks, &mut dropped),
+            Op::Map { map, block, runs } => {
+                let blocks = runs.iter().map(|run| run.sums.len() as u64).sum();
+                tree.unmap(map, *block, blocks, &mut dropped)?;
+                let mut at = *block;
+                for (addr, sums) in runs.iter().flat_map(extent_pieces) {
+                    let blocks = sums.len() as u64;
+                    tree.map(map, at, &NewRun { addr, sums, shared: false, birth: owner.birth })?;
+                    at += blocks;
+                }
+                Ok(())
+            }
+            Op::Share { from, from_block, to, to_block, blocks } => {
+                let span = (*from_block, from_block.saturating_add(*blocks));
+                tree.unmap(to, *to_block, *blocks, &mut dropped)?;
+                let mut at = span.0;
+                // A few at a time, as the source may be long.
+                while at < span.1 {
+                    let found: Vec<_> = tree::map_runs(&self.nodes, tree.root, from, at, span.1)?
+                        .take(64)
+                        .collect::<Result<_>>()?;
+                    let Some(last) = found.last() else { break };
+                    at = last.block + last.extent.blocks();
+                    for mapped in &found {
+                        self.share_one(tree, mapped, (from, span), (to, *to_block))?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Marks one entry of the source as shared and names its part of the span a second time.
+    fn share_one(
+        &self,
+        tree: &mut Tree<'_, BranchOwner<'_>>,
+        mapped: &tree::Mapped,
+        (from, span): (&[u8], (u64, u64)),
+        (to, to_block): (&[u8], u64),
+    ) -> Result<()> {
+        let (block, extent) = (mapped.block, &mapped.extent);
+        if !extent.shared {
+            let marked = Extent { shared: true, ..extent.clone() };
+            tree.put(&tree::map_key(from, block), &marked.encode())?;
+        }
+        let (first, last) = (span.0.max(block), span.1.min(block + extent.blocks()));
+        let piece = extent.slice(first - block, last - block);
+        self.refs.share_run((piece.addr, piece.blocks()));
+        let run = NewRun { addr: piece.addr, sums: piece.sums, shared: true, birth: piece.birth };
+        tree.map(to, to_block + (first - span.0), &run)
+    }
+
+    /// The last pointer to a node is gone.
+    pub(crate) fn bury(&self, node: &Node) {
+        if let Some(ptr) = self.refs.bury(node) {
+            self.space.free_named((ptr.addr, NODE_BLOCKS), self.pins.epoch());
+        }
+    }
+
+    /// The last name of data blocks is gone.
+    pub(crate) fn free_data(&self, run: BlockRun) {
+        let epoch = self.pins.epoch();
+        if self.dirty.forget(run.0, run.1) {
+            self.space.free_unnamed(run, epoch);
+        } else {
+            self.space.free_named(run, epoch);
+        }
+    }
+
+    /// Something that the next checkpoint has to write changed.
+    pub(crate) fn changed(&self) {
+        self.signal.changed();
+    }
+
+    /// Returns when all records below `number` are durable.
+    pub(crate) fn sync_to(&self, number: u64) -> Result<()> {
+        self.flush(number, true)
+    }
+
+    pub(crate) fn flush(&self, number: u64, sync: bool) -> Result<()> {
+        self.health.check()?;
+        loop {
+            let flush = self.journal.flush(number, sync, &self.dirty);
+            // Unnamed blocks freed since become usable again.
+            self.space.drain(self.pins.advance());
+            if self.health.guard(flush)? == Flush::Done {
+                let (used, blocks) = self.journal.fill();
+                if used > blocks / 2 {
+                    self.signal.wake();
+                }
+                return Ok(());
+            }
+            self.checkpoint()?;
+        }
+    }
+
+    /// Gives a replayed run its blocks, or claims those it names.
+    pub(crate) fn settle_run(&self, core: &Core, run: DataRun) -> Result<Vec<DataRun>> {
+        let RunData::Replayed(bytes) = &run.data else { return Ok(vec![run]) };
+        let blocks = (bytes.len() / crate::format::layout::BLOCK_BYTES) as u64;
+        let places = self.space.allocate(&mut lock(&core.arena), blocks)?;
+        let mut rest: &[u8] = bytes;
+        let mut runs = Vec::with_capacity(places.len());
+        for (addr, blocks) in places {
+            let (mine, others) = rest.split_at(blocks as usize * crate::format::layout::BLOCK_BYTES);
+            rest = others;
+            runs.push(self.place_run(addr, mine, true)?);
+        }
+        Ok(runs)
+    }
+}

@@ -1,0 +1,142 @@
+//! The one error type of the engine: what happened, to which thing, and why.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Result of every call of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong. `Display` reads "what, which thing, why".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no file at the path.
+    #[error("no store at {}", path.display())]
+    StoreNotFound {
+        /// Where the store was looked for.
+        path: PathBuf,
+    },
+    /// A file stands where a new store should be made.
+    #[error("cannot create a store at {}: the file exists", path.display())]
+    StoreExists {
+        /// The file in the way.
+        path: PathBuf,
+    },
+    /// Another process holds the store.
+    #[error("the store {} is held by another process", path.display())]
+    Locked {
+        /// The store's file.
+        path: PathBuf,
+    },
+    /// The file is not a tine store.
+    #[error("{what} is not a tine store: {why}")]
+    NotAStore {
+        /// The file.
+        what: String,
+        /// What is missing.
+        why: String,
+    },
+    /// The store was made by a version that this one does not understand.
+    #[error("the store has format {found}; this program reads format {known}")]
+    Version {
+        /// Format number and unknown feature bits found in the superblock.
+        found: String,
+        /// What this program understands.
+        known: String,
+    },
+    /// The bytes read are not the bytes written.
+    #[error("the store is damaged at block {block}: {what}")]
+    Damaged {
+        /// Address in blocks of 4096 bytes.
+        block: u64,
+        /// What was expected there, and what is wrong with it.
+        what: String,
+    },
+    /// The host, or the store's limit, has no space for the change.
+    #[error("no space left for {what}")]
+    NoSpace {
+        /// What could not be placed.
+        what: String,
+    },
+    /// No branch has the name.
+    #[error("no branch is named {name:?}")]
+    BranchNotFound {
+        /// The name asked for.
+        name: String,
+    },
+    /// The name is taken.
+    #[error("a branch named {name:?} exists")]
+    BranchExists {
+        /// The name asked for.
+        name: String,
+    },
+    /// The branch is a snapshot.
+    #[error("{name:?} is a snapshot and cannot be changed")]
+    Sealed {
+        /// The snapshot.
+        name: String,
+    },
+    /// The branch was made empty, so it has no fork point to go back to.
+    #[error("{name:?} has no fork point")]
+    NoForkPoint {
+        /// The branch.
+        name: String,
+    },
+    /// The name breaks the rule for names.
+    #[error("{name:?} cannot name a branch: {why}")]
+    NameInvalid {
+        /// The name given.
+        name: String,
+        /// Which rule it breaks.
+        why: &'static str,
+    },
+    /// A key, value or buffer exceeds its limit.
+    #[error("{what} of {len} bytes exceeds the limit of {limit}")]
+    TooLarge {
+        /// Key, value or buffer.
+        what: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A key or a map prefix holds an entry of the other kind.
+    #[error("the entry at {key} is {found}, not {wanted}")]
+    WrongKind {
+        /// The key, in hexadecimal.
+        key: String,
+        /// What is there.
+        found: &'static str,
+        /// What was asked for.
+        wanted: &'static str,
+    },
+    /// A write or flush failed earlier; nothing more is written into this store until it is reopened.
+    #[error("the store stopped taking writes after an earlier failure: {why}; reopen it to recover")]
+    Poisoned {
+        /// The failure that came first.
+        why: String,
+    },
+    /// The operating system refused an operation.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done, to which thing.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Error {
+        if source.raw_os_error() == Some(rustix::io::Errno::NOSPC.raw_os_error())
+            || source.raw_os_error() == Some(rustix::io::Errno::DQUOT.raw_os_error())
+        {
+            return Error::NoSpace { what: what.into() };
+        }
+        Error::Io { what: what.into(), source }
+    }
+
+    pub(crate) fn damaged(block: u64, what: impl Into<String>) -> Error {
+        Error::Damaged { block, what: what.into() }
+    }
+}

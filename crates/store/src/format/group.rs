@@ -1,0 +1,126 @@
+//! A journal group: the records that one flush writes together, chained to the group before it.
+
+use super::checksum;
+use super::codec::{Decoded, Malformed, Reader, Writer};
+use super::layout::BLOCK_BYTES;
+use super::record::Record;
+
+const MAGIC: u32 = 0x6E6A_7431;
+const FLAG_WRAP: u32 = 1;
+/// Header: magic 4, flags 4, bytes 8, salt 8, first sequence 8, records 8, durable 8, chain 16,
+/// checksum 16.
+pub(crate) const HEADER_BYTES: usize = 80;
+const SUM_AT: usize = 64;
+
+/// The place of the chain: what the next group must carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub salt: u64,
+    pub sequence: u64,
+    pub chain: u128,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub wrap: bool,
+    /// Header and records, without the padding to whole blocks.
+    pub bytes: u64,
+    pub salt: u64,
+    pub first: u64,
+    pub records: u64,
+    /// Records below this number were durable when the group was written.
+    pub durable: u64,
+    pub chain: u128,
+    pub sum: u128,
+}
+
+impl Header {
+    pub fn blocks(&self) -> u64 {
+        self.bytes.div_ceil(BLOCK_BYTES as u64)
+    }
+
+    /// `None` when these bytes don't begin a group that continues `link`.
+    pub fn decode(block: &[u8], link: &Link) -> Option<Header> {
+        let header = Self::any(block)?;
+        let continues = header.salt == link.salt && header.first == link.sequence && header.chain == link.chain;
+        continues.then_some(header)
+    }
+
+    /// A group's header, of whatever place in whatever chain.
+    pub fn any(block: &[u8]) -> Option<Header> {
+        let header = Self::fields(&mut Reader(block)).ok()?;
+        (header.bytes >= HEADER_BYTES as u64).then_some(header)
+    }
+
+    fn fields(r: &mut Reader) -> Decoded<Header> {
+        if r.u32()? != MAGIC {
+            return Err(Malformed("no journal group"));
+        }
+        let flags = r.u32()?;
+        Ok(Header {
+            wrap: flags & FLAG_WRAP != 0,
+            bytes: r.u64()?,
+            salt: r.u64()?,
+            first: r.u64()?,
+            records: r.u64()?,
+            durable: r.u64()?,
+            chain: r.u128()?,
+            sum: r.u128()?,
+        })
+    }
+}
+
+fn seal(mut bytes: Vec<u8>, flags: u32, link: &Link, records: u64, durable: u64) -> (Vec<u8>, u128) {
+    let mut w = Writer(Vec::with_capacity(HEADER_BYTES));
+    w.u32(MAGIC).u32(flags).u64(bytes.len() as u64).u64(link.salt).u64(link.sequence).u64(records);
+    w.u64(durable).u128(link.chain).u128(0);
+    bytes[..HEADER_BYTES].copy_from_slice(&w.0);
+    let sum = checksum(&bytes);
+    bytes[SUM_AT..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
+    (bytes, sum)
+}
+
+/// The bytes of a group (not yet padded to whole blocks), and its checksum.
+pub(crate) fn encode(records: &[Record], link: &Link, durable: u64) -> (Vec<u8>, u128) {
+    let bound: usize = records.iter().map(Record::encoded_bytes).sum();
+    let mut w = Writer(Vec::with_capacity(bound + BLOCK_BYTES));
+    w.0.resize(HEADER_BYTES, 0);
+    for record in records {
+        record.encode(&mut w);
+    }
+    seal(w.0, 0, link, records.len() as u64, durable)
+}
+
+/// A group without records: the next one begins at the start of the ring.
+pub(crate) fn encode_wrap(link: &Link, durable: u64) -> (Vec<u8>, u128) {
+    seal(vec![0; HEADER_BYTES], FLAG_WRAP, link, 0, durable)
+}
+
+/// Checks `bytes` (exactly `header.bytes` long) and takes the records out.
+pub(crate) fn decode(bytes: &[u8], header: &Header) -> Decoded<Vec<Record>> {
+    let mut copy = bytes.to_vec();
+    let place = copy.get_mut(SUM_AT..HEADER_BYTES).ok_or(Malformed("a group ends early"))?;
+    place.fill(0);
+    if checksum(&copy) != header.sum {
+        return Err(Malformed("a group fails its checksum"));
+    }
+    let mut r = Reader(&bytes[HEADER_BYTES..]);
+    let mut records = Vec::new();
+    for _ in 0..header.records {
+        records.push(Record::decode(&mut r)?);
+    }
+    if !r.is_empty() {
+        return Err(Malformed("a group has bytes behind its records"));
+    }
+    Ok(records)
+}
+
+/// The same group behind another one.
+pub(crate) fn rechain(bytes: &[u8], link: &Link) -> (Vec<u8>, u128) {
+    let mut bytes = bytes.to_vec();
+    bytes[SUM_AT - 16..SUM_AT].copy_from_slice(&link.chain.to_le_bytes());
+    bytes[SUM_AT..HEADER_BYTES].fill(0);
+    let sum = checksum(&bytes);
+    bytes[SUM_AT..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
+    (bytes, sum)
+}

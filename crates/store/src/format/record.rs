@@ -1,0 +1,214 @@
+//! Journal records: what a commit did, in logical terms.
+
+use super::catalog::BranchMeta;
+use super::codec::{Decoded, Malformed, Reader, Writer};
+use super::layout::{BLOCK_BYTES, EXTENT_BLOCKS_MAX};
+use crate::dirty::DirtyData;
+use crate::txn::{DataRun, Op, RunData};
+use std::sync::Arc;
+
+/// One totally ordered step of the store.
+#[derive(Debug)]
+pub(crate) enum Record {
+    Commit { branch: u64, ops: Vec<Op> },
+    /// An empty branch.
+    Create { branch: u64, meta: BranchMeta },
+    Fork { from: u64, branch: u64, meta: BranchMeta },
+    Delete { branch: u64 },
+    Rename { branch: u64, name: String },
+    /// To the root of branch `to`, or to the fork point when `to` is 0.
+    Reset { branch: u64, to: u64, base: u64 },
+    /// The store was closed with nothing in flight.
+    Close,
+}
+
+const COMMIT: u8 = 1;
+const CREATE: u8 = 2;
+const FORK: u8 = 3;
+const DELETE: u8 = 4;
+const RENAME: u8 = 5;
+const RESET: u8 = 6;
+const CLOSE: u8 = 7;
+
+const OP_PUT: u8 = 1;
+const OP_DELETE: u8 = 2;
+const OP_MAP: u8 = 3;
+const OP_UNMAP: u8 = 4;
+const OP_SHARE: u8 = 5;
+
+const RUN_NAMED: u8 = 0;
+const RUN_INLINE: u8 = 1;
+
+impl Record {
+    pub fn encode(&self, w: &mut Writer) {
+        match self {
+            Record::Commit { branch, ops } => {
+                w.u8(COMMIT).u64(*branch).u32(ops.len() as u32);
+                ops.iter().for_each(|op| encode_op(op, w));
+            }
+            Record::Create { branch, meta } => {
+                w.u8(CREATE).u64(*branch);
+                meta.encode(w);
+            }
+            Record::Fork { from, branch, meta } => {
+                w.u8(FORK).u64(*from).u64(*branch);
+                meta.encode(w);
+            }
+            Record::Delete { branch } => {
+                w.u8(DELETE).u64(*branch);
+            }
+            Record::Rename { branch, name } => {
+                w.u8(RENAME).u64(*branch).short(name.as_bytes());
+            }
+            Record::Reset { branch, to, base } => {
+                w.u8(RESET).u64(*branch).u64(*to).u64(*base);
+            }
+            Record::Close => {
+                w.u8(CLOSE);
+            }
+        }
+    }
+
+    pub fn decode(r: &mut Reader) -> Decoded<Record> {
+        Ok(match r.u8()? {
+            COMMIT => {
+                let (branch, count) = (r.u64()?, r.u32()?);
+                let mut ops = Vec::new();
+                for _ in 0..count {
+                    ops.push(decode_op(r)?);
+                }
+                Record::Commit { branch, ops }
+            }
+            CREATE => Record::Create { branch: r.u64()?, meta: BranchMeta::decode(r)? },
+            FORK => Record::Fork { from: r.u64()?, branch: r.u64()?, meta: BranchMeta::decode(r)? },
+            DELETE => Record::Delete { branch: r.u64()? },
+            RENAME => Record::Rename { branch: r.u64()?, name: r.text()? },
+            RESET => Record::Reset { branch: r.u64()?, to: r.u64()?, base: r.u64()? },
+            CLOSE => Record::Close,
+            _ => return Err(Malformed("a journal record of unknown kind")),
+        })
+    }
+
+    /// Upper bound of the encoded length, in bytes.
+    pub fn encoded_bytes(&self) -> usize {
+        let ops = match self {
+            Record::Commit { ops, .. } => ops.as_slice(),
+            _ => return 512,
+        };
+        let op_bytes = |op: &Op| match op {
+            Op::Put { key, value } => key.len() + value.len() + 8,
+            Op::Delete { key } => key.len() + 8,
+            Op::Map { map, runs, .. } => map.len() + 16 + runs.iter().map(run_bytes).sum::<usize>(),
+            Op::Unmap { map, .. } => map.len() + 32,
+            Op::Share { from, to, .. } => from.len() + to.len() + 48,
+        };
+        16 + ops.iter().map(op_bytes).sum::<usize>()
+    }
+
+    /// The data runs that the record would carry.
+    pub fn runs(&self) -> impl Iterator<Item = &DataRun> {
+        let ops = match self {
+            Record::Commit { ops, .. } => ops.as_slice(),
+            _ => &[],
+        };
+        ops.iter().flat_map(|op| match op {
+            Op::Map { runs, .. } => runs.as_slice(),
+            _ => &[],
+        })
+    }
+}
+
+fn run_bytes(run: &DataRun) -> usize {
+    16 + match &run.data {
+        RunData::Dirty(dirty) => dirty.inline_bytes().max(run.sums.len() * 4),
+        _ => run.sums.len() * 4,
+    }
+}
+
+fn encode_op(op: &Op, w: &mut Writer) {
+    match op {
+        Op::Put { key, value } => {
+            w.u8(OP_PUT).short(key).short(value);
+        }
+        Op::Delete { key } => {
+            w.u8(OP_DELETE).short(key);
+        }
+        Op::Map { map, block, runs } => {
+            w.u8(OP_MAP).short(map).u64(*block).u16(runs.len() as u16);
+            runs.iter().for_each(|run| encode_run(run, w));
+        }
+        Op::Unmap { map, block, blocks } => {
+            w.u8(OP_UNMAP).short(map).u64(*block).u64(*blocks);
+        }
+        Op::Share { from, from_block, to, to_block, blocks } => {
+            w.u8(OP_SHARE).short(from).u64(*from_block).short(to).u64(*to_block).u64(*blocks);
+        }
+    }
+}
+
+fn encode_run(run: &DataRun, w: &mut Writer) {
+    w.u16(run.sums.len() as u16);
+    match &run.data {
+        RunData::Dirty(dirty) if !dirty.on_device() => {
+            w.u8(RUN_INLINE).raw(dirty.bytes());
+        }
+        _ => {
+            w.u8(RUN_NAMED).u64(run.addr);
+            for sum in run.sums.iter() {
+                w.u32(*sum);
+            }
+        }
+    }
+}
+
+fn decode_op(r: &mut Reader) -> Decoded<Op> {
+    Ok(match r.u8()? {
+        OP_PUT => Op::Put { key: r.short()?.into(), value: r.short()?.into() },
+        OP_DELETE => Op::Delete { key: r.short()?.into() },
+        OP_MAP => {
+            let (map, block, count) = (r.short()?.into(), r.u64()?, r.u16()?);
+            let mut runs = Vec::new();
+            for _ in 0..count {
+                runs.push(decode_run(r)?);
+            }
+            Op::Map { map, block, runs }
+        }
+        OP_UNMAP => Op::Unmap { map: r.short()?.into(), block: r.u64()?, blocks: r.u64()? },
+        OP_SHARE => Op::Share {
+            from: r.short()?.into(),
+            from_block: r.u64()?,
+            to: r.short()?.into(),
+            to_block: r.u64()?,
+            blocks: r.u64()?,
+        },
+        _ => return Err(Malformed("a journal operation of unknown kind")),
+    })
+}
+
+fn decode_run(r: &mut Reader) -> Decoded<DataRun> {
+    let blocks = usize::from(r.u16()?);
+    if blocks == 0 || blocks as u64 > EXTENT_BLOCKS_MAX {
+        return Err(Malformed("a journalled run has no sensible length"));
+    }
+    match r.u8()? {
+        RUN_INLINE => {
+            let bytes = r.raw(blocks * BLOCK_BYTES)?;
+            Ok(DataRun { addr: 0, sums: Arc::from([]), data: RunData::Replayed(bytes.into()) })
+        }
+        RUN_NAMED => {
+            let addr = r.u64()?;
+            let sums = r.raw(blocks * 4)?.chunks_exact(4);
+            let sums = sums.map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
+            Ok(DataRun { addr, sums: sums.collect(), data: RunData::OnDevice })
+        }
+        _ => Err(Malformed("a journalled run of unknown kind")),
+    }
+}
+
+/// A run whose data still waits in memory.
+pub(crate) fn dirty_runs(record: &Record) -> impl Iterator<Item = &Arc<DirtyData>> {
+    record.runs().filter_map(|run| match &run.data {
+        RunData::Dirty(dirty) => Some(dirty),
+        _ => None,
+    })
+}

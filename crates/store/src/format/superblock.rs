@@ -1,0 +1,128 @@
+//! The superblock: where everything else begins.
+
+use super::checksum;
+use super::codec::{Decoded, Malformed, Reader, Writer};
+use super::layout::{BLOCK_BYTES, FORMAT_VERSION};
+use crate::tree::Ptr;
+
+const MAGIC: &[u8; 8] = b"tine\xF0\x9F\x8C\xB1";
+
+/// The state of one durable checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Superblock {
+    pub uuid: u128,
+    /// Number of the checkpoint; the valid superblock with the highest one counts.
+    pub checkpoint: u64,
+    /// The store-wide generation.
+    pub generation: u64,
+    /// Written into every journal group since; fresh after every recovery.
+    pub salt: u64,
+    pub ring_block: u64,
+    pub ring_blocks: u64,
+    /// Where replay begins, in blocks from the ring's start.
+    pub replay_block: u64,
+    /// Number of the first record to replay.
+    pub replay_sequence: u64,
+    /// Checksum of the group in front of it.
+    pub replay_chain: u128,
+    /// Segment table: first block, length in bytes, number of segments, checksum.
+    pub table_block: u64,
+    pub table_bytes: u64,
+    pub segments: u64,
+    pub table_sum: u128,
+    /// Root of the system tree, and its level.
+    pub system: Option<(Ptr, u8)>,
+    pub next_branch: u64,
+    pub next_base: u64,
+    pub next_reclaim: u64,
+}
+
+/// Feature bits: a reader refuses what it doesn't know.
+const INCOMPAT_KNOWN: u64 = 0;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SuperblockFault {
+    NotOurs,
+    Newer(String),
+    Torn(&'static str),
+}
+
+impl From<Malformed> for SuperblockFault {
+    fn from(m: Malformed) -> Self {
+        SuperblockFault::Torn(m.0)
+    }
+}
+
+impl Superblock {
+    /// One block of 4096 bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::default();
+        w.raw(MAGIC).u32(FORMAT_VERSION).u32(0).u64(INCOMPAT_KNOWN).u64(0);
+        w.u128(self.uuid).u64(self.checkpoint).u64(self.generation).u64(self.salt);
+        w.u64(self.ring_block).u64(self.ring_blocks).u64(self.replay_block);
+        w.u64(self.replay_sequence).u128(self.replay_chain);
+        w.u64(self.table_block).u64(self.table_bytes).u64(self.segments).u128(self.table_sum);
+        match &self.system {
+            Some((ptr, level)) => {
+                w.u8(1).u8(*level);
+                ptr.encode(&mut w);
+            }
+            None => {
+                w.u8(0);
+            }
+        }
+        w.u64(self.next_branch).u64(self.next_base).u64(self.next_reclaim);
+        let mut block = w.0;
+        block.resize(BLOCK_BYTES - 16, 0);
+        let sum = checksum(&block);
+        block.extend_from_slice(&sum.to_le_bytes());
+        block
+    }
+
+    pub fn decode(block: &[u8]) -> Result<Superblock, SuperblockFault> {
+        if block.len() != BLOCK_BYTES || &block[..8] != MAGIC {
+            return Err(SuperblockFault::NotOurs);
+        }
+        let (body, sum) = block.split_at(BLOCK_BYTES - 16);
+        if checksum(body).to_le_bytes() != sum {
+            return Err(SuperblockFault::Torn("checksum"));
+        }
+        let mut r = Reader(&body[8..]);
+        let version = r.u32()?;
+        let _ = r.u32()?;
+        let incompat = r.u64()?;
+        let _ro_compat = r.u64()?;
+        if version != FORMAT_VERSION || incompat & !INCOMPAT_KNOWN != 0 {
+            return Err(SuperblockFault::Newer(format!("{version}, features {incompat:#x}")));
+        }
+        Ok(Self::fields(&mut r)?)
+    }
+
+    fn fields(r: &mut Reader) -> Decoded<Superblock> {
+        Ok(Superblock {
+            uuid: r.u128()?,
+            checkpoint: r.u64()?,
+            generation: r.u64()?,
+            salt: r.u64()?,
+            ring_block: r.u64()?,
+            ring_blocks: r.u64()?,
+            replay_block: r.u64()?,
+            replay_sequence: r.u64()?,
+            replay_chain: r.u128()?,
+            table_block: r.u64()?,
+            table_bytes: r.u64()?,
+            segments: r.u64()?,
+            table_sum: r.u128()?,
+            system: match r.u8()? {
+                0 => None,
+                _ => {
+                    let level = r.u8()?;
+                    Some((Ptr::decode(r)?, level))
+                }
+            },
+            next_branch: r.u64()?,
+            next_base: r.u64()?,
+            next_reclaim: r.u64()?,
+        })
+    }
+}

@@ -1,0 +1,212 @@
+//! The journal: one totally ordered log of what was committed, over all branches.
+//!
+//! Committers append to memory. Whoever needs durability takes the ring, writes all that gathered
+//! as one group and flushes once; those who waited for the ring meanwhile find their work done.
+
+mod replay;
+mod ring;
+
+pub(crate) use replay::{Replayed, replay};
+pub(crate) use ring::{Mark, Ring};
+
+use crate::device::Device;
+use crate::dirty::DirtySet;
+use crate::error::{Error, Result};
+use crate::format::group;
+use crate::format::record::{Record, dirty_runs};
+use crate::sync::lock;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Data up to this much in one flush travels inside the group; more is written to its own place.
+const INLINE_BYTES_MAX: usize = 64 << 10;
+/// A group's records stay below this, but for a single larger record.
+const GROUP_BYTES_MAX: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(crate) struct Journal {
+    device: Arc<dyn Device>,
+    pending: Mutex<Pending>,
+    ring: Mutex<Ring>,
+    /// Records below this number survive a crash.
+    durable: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Pending {
+    records: VecDeque<Record>,
+    /// Number of the record that is appended next.
+    next: u64,
+    bytes: usize,
+    /// The cut of the checkpoint being written: no group reaches across it.
+    cut: Option<u64>,
+    /// The last record is a close mark.
+    closed: bool,
+}
+
+/// What became of a flush.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Flush {
+    Done,
+    /// The ring has no room until a checkpoint is durable.
+    Full,
+}
+
+impl Journal {
+    pub fn new(device: Arc<dyn Device>, ring: Ring, closed: bool) -> Journal {
+        let next = ring.link.sequence;
+        let pending = Pending { records: VecDeque::new(), next, bytes: 0, cut: None, closed };
+        Journal { device, pending: Mutex::new(pending), ring: Mutex::new(ring), durable: AtomicU64::new(next) }
+    }
+
+    /// Appends a record; its number.
+    pub fn append(&self, record: Record) -> u64 {
+        let mut pending = lock(&self.pending);
+        pending.bytes += record.encoded_bytes();
+        pending.closed = matches!(record, Record::Close);
+        pending.records.push_back(record);
+        pending.next += 1;
+        pending.next - 1
+    }
+
+    pub fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Number of the next record.
+    pub fn next(&self) -> u64 {
+        lock(&self.pending).next
+    }
+
+    /// Whether the journal ends in a close mark.
+    pub fn closed(&self) -> bool {
+        lock(&self.pending).closed
+    }
+
+    /// Bytes that wait in memory.
+    pub fn pending_bytes(&self) -> usize {
+        lock(&self.pending).bytes
+    }
+
+    /// Blocks between replay position and head, and blocks of the ring.
+    pub fn fill(&self) -> (u64, u64) {
+        let ring = lock(&self.ring);
+        (ring.used(), ring.blocks)
+    }
+
+    /// Writes what is pending; with `sync`, returns when all below `upto` is durable.
+    pub fn flush(&self, upto: u64, sync: bool, dirty: &DirtySet) -> Result<Flush> {
+        if self.durable() >= upto {
+            return Ok(Flush::Done);
+        }
+        let mut ring = lock(&self.ring);
+        if self.durable() >= upto {
+            return Ok(Flush::Done);
+        }
+        if ring.covered.is_some() {
+            return Ok(Flush::Full);
+        }
+        let flush = self.write_pending(&mut ring, u64::MAX, dirty)?;
+        if sync && (flush == Flush::Done || ring.link.sequence >= upto) {
+            self.device.sync().map_err(|e| Error::io("flushing the store to disk", e))?;
+            self.durable.store(ring.link.sequence, Ordering::Release);
+            return Ok(Flush::Done);
+        }
+        Ok(flush)
+    }
+
+    /// Writes groups until nothing below `limit` is pending or the ring is full.
+    fn write_pending(&self, ring: &mut Ring, limit: u64, dirty: &DirtySet) -> Result<Flush> {
+        loop {
+            let records = self.take_group(ring, limit);
+            if records.is_empty() {
+                return Ok(Flush::Done);
+            }
+            let runs: Vec<_> = records.iter().flat_map(dirty_runs).cloned().collect();
+            if runs.iter().map(|d| d.inline_bytes()).sum::<usize>() > INLINE_BYTES_MAX {
+                dirty.write_out(&runs)?;
+            }
+            let (bytes, sum) = group::encode(&records, &ring.link, self.durable());
+            if !ring.write(&*self.device, &bytes, sum, records.len() as u64, self.durable())? {
+                self.put_back(records);
+                return Ok(Flush::Full);
+            }
+        }
+    }
+
+    fn take_group(&self, ring: &mut Ring, limit: u64) -> Vec<Record> {
+        let mut pending = lock(&self.pending);
+        let first = ring.link.sequence;
+        if pending.cut == Some(first) {
+            ring.mark = Some(Mark { head: ring.head, link: ring.link });
+            pending.cut = None;
+        }
+        let limit = limit.min(pending.cut.unwrap_or(u64::MAX)).saturating_sub(first);
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        while (taken.len() as u64) < limit
+            && let Some(record) = pending.records.front()
+        {
+            bytes += record.encoded_bytes();
+            if !taken.is_empty() && bytes > GROUP_BYTES_MAX {
+                break;
+            }
+            pending.bytes -= record.encoded_bytes().min(pending.bytes);
+            taken.extend(pending.records.pop_front());
+        }
+        taken
+    }
+
+    fn put_back(&self, records: Vec<Record>) {
+        let mut pending = lock(&self.pending);
+        for record in records.into_iter().rev() {
+            pending.bytes += record.encoded_bytes();
+            pending.records.push_front(record);
+        }
+    }
+
+    /// A checkpoint cuts here; returns the number of the first record it doesn't cover.
+    pub fn cut(&self) -> u64 {
+        let mut pending = lock(&self.pending);
+        pending.cut = Some(pending.next);
+        pending.next
+    }
+
+    /// Where replay will begin once the checkpoint of `cut` is durable. What the ring has no room
+    /// for needs none: the checkpoint covers it, and flushes wait for it.
+    pub fn settle(&self, cut: u64, dirty: &DirtySet) -> Result<Mark> {
+        let mut ring = lock(&self.ring);
+        if ring.mark.is_none() && self.write_pending(&mut ring, cut, dirty)? == Flush::Full {
+            let mut pending = lock(&self.pending);
+            let covered = (cut - ring.link.sequence) as usize;
+            let dropped: usize = pending.records.drain(..covered).map(|r| r.encoded_bytes()).sum();
+            pending.bytes -= dropped.min(pending.bytes);
+            pending.cut = None;
+            ring.link.sequence = cut;
+            ring.covered = Some(cut);
+            ring.mark = Some(Mark { head: ring.head, link: ring.link });
+        }
+        ring.mark.take().ok_or_else(|| Error::damaged(0, "the journal lost its place"))
+    }
+
+    /// The checkpoint of `cut` is durable: what lies before `mark` is free. `salt` and a new ring
+    /// come in while nothing else is under way.
+    pub fn release(&self, cut: u64, mark: &Mark) {
+        let mut ring = lock(&self.ring);
+        ring.tail = mark.head;
+        ring.covered = None;
+        if ring.link.sequence == cut {
+            // The close mark, if it was the last record, lies before the replay position now.
+            lock(&self.pending).closed = false;
+        }
+        self.durable.fetch_max(cut, Ordering::AcqRel);
+    }
+
+    /// Moves on to another ring, or another salt. Nothing may be pending.
+    pub fn replace(&self, new: Ring) {
+        self.durable.fetch_max(new.link.sequence, Ordering::AcqRel);
+        lock(&self.pending).closed = false;
+        *lock(&self.ring) = new;
+    }
+}

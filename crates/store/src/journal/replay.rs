@@ -1,0 +1,104 @@
+//! Reading the journal after a crash or a close. Writes nothing.
+
+use super::ring::Ring;
+use crate::device::{AlignedBuf, Device};
+use crate::error::{Error, Result};
+use crate::format::group::{self, Header};
+use crate::format::layout::BLOCK_BYTES;
+use crate::format::record::Record;
+use crate::format::superblock::Superblock;
+
+/// The valid part of the journal behind a superblock.
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    pub records: Vec<Record>,
+    /// The ring with its head behind the last valid group.
+    pub ring: Ring,
+    /// The store was closed with nothing in flight: no broken tail can follow.
+    pub clean: bool,
+}
+
+/// Reads groups until the chain breaks.
+pub(crate) fn replay(device: &dyn Device, sb: &Superblock) -> Result<Replayed> {
+    let mut ring = Ring::of(sb);
+    let mut records = Vec::new();
+    let mut walked = 0;
+    while walked < ring.blocks {
+        if ring.head >= ring.blocks {
+            walked += 1;
+            ring.head = 0;
+        }
+        let Some((header, bytes)) = read_group(device, &ring, &ring.link_header(device)?)? else { break };
+        let Ok(found) = group::decode(&bytes, &header) else { break };
+        walked += header.blocks();
+        ring.link.chain = header.sum;
+        if header.wrap {
+            walked += ring.blocks.saturating_sub(ring.head + 1);
+            ring.head = 0;
+            continue;
+        }
+        ring.head += header.blocks();
+        ring.link.sequence += header.records;
+        records.extend(found);
+    }
+    let clean = matches!(records.last(), Some(Record::Close)) || records.is_empty() && sb.replay_sequence == 0;
+    if !clean {
+        refuse_lost_records(device, &ring)?;
+    }
+    Ok(Replayed { records, ring, clean })
+}
+
+impl Ring {
+    fn link_header(&self, device: &dyn Device) -> Result<Option<Header>> {
+        let block = read_blocks(device, self.block + self.head, 1)?;
+        Ok(Header::decode(&block, &self.link))
+    }
+}
+
+/// The bytes of the group at the head, when its header continues the chain and it fits the ring.
+fn read_group(device: &dyn Device, ring: &Ring, header: &Option<Header>) -> Result<Option<(Header, Vec<u8>)>> {
+    let Some(header) = header else { return Ok(None) };
+    if header.blocks() > ring.blocks - ring.head {
+        return Ok(None);
+    }
+    let bytes = read_blocks(device, ring.block + ring.head, header.blocks())?;
+    let header = Header { ..*header };
+    let len = header.bytes as usize;
+    Ok(Some((header, bytes[..len].to_vec())))
+}
+
+/// A later group that was written when records past the break were already durable proves that
+/// something durable was lost: an error, never a silent cut.
+fn refuse_lost_records(device: &dyn Device, ring: &Ring) -> Result<()> {
+    const STEP: u64 = 256;
+    for first in (0..ring.blocks).step_by(STEP as usize) {
+        let count = STEP.min(ring.blocks - first);
+        let blocks = read_blocks(device, ring.block + first, count)?;
+        for (i, block) in blocks.chunks_exact(BLOCK_BYTES).enumerate() {
+            let Some(header) = Header::any(block) else { continue };
+            let newer = header.salt == ring.link.salt && header.durable > ring.link.sequence;
+            if !newer || header.blocks() > ring.blocks - first - i as u64 {
+                continue;
+            }
+            let bytes = read_blocks(device, ring.block + first + i as u64, header.blocks())?;
+            if group::decode(&bytes[..header.bytes as usize], &header).is_ok() {
+                return Err(Error::damaged(
+                    ring.block + ring.head,
+                    format!(
+                        "the journal breaks at record {}, but records up to {} were durable",
+                        ring.link.sequence, header.durable
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_blocks(device: &dyn Device, block: u64, blocks: u64) -> Result<AlignedBuf> {
+    let mut buf = AlignedBuf::zeroed(blocks as usize * BLOCK_BYTES);
+    device
+        .read_at(block * BLOCK_BYTES as u64, &mut buf)
+        .map_err(|e| Error::io("reading the journal", e))?;
+    Ok(buf)
+}

@@ -1,0 +1,101 @@
+//! The ring of blocks that holds the journal.
+
+use crate::device::{AlignedBuf, Device};
+use crate::error::{Error, Result};
+use crate::format::group::{self, Link};
+use crate::format::layout::BLOCK_BYTES;
+use crate::format::superblock::Superblock;
+
+/// A place in the ring, and what the group there must carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub head: u64,
+    pub link: Link,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ring {
+    /// First block and number of blocks.
+    pub block: u64,
+    pub blocks: u64,
+    /// Where the next group goes, and where replay would begin; blocks from the ring's start.
+    pub head: u64,
+    pub tail: u64,
+    pub link: Link,
+    /// Where the checkpoint being written cuts, once known.
+    pub mark: Option<Mark>,
+    /// Records below this were dropped from memory unwritten: nothing may be written behind them
+    /// until the checkpoint that covers them is durable.
+    pub covered: Option<u64>,
+}
+
+impl Ring {
+    /// The ring as a superblock describes it.
+    pub fn of(sb: &Superblock) -> Ring {
+        let link = Link { salt: sb.salt, sequence: sb.replay_sequence, chain: sb.replay_chain };
+        Ring {
+            block: sb.ring_block,
+            blocks: sb.ring_blocks,
+            head: sb.replay_block,
+            tail: sb.replay_block,
+            link,
+            mark: None,
+            covered: None,
+        }
+    }
+
+    pub fn used(&self) -> u64 {
+        (self.head + self.blocks - self.tail) % self.blocks
+    }
+
+    /// Writes a group at the head; false if there is no room.
+    pub fn write(
+        &mut self,
+        device: &dyn Device,
+        bytes: &[u8],
+        sum: u128,
+        records: u64,
+        durable: u64,
+    ) -> Result<bool> {
+        let needed = bytes.len().div_ceil(BLOCK_BYTES) as u64;
+        let wraps = self.head + needed > self.blocks;
+        let taken = if wraps { self.blocks - self.head + needed } else { needed };
+        // One block stays free, so that a full ring doesn't look like an empty one.
+        if taken + self.used() + 1 > self.blocks {
+            return Ok(false);
+        }
+        if wraps && self.head < self.blocks {
+            let (wrap, wrap_sum) = group::encode_wrap(&self.link, durable);
+            self.put(device, &wrap)?;
+            self.link.chain = wrap_sum;
+            self.head = 0;
+            // The group was chained to what came before the wrap.
+            return self.rechain(device, bytes, records);
+        }
+        if wraps {
+            self.head = 0;
+        }
+        self.put(device, bytes)?;
+        self.head += needed;
+        self.link.chain = sum;
+        self.link.sequence += records;
+        Ok(true)
+    }
+
+    fn rechain(&mut self, device: &dyn Device, bytes: &[u8], records: u64) -> Result<bool> {
+        let (bytes, sum) = group::rechain(bytes, &self.link);
+        self.put(device, &bytes)?;
+        self.head += bytes.len().div_ceil(BLOCK_BYTES) as u64;
+        self.link.chain = sum;
+        self.link.sequence += records;
+        Ok(true)
+    }
+
+    fn put(&self, device: &dyn Device, bytes: &[u8]) -> Result<()> {
+        let mut buf = AlignedBuf::zeroed(bytes.len().div_ceil(BLOCK_BYTES) * BLOCK_BYTES);
+        buf[..bytes.len()].copy_from_slice(bytes);
+        device
+            .write_at((self.block + self.head) * BLOCK_BYTES as u64, &buf)
+            .map_err(|e| Error::io("writing the journal", e))
+    }
+}

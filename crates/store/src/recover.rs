@@ -1,0 +1,242 @@
+//! Making a store, and opening one: the newest valid superblock, then the journal behind it.
+//!
+//! Replay happens in memory and writes nothing. After a crash its result becomes durable by one
+//! checkpoint with a new salt, before anything new is committed: what the broken tail of the old
+//! journal may still hold can never be taken for valid again. After a clean close there is no such
+//! tail, and the journal simply goes on.
+
+use crate::branch::{Catalog, Core};
+use crate::checkpoint::{self, Durable};
+use crate::device::{AlignedBuf, Device};
+use crate::dirty::DirtySet;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::format::catalog::{PREFIX_RECLAIM, decode_reclaim, key_number};
+use crate::format::codec::Malformed;
+use crate::format::layout::{BLOCK_BYTES, FIRST_RING_BLOCK, FIRST_RING_BLOCKS, FIRST_SEGMENT_BLOCK, SUPERBLOCK_SLOTS};
+use crate::format::record::Record;
+use crate::format::superblock::{Superblock, SuperblockFault};
+use crate::health::Health;
+use crate::journal::{Journal, Replayed, Ring, replay};
+use crate::options::Options;
+use crate::pins::Pins;
+use crate::reclaim::Reclaim;
+use crate::refs::Refs;
+use crate::signal::Signal;
+use crate::space::{Space, TableImage};
+use crate::sync::{lock, read, write};
+use crate::tree::{Cursor, Link, Nodes, Root};
+use crate::txn::{DataRun, Op, RunData};
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Instant;
+
+/// A number that no earlier run of this store used.
+fn fresh_number() -> u64 {
+    RandomState::new().hash_one((std::process::id(), Instant::now()))
+}
+
+/// Lays an empty store out on a device, and opens it.
+pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Engine>> {
+    let failed = |e| Error::io("making room for the store", e);
+    device.set_len(FIRST_SEGMENT_BLOCK * BLOCK_BYTES as u64).map_err(failed)?;
+    let ring_bytes = FIRST_RING_BLOCKS * BLOCK_BYTES as u64;
+    device.allocate(FIRST_RING_BLOCK * BLOCK_BYTES as u64, ring_bytes).map_err(failed)?;
+    checkpoint::zero(&*device, FIRST_RING_BLOCK, FIRST_RING_BLOCKS)?;
+    let superblock = Superblock {
+        uuid: u128::from(fresh_number()) << 64 | u128::from(fresh_number()),
+        checkpoint: 0,
+        generation: 1,
+        salt: fresh_number(),
+        ring_block: FIRST_RING_BLOCK,
+        ring_blocks: FIRST_RING_BLOCKS,
+        replay_block: 0,
+        replay_sequence: 0,
+        replay_chain: 0,
+        table_block: 0,
+        table_bytes: 0,
+        segments: 0,
+        table_sum: 0,
+        system: None,
+        next_branch: 1,
+        next_base: 1,
+        next_reclaim: 1,
+    };
+    let space = Space::empty(Arc::clone(&device));
+    let engine = assemble(device, options, superblock, space, None)?;
+    // The first checkpoint is what makes it a store.
+    engine.checkpoint()?;
+    Ok(engine)
+}
+
+/// Opens the store on a device.
+pub(crate) fn open(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Engine>> {
+    let superblock = newest_superblock(&*device)?;
+    let space = Space::load(Arc::clone(&device), &TableImage::of(&superblock))?;
+    let Replayed { records, ring, clean } = replay(&*device, &superblock)?;
+    let engine = assemble(device, options, superblock, space, clean.then_some(ring))?;
+    engine.replay(records)?;
+    if !clean {
+        let mut durable = lock(&engine.durable);
+        let ring = Ring::of(&durable.superblock);
+        let ring = Ring {
+            link: crate::format::group::Link { salt: fresh_number(), ..ring.link },
+            ..ring
+        };
+        engine.checkpoint_with_ring(&mut durable, ring)?;
+    }
+    Ok(engine)
+}
+
+/// The valid superblock with the highest number.
+pub(crate) fn newest_superblock(device: &dyn Device) -> Result<Superblock> {
+    let mut newest: Option<Superblock> = None;
+    let mut newer_format = None;
+    let mut torn = false;
+    for slot in SUPERBLOCK_SLOTS {
+        let mut copies = AlignedBuf::zeroed(2 * BLOCK_BYTES);
+        device
+            .read_at(slot * BLOCK_BYTES as u64, &mut copies)
+            .map_err(|e| Error::io("reading the superblock", e))?;
+        for copy in copies.chunks_exact(BLOCK_BYTES) {
+            match Superblock::decode(copy) {
+                Ok(found) if newest.as_ref().is_none_or(|n| n.checkpoint < found.checkpoint) => newest = Some(found),
+                Ok(_) | Err(SuperblockFault::NotOurs) => {}
+                Err(SuperblockFault::Newer(version)) => newer_format = Some(version),
+                Err(SuperblockFault::Torn(_)) => torn = true,
+            }
+        }
+    }
+    match (newer_format, newest) {
+        (Some(found), _) => Err(Error::Version { found, known: "1".into() }),
+        (None, Some(newest)) => check_ring(device, newest),
+        (None, None) if torn => Err(Error::damaged(0, "no superblock passes its checksum")),
+        (None, None) => Err(Error::NotAStore { what: "the file".into(), why: "it has no superblock".into() }),
+    }
+}
+
+fn check_ring(device: &dyn Device, sb: Superblock) -> Result<Superblock> {
+    let len = device.len().map_err(|e| Error::io("measuring the store", e))? / BLOCK_BYTES as u64;
+    let end = sb.ring_block.checked_add(sb.ring_blocks);
+    if sb.ring_blocks < 2 || end.is_none_or(|end| end > len) || sb.replay_block > sb.ring_blocks {
+        return Err(Error::damaged(sb.ring_block, "the journal lies outside the file: it was cut short"));
+    }
+    Ok(sb)
+}
+
+fn assemble(
+    device: Arc<dyn Device>,
+    options: &Options,
+    superblock: Superblock,
+    space: Space,
+    ring: Option<Ring>,
+) -> Result<Arc<Engine>> {
+    let nodes = Arc::new(Nodes::new(Arc::clone(&device), options.cache_bytes));
+    let system = superblock.system.map(|(ptr, level)| Root { link: Link::Disk(ptr), level, entries: 0, bytes: 0 });
+    let reclaim = load_reclaim(&nodes, system.as_ref())?;
+    let closed = ring.is_some();
+    let ring = ring.unwrap_or_else(|| Ring::of(&superblock));
+    Ok(Arc::new(Engine {
+        nodes: Arc::clone(&nodes),
+        space,
+        refs: Refs::new(Arc::clone(&nodes), system.clone()),
+        dirty: DirtySet::new(Arc::clone(&device)),
+        journal: Journal::new(Arc::clone(&device), ring, closed),
+        catalog: Mutex::new(Catalog::new(nodes, system, superblock.next_branch, superblock.next_base)),
+        reclaim: Reclaim::load(reclaim, superblock.next_reclaim),
+        pins: Arc::new(Pins::default()),
+        health: Health::default(),
+        generation: AtomicU64::new(superblock.generation),
+        epoch: RwLock::new(()),
+        durable: Mutex::new(Durable { superblock, when: Instant::now() }),
+        changed_nodes: AtomicU64::new(0),
+        signal: Signal::default(),
+        options: options.clone(),
+        device,
+    }))
+}
+
+fn load_reclaim(nodes: &Nodes, system: Option<&Root>) -> Result<BTreeMap<u64, Root>> {
+    let mut items = BTreeMap::new();
+    let Some(system) = system else { return Ok(items) };
+    let bad = |m: Malformed| Error::damaged(0, m.0);
+    let mut cursor = Cursor::seek(nodes, system, &[PREFIX_RECLAIM])?;
+    while let Some((key, value)) = cursor.next(nodes)?
+        && key.first() == Some(&PREFIX_RECLAIM)
+    {
+        items.insert(key_number(&key).map_err(bad)?, Root::on_disk(&decode_reclaim(&value).map_err(bad)?));
+    }
+    Ok(items)
+}
+
+fn inconsistent(what: &str) -> Error {
+    Error::damaged(0, format!("the journal {what}"))
+}
+
+impl Engine {
+    fn replay(&self, records: Vec<Record>) -> Result<()> {
+        for record in &records {
+            for run in record.runs() {
+                if matches!(run.data, RunData::OnDevice) {
+                    self.space.claim((run.addr, run.sums.len() as u64))?;
+                }
+            }
+        }
+        for record in records {
+            self.replay_one(record)?;
+        }
+        Ok(())
+    }
+
+    fn replay_branch(&self, id: u64) -> Result<Arc<Core>> {
+        lock(&self.catalog).branch(id)?.ok_or_else(|| inconsistent("names a branch that does not exist"))
+    }
+
+    fn replay_one(&self, record: Record) -> Result<()> {
+        let _epoch = read(&self.epoch);
+        match record {
+            Record::Commit { branch, ops } => {
+                let core = self.replay_branch(branch)?;
+                let ops = ops.into_iter().map(|op| self.settle_op(&core, op)).collect::<Result<Vec<_>>>()?;
+                let mut state = write(&core.state);
+                let share_gen = state.meta.share_gen;
+                self.apply(&mut state.root, share_gen, &ops)?;
+                state.cut = None;
+                core.dirty.store(true, Ordering::Release);
+            }
+            Record::Create { branch, meta } => {
+                self.do_create(&mut lock(&self.catalog), branch, meta);
+            }
+            Record::Fork { from, branch, meta } => {
+                let source = self.replay_branch(from)?;
+                let mut catalog = lock(&self.catalog);
+                let mut state = write(&source.state);
+                self.do_fork(&mut catalog, &source, &mut state, branch, meta)?;
+            }
+            Record::Delete { branch } => {
+                let core = self.replay_branch(branch)?;
+                self.do_delete(&mut lock(&self.catalog), &core)?;
+            }
+            Record::Rename { branch, name } => {
+                let core = self.replay_branch(branch)?;
+                self.do_rename(&mut lock(&self.catalog), &core, &name);
+            }
+            Record::Reset { branch, to, base } => {
+                let core = self.replay_branch(branch)?;
+                self.do_reset(&mut lock(&self.catalog), &core, to, base)?;
+            }
+            Record::Close => {}
+        }
+        Ok(())
+    }
+
+    /// Gives the data inside a replayed operation its blocks.
+    fn settle_op(&self, core: &Core, op: Op) -> Result<Op> {
+        let Op::Map { map, block, runs } = op else { return Ok(op) };
+        let settled = runs.into_iter().map(|run: DataRun| self.settle_run(core, run));
+        let runs = settled.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        Ok(Op::Map { map, block, runs })
+    }
+}

@@ -1,0 +1,264 @@
+//! Lazy reference counts of nodes and of ranges of data blocks.
+//!
+//! A count is the number of pointers to a thing; only counts of two and more are stored, in the
+//! system tree. They are derived state: changes gather here in memory, cancel, and reach the disk
+//! with a checkpoint. A node that has no address yet is counted under its name in memory, and moves
+//! to its address when a checkpoint places it.
+
+mod apply;
+mod ranges;
+
+pub(crate) use apply::apply;
+pub(crate) use ranges::RangeDeltas;
+
+use crate::error::{Error, Result};
+use crate::format::catalog::{PREFIX_COUNT, decode_count, key_number, number_key};
+use crate::format::extent::Extent;
+use crate::format::layout::NODE_BLOCKS;
+use crate::space::BlockRun;
+use crate::sync::lock;
+use crate::tree::{Body, Cursor, Link, Node, Nodes, Ptr, Root};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+#[derive(Debug)]
+pub(crate) struct Refs {
+    nodes: Arc<Nodes>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The system tree of the last durable checkpoint.
+    base: Option<Root>,
+    /// What the checkpoint being written adds.
+    frozen: Option<Deltas>,
+    live: Deltas,
+    /// Nodes without an address that no pointer names any more, while a checkpoint may still place
+    /// them.
+    dead: HashSet<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Deltas {
+    ranges: RangeDeltas,
+    nodes: HashMap<u64, i64>,
+}
+
+/// How a counted thing is named.
+#[derive(Clone, Copy)]
+enum Target {
+    Range(u64, u64),
+    Memory(u64),
+}
+
+fn target(link: &Link) -> Target {
+    match (link.ptr(), link) {
+        (Some(ptr), _) => Target::Range(ptr.addr, NODE_BLOCKS),
+        (None, Link::Mem(node)) => Target::Memory(node.id),
+        (None, Link::Disk(ptr)) => Target::Range(ptr.addr, NODE_BLOCKS),
+    }
+}
+
+impl Deltas {
+    fn add(&mut self, target: Target, delta: i64) {
+        match target {
+            Target::Range(addr, blocks) => self.ranges.add(addr, addr + blocks, delta),
+            Target::Memory(id) => {
+                let sum = self.nodes.entry(id).or_default();
+                *sum += delta;
+                if *sum == 0 {
+                    self.nodes.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// Moves what was counted under a node's name to its address.
+    fn place(&mut self, id: u64, addr: u64) {
+        if let Some(delta) = self.nodes.remove(&id) {
+            self.ranges.add(addr, addr + NODE_BLOCKS, delta);
+        }
+    }
+}
+
+impl State {
+    /// The count of the block at `addr`, and where it may change next.
+    fn count_at(&self, nodes: &Nodes, addr: u64) -> Result<(i64, u64)> {
+        let (stored, mut until) = match &self.base {
+            Some(base) => stored_count(nodes, base, addr)?,
+            None => (1, u64::MAX),
+        };
+        let mut count = i64::from(stored);
+        for deltas in self.frozen.iter().chain([&self.live]) {
+            let (delta, end) = deltas.ranges.at(addr);
+            count += delta;
+            until = until.min(end);
+        }
+        if count < 1 || count > i64::from(u32::MAX) {
+            return Err(Error::damaged(addr, format!("its reference count is {count}")));
+        }
+        Ok((count, until))
+    }
+
+    fn count(&self, nodes: &Nodes, target: Target) -> Result<i64> {
+        match target {
+            Target::Range(addr, _) => Ok(self.count_at(nodes, addr)?.0),
+            Target::Memory(id) => {
+                let delta = |d: &Deltas| d.nodes.get(&id).copied().unwrap_or_default();
+                Ok(1 + self.frozen.as_ref().map_or(0, delta) + delta(&self.live))
+            }
+        }
+    }
+}
+
+/// The stored count at `addr` (1 where none is), and where it may change next.
+fn stored_count(nodes: &Nodes, base: &Root, addr: u64) -> Result<(u32, u64)> {
+    let mut cursor = Cursor::seek_floor(nodes, base, &number_key(PREFIX_COUNT, addr))?;
+    while let Some((key, value)) = cursor.next(nodes)? {
+        if key.first() != Some(&PREFIX_COUNT) {
+            if key.first() > Some(&PREFIX_COUNT) {
+                break;
+            }
+            continue;
+        }
+        let start = key_number(&key).map_err(|m| Error::damaged(addr, m.0))?;
+        let (blocks, count) = decode_count(&value).map_err(|m| Error::damaged(addr, m.0))?;
+        if start > addr {
+            return Ok((1, start));
+        }
+        if addr < start.saturating_add(blocks) {
+            return Ok((count, start + blocks));
+        }
+    }
+    Ok((1, u64::MAX))
+}
+
+impl Refs {
+    pub fn new(nodes: Arc<Nodes>, base: Option<Root>) -> Refs {
+        Refs { nodes, state: Mutex::new(State { base, ..State::default() }) }
+    }
+
+    /// One more pointer to the node behind `link`.
+    pub fn share(&self, link: &Link) {
+        let mut state = lock(&self.state);
+        state.live.add(target(link), 1);
+    }
+
+    /// A copy takes the place of `node` in one tree. When the node has other pointers, it loses one
+    /// and all it points to gains one: true. When the copy's tree was its last, nothing changes for
+    /// what it points to, and the node itself is garbage: false.
+    pub fn supersede(&self, node: &Arc<Node>) -> Result<bool> {
+        let mut state = lock(&self.state);
+        let named = target(&Link::Mem(Arc::clone(node)));
+        if state.count(&self.nodes, named)? == 1 {
+            return Ok(false);
+        }
+        state.live.add(named, -1);
+        match &node.body {
+            Body::Inner { children, .. } => {
+                children.iter().for_each(|child| state.live.add(target(&child.link), 1));
+            }
+            Body::Leaf(entries) => {
+                for i in 0..entries.len() {
+                    if Extent::peek_blocks(entries.value(i)) > 0 {
+                        let extent = Extent::decode(entries.value(i)).map_err(|m| Error::damaged(0, m.0))?;
+                        state.live.add(Target::Range(extent.addr, extent.blocks()), 1);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// One pointer fewer to the node; true when it was the last.
+    pub fn release(&self, link: &Link) -> Result<bool> {
+        let mut state = lock(&self.state);
+        let named = target(link);
+        let last = state.count(&self.nodes, named)? == 1;
+        if !last {
+            state.live.add(named, -1);
+        }
+        Ok(last)
+    }
+
+    /// One more pointer to a run of data blocks.
+    pub fn share_run(&self, run: BlockRun) {
+        lock(&self.state).live.add(Target::Range(run.0, run.1), 1);
+    }
+
+    /// One pointer fewer to a run of data blocks; hands the parts whose last it was to `freed`.
+    pub fn release_run(&self, run: BlockRun, mut freed: impl FnMut(BlockRun)) -> Result<()> {
+        let mut state = lock(&self.state);
+        let (mut at, end) = (run.0, run.0 + run.1);
+        while at < end {
+            let (count, until) = state.count_at(&self.nodes, at)?;
+            let until = until.min(end);
+            if count == 1 {
+                freed((at, until - at));
+            } else {
+                state.live.add(Target::Range(at, until - at), -1);
+            }
+            at = until;
+        }
+        Ok(())
+    }
+
+    /// Whether some part of the run has other pointers, and how long the first such part is.
+    pub fn count_of_run(&self, addr: u64) -> Result<(i64, u64)> {
+        lock(&self.state).count_at(&self.nodes, addr)
+    }
+
+    /// The count of the node behind `link`.
+    pub fn count_of(&self, link: &Link) -> Result<i64> {
+        let state = lock(&self.state);
+        state.count(&self.nodes, target(link))
+    }
+
+    /// The last pointer to `node` is gone. Its address, if the disk knows it; else a running
+    /// checkpoint learns that it needs none.
+    pub fn bury(&self, node: &Node) -> Option<Ptr> {
+        let mut state = lock(&self.state);
+        let place = node.place.get().copied();
+        if place.is_none() {
+            state.live.nodes.remove(&node.id);
+            if state.frozen.is_some() {
+                state.dead.insert(node.id);
+            }
+        }
+        place
+    }
+
+    /// Gives `node` its place on disk; true when it is garbage by now.
+    pub fn place(&self, node: &Node, ptr: Ptr) -> bool {
+        let mut state = lock(&self.state);
+        // Only the one checkpoint that runs places nodes, each once.
+        let _ = node.place.set(ptr);
+        state.live.place(node.id, ptr.addr);
+        if let Some(frozen) = &mut state.frozen {
+            frozen.place(node.id, ptr.addr);
+        }
+        state.dead.remove(&node.id)
+    }
+
+    /// A checkpoint cuts here.
+    pub fn cut(&self) {
+        let mut state = lock(&self.state);
+        let live = std::mem::take(&mut state.live);
+        state.frozen = Some(live);
+        state.dead.clear();
+    }
+
+    /// The changes of the cut, once all its nodes have their places.
+    pub fn frozen(&self) -> RangeDeltas {
+        lock(&self.state).frozen.as_ref().map(|f| f.ranges.clone()).unwrap_or_default()
+    }
+
+    /// The checkpoint is durable; its system tree holds the changes of the cut.
+    pub fn settle(&self, base: Root) {
+        let mut state = lock(&self.state);
+        state.base = Some(base);
+        state.frozen = None;
+        state.dead.clear();
+    }
+}

@@ -1,0 +1,51 @@
+//! A run of free blocks held by one writer, so that what it writes lies in sequence.
+
+use super::BlockRun;
+
+/// Arenas begin small, so that a branch with a few changes takes little, and double up to 4 MiB.
+const FIRST_BLOCKS: u64 = 16;
+const BLOCKS_MAX: u64 = 1024;
+
+#[derive(Debug, Default)]
+pub(crate) struct Arena {
+    next: u64,
+    left: u64,
+    size: u64,
+}
+
+impl Arena {
+    pub fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// How many blocks to ask for when `needed` are.
+    pub fn next_size(&mut self, needed: u64) -> u64 {
+        self.size = (self.size * 2).clamp(FIRST_BLOCKS, BLOCKS_MAX);
+        needed.max(self.size)
+    }
+
+    pub fn fill(&mut self, run: BlockRun) {
+        debug_assert!(self.is_empty());
+        (self.next, self.left) = run;
+    }
+
+    /// Up to `blocks` blocks from the front.
+    pub fn take(&mut self, blocks: u64) -> BlockRun {
+        let run = (self.next, blocks.min(self.left));
+        self.next += run.1;
+        self.left -= run.1;
+        run
+    }
+
+    /// Gives up what is left, and grows no more than it did.
+    pub fn empty(&mut self) -> Option<BlockRun> {
+        let run = (self.next, self.left);
+        self.size /= 2;
+        self.left = 0;
+        (run.1 > 0).then_some(run)
+    }
+}

@@ -1,0 +1,399 @@
+//! Which blocks are in use. Kept outside the cloned trees, so that allocating never recurses.
+//!
+//! Two bitmaps a segment: `busy` says what may not be handed out, `image` what the next checkpoint
+//! records as used. A freed block leaves the image at once, but stays busy (in *limbo*) until the
+//! checkpoint that recorded its freeing is durable and no reader that predates the free is left.
+
+mod arena;
+mod bits;
+mod limbo;
+mod persist;
+mod segment;
+
+pub(crate) use arena::Arena;
+pub(crate) use bits::Bits;
+pub(crate) use persist::TableImage;
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::format::layout::{
+    BLOCK_BYTES, CHUNK_BLOCKS, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, SEGMENTS_MAX, segment_of,
+    segment_start,
+};
+use crate::sync::lock;
+use limbo::{Limbo, Wait};
+use segment::{Author, Segment};
+use std::sync::{Arc, Mutex};
+
+/// Free blocks, ready on the host, that only deletes and checkpoints may use: 2 MiB.
+const EMERGENCY_BLOCKS: u64 = 512;
+/// Free chunks kept on the host for reuse; more are punched out.
+const IDLE_CHUNKS_MAX: usize = 4;
+
+/// A run of blocks: address and length.
+pub(crate) type BlockRun = (u64, u64);
+
+#[derive(Debug)]
+pub(crate) struct Space {
+    device: Arc<dyn Device>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    segments: Vec<Segment>,
+    limbo: Limbo,
+    nodes: Arena,
+    /// Free blocks in chunks that the host really holds.
+    ready: u64,
+    /// Of these, how many node writes may need: data must leave them alone.
+    reserved: u64,
+    /// Where the search for free runs goes on.
+    cursor: usize,
+    /// A checkpoint is being written: images as of its cut are kept.
+    cut: bool,
+}
+
+/// Totals for `usage`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct SpaceTotals {
+    pub used_blocks: u64,
+    pub free_blocks: u64,
+}
+
+impl Space {
+    /// The space of an empty store.
+    pub fn empty(device: Arc<dyn Device>) -> Space {
+        Space::with_segments(device, Vec::new())
+    }
+
+    fn with_segments(device: Arc<dyn Device>, segments: Vec<Segment>) -> Space {
+        let ready = segments.iter().map(Segment::ready).sum();
+        let state = State {
+            segments,
+            limbo: Limbo::default(),
+            nodes: Arena::default(),
+            ready,
+            reserved: 0,
+            cursor: 0,
+            cut: false,
+        };
+        Space { device, state: Mutex::new(state) }
+    }
+
+    /// Blocks for data, in as few runs as there are; taken from `arena` first.
+    pub fn allocate(&self, arena: &mut Arena, blocks: u64) -> Result<Vec<BlockRun>> {
+        let mut state = lock(&self.state);
+        let mut runs: Vec<BlockRun> = Vec::new();
+        let mut missing = blocks;
+        while missing > 0 {
+            if arena.is_empty()
+                && let Err(error) = self.refill(&mut state, arena, missing, false)
+            {
+                for run in runs {
+                    self.give_back(&mut state, run);
+                }
+                return Err(error);
+            }
+            let run = arena.take(missing);
+            state.set_image(&*self.device, run, true, Author::Writer);
+            missing -= run.1;
+            match runs.last_mut() {
+                Some(last) if last.0 + last.1 == run.0 => last.1 += run.1,
+                _ => runs.push(run),
+            }
+        }
+        Ok(runs)
+    }
+
+    /// A place for a node of the checkpoint that is being written.
+    pub fn allocate_node(&self) -> Result<u64> {
+        let mut state = lock(&self.state);
+        loop {
+            if state.nodes.left() >= NODE_BLOCKS {
+                let run = state.nodes.take(NODE_BLOCKS);
+                state.set_image(&*self.device, run, true, Author::Checkpoint);
+                return Ok(run.0);
+            }
+            let mut arena = std::mem::take(&mut state.nodes);
+            state.release_arena(&mut arena);
+            let filled = self.refill(&mut state, &mut arena, NODE_BLOCKS, true);
+            state.nodes = arena;
+            filled?;
+        }
+    }
+
+    /// A run of `blocks` for the checkpoint that is being written (segment table, ring).
+    pub fn allocate_run(&self, blocks: u64) -> Result<u64> {
+        let mut state = lock(&self.state);
+        let mut arena = Arena::default();
+        self.refill(&mut state, &mut arena, blocks, true)?;
+        if arena.left() < blocks {
+            state.release_arena(&mut arena);
+            return Err(Error::NoSpace { what: format!("a run of {blocks} blocks") });
+        }
+        let run = arena.take(blocks);
+        state.release_arena(&mut arena);
+        state.set_image(&*self.device, run, true, Author::Checkpoint);
+        Ok(run.0)
+    }
+
+    /// A whole fresh segment for the ring, without its head.
+    pub fn allocate_segment(&self) -> Result<u64> {
+        let mut state = lock(&self.state);
+        self.grow(&mut state)?;
+        let index = state.segments.len() as u64 - 1;
+        let (start, blocks) = (segment_start(index) + SEGMENT_HEAD_BLOCKS, SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
+        self.reserve_host(start, blocks)?;
+        state.take_busy(&*self.device, (start, blocks))?;
+        state.set_image(&*self.device, (start, blocks), true, Author::Checkpoint);
+        Ok(start)
+    }
+
+    /// Makes sure that `node_blocks` can be written later, whatever happens on the host. `urgent`
+    /// changes (deletes) may count on the emergency reserve.
+    pub fn reserve(&self, node_blocks: u64, urgent: bool) -> Result<()> {
+        let mut state = lock(&self.state);
+        let wanted = node_blocks + if urgent { 0 } else { EMERGENCY_BLOCKS };
+        while state.ready < wanted {
+            self.ready_chunk(&mut state)?;
+        }
+        state.reserved = state.reserved.max(node_blocks + EMERGENCY_BLOCKS);
+        Ok(())
+    }
+
+    /// Forgets earlier reservations: the nodes they were for are being written.
+    pub fn restart_reserve(&self) {
+        lock(&self.state).reserved = EMERGENCY_BLOCKS;
+    }
+
+    /// Frees blocks that only memory named: they wait for readers alone.
+    pub fn free_unnamed(&self, run: BlockRun, epoch: u64) {
+        self.free(run, epoch, Wait::Readers);
+    }
+
+    /// Frees blocks that the disk may name: they wait for the next checkpoint too.
+    pub fn free_named(&self, run: BlockRun, epoch: u64) {
+        self.free(run, epoch, Wait::NextCheckpoint);
+    }
+
+    fn free(&self, run: BlockRun, epoch: u64, wait: Wait) {
+        let mut state = lock(&self.state);
+        state.set_image(&*self.device, run, false, Author::Writer);
+        state.limbo.push(run, epoch, wait);
+    }
+
+    /// Frees blocks on behalf of the checkpoint that is being written.
+    pub fn free_at_checkpoint(&self, run: BlockRun, epoch: u64) {
+        let mut state = lock(&self.state);
+        state.set_image(&*self.device, run, false, Author::Checkpoint);
+        state.limbo.push(run, epoch, Wait::ThisCheckpoint);
+    }
+
+    /// Claims blocks that the journal names, before anything is allocated.
+    pub fn claim(&self, run: BlockRun) -> Result<()> {
+        let mut state = lock(&self.state);
+        let inside = segment_of(run.0).is_some_and(|(s, _)| s < SEGMENTS_MAX) && run.1 <= SEGMENT_BLOCKS;
+        let end = run.0.saturating_add(run.1).saturating_sub(1);
+        let (Some((first, at)), Some((last, _)), true) = (segment_of(run.0), segment_of(end), inside) else {
+            return Err(Error::damaged(run.0, "the journal names blocks outside the store"));
+        };
+        if first != last || at < SEGMENT_HEAD_BLOCKS {
+            return Err(Error::damaged(run.0, "the journal names blocks across a segment's edge"));
+        }
+        while state.segments.len() as u64 <= first {
+            self.grow(&mut state)?;
+        }
+        state.take_busy(&*self.device, run)?;
+        state.set_image(&*self.device, run, true, Author::Writer);
+        Ok(())
+    }
+
+    /// Gives blocks back that were handed out and never used.
+    pub fn give_back_unused(&self, arena: &mut Arena) {
+        lock(&self.state).release_arena(arena);
+    }
+
+    fn give_back(&self, state: &mut State, run: BlockRun) {
+        state.set_image(&*self.device, run, false, Author::Writer);
+        state.release(run);
+    }
+
+    /// Releases what waited for readers alone, as far as readers since `oldest` allow.
+    pub fn drain(&self, oldest_reader: u64) {
+        let mut state = lock(&self.state);
+        for run in state.limbo.drain(oldest_reader) {
+            state.release(run);
+        }
+    }
+
+    pub fn totals(&self) -> SpaceTotals {
+        let state = lock(&self.state);
+        let free: u64 = state.segments.iter().map(|s| u64::from(s.free)).sum();
+        let usable = state.segments.len() as u64 * (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
+        let waiting = state.limbo.blocks();
+        SpaceTotals { used_blocks: usable - free - waiting, free_blocks: free + waiting }
+    }
+
+    /// Fills `arena` with a free run, of at least `blocks` if there is one.
+    fn refill(&self, state: &mut State, arena: &mut Arena, blocks: u64, reserved_too: bool) -> Result<()> {
+        let wanted = arena.next_size(blocks);
+        let floor = if reserved_too { 0 } else { state.reserved.max(EMERGENCY_BLOCKS) };
+        let run = match state.find(&*self.device, wanted, true)? {
+            Some(run) if state.ready >= floor + run.1 => Some(run),
+            _ => self.open_chunks(state, wanted)?,
+        };
+        let run = match run {
+            Some(run) => run,
+            // Nothing new to be had from the host: the longest free run, down to a single block.
+            None => match state.find(&*self.device, wanted, false)? {
+                Some(run) if state.ready >= floor + run.1.min(blocks) => (run.0, run.1.min(state.ready - floor)),
+                _ => return Err(Error::NoSpace { what: format!("{blocks} blocks of 4 KiB") }),
+            },
+        };
+        state.take_busy(&*self.device, run)?;
+        arena.fill(run);
+        Ok(())
+    }
+
+    /// Takes unused chunks into use that hold a run of `blocks`; `None` when the host is full.
+    fn open_chunks(&self, state: &mut State, blocks: u64) -> Result<Option<BlockRun>> {
+        let chunks = blocks.div_ceil(CHUNK_BLOCKS);
+        let found = state.segments.iter().position(|s| s.hole_run(chunks).is_some());
+        let index = match found {
+            Some(index) => index,
+            None => match self.grow(state) {
+                Ok(()) => state.segments.len() - 1,
+                Err(Error::NoSpace { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            },
+        };
+        let Some(chunk) = state.segments[index].hole_run(chunks) else { return Ok(None) };
+        match self.open_chunk(state, index, chunk, chunks) {
+            Ok(()) => {}
+            Err(Error::NoSpace { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let start = segment_start(index as u64) + chunk * CHUNK_BLOCKS;
+        let head = if chunk == 0 { SEGMENT_HEAD_BLOCKS } else { 0 };
+        Ok(Some((start + head, blocks.min(chunks * CHUNK_BLOCKS - head))))
+    }
+
+    fn ready_chunk(&self, state: &mut State) -> Result<()> {
+        let index = match state.segments.iter().position(|s| s.hole_run(1).is_some()) {
+            Some(index) => index,
+            None => {
+                self.grow(state)?;
+                state.segments.len() - 1
+            }
+        };
+        let chunk = state.segments[index].hole_run(1).unwrap_or_default();
+        self.open_chunk(state, index, chunk, 1)
+    }
+
+    fn open_chunk(&self, state: &mut State, index: usize, chunk: u64, chunks: u64) -> Result<()> {
+        self.reserve_host(segment_start(index as u64) + chunk * CHUNK_BLOCKS, chunks * CHUNK_BLOCKS)?;
+        state.adjust(index, |segment| segment.own_chunks(chunk, chunks));
+        Ok(())
+    }
+
+    fn reserve_host(&self, block: u64, blocks: u64) -> Result<()> {
+        let bytes = BLOCK_BYTES as u64;
+        self.device
+            .allocate(block * bytes, blocks * bytes)
+            .map_err(|e| Error::io("room in the store's file on the host", e))
+    }
+
+    /// Adds a segment at the end of the file.
+    fn grow(&self, state: &mut State) -> Result<()> {
+        let index = state.segments.len() as u64;
+        if index >= SEGMENTS_MAX {
+            return Err(Error::NoSpace { what: "another segment: the store has its largest size".into() });
+        }
+        let end = segment_start(index + 1) * BLOCK_BYTES as u64;
+        let grown = self.device.len().and_then(|len| if len < end { self.device.set_len(end) } else { Ok(()) });
+        grown.map_err(|e| Error::io("growing the store's file", e))?;
+        state.segments.push(Segment::fresh());
+        Ok(())
+    }
+
+    /// Gives chunks without any busy block back to the host; how many.
+    pub fn punch(&self, chunks_max: usize) -> Result<usize> {
+        let mut state = lock(&self.state);
+        let mut idle = Vec::new();
+        for (index, segment) in state.segments.iter().enumerate() {
+            idle.extend(segment.idle_chunks().map(|chunk| (index, chunk)));
+        }
+        let keep = (state.reserved.div_ceil(CHUNK_BLOCKS) as usize).max(IDLE_CHUNKS_MAX);
+        let surplus = idle.len().saturating_sub(keep).min(chunks_max);
+        for (index, chunk) in idle.into_iter().rev().take(surplus) {
+            state.adjust(index, |segment| segment.disown_chunk(chunk));
+            let offset = (segment_start(index as u64) + chunk * CHUNK_BLOCKS) * BLOCK_BYTES as u64;
+            self.device
+                .punch(offset, CHUNK_BLOCKS * BLOCK_BYTES as u64)
+                .map_err(|e| Error::io("giving space back to the host", e))?;
+        }
+        Ok(surplus)
+    }
+}
+
+impl State {
+    /// The first free run of `wanted` blocks on the host; when `exact` is off, the longest.
+    fn find(&mut self, device: &dyn Device, wanted: u64, exact: bool) -> Result<Option<BlockRun>> {
+        let count = self.segments.len();
+        let mut longest: Option<BlockRun> = None;
+        for step in 0..count {
+            let index = (self.cursor + step) % count;
+            if !self.segments[index].may_hold(if exact { wanted } else { 1 }) {
+                continue;
+            }
+            if let Some((at, len)) = self.segments[index].find(device, index as u64, wanted)? {
+                let run = (segment_start(index as u64) + at, len.min(wanted));
+                if len >= wanted {
+                    self.cursor = index;
+                    return Ok(Some(run));
+                }
+                if longest.is_none_or(|l| l.1 < run.1) {
+                    longest = Some(run);
+                }
+            }
+        }
+        Ok(longest.filter(|_| !exact))
+    }
+
+    /// Changes a segment, and keeps count of what is ready.
+    fn adjust<T>(&mut self, index: usize, change: impl FnOnce(&mut Segment) -> T) -> T {
+        let before = self.segments[index].ready();
+        let result = change(&mut self.segments[index]);
+        self.ready = self.ready + self.segments[index].ready() - before;
+        result
+    }
+
+    fn take_busy(&mut self, device: &dyn Device, run: BlockRun) -> Result<()> {
+        let Some((index, at)) = segment_of(run.0) else {
+            return Err(Error::damaged(run.0, "a block in front of the segments was allocated"));
+        };
+        self.adjust(index as usize, |segment| segment.take(device, index, at, run.1))
+    }
+
+    /// Records a run as used or free.
+    fn set_image(&mut self, device: &dyn Device, run: BlockRun, used: bool, author: Author) {
+        let cut = self.cut;
+        let Some((index, at)) = segment_of(run.0) else { return };
+        if let Some(segment) = self.segments.get_mut(index as usize) {
+            segment.set_image(device, index, (at, run.1), used, author, cut);
+        }
+    }
+
+    fn release(&mut self, run: BlockRun) {
+        if let Some((index, at)) = segment_of(run.0) {
+            self.adjust(index as usize, |segment| segment.release(at, run.1));
+        }
+    }
+
+    fn release_arena(&mut self, arena: &mut Arena) {
+        if let Some(run) = arena.empty() {
+            self.release(run);
+        }
+    }
+}

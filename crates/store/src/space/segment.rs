@@ -1,0 +1,204 @@
+//! One segment of 64 MiB: its bitmaps, loaded when first needed.
+
+use super::bits::Bits;
+use crate::device::{AlignedBuf, Device};
+use crate::error::{Error, Result};
+use crate::format::checksum;
+use crate::format::layout::{BLOCK_BYTES, CHUNK_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, segment_start};
+use crate::format::segments::SegmentEntry;
+
+/// On whose behalf an image changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Author {
+    /// A commit, or the reclaim worker: counts from the next checkpoint on.
+    Writer,
+    /// The checkpoint being written: counts in it.
+    Checkpoint,
+}
+
+#[derive(Debug)]
+pub(crate) struct Segment {
+    /// What the segment table says.
+    pub entry: SegmentEntry,
+    bits: Option<Pair>,
+    /// Blocks that are not busy.
+    pub free: u16,
+    /// Chunks for which the host holds no space.
+    pub holes: u64,
+    /// No free run is longer than this.
+    longest: u64,
+    /// The image changed since the last cut.
+    pub dirty: bool,
+    /// The checkpoint being written has to write the bitmap.
+    pub writing: bool,
+    /// The image as of the cut, if it changed since.
+    cut: Option<Bits>,
+}
+
+#[derive(Debug)]
+struct Pair {
+    busy: Bits,
+    image: Bits,
+}
+
+const EMPTY_FREE: u16 = (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS) as u16;
+
+impl Segment {
+    pub fn fresh() -> Segment {
+        let entry = SegmentEntry { slot: None, free: EMPTY_FREE, holes: u64::MAX, sum: 0 };
+        let mut segment = Segment::stored(entry);
+        segment.bits = Some(Pair { busy: empty_bits(), image: empty_bits() });
+        segment
+    }
+
+    pub fn stored(entry: SegmentEntry) -> Segment {
+        Segment {
+            entry,
+            bits: None,
+            free: entry.free,
+            holes: entry.holes,
+            longest: SEGMENT_BLOCKS,
+            dirty: false,
+            writing: false,
+            cut: None,
+        }
+    }
+
+    /// Free blocks on the host, as far as known: before the bitmap is loaded, all free blocks minus
+    /// those in holes.
+    pub fn ready(&self) -> u64 {
+        let head = if self.holes & 1 != 0 { SEGMENT_HEAD_BLOCKS } else { 0 };
+        u64::from(self.free).saturating_sub(u64::from(self.holes.count_ones()) * CHUNK_BLOCKS - head)
+    }
+
+    pub fn may_hold(&self, blocks: u64) -> bool {
+        self.ready() >= blocks && self.longest >= blocks
+    }
+
+    fn load(&mut self, device: &dyn Device, index: u64) -> Result<()> {
+        if self.bits.is_none() {
+            let image = read_bitmap(device, index, &self.entry)?;
+            self.bits = Some(Pair { busy: image.clone(), image });
+        }
+        Ok(())
+    }
+
+    /// The first run of `wanted` free blocks on the host, or the longest there is.
+    pub fn find(&mut self, device: &dyn Device, index: u64, wanted: u64) -> Result<Option<(u64, u64)>> {
+        self.load(device, index)?;
+        let found = self.bits.as_ref().and_then(|b| b.busy.find_zeros(self.holes, wanted));
+        let len = found.map_or(0, |f| f.1);
+        if len < wanted {
+            self.longest = len;
+        }
+        Ok(found)
+    }
+
+    /// Marks a run busy.
+    pub fn take(&mut self, device: &dyn Device, index: u64, at: u64, len: u64) -> Result<()> {
+        self.load(device, index)?;
+        for chunk in at / CHUNK_BLOCKS..=(at + len - 1) / CHUNK_BLOCKS {
+            self.holes &= !(1 << chunk);
+        }
+        if let Some(bits) = &mut self.bits {
+            self.free -= bits.busy.set(at, len, true) as u16;
+        }
+        Ok(())
+    }
+
+    /// Frees a busy run.
+    pub fn release(&mut self, at: u64, len: u64) {
+        self.longest = SEGMENT_BLOCKS;
+        self.free += self.bits.as_mut().map_or(0, |b| b.busy.set(at, len, false)) as u16;
+    }
+
+    /// Records a run as used or free. `cut`: a checkpoint is being written.
+    pub fn set_image(
+        &mut self,
+        device: &dyn Device,
+        index: u64,
+        (at, len): (u64, u64),
+        used: bool,
+        author: Author,
+        cut: bool,
+    ) {
+        // The bitmap was loaded when the run was taken; a run freed without that is loaded here, and
+        // if that fails the segment can't be written either, which the checkpoint reports.
+        let loaded = self.load(device, index).is_ok();
+        match author {
+            Author::Checkpoint => self.writing = true,
+            Author::Writer => self.dirty = true,
+        }
+        let Some(bits) = self.bits.as_mut().filter(|_| loaded) else { return };
+        match (author, &mut self.cut) {
+            (Author::Checkpoint, Some(frozen)) => {
+                frozen.set(at, len, used);
+            }
+            (Author::Writer, none @ None) if cut => *none = Some(bits.image.clone()),
+            _ => {}
+        }
+        bits.image.set(at, len, used);
+    }
+
+    pub fn begin_cut(&mut self) {
+        self.writing = self.dirty;
+        self.dirty = false;
+        self.cut = None;
+    }
+
+    pub fn end_cut(&mut self) {
+        self.writing = false;
+        self.cut = None;
+    }
+
+    /// The bitmap as of the cut.
+    pub fn cut_image(&mut self, device: &dyn Device, index: u64) -> Result<&Bits> {
+        self.load(device, index)?;
+        match (&self.cut, &self.bits) {
+            (Some(cut), _) => Ok(cut),
+            (None, Some(bits)) => Ok(&bits.image),
+            (None, None) => Err(Error::damaged(segment_start(index), "a segment has no bitmap")),
+        }
+    }
+
+    /// The first of `chunks` neighbouring chunks that the host holds nothing for.
+    pub fn hole_run(&self, chunks: u64) -> Option<u64> {
+        (0..64 - chunks.min(64) + 1).find(|first| (0..chunks.min(64)).all(|i| self.holes >> (first + i) & 1 != 0))
+    }
+
+    pub fn own_chunks(&mut self, chunk: u64, chunks: u64) {
+        (chunk..chunk + chunks).for_each(|c| self.holes &= !(1 << c));
+        self.longest = SEGMENT_BLOCKS;
+    }
+
+    /// Chunks on the host without a busy block. Chunk 0 holds the bitmaps.
+    pub fn idle_chunks(&self) -> impl Iterator<Item = u64> {
+        let bits = self.bits.as_ref();
+        (1..64).filter(move |c| self.holes >> c & 1 == 0 && bits.is_some_and(|b| b.busy.chunk_is_clear(*c)))
+    }
+
+    pub fn disown_chunk(&mut self, chunk: u64) {
+        self.holes |= 1 << chunk;
+    }
+}
+
+fn empty_bits() -> Bits {
+    let mut bits = Bits::clear();
+    bits.set(0, SEGMENT_HEAD_BLOCKS, true);
+    bits
+}
+
+/// Reads the bitmap that the table's entry names, and verifies it.
+pub(crate) fn read_bitmap(device: &dyn Device, index: u64, entry: &SegmentEntry) -> Result<Bits> {
+    let Some(slot) = entry.slot else { return Ok(empty_bits()) };
+    let block = segment_start(index) + u64::from(slot);
+    let mut buf = AlignedBuf::zeroed(BLOCK_BYTES);
+    device
+        .read_at(block * BLOCK_BYTES as u64, &mut buf)
+        .map_err(|e| Error::io("reading a segment's bitmap", e))?;
+    let bytes = &buf[..Bits::BYTES];
+    if checksum(bytes) != entry.sum {
+        return Err(Error::damaged(block, "a segment's bitmap fails its checksum"));
+    }
+    Ok(Bits::from_bytes(bytes))
+}

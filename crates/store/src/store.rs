@@ -1,0 +1,244 @@
+//! The store: the handle that everything begins with.
+
+use crate::branch::{Branch, BranchInfo, ForkOptions};
+use crate::check::{self, CheckReport};
+use crate::device::{Device, FileDevice, LossyDevice};
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::options::{Lossy, Options};
+use crate::recover;
+use crate::usage::StoreUsage;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// An open store; cheap to clone, shared between threads. It closes when the last handle of it or of
+/// its branches and snapshots is dropped.
+///
+/// ```
+/// # fn main() -> tine_store::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("s.tine");
+/// use tine_store::{Options, Store};
+/// let store = Store::create(&path, &Options::default())?;
+/// let main = store.create_branch("main")?;
+/// let mut txn = main.write()?;
+/// txn.put(b"colour", b"green")?;
+/// txn.commit()?;
+///
+/// let trial = store.fork("main", "trial")?; // O(1), whatever the branch holds
+/// let mut txn = trial.write()?;
+/// txn.put(b"colour", b"red")?;
+/// txn.commit()?;
+///
+/// assert_eq!(main.read()?.get(b"colour")?, Some(b"green".to_vec()));
+/// assert_eq!(trial.read()?.get(b"colour")?, Some(b"red".to_vec()));
+/// store.sync()?; // now it survives a power cut
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+impl Store {
+    /// Makes an empty store; its file is readable by its owner alone.
+    ///
+    /// # Errors
+    /// [`Error::StoreExists`]; [`Error::NoSpace`]; I/O errors. A file begun is removed again.
+    pub fn create(path: &Path, options: &Options) -> Result<Store> {
+        let file = FileDevice::create(path, options.direct).map_err(|e| open_error(path, e))?;
+        let created = Store::create_on(behind(file, options), options);
+        if created.is_err() {
+            // The error that matters is the one above.
+            let _ = std::fs::remove_file(path);
+        }
+        created
+    }
+
+    /// Opens a store, and recovers it if it was not closed.
+    ///
+    /// # Errors
+    /// [`Error::StoreNotFound`], [`Error::Locked`], [`Error::NotAStore`], [`Error::Version`],
+    /// [`Error::Damaged`]; I/O errors.
+    pub fn open(path: &Path, options: &Options) -> Result<Store> {
+        let file = FileDevice::open(path, options.direct).map_err(|e| open_error(path, e))?;
+        Store::open_on(behind(file, options), options).map_err(|error| match error {
+            Error::NotAStore { why, .. } => Error::NotAStore { what: path.display().to_string(), why },
+            other => other,
+        })
+    }
+
+    /// Makes an empty store on a device.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`]; I/O errors.
+    pub fn create_on(device: Arc<dyn Device>, options: &Options) -> Result<Store> {
+        Ok(Store { shared: Shared::start(recover::create(device, options)?)? })
+    }
+
+    /// Opens the store on a device.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_on(device: Arc<dyn Device>, options: &Options) -> Result<Store> {
+        Ok(Store { shared: Shared::start(recover::open(device, options)?)? })
+    }
+
+    fn branch_of(&self, core: Arc<crate::branch::Core>) -> Branch {
+        Branch { shared: Arc::clone(&self.shared), core }
+    }
+
+    /// Makes an empty branch.
+    ///
+    /// # Errors
+    /// [`Error::NameInvalid`], [`Error::BranchExists`], [`Error::NoSpace`].
+    pub fn create_branch(&self, name: &str) -> Result<Branch> {
+        Ok(self.branch_of(self.shared.engine.create_branch(name)?))
+    }
+
+    /// Forks a branch or snapshot, in O(1). Durable after [`Store::sync`] or [`Branch::sync`].
+    ///
+    /// # Errors
+    /// [`Error::BranchNotFound`], [`Error::BranchExists`], [`Error::NameInvalid`],
+    /// [`Error::NoSpace`].
+    pub fn fork(&self, from: &str, new: &str) -> Result<Branch> {
+        self.fork_with(from, new, &ForkOptions::default())
+    }
+
+    /// Forks with options.
+    ///
+    /// # Errors
+    /// As [`Store::fork`].
+    pub fn fork_with(&self, from: &str, new: &str, options: &ForkOptions) -> Result<Branch> {
+        Ok(self.branch_of(self.shared.engine.fork(from, new, options)?))
+    }
+
+    /// Forks into a branch that can't be written.
+    ///
+    /// # Errors
+    /// As [`Store::fork`].
+    pub fn snapshot(&self, from: &str, new: &str) -> Result<Branch> {
+        self.fork_with(from, new, &ForkOptions { sealed: true, expires: None })
+    }
+
+    /// Deletes a branch, in O(1) and whatever was forked from it; its space comes back in the
+    /// background.
+    ///
+    /// # Errors
+    /// [`Error::BranchNotFound`].
+    pub fn delete(&self, name: &str) -> Result<()> {
+        self.shared.engine.delete(name)
+    }
+
+    /// Gives a branch another name.
+    ///
+    /// # Errors
+    /// [`Error::BranchNotFound`], [`Error::BranchExists`], [`Error::NameInvalid`].
+    pub fn rename(&self, old: &str, new: &str) -> Result<()> {
+        self.shared.engine.rename(old, new)
+    }
+
+    /// Makes a branch equal to `to`, or to its own fork point, in O(1).
+    ///
+    /// # Errors
+    /// [`Error::BranchNotFound`], [`Error::Sealed`], [`Error::NoForkPoint`].
+    pub fn reset(&self, name: &str, to: Option<&str>) -> Result<()> {
+        self.shared.engine.reset(name, to)
+    }
+
+    /// The branch with the name.
+    ///
+    /// # Errors
+    /// [`Error::BranchNotFound`].
+    pub fn branch(&self, name: &str) -> Result<Branch> {
+        let core = crate::sync::lock(&self.shared.engine.catalog).named(name)?;
+        Ok(self.branch_of(core))
+    }
+
+    /// All branches and snapshots, by name.
+    ///
+    /// # Errors
+    /// Damage and I/O errors.
+    pub fn branches(&self) -> Result<Vec<BranchInfo>> {
+        self.shared.engine.branch_infos()
+    }
+
+    /// What the store takes on the host, and for what.
+    ///
+    /// # Errors
+    /// Damage and I/O errors.
+    pub fn usage(&self) -> Result<StoreUsage> {
+        self.shared.engine.store_usage()
+    }
+
+    /// Returns when everything committed so far, in all branches, is durable.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] and I/O errors.
+    pub fn sync(&self) -> Result<()> {
+        self.shared.engine.sync_to(self.shared.engine.journal.next())
+    }
+
+    /// Writes a checkpoint, as happens by itself every few seconds.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] and I/O errors.
+    pub fn checkpoint(&self) -> Result<()> {
+        self.shared.engine.checkpoint()
+    }
+
+    /// Frees all that deleted branches held, and gives it back to the host.
+    ///
+    /// # Errors
+    /// Damage and I/O errors.
+    pub fn reclaim_all(&self) -> Result<()> {
+        while self.shared.engine.reclaim_step()? {
+            if self.shared.engine.needs_checkpoint() {
+                self.shared.engine.checkpoint()?;
+            }
+        }
+        // One checkpoint records the frees, the next finds the blocks unused.
+        self.shared.engine.checkpoint()
+    }
+
+    /// Recomputes everything from scratch and compares it with what the store says.
+    ///
+    /// # Errors
+    /// I/O errors; what is wrong with the store itself is in the report.
+    pub fn check(&self) -> Result<CheckReport> {
+        check::check(&self.shared.engine)
+    }
+
+    /// Makes everything durable and closes the store, if this is the last handle; else the last one
+    /// closes it.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] and I/O errors.
+    pub fn close(self) -> Result<()> {
+        match Arc::into_inner(self.shared) {
+            Some(shared) => shared.shut(),
+            None => Ok(()),
+        }
+    }
+}
+
+fn behind(file: FileDevice, options: &Options) -> Arc<dyn Device> {
+    match options.lossy {
+        None => Arc::new(file),
+        Some(how) => Arc::new(LossyDevice::new(Arc::new(file), how == Lossy::IgnoresFlushes)),
+    }
+}
+
+fn open_error(path: &Path, error: io::Error) -> Error {
+    let at = path.to_path_buf();
+    match error.kind() {
+        io::ErrorKind::NotFound => Error::StoreNotFound { path: at },
+        io::ErrorKind::AlreadyExists => Error::StoreExists { path: at },
+        io::ErrorKind::WouldBlock => Error::Locked { path: at },
+        io::ErrorKind::InvalidInput => {
+            Error::NotAStore { what: path.display().to_string(), why: error.to_string() }
+        }
+        _ => Error::io(format!("opening the store {}", path.display()), error),
+    }
+}

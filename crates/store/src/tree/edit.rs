@@ -1,0 +1,298 @@
+//! Changing a tree: shadow the path, change the leaf, split or merge on the way back.
+//!
+//! Everything that can fail (loading and shadowing nodes) happens on the way down, and shadowing
+//! changes no content: a call that fails leaves the tree with the content it had.
+
+use super::entries::Entries;
+use super::link::{Link, Root};
+use super::node::{BODY_BYTES, Body, Child, Node, entry_bytes};
+use super::nodes::Nodes;
+use crate::error::Result;
+use std::sync::Arc;
+
+/// Who the tree belongs to: says which nodes may change in place, and hears which were superseded.
+pub(crate) trait Owner {
+    /// The generation in which new nodes are born.
+    fn birth(&self) -> u64;
+    /// Nodes born later are known to be private.
+    fn share_gen(&self) -> u64;
+    /// A copy took the place of `node` in this tree.
+    fn superseded(&self, node: &Arc<Node>) -> Result<()>;
+}
+
+/// How a change moved the sums of a subtree.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Sums {
+    pub entries: i64,
+    pub bytes: i64,
+}
+
+/// A node that a split cut off to the right, and the key where it begins.
+type Split = Option<(Vec<u8>, Arc<Node>)>;
+
+/// A tree open for changes.
+pub(crate) struct Tree<'a, O> {
+    pub nodes: &'a Nodes,
+    pub owner: &'a O,
+    pub root: &'a mut Root,
+}
+
+impl<O: Owner> Tree<'_, O> {
+    /// Puts a key; replaces its value if it is there.
+    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let mut sums = Sums::default();
+        let writer = Writer { nodes: self.nodes, owner: self.owner };
+        let split = writer.put(&mut self.root.link, self.root.level, key, value, &mut sums)?;
+        self.settle(sums);
+        if let Some((separator, right)) = split {
+            self.grow(separator, right);
+        }
+        Ok(())
+    }
+
+    /// Removes a key; whether it was there.
+    pub fn remove(&mut self, key: &[u8]) -> Result<bool> {
+        let mut sums = Sums::default();
+        let writer = Writer { nodes: self.nodes, owner: self.owner };
+        writer.remove(&mut self.root.link, self.root.level, key, &mut sums)?;
+        self.settle(sums);
+        self.shrink();
+        Ok(sums.entries != 0)
+    }
+
+    /// Shadows the path to `key`, so that a change there needs no more nodes loaded.
+    pub fn own_path(&mut self, key: &[u8]) -> Result<()> {
+        let writer = Writer { nodes: self.nodes, owner: self.owner };
+        let (mut link, mut level) = (&mut self.root.link, self.root.level);
+        loop {
+            match &mut writer.own(link, level)?.body {
+                Body::Leaf(_) => return Ok(()),
+                Body::Inner { keys, children } => {
+                    link = &mut children[Node::child_index(keys, key)].link;
+                    level -= 1;
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, sums: Sums) {
+        self.root.entries = self.root.entries.wrapping_add_signed(sums.entries);
+        self.root.bytes = self.root.bytes.wrapping_add_signed(sums.bytes);
+    }
+
+    /// Puts a new root above the old one and the node split off it.
+    fn grow(&mut self, separator: Vec<u8>, right: Arc<Node>) {
+        let mut keys = Entries::default();
+        keys.push(&[], &[], &[]);
+        keys.push(&[], &separator, &[]);
+        let (entries, bytes) = right.sums();
+        let left = Child {
+            link: self.root.link.clone(),
+            entries: self.root.entries - entries,
+            bytes: self.root.bytes - bytes,
+        };
+        let children = vec![left, Child { link: Link::Mem(right), entries, bytes }];
+        self.root.level += 1;
+        let root = Node::new(self.owner.birth(), self.root.level, Body::Inner { keys, children });
+        self.root.link = Link::Mem(Arc::new(root));
+    }
+
+    /// Takes away roots with a single child, or with none. Such a root was just changed, so it is
+    /// owned and in memory.
+    fn shrink(&mut self) {
+        loop {
+            let Link::Mem(node) = &self.root.link else { return };
+            match &node.body {
+                Body::Inner { children, .. } if children.len() == 1 && node.place.get().is_none() => {
+                    self.root.link = children[0].link.clone();
+                    self.root.level -= 1;
+                }
+                Body::Inner { children, .. } if children.is_empty() => {
+                    self.root.link = Link::Mem(Arc::new(Node::empty(self.owner.birth())));
+                    self.root.level = 0;
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+struct Writer<'a, O> {
+    nodes: &'a Nodes,
+    owner: &'a O,
+}
+
+impl<O: Owner> Writer<'_, O> {
+    /// The node behind `link`, changeable: as it is when this tree is its sole owner, else a copy.
+    fn own<'n>(&self, link: &'n mut Link, level: u8) -> Result<&'n mut Node> {
+        let in_place = match link {
+            Link::Mem(node) => {
+                node.birth > self.owner.share_gen() && node.place.get().is_none() && Arc::get_mut(node).is_some()
+            }
+            Link::Disk(_) => false,
+        };
+        if !in_place {
+            let old = self.nodes.load(link, level)?;
+            let copy = Arc::new(old.shadow(self.owner.birth()));
+            self.owner.superseded(&old)?;
+            *link = Link::Mem(copy);
+        }
+        let Link::Mem(node) = link else { unreachable!("an owned node is in memory") };
+        let node = Arc::get_mut(node).expect("an owned node has one owner");
+        // A parent is never older than its child; raising the birth of a private node is free.
+        node.birth = node.birth.max(self.owner.birth());
+        Ok(node)
+    }
+
+    fn put(&self, link: &mut Link, level: u8, key: &[u8], value: &[u8], sums: &mut Sums) -> Result<Split> {
+        let node = self.own(link, level)?;
+        let at_end = match &mut node.body {
+            Body::Leaf(entries) => {
+                put_record(entries, key, value, sums);
+                entries.key(entries.len() - 1) == key
+            }
+            Body::Inner { keys, children } => {
+                let i = Node::child_index(keys, key);
+                let split = self.put(&mut children[i].link, level - 1, key, value, sums)?;
+                children[i].entries = children[i].entries.wrapping_add_signed(sums.entries);
+                children[i].bytes = children[i].bytes.wrapping_add_signed(sums.bytes);
+                match split {
+                    Some((separator, right)) => adopt(keys, children, i, &separator, right),
+                    None => return Ok(None),
+                }
+                i + 2 == children.len()
+            }
+        };
+        Ok(if node.overfull() { Some(self.split(node, at_end)) } else { None })
+    }
+
+    /// Cuts an overfull node in two: in the middle, or at its end while keys arrive in order.
+    fn split(&self, node: &mut Node, at_end: bool) -> (Vec<u8>, Arc<Node>) {
+        let birth = self.owner.birth();
+        let (separator, body) = match &mut node.body {
+            Body::Leaf(entries) => {
+                let at = split_place(entries, at_end, super::entries::RECORD_OVERHEAD);
+                let right = entries.split_off(at);
+                (separator(entries.key(at - 1), right.key(0)), Body::Leaf(right))
+            }
+            Body::Inner { keys, children } => {
+                let at = split_place(keys, at_end, 64);
+                let right = keys.split_off(at);
+                let children = children.split_off(at);
+                (right.key(0).to_vec(), Body::Inner { keys: right, children })
+            }
+        };
+        (separator, Arc::new(Node::new(birth, node.level, body)))
+    }
+
+    fn remove(&self, link: &mut Link, level: u8, key: &[u8], sums: &mut Sums) -> Result<()> {
+        let node = self.own(link, level)?;
+        match &mut node.body {
+            Body::Leaf(entries) => {
+                if let Ok(i) = entries.search(key) {
+                    sums.entries -= 1;
+                    sums.bytes -= entry_bytes(key, entries.value(i)) as i64;
+                    entries.remove(i);
+                }
+            }
+            Body::Inner { keys, children } => {
+                let i = Node::child_index(keys, key);
+                self.remove(&mut children[i].link, level - 1, key, sums)?;
+                children[i].entries = children[i].entries.wrapping_add_signed(sums.entries);
+                children[i].bytes = children[i].bytes.wrapping_add_signed(sums.bytes);
+                if sums.entries != 0 {
+                    self.mend(keys, children, i, level - 1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops child `i` if it is empty, or merges it with a neighbour if both are nearly so. A
+    /// neighbour that can't be read now is left for the next removal: the tree is whole as it is.
+    fn mend(&self, keys: &mut Entries, children: &mut Vec<Child>, i: usize, level: u8) {
+        let Link::Mem(child) = &children[i].link else { return };
+        if child.records() == 0 {
+            keys.remove(i);
+            children.remove(i);
+            return;
+        }
+        if child.body_bytes() > BODY_BYTES / 4 || children.len() == 1 {
+            return;
+        }
+        let left = if i + 1 < children.len() { i } else { i - 1 };
+        let Ok(neighbour) = self.nodes.load(&children[if left == i { i + 1 } else { left }].link, level) else {
+            return;
+        };
+        if loose_bytes(child) + loose_bytes(&neighbour) > BODY_BYTES * 3 / 4 {
+            return;
+        }
+        drop(neighbour);
+        let (head, tail) = children.split_at_mut(left + 1);
+        let (Ok(into), Ok(from)) =
+            (self.own(&mut head[left].link, level), self.own(&mut tail[0].link, level))
+        else {
+            return;
+        };
+        merge(into, from, keys.key(left + 1));
+        head[left].entries += tail[0].entries;
+        head[left].bytes += tail[0].bytes;
+        keys.remove(left + 1);
+        children.remove(left + 1);
+    }
+}
+
+fn put_record(entries: &mut Entries, key: &[u8], value: &[u8], sums: &mut Sums) {
+    sums.bytes += entry_bytes(key, value) as i64;
+    match entries.search(key) {
+        Ok(i) => {
+            sums.bytes -= entry_bytes(key, entries.value(i)) as i64;
+            entries.replace(i, value);
+        }
+        Err(i) => {
+            sums.entries += 1;
+            entries.insert(i, key, value);
+        }
+    }
+}
+
+/// Takes a node split off child `i` in as child `i + 1`.
+fn adopt(keys: &mut Entries, children: &mut Vec<Child>, i: usize, separator: &[u8], right: Arc<Node>) {
+    let (entries, bytes) = right.sums();
+    children[i].entries = children[i].entries.wrapping_sub(entries);
+    children[i].bytes = children[i].bytes.wrapping_sub(bytes);
+    keys.insert(i + 1, separator, &[]);
+    children.insert(i + 1, Child { link: Link::Mem(right), entries, bytes });
+}
+
+fn split_place(entries: &Entries, at_end: bool, per_record: usize) -> usize {
+    if at_end { entries.len() - 1 } else { entries.middle(per_record) }
+}
+
+/// The shortest key that is above `left` and not above `right`.
+fn separator(left: &[u8], right: &[u8]) -> Vec<u8> {
+    let common = left.iter().zip(right).take_while(|(a, b)| a == b).count();
+    right[..(common + 1).min(right.len())].to_vec()
+}
+
+fn loose_bytes(node: &Node) -> usize {
+    node.body_bytes()
+        + match &node.body {
+            Body::Leaf(entries) => entries.prefix_len() * entries.len(),
+            Body::Inner { keys, .. } => keys.prefix_len() * keys.len() + 64,
+        }
+}
+
+/// Moves all of `from` behind `into`. `bound` is the parent's key for `from`.
+fn merge(into: &mut Node, from: &mut Node, bound: &[u8]) {
+    match (&mut into.body, &mut from.body) {
+        (Body::Leaf(left), Body::Leaf(right)) => left.append(right),
+        (Body::Inner { keys, children }, Body::Inner { keys: right, children: moved }) => {
+            // The first child of `from` also holds keys between the bound and its own key.
+            right.replace_key(0, bound);
+            keys.append(right);
+            children.append(moved);
+        }
+        _ => unreachable!("neighbours have the same level"),
+    }
+}

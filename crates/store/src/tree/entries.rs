@@ -1,0 +1,186 @@
+//! Sorted (key, value) records of one node, back to back in one buffer.
+
+use std::cmp::Ordering;
+
+/// Bytes that a record takes on disk besides its key suffix and value.
+pub(crate) const RECORD_OVERHEAD: usize = 4;
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Entries {
+    /// Per record: key, then value.
+    bytes: Vec<u8>,
+    /// Per record: start in `bytes`, and length of its key.
+    slots: Vec<(u32, u16)>,
+}
+
+impl Entries {
+    pub fn with_capacity(bytes: usize, records: usize) -> Entries {
+        Entries { bytes: Vec::with_capacity(bytes), slots: Vec::with_capacity(records) }
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn end(&self, i: usize) -> usize {
+        self.slots.get(i + 1).map_or(self.bytes.len(), |s| s.0 as usize)
+    }
+
+    pub fn key(&self, i: usize) -> &[u8] {
+        let (start, key) = self.slots[i];
+        &self.bytes[start as usize..start as usize + usize::from(key)]
+    }
+
+    pub fn value(&self, i: usize) -> &[u8] {
+        let (start, key) = self.slots[i];
+        &self.bytes[start as usize + usize::from(key)..self.end(i)]
+    }
+
+    /// The record with the key, or the place where it would stand.
+    pub fn search(&self, key: &[u8]) -> Result<usize, usize> {
+        let (mut low, mut high) = (0, self.slots.len());
+        while low < high {
+            let mid = (low + high) / 2;
+            match self.key(mid).cmp(key) {
+                Ordering::Less => low = mid + 1,
+                Ordering::Greater => high = mid,
+                Ordering::Equal => return Ok(mid),
+            }
+        }
+        Err(low)
+    }
+
+    /// Puts a record at the end; the caller keeps the order.
+    pub fn push(&mut self, prefix: &[u8], suffix: &[u8], value: &[u8]) {
+        self.slots.push((self.bytes.len() as u32, (prefix.len() + suffix.len()) as u16));
+        self.bytes.extend_from_slice(prefix);
+        self.bytes.extend_from_slice(suffix);
+        self.bytes.extend_from_slice(value);
+    }
+
+    pub fn insert(&mut self, i: usize, key: &[u8], value: &[u8]) {
+        if i == self.slots.len() {
+            return self.push(&[], key, value);
+        }
+        let start = self.slots[i].0;
+        let grown = key.len() + value.len();
+        self.open_gap(start as usize, 0, grown);
+        self.bytes[start as usize..][..key.len()].copy_from_slice(key);
+        self.bytes[start as usize + key.len()..][..value.len()].copy_from_slice(value);
+        self.slots.insert(i, (start, key.len() as u16));
+        self.slots[i + 1..].iter_mut().for_each(|s| s.0 += grown as u32);
+    }
+
+    /// Makes the `old` bytes at `at` into `new` bytes, moving what follows.
+    fn open_gap(&mut self, at: usize, old: usize, new: usize) {
+        let tail = at + old..self.bytes.len();
+        if new > old {
+            self.bytes.resize(self.bytes.len() + new - old, 0);
+        }
+        self.bytes.copy_within(tail.clone(), at + new);
+        self.bytes.truncate(at + new + tail.len());
+    }
+
+    pub fn replace(&mut self, i: usize, value: &[u8]) {
+        let (start, key) = self.slots[i];
+        let at = start as usize + usize::from(key);
+        let old = self.end(i) - at;
+        if old != value.len() {
+            self.open_gap(at, old, value.len());
+            let shift = value.len().wrapping_sub(old) as u32;
+            self.slots[i + 1..].iter_mut().for_each(|s| s.0 = s.0.wrapping_add(shift));
+        }
+        self.bytes[at..at + value.len()].copy_from_slice(value);
+    }
+
+    pub fn remove(&mut self, i: usize) {
+        let (start, end) = (self.slots[i].0 as usize, self.end(i));
+        self.bytes.drain(start..end);
+        self.slots.remove(i);
+        self.slots[i..].iter_mut().for_each(|s| s.0 -= (end - start) as u32);
+    }
+
+    /// Changes a key in place; the caller keeps the order.
+    pub fn replace_key(&mut self, i: usize, key: &[u8]) {
+        let value = self.value(i).to_vec();
+        self.remove(i);
+        self.insert(i, key, &value);
+    }
+
+    pub fn split_off(&mut self, i: usize) -> Entries {
+        let at = self.slots.get(i).map_or(self.bytes.len(), |s| s.0 as usize);
+        let bytes = self.bytes.split_off(at);
+        let mut slots = self.slots.split_off(i);
+        slots.iter_mut().for_each(|s| s.0 -= at as u32);
+        Entries { bytes, slots }
+    }
+
+    pub fn append(&mut self, other: &Entries) {
+        let shift = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(&other.bytes);
+        self.slots.extend(other.slots.iter().map(|s| (s.0 + shift, s.1)));
+    }
+
+    /// Bytes that all keys have in common: those of the first and the last have.
+    pub fn prefix_len(&self) -> usize {
+        if self.slots.is_empty() {
+            return 0;
+        }
+        let (first, last) = (self.key(0), self.key(self.len() - 1));
+        first.iter().zip(last).take_while(|(a, b)| a == b).count()
+    }
+
+    /// Bytes on disk, without the node's header and with keys cut by their common prefix.
+    pub fn disk_bytes(&self) -> usize {
+        let prefix = self.prefix_len();
+        self.bytes.len() + self.len() * RECORD_OVERHEAD + prefix - self.len() * prefix
+    }
+
+    /// Where to split so that both halves take about the same space. At least one record goes to
+    /// each side.
+    pub fn middle(&self, per_record: usize) -> usize {
+        let weight = |i: usize| self.slots[i].0 as usize + i * per_record;
+        let half = (self.bytes.len() + self.len() * per_record) / 2;
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let mid = (low + high) / 2;
+            if weight(mid) < half { low = mid + 1 } else { high = mid }
+        }
+        // `low` begins at or past the middle; the record before it may straddle the middle.
+        let nearer = low > 0 && low < self.len() && half - weight(low - 1) < weight(low) - half;
+        (if nearer || low == self.len() { low - 1 } else { low }).clamp(1, self.len() - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn records_behave_as_a_sorted_map(ops in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..6), 0..4u8), 1..200)) {
+            let mut entries = Entries::default();
+            let mut model = BTreeMap::new();
+            for (key, value, what) in ops {
+                let key = vec![b'k', key];
+                match (entries.search(&key), what) {
+                    (Ok(i), 0) => { entries.remove(i); model.remove(&key); }
+                    (Ok(i), _) => { entries.replace(i, &value); model.insert(key, value); }
+                    (Err(i), _) => { entries.insert(i, &key, &value); model.insert(key, value); }
+                }
+                let got: Vec<_> = (0..entries.len()).map(|i| (entries.key(i).to_vec(), entries.value(i).to_vec())).collect();
+                prop_assert_eq!(got, model.clone().into_iter().collect::<Vec<_>>());
+            }
+            if entries.len() > 1 {
+                let at = entries.middle(RECORD_OVERHEAD);
+                let mut left = entries.clone();
+                let right = left.split_off(at);
+                prop_assert!(left.len() > 0 && right.len() > 0);
+                left.append(&right);
+                prop_assert_eq!(left.bytes, entries.bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Extent entries: the keys `map ++ block number` name runs of data blocks. Mapping a run replaces
+//! what it covers: entries that stick out are cut, and the blocks that nobody names any more are
+//! handed to `dropped`.
+
+use super::cursor::Cursor;
+use super::edit::{Owner, Tree};
+use super::link::Root;
+use super::nodes::Nodes;
+use crate::error::{Error, Result};
+use crate::format::extent::Extent;
+use crate::format::layout::EXTENT_BLOCKS_MAX;
+
+/// The key of the extent entry of `map` that begins at `block`.
+pub(crate) fn map_key(map: &[u8], block: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(map.len() + 8);
+    key.extend_from_slice(map);
+    key.extend_from_slice(&block.to_be_bytes());
+    key
+}
+
+/// A run to be mapped.
+#[derive(Debug, Clone)]
+pub(crate) struct NewRun {
+    pub addr: u64,
+    pub sums: Vec<u32>,
+    pub shared: bool,
+    /// Generation of birth; for shared runs that of the source.
+    pub birth: u64,
+}
+
+/// Entry `extent` begins at `block` of its map.
+pub(crate) struct Mapped {
+    pub block: u64,
+    pub extent: Extent,
+}
+
+impl Mapped {
+    fn end(&self) -> u64 {
+        self.block + self.extent.blocks()
+    }
+}
+
+/// Iterates the extents of `map` that overlap the blocks `[from, to)`, in order.
+pub(crate) struct Runs<'a> {
+    nodes: &'a Nodes,
+    cursor: Cursor,
+    map: &'a [u8],
+    from: u64,
+    to: u64,
+}
+
+pub(crate) fn map_runs<'a>(nodes: &'a Nodes, root: &Root, map: &'a [u8], from: u64, to: u64) -> Result<Runs<'a>> {
+    let cursor = Cursor::seek_floor(nodes, root, &map_key(map, from))?;
+    Ok(Runs { nodes, cursor, map, from, to })
+}
+
+impl Iterator for Runs<'_> {
+    type Item = Result<Mapped>;
+
+    fn next(&mut self) -> Option<Result<Mapped>> {
+        loop {
+            let (key, value) = match self.cursor.next(self.nodes) {
+                Ok(entry) => entry?,
+                Err(error) => return Some(Err(error)),
+            };
+            match decode(self.map, &key, &value) {
+                Place::Before => {}
+                Place::Behind => return None,
+                Place::Of(Err(error)) => return Some(Err(error)),
+                Place::Of(Ok(mapped)) if mapped.block >= self.to => return None,
+                Place::Of(Ok(mapped)) if mapped.end() <= self.from => {}
+                Place::Of(Ok(mapped)) => return Some(Ok(mapped)),
+            }
+        }
+    }
+}
+
+enum Place {
+    Before,
+    Of(Result<Mapped>),
+    Behind,
+}
+
+fn decode(map: &[u8], key: &[u8], value: &[u8]) -> Place {
+    let Some(digits) = key.strip_prefix(map) else {
+        return if key < map { Place::Before } else { Place::Behind };
+    };
+    let Ok(digits) = <[u8; 8]>::try_from(digits) else { return Place::Before };
+    let extent = Extent::decode(value).map_err(|m| Error::damaged(0, m.0));
+    Place::Of(extent.map(|extent| Mapped { block: u64::from_be_bytes(digits), extent }))
+}
+
+impl<O: Owner> Tree<'_, O> {
+    /// Takes the blocks `[block, block + blocks)` out of `map`.
+    pub fn unmap(
+        &mut self,
+        map: &[u8],
+        block: u64,
+        blocks: u64,
+        dropped: &mut impl FnMut(&Extent) -> Result<()>,
+    ) -> Result<()> {
+        let end = block.saturating_add(blocks);
+        loop {
+            // A few at a time: a file of terabytes has millions.
+            let found = map_runs(self.nodes, self.root, map, block, end)?.take(64).collect::<Result<Vec<_>>>()?;
+            for mapped in &found {
+                self.cut(map, mapped, block, end, dropped)?;
+            }
+            if found.len() < 64 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes what lies in `[from, to)` out of one entry.
+    fn cut(
+        &mut self,
+        map: &[u8],
+        mapped: &Mapped,
+        from: u64,
+        to: u64,
+        dropped: &mut impl FnMut(&Extent) -> Result<()>,
+    ) -> Result<()> {
+        let (start, end) = (mapped.block, mapped.end());
+        let (cut_from, cut_to) = (from.max(start), to.min(end));
+        if cut_to < end {
+            let right = mapped.extent.slice(cut_to - start, end - start);
+            self.put(&map_key(map, cut_to), &right.encode())?;
+        }
+        if cut_from > start {
+            let left = mapped.extent.slice(0, cut_from - start);
+            self.put(&map_key(map, start), &left.encode())?;
+        } else {
+            self.remove(&map_key(map, start))?;
+        }
+        dropped(&mapped.extent.slice(cut_from - start, cut_to - start))
+    }
+
+    /// Maps `run` at `block`, where nothing is mapped. Continues the entry before it when both are
+    /// private and lie side by side in the store.
+    pub fn map(&mut self, map: &[u8], block: u64, run: &NewRun) -> Result<()> {
+        let mut extent =
+            Extent { addr: run.addr, birth: run.birth, shared: run.shared, sums: run.sums.clone() };
+        if !run.shared
+            && block > 0
+            && let Some(before) = map_runs(self.nodes, self.root, map, block - 1, block)?.next()
+        {
+            let before = before?;
+            let continues = before.extent.addr + before.extent.blocks() == run.addr
+                && !before.extent.shared
+                && before.extent.birth > self.owner.share_gen()
+                && before.extent.blocks() + extent.blocks() <= EXTENT_BLOCKS_MAX;
+            if continues {
+                let mut sums = before.extent.sums.clone();
+                sums.append(&mut extent.sums);
+                extent = Extent { sums, ..before.extent };
+                return self.put(&map_key(map, before.block), &extent.encode());
+            }
+        }
+        self.put(&map_key(map, block), &extent.encode())
+    }
+}

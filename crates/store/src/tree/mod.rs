@@ -1,0 +1,23 @@
+//! The copy-on-write B+tree (Rodeh, *B-trees, Shadowing, and Clones*, ACM TOS 3(4), 2008).
+//!
+//! Nodes are immutable behind `Arc` as soon as a second owner exists: a reader, a fork or a running
+//! checkpoint. A writer that owns the whole path alone changes nodes in place; else it shadows:
+//! copies the node, and tells the [`Owner`] that the copy superseded it. The tree knows nothing of
+//! branches, counts or space.
+
+mod cursor;
+mod diff;
+mod edit;
+mod entries;
+mod extent_map;
+mod link;
+mod node;
+mod nodes;
+
+pub(crate) use cursor::{Cursor, get};
+pub(crate) use diff::Difference;
+pub(crate) use edit::{Owner, Tree};
+pub(crate) use extent_map::{Mapped, NewRun, map_key, map_runs};
+pub(crate) use link::{Link, Ptr, Root};
+pub(crate) use node::{Body, Child, Node};
+pub(crate) use nodes::Nodes;

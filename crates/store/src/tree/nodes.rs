@@ -1,0 +1,155 @@
+//! Loading nodes, through a bounded cache of those that lie on disk.
+
+use super::link::{Link, Ptr};
+use super::node::{Body, LEVELS_MAX, Node};
+use crate::device::{AlignedBuf, Device};
+use crate::error::{Error, Result};
+use crate::format::layout::{BLOCK_BYTES, NODE_BYTES};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+const SHARDS: usize = 16;
+/// Memory of a cached node: its image, its slots and the map's share.
+const NODE_MEMORY_BYTES: usize = NODE_BYTES + 2048;
+
+/// Reads nodes and keeps the ones used last (a clock per shard).
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    device: Arc<dyn Device>,
+    shards: Vec<Mutex<Shard>>,
+    shard_nodes_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    map: HashMap<u64, Slot, BuildHasherDefault<AddressHasher>>,
+    ring: Vec<u64>,
+    hand: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    node: Arc<Node>,
+    used: AtomicBool,
+}
+
+/// Addresses are well spread already: one multiplication is hash enough.
+#[derive(Debug, Default)]
+struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+    fn write_u64(&mut self, n: u64) {
+        let mixed = (self.0 ^ n).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = mixed ^ (mixed >> 29);
+    }
+}
+
+impl Nodes {
+    pub fn new(device: Arc<dyn Device>, cache_bytes: usize) -> Nodes {
+        let shard_nodes_max = (cache_bytes / NODE_MEMORY_BYTES / SHARDS).max(8);
+        Nodes { device, shards: (0..SHARDS).map(|_| Mutex::default()).collect(), shard_nodes_max }
+    }
+
+    fn shard(&self, addr: u64) -> &Mutex<Shard> {
+        &self.shards[((addr / 2) % SHARDS as u64) as usize]
+    }
+
+    /// The node behind `link`, which stands `level` above the leaves.
+    pub fn load(&self, link: &Link, level: u8) -> Result<Arc<Node>> {
+        match link {
+            Link::Mem(node) => Ok(Arc::clone(node)),
+            Link::Disk(ptr) => self.load_ptr(ptr, level),
+        }
+    }
+
+    fn load_ptr(&self, ptr: &Ptr, level: u8) -> Result<Arc<Node>> {
+        if let Some(node) = self.cached(ptr) {
+            return Ok(node);
+        }
+        let node = Arc::new(self.read(ptr, level)?);
+        self.remember(&node);
+        Ok(node)
+    }
+
+    fn cached(&self, ptr: &Ptr) -> Option<Arc<Node>> {
+        let shard = crate::sync::lock(self.shard(ptr.addr));
+        let slot = shard.map.get(&ptr.addr)?;
+        if slot.node.place.get() != Some(ptr) {
+            return None;
+        }
+        slot.used.store(true, Ordering::Relaxed);
+        Some(Arc::clone(&slot.node))
+    }
+
+    /// Reads and verifies a node, past the cache.
+    pub fn read(&self, ptr: &Ptr, level: u8) -> Result<Node> {
+        if level > LEVELS_MAX {
+            return Err(Error::damaged(ptr.addr, "a tree is impossibly deep"));
+        }
+        let mut image = AlignedBuf::zeroed(NODE_BYTES);
+        let offset = ptr.addr.checked_mul(BLOCK_BYTES as u64).filter(|o| *o < i64::MAX as u64 - (1 << 20));
+        let offset = offset.ok_or_else(|| Error::damaged(ptr.addr, "a pointer leads out of the file"))?;
+        self.device.read_at(offset, &mut image).map_err(|e| Error::io("reading a tree node", e))?;
+        Node::decode(&image, ptr, level).map_err(|m| Error::damaged(ptr.addr, m.0))
+    }
+
+    /// Keeps a node that has its place. An inner node is kept with links to disk only, so that it
+    /// doesn't hold its whole subtree in memory.
+    pub fn remember(&self, node: &Arc<Node>) {
+        let Some(ptr) = node.place.get() else { return };
+        let kept = match &node.body {
+            Body::Inner { children, .. } if children.iter().any(|c| matches!(c.link, Link::Mem(_))) => {
+                match slim(node) {
+                    Some(slim) => Arc::new(slim),
+                    None => return,
+                }
+            }
+            _ => Arc::clone(node),
+        };
+        let mut shard = crate::sync::lock(self.shard(ptr.addr));
+        let slot = Slot { node: kept, used: AtomicBool::new(false) };
+        if shard.map.insert(ptr.addr, slot).is_none() {
+            shard.admit(ptr.addr, self.shard_nodes_max);
+        }
+    }
+}
+
+impl Shard {
+    fn admit(&mut self, addr: u64, nodes_max: usize) {
+        if self.ring.len() < nodes_max {
+            self.ring.push(addr);
+            return;
+        }
+        loop {
+            self.hand = (self.hand + 1) % self.ring.len();
+            let victim = self.ring[self.hand];
+            let used = self.map.get(&victim).is_some_and(|s| s.used.swap(false, Ordering::Relaxed));
+            if !used {
+                self.map.remove(&victim);
+                self.ring[self.hand] = addr;
+                return;
+            }
+        }
+    }
+}
+
+fn slim(node: &Node) -> Option<Node> {
+    let mut copy = node.shadow(node.birth);
+    copy.place = node.place.clone();
+    if let Body::Inner { children, .. } = &mut copy.body {
+        for child in children {
+            child.link = Link::Disk(child.link.ptr()?);
+        }
+    }
+    Some(copy)
+}

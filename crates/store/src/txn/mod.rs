@@ -1,0 +1,11 @@
+//! Reading a snapshot of a branch, and changing a branch by one atomic step.
+
+mod op;
+mod read;
+mod write;
+
+pub(crate) use op::{DataRun, Op, RunData};
+pub(crate) use read::value_of;
+pub(crate) use write::extent_pieces;
+pub use read::{Extents, Range, ReadTxn, Run, Value};
+pub use write::{Staged, WriteTxn};

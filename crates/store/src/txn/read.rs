@@ -1,0 +1,220 @@
+//! A consistent snapshot of a branch.
+
+use crate::device::AlignedBuf;
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::format::block_checksum;
+use crate::format::extent::{Extent, TAG_BYTES};
+use crate::format::layout::BLOCK_BYTES;
+use crate::pins::Pin;
+use crate::tree::{self, Cursor, Root, map_runs};
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// What a key holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// An inline value.
+    Bytes(Vec<u8>),
+    /// A run of data blocks that begins at the block number in the key.
+    Extent {
+        /// Its length in blocks.
+        blocks: u64,
+    },
+}
+
+/// A mapped run of blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// Its first block number in the map.
+    pub block: u64,
+    /// Its length in blocks.
+    pub blocks: u64,
+}
+
+/// A snapshot of a branch: sees what was committed before it began, and nothing later. Costs two
+/// counters to make, never blocks a writer, and holds back the reuse of what it can reach.
+#[derive(Debug, Clone)]
+pub struct ReadTxn {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) root: Root,
+    _pin: Arc<Pin>,
+}
+
+impl ReadTxn {
+    /// `root` must have been taken while `pin` was held.
+    pub(crate) fn new(shared: Arc<Shared>, root: Root, pin: Pin) -> ReadTxn {
+        ReadTxn { shared, root, _pin: Arc::new(pin) }
+    }
+
+    /// The inline value of `key`.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] for the key of an extent; damage and I/O errors.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        tree::get(&self.shared.engine.nodes, &self.root, key, |value| match value {
+            [TAG_BYTES, bytes @ ..] => Ok(bytes.to_vec()),
+            _ => Err(Error::WrongKind { key: hex(key), found: "an extent", wanted: "an inline value" }),
+        })?
+        .transpose()
+    }
+
+    /// The entries between two bounds, in order of their keys.
+    pub fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Range {
+        let start = match from {
+            Bound::Included(key) => key.to_vec(),
+            // The next possible key.
+            Bound::Excluded(key) => [key, &[0]].concat(),
+            Bound::Unbounded => Vec::new(),
+        };
+        Range { txn: self.clone(), state: RangeState::Unopened(start), to: to.map(<[u8]>::to_vec) }
+    }
+
+    /// Fills `buf` from byte `offset` of a map. Holes read as zeros.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when data fails its checksum; I/O errors.
+    pub fn read_map(&self, map: &[u8], offset: u64, buf: &mut [u8]) -> Result<()> {
+        buf.fill(0);
+        if buf.is_empty() {
+            return Ok(());
+        }
+        let block_bytes = BLOCK_BYTES as u64;
+        let end = offset + buf.len() as u64;
+        let (from, to) = (offset / block_bytes, end.div_ceil(block_bytes));
+        for mapped in map_runs(&self.shared.engine.nodes, &self.root, map, from, to)? {
+            let mapped = mapped?;
+            let first = from.max(mapped.block);
+            let last = to.min(mapped.block + mapped.extent.blocks());
+            let piece = mapped.extent.slice(first - mapped.block, last - mapped.block);
+            let data = self.read_extent(&piece)?;
+            let start = first * block_bytes;
+            let copy_from = offset.max(start);
+            let copy_to = end.min(last * block_bytes);
+            buf[(copy_from - offset) as usize..(copy_to - offset) as usize]
+                .copy_from_slice(&data[(copy_from - start) as usize..(copy_to - start) as usize]);
+        }
+        Ok(())
+    }
+
+    fn read_extent(&self, extent: &Extent) -> Result<AlignedBuf> {
+        let mut data = AlignedBuf::zeroed(extent.sums.len() * BLOCK_BYTES);
+        self.shared.engine.dirty.read(extent.addr, &mut data)?;
+        for (i, (block, sum)) in data.chunks_exact(BLOCK_BYTES).zip(&extent.sums).enumerate() {
+            if block_checksum(block) != *sum {
+                return Err(Error::damaged(extent.addr + i as u64, "file data fails its checksum"));
+            }
+        }
+        Ok(data)
+    }
+
+    /// The mapped runs of a map that end after `from_block`, in order; neighbours are not joined.
+    pub fn extents(&self, map: &[u8], from_block: u64) -> Extents {
+        Extents { txn: self.clone(), map: map.to_vec(), cursor: None, from_block }
+    }
+
+    /// Bytes that the snapshot references: data blocks and inline entries.
+    pub fn referenced_bytes(&self) -> Result<u64> {
+        Ok(self.root.bytes)
+    }
+
+    /// Number of entries, extents included.
+    pub fn entries(&self) -> u64 {
+        self.root.entries
+    }
+}
+
+pub(crate) fn hex(key: &[u8]) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn value_of(raw: &[u8]) -> Value {
+    match raw {
+        [TAG_BYTES, bytes @ ..] => Value::Bytes(bytes.to_vec()),
+        _ => Value::Extent { blocks: Extent::peek_blocks(raw) },
+    }
+}
+
+#[derive(Debug)]
+enum RangeState {
+    Unopened(Vec<u8>),
+    Open(Cursor),
+    Done,
+}
+
+/// Iterates entries in order of their keys. Ends behind the first error.
+#[derive(Debug)]
+pub struct Range {
+    txn: ReadTxn,
+    state: RangeState,
+    to: Bound<Vec<u8>>,
+}
+
+impl Range {
+    fn step(&mut self) -> Result<Option<(Vec<u8>, Value)>> {
+        let nodes = &self.txn.shared.engine.nodes;
+        if let RangeState::Unopened(start) = &self.state {
+            self.state = RangeState::Open(Cursor::seek(nodes, &self.txn.root, start)?);
+        }
+        let RangeState::Open(cursor) = &mut self.state else { return Ok(None) };
+        let Some((key, value)) = cursor.next(nodes)? else { return Ok(None) };
+        let inside = match &self.to {
+            Bound::Included(end) => key <= *end,
+            Bound::Excluded(end) => key < *end,
+            Bound::Unbounded => true,
+        };
+        Ok(inside.then(|| (key, value_of(&value))))
+    }
+}
+
+impl Iterator for Range {
+    type Item = Result<(Vec<u8>, Value)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.step().transpose();
+        if !matches!(item, Some(Ok(_))) {
+            self.state = RangeState::Done;
+        }
+        item
+    }
+}
+
+/// Iterates the mapped runs of one map.
+#[derive(Debug)]
+pub struct Extents {
+    txn: ReadTxn,
+    map: Vec<u8>,
+    cursor: Option<Box<Range>>,
+    from_block: u64,
+}
+
+impl Iterator for Extents {
+    type Item = Result<Run>;
+
+    fn next(&mut self) -> Option<Result<Run>> {
+        if self.cursor.is_none() {
+            // The run that covers the first block may begin before it.
+            let engine = &self.txn.shared.engine;
+            let first = map_runs(&engine.nodes, &self.txn.root, &self.map, self.from_block, u64::MAX);
+            let start = match first.and_then(|mut runs| runs.next().transpose()) {
+                Ok(Some(mapped)) => tree::map_key(&self.map, mapped.block),
+                Ok(None) => return None,
+                Err(error) => return Some(Err(error)),
+            };
+            let end = tree::map_key(&self.map, u64::MAX);
+            let range = self.txn.range(Bound::Included(&start), Bound::Included(&end));
+            self.cursor = Some(Box::new(range));
+        }
+        loop {
+            return match self.cursor.as_mut()?.next()? {
+                Ok((key, Value::Extent { blocks })) => {
+                    let digits = key.strip_prefix(self.map.as_slice()).and_then(|d| <[u8; 8]>::try_from(d).ok());
+                    let Some(digits) = digits else { continue };
+                    Some(Ok(Run { block: u64::from_be_bytes(digits), blocks }))
+                }
+                Ok(_) => continue,
+                Err(error) => Some(Err(error)),
+            };
+        }
+    }
+}

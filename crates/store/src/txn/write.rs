@@ -1,0 +1,205 @@
+//! Changing a branch: operations gather in a transaction and are applied together at its commit.
+
+use super::op::{DataRun, Op, RunData};
+use super::read::ReadTxn;
+use crate::branch::Core;
+use crate::engine::{Engine, Shared};
+use crate::error::{Error, Result};
+use crate::format::block_checksum;
+use crate::format::layout::{BLOCK_BYTES, EXTENT_BLOCKS_MAX, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::sync::lock;
+use std::sync::{Arc, MutexGuard};
+
+/// Data below this waits in memory for the next flush; larger runs are written at once.
+const BUFFERED_BYTES_MAX: usize = 32 << 10;
+
+/// Data blocks that have their place in the store but no name yet. Dropping them gives the place
+/// back.
+#[derive(Debug)]
+pub struct Staged {
+    engine: Arc<Engine>,
+    runs: Vec<DataRun>,
+}
+
+impl Staged {
+    pub(crate) fn new(engine: &Arc<Engine>, core: &Core, data: &[u8]) -> Result<Staged> {
+        if data.len() > STAGE_BYTES_MAX || !data.len().is_multiple_of(BLOCK_BYTES) {
+            return Err(Error::TooLarge { what: "staged data", len: data.len(), limit: STAGE_BYTES_MAX });
+        }
+        engine.health.check()?;
+        let blocks = (data.len() / BLOCK_BYTES) as u64;
+        let places = engine.space.allocate(&mut lock(&core.arena), blocks)?;
+        // From here on, dropping `staged` frees whatever it holds.
+        let mut staged = Staged { engine: Arc::clone(engine), runs: Vec::with_capacity(places.len()) };
+        let mut rest = data;
+        for (addr, blocks) in places {
+            let (mine, others) = rest.split_at(blocks as usize * BLOCK_BYTES);
+            rest = others;
+            staged.runs.push(staged.engine.place_run(addr, mine, data.len() < BUFFERED_BYTES_MAX)?);
+        }
+        Ok(staged)
+    }
+
+    /// Length in blocks.
+    pub fn blocks(&self) -> u64 {
+        self.runs.iter().map(|run| run.sums.len() as u64).sum()
+    }
+
+    fn into_runs(mut self) -> Vec<DataRun> {
+        std::mem::take(&mut self.runs)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        for run in &self.runs {
+            self.engine.free_data((run.addr, run.sums.len() as u64));
+        }
+    }
+}
+
+impl Engine {
+    /// Puts data at its place: into memory when `buffered`, else onto the device.
+    pub(crate) fn place_run(&self, addr: u64, data: &[u8], buffered: bool) -> Result<DataRun> {
+        let sums = data.chunks_exact(BLOCK_BYTES).map(block_checksum).collect();
+        let data = if buffered {
+            RunData::Dirty(self.dirty.insert(addr, data))
+        } else {
+            let written = self.device.write_at(addr * BLOCK_BYTES as u64, data);
+            self.health.guard(written.map_err(|e| Error::io("writing file data", e)))?;
+            RunData::OnDevice
+        };
+        Ok(DataRun { addr, sums, data })
+    }
+}
+
+/// An atomic change of one branch. Other writers of the branch wait until it is committed or
+/// dropped; readers don't. Dropping it changes nothing.
+#[derive(Debug)]
+pub struct WriteTxn<'b> {
+    shared: &'b Arc<Shared>,
+    core: &'b Arc<Core>,
+    /// Let go before the commit, so that the path can change in place.
+    view: Option<ReadTxn>,
+    ops: Vec<Op>,
+    _writer: MutexGuard<'b, ()>,
+}
+
+impl<'b> WriteTxn<'b> {
+    pub(crate) fn new(
+        shared: &'b Arc<Shared>,
+        core: &'b Arc<Core>,
+        view: ReadTxn,
+        writer: MutexGuard<'b, ()>,
+    ) -> WriteTxn<'b> {
+        WriteTxn { shared, core, view: Some(view), ops: Vec::new(), _writer: writer }
+    }
+
+    /// The inline value of `key`, as this transaction's own changes leave it.
+    ///
+    /// # Errors
+    /// As [`ReadTxn::get`].
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        for op in self.ops.iter().rev() {
+            match op {
+                Op::Put { key: k, value } if **k == *key => return Ok(Some(value.to_vec())),
+                Op::Delete { key: k } if **k == *key => return Ok(None),
+                _ => {}
+            }
+        }
+        self.view().get(key)
+    }
+
+    /// The branch as it was when this transaction began.
+    pub fn view(&self) -> &ReadTxn {
+        self.view.as_ref().expect("a transaction has its view until its commit")
+    }
+
+    /// Puts an inline value.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for a key above 512 bytes or a value above 2000.
+    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        limit("a key", key.len(), KEY_BYTES_MAX)?;
+        limit("a value", value.len(), VALUE_BYTES_MAX)?;
+        self.ops.push(Op::Put { key: key.into(), value: value.into() });
+        Ok(())
+    }
+
+    /// Deletes a key, if it is there.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for a key above 512 bytes.
+    pub fn delete(&mut self, key: &[u8]) -> Result<()> {
+        limit("a key", key.len(), KEY_BYTES_MAX)?;
+        self.ops.push(Op::Delete { key: key.into() });
+        Ok(())
+    }
+
+    /// Maps staged blocks from `block` of a map on; what was mapped there is dropped.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for a map prefix above 504 bytes.
+    pub fn map(&mut self, map: &[u8], block: u64, staged: Staged) -> Result<()> {
+        limit("a map prefix", map.len(), KEY_BYTES_MAX - 8)?;
+        self.ops.push(Op::Map { map: map.into(), block, runs: staged.into_runs() });
+        Ok(())
+    }
+
+    /// Drops what is mapped at `[block, block + blocks)`; `u64::MAX` blocks reach to the end.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for a map prefix above 504 bytes.
+    pub fn unmap(&mut self, map: &[u8], block: u64, blocks: u64) -> Result<()> {
+        limit("a map prefix", map.len(), KEY_BYTES_MAX - 8)?;
+        self.ops.push(Op::Unmap { map: map.into(), block, blocks });
+        Ok(())
+    }
+
+    /// Maps the blocks `[from_block, from_block + blocks)` of one map at `to_block` of another too,
+    /// holes included, without copying data. Two maps, or parts of one that don't overlap.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for a map prefix above 504 bytes, or for parts of one map that overlap.
+    pub fn share(&mut self, from: &[u8], from_block: u64, to: &[u8], to_block: u64, blocks: u64) -> Result<()> {
+        limit("a map prefix", from.len().max(to.len()), KEY_BYTES_MAX - 8)?;
+        if from == to && from_block.abs_diff(to_block) < blocks {
+            let distance = from_block.abs_diff(to_block) as usize;
+            return Err(Error::TooLarge { what: "an overlapping share", len: blocks as usize, limit: distance });
+        }
+        self.ops.push(Op::Share { from: from.into(), from_block, to: to.into(), to_block, blocks });
+        Ok(())
+    }
+
+    /// Applies the operations, in their order, as one step. Visible at once; durable after
+    /// [`Branch::sync`](crate::Branch::sync), or within a second or two by itself.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] before anything changed; [`Error::Sealed`], [`Error::BranchNotFound`];
+    /// damage met on the way.
+    pub fn commit(mut self) -> Result<()> {
+        if self.ops.is_empty() {
+            return Ok(());
+        }
+        let ops = std::mem::take(&mut self.ops);
+        self.view = None;
+        let shared = self.shared;
+        shared.engine.commit(self.core, ops)
+    }
+}
+
+impl Drop for WriteTxn<'_> {
+    fn drop(&mut self) {
+        self.shared.engine.discard(&std::mem::take(&mut self.ops));
+    }
+}
+
+/// A run as long as one extent entry can be.
+pub(crate) fn extent_pieces(run: &DataRun) -> impl Iterator<Item = (u64, Vec<u32>)> {
+    let step = EXTENT_BLOCKS_MAX as usize;
+    run.sums.chunks(step).enumerate().map(move |(i, sums)| (run.addr + (i * step) as u64, sums.to_vec()))
+}
+
+fn limit(what: &'static str, len: usize, limit: usize) -> Result<()> {
+    if len > limit { Err(Error::TooLarge { what, len, limit }) } else { Ok(()) }
+}
