@@ -1,4 +1,4 @@
-//! A FUSE mount: its device, its place in the tree of directories, its queues, its end.
+//! A FUSE mount: its device, its place in the tree of directories, its end.
 //!
 //! Whoever may mount (root, or anyone inside a user namespace of its own) opens `/dev/fuse` and
 //! mounts it directly. An ordinary user outside of a namespace goes through the `fusermount3`
@@ -7,16 +7,14 @@
 use std::ffi::{CString, OsStr};
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::ioctl;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::process::{getegid, geteuid};
 
@@ -52,7 +50,7 @@ pub fn mount(placement: &Placement<'_>) -> Result<OwnedFd> {
     if !about.is_dir() {
         return Err(Error::new(format!("cannot mount on {}", directory.display()), Errno::NOTDIR));
     }
-    let device = open(OFlags::empty())?;
+    let device = open()?;
     let options = format!(
         "fd={},rootmode={:o},user_id={},group_id={},default_permissions{}",
         device.as_raw_fd(),
@@ -74,24 +72,6 @@ pub fn mount(placement: &Placement<'_>) -> Result<OwnedFd> {
         }
         Err(why) => Err(Error::new(format!("cannot mount on {}", directory.display()), why)),
     }
-}
-
-/// Opens a second queue of requests onto the mount that `device` serves.
-///
-/// What is read from a queue is answered on the same queue. With `nonblocking`, an empty queue
-/// answers `EAGAIN`.
-///
-/// # Errors
-/// When `/dev/fuse` cannot be opened by this process, or `device` is not mounted.
-pub fn clone_queue(device: impl AsFd, nonblocking: bool) -> Result<OwnedFd> {
-    let queue = open(if nonblocking { OFlags::NONBLOCK } else { OFlags::empty() })?;
-    const CLONE: ioctl::Opcode = ioctl::opcode::read::<u32>(229, 0);
-    let source = device.as_fd().as_raw_fd() as u32;
-    // SAFETY: FUSE_DEV_IOC_CLONE reads one u32, the number of a descriptor of this process, from
-    // the pointer that it is given, and `Setter` gives it a pointer to exactly that.
-    unsafe { ioctl::ioctl(&queue, ioctl::Setter::<CLONE, u32>::new(source)) }
-        .map_err(|why| Error::new(format!("cannot open another queue of {PATH}"), why))?;
-    Ok(queue)
 }
 
 /// Takes the mount off `directory` at once; files that are open stay usable until they are closed.
@@ -122,7 +102,7 @@ pub fn unmount_by_force(directory: &Path) -> Result<()> {
     }
 }
 
-fn open(flags: OFlags) -> Result<OwnedFd> {
+fn open() -> Result<OwnedFd> {
     let advice = |why: &io::Error| match why.kind() {
         io::ErrorKind::NotFound => {
             "load the FUSE module: modprobe fuse; in a container, pass --device /dev/fuse"
@@ -132,16 +112,10 @@ fn open(flags: OFlags) -> Result<OwnedFd> {
         }
         _ => "the kernel refuses FUSE here; see its log",
     };
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(flags.bits() as i32)
-        .open(PATH)
-        .map(OwnedFd::from)
-        .map_err(|why| {
-            let advice = advice(&why);
-            Error::new(format!("cannot open {PATH}"), why).hint(advice)
-        })
+    OpenOptions::new().read(true).write(true).open(PATH).map(OwnedFd::from).map_err(|why| {
+        let advice = advice(&why);
+        Error::new(format!("cannot open {PATH}"), why).hint(advice)
+    })
 }
 
 /// The helper mounts, and sends the device over the socket that it finds as its standard input.
