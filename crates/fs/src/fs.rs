@@ -1,115 +1,33 @@
-//! The file tree of one branch.
+//! The file tree of one branch: opening it, and what concerns it as a whole.
 
-use tine_store::{Branch, Store};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Attr, Caller, Error, Ino, Kind, NewRoot, Result, SetAttr};
+use tine_store::{BLOCK_BYTES, Branch, ReadTxn, Store};
+
+use crate::edit::Edit;
+use crate::header::Header;
+use crate::inode::{Inode, Link};
+use crate::live::LiveTable;
+use crate::orphan::Pending;
+use crate::{
+    Attr, Error, Ino, Kind, NAME_BYTES_MAX, NewRoot, ROOT, Result, blob, bucket, clock, key, path,
+};
+
+/// How many numbers of inodes are set aside at a time, so that a new file need not write the header.
+const INOS_PER_RESERVATION: u64 = 4096;
 
 /// The file tree of one open branch; cheap to clone, shared by threads.
 #[derive(Clone)]
-pub struct Fs {
+pub struct Fs(Arc<Inner>);
+
+struct Inner {
     store: Store,
     branch: Branch,
-}
-
-/// One entry of a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DirEntry<'a> {
-    /// Its name.
-    pub name: &'a [u8],
-    /// The file it names.
-    pub ino: Ino,
-    /// What kind of file that is.
-    pub kind: Kind,
-    /// The position to go on from after this entry; it stays right whatever is added or removed.
-    pub position: u64,
-}
-
-/// What a rename does when the new name is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RenameMode {
-    /// It replaces what is there.
-    Replace,
-    /// It fails.
-    NoReplace,
-    /// The two change places; both must exist.
-    Exchange,
-}
-
-impl RenameMode {
-    /// The meaning of the flags of `renameat2(2)`; whiteouts are refused.
-    pub fn of_flags(flags: u32) -> Result<RenameMode> {
-        match flags {
-            0 => Ok(RenameMode::Replace),
-            libc::RENAME_NOREPLACE => Ok(RenameMode::NoReplace),
-            libc::RENAME_EXCHANGE => Ok(RenameMode::Exchange),
-            _ => Err(Error::Invalid("rename takes no such flags here")),
-        }
-    }
-}
-
-/// What to do with a range of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fallocate {
-    /// The file is at least as long as the end of the range, unless `keep_size`. Blocks are allocated when they are
-    /// written: nothing that is written here is ever changed in place, so space set aside could not be used.
-    Allocate {
-        /// Whether the size stays.
-        keep_size: bool,
-    },
-    /// The range becomes a hole; the size stays.
-    PunchHole,
-    /// The range reads as zeros; the file may grow, unless `keep_size`.
-    ZeroRange {
-        /// Whether the size stays.
-        keep_size: bool,
-    },
-}
-
-impl Fallocate {
-    /// The meaning of the mode of `fallocate(2)`; collapsing, inserting and unsharing are refused.
-    pub fn of_flags(flags: i32) -> Result<Fallocate> {
-        const KEEP_SIZE: i32 = libc::FALLOC_FL_KEEP_SIZE;
-        match flags & !KEEP_SIZE {
-            0 => Ok(Fallocate::Allocate { keep_size: flags & KEEP_SIZE != 0 }),
-            libc::FALLOC_FL_PUNCH_HOLE if flags & KEEP_SIZE != 0 => Ok(Fallocate::PunchHole),
-            libc::FALLOC_FL_ZERO_RANGE => {
-                Ok(Fallocate::ZeroRange { keep_size: flags & KEEP_SIZE != 0 })
-            }
-            _ => Err(Error::Unsupported("this mode of fallocate")),
-        }
-    }
-}
-
-/// What a seek looks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seek {
-    /// The next byte that may be other than zero.
-    Data,
-    /// The next byte in a hole; the end of the file counts as one.
-    Hole,
-}
-
-/// Whether an extended attribute must be new or must exist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum XattrMode {
-    /// Either.
-    Any,
-    /// It must be new.
-    Create,
-    /// It must exist.
-    Replace,
-}
-
-impl XattrMode {
-    /// The meaning of the flags of `setxattr(2)`.
-    pub fn of_flags(flags: i32) -> Result<XattrMode> {
-        match flags {
-            0 => Ok(XattrMode::Any),
-            libc::XATTR_CREATE => Ok(XattrMode::Create),
-            libc::XATTR_REPLACE => Ok(XattrMode::Replace),
-            _ => Err(Error::Invalid("setxattr takes no such flags")),
-        }
-    }
+    seed: u64,
+    inos: Mutex<Range<Ino>>,
+    live: LiveTable,
+    pending: Pending,
 }
 
 /// Space and limits of the file system, as `statfs(2)` tells them.
@@ -125,186 +43,155 @@ pub struct Stat {
     pub name_bytes_max: u32,
 }
 
-#[allow(unused_variables, clippy::too_many_arguments)]
 impl Fs {
     /// Makes an empty file tree in a branch that has none.
     pub fn format(branch: &Branch, root: &NewRoot) -> Result<()> {
-        todo!()
+        let mut txn = branch.write()?;
+        if txn.get(key::HEADER)?.is_some() {
+            return Err(Error::Invalid("the branch holds a file tree already"));
+        }
+        let now = clock::now();
+        let header = Header { seed: clock::seed(), next: ROOT + 1 };
+        let attr = Attr {
+            ino: ROOT,
+            size: 0,
+            blocks_512: 0,
+            atime: now,
+            mtime: now,
+            ctime: now,
+            crtime: clock::birth(),
+            kind: Kind::Directory,
+            mode: root.mode & 0o7777,
+            nlink: 2,
+            uid: root.uid,
+            gid: root.gid,
+            rdev: 0,
+        };
+        let inode = Inode { attr, home: Link { parent: ROOT, position: 0 }, capability: false };
+        txn.put(key::HEADER, &header.encode())?;
+        txn.put(&key::of(key::INODE, ROOT), &inode.encode())?;
+        Ok(txn.commit()?)
     }
-    /// Opens the file tree of a branch, and reclaims the files that nobody can reach any more: unlinked while open, then
-    /// cut off by a crash or a fork. A snapshot opens too; every change of it is refused.
+
+    /// Opens the file tree of a branch, and reclaims the files that nobody can reach any more: unlinked while
+    /// in use, then cut off by a crash or a fork. A snapshot opens too; every change of it is refused.
     pub fn open(store: &Store, branch: Branch) -> Result<Fs> {
-        todo!()
+        let header = Header::read(&branch)?;
+        let fs = Fs(Arc::new(Inner {
+            store: store.clone(),
+            branch,
+            seed: header.seed,
+            inos: Mutex::new(0..0),
+            live: LiveTable::new(),
+            pending: Pending::default(),
+        }));
+        if !fs.branch().sealed() {
+            fs.reclaim_orphans()?;
+        }
+        Ok(fs)
     }
+
     /// The branch underneath.
     pub fn branch(&self) -> &Branch {
-        &self.branch
+        &self.0.branch
     }
-    /// The attributes of an entry of a directory; `.` and `..` work.
-    pub fn lookup(&self, parent: Ino, name: &[u8]) -> Result<Attr> {
-        todo!()
+
+    pub(crate) fn live(&self) -> &LiveTable {
+        &self.0.live
     }
-    /// The attributes of what a path from the root leads to; symbolic links are not followed.
-    pub fn resolve(&self, path: &[u8]) -> Result<Attr> {
-        todo!()
+
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.0.pending
     }
+
+    pub(crate) fn hash(&self, name: &[u8]) -> u64 {
+        bucket::hash(self.0.seed, name)
+    }
+
+    pub(crate) fn snapshot(&self) -> Result<ReadTxn> {
+        Ok(self.0.branch.read()?)
+    }
+
+    pub(crate) fn edit(&self) -> Result<Edit<'_>> {
+        Edit::begin(self)
+    }
+
+    /// A number for a new inode. It is taken even if the inode comes to nothing.
+    pub(crate) fn new_ino(&self) -> Result<Ino> {
+        let mut inos = self.0.inos.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ino) = inos.next() {
+            return Ok(ino);
+        }
+        let mut txn = self.0.branch.write()?;
+        let mut header = Header::decode(&self.0.branch, txn.get(key::HEADER)?)?;
+        let first = header.next;
+        header.next = first
+            .checked_add(INOS_PER_RESERVATION)
+            .ok_or(Error::Damaged { ino: 0, what: "the header" })?;
+        txn.put(key::HEADER, &header.encode())?;
+        txn.commit()?;
+        *inos = first + 1..header.next;
+        Ok(first)
+    }
+
     /// The attributes of a file.
     pub fn getattr(&self, ino: Ino) -> Result<Attr> {
-        todo!()
+        Ok(inode(&self.snapshot()?, ino)?.attr)
     }
-    /// Sets attributes and gives them all back.
-    pub fn setattr(&self, ino: Ino, set: &SetAttr) -> Result<Attr> {
-        todo!()
-    }
-    /// Makes a regular file, pipe, socket or device; `mode` has type and permission bits.
-    pub fn mknod(
-        &self,
-        caller: &Caller,
-        parent: Ino,
-        name: &[u8],
-        mode: u32,
-        rdev: u32,
-    ) -> Result<Attr> {
-        todo!()
-    }
-    /// Makes a regular file; fails if the name is taken. The caller counts its own use with [`Fs::opened`].
-    pub fn create(&self, caller: &Caller, parent: Ino, name: &[u8], mode: u32) -> Result<Attr> {
-        todo!()
-    }
-    /// Makes a regular file without a name; it lives until its last user releases it, unless it is linked before.
-    /// It comes with one use counted, as if by [`Fs::opened`].
-    pub fn tmpfile(&self, caller: &Caller, parent: Ino, mode: u32) -> Result<Attr> {
-        todo!()
-    }
-    /// Makes a directory.
-    pub fn mkdir(&self, caller: &Caller, parent: Ino, name: &[u8], mode: u32) -> Result<Attr> {
-        todo!()
-    }
-    /// Makes a symbolic link.
-    pub fn symlink(
-        &self,
-        caller: &Caller,
-        parent: Ino,
-        name: &[u8],
-        target: &[u8],
-    ) -> Result<Attr> {
-        todo!()
-    }
-    /// The target of a symbolic link.
-    pub fn readlink(&self, ino: Ino) -> Result<Vec<u8>> {
-        todo!()
-    }
-    /// Gives a file one more name.
-    pub fn link(&self, ino: Ino, parent: Ino, name: &[u8]) -> Result<Attr> {
-        todo!()
-    }
-    /// Removes a name that is not a directory's; a file that is in use lives until its last user releases it.
-    pub fn unlink(&self, parent: Ino, name: &[u8]) -> Result<()> {
-        todo!()
-    }
-    /// Removes an empty directory.
-    pub fn rmdir(&self, parent: Ino, name: &[u8]) -> Result<()> {
-        todo!()
-    }
-    /// Gives a file another name, in the same or another directory.
-    pub fn rename(
-        &self,
-        parent: Ino,
-        name: &[u8],
-        new_parent: Ino,
-        new_name: &[u8],
-        mode: RenameMode,
-    ) -> Result<()> {
-        todo!()
-    }
+
     /// Counts one more user of an inode: an open file, or a kernel that remembers it.
     pub fn opened(&self, ino: Ino) {
-        todo!()
+        self.0.live.opened(ino);
     }
+
     /// Counts one user less; the last one of a file without a name lets it go.
     pub fn released(&self, ino: Ino) -> Result<()> {
-        todo!()
+        if self.0.live.released(ino) { self.let_go(ino) } else { Ok(()) }
     }
-    /// Reads bytes of a regular file; fewer than asked for only at its end.
-    pub fn read(&self, ino: Ino, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        todo!()
-    }
-    /// Writes bytes of a regular file, all of them, and says how many; `kill_set_id` for a caller without `CAP_FSETID`.
-    pub fn write(&self, ino: Ino, offset: u64, data: &[u8], kill_set_id: bool) -> Result<usize> {
-        todo!()
-    }
-    /// Allocates, punches or zeroes a range of bytes of a regular file.
-    pub fn fallocate(&self, ino: Ino, what: Fallocate, offset: u64, bytes: u64) -> Result<()> {
-        todo!()
-    }
-    /// The next offset of data or of a hole.
-    pub fn seek(&self, ino: Ino, offset: u64, what: Seek) -> Result<u64> {
-        todo!()
-    }
-    /// Copies bytes between files or inside one, sharing whole blocks where both offsets allow; says how many bytes.
-    pub fn copy_range(
-        &self,
-        source: Ino,
-        source_offset: u64,
-        target: Ino,
-        target_offset: u64,
-        bytes: u64,
-    ) -> Result<u64> {
-        todo!()
-    }
-    /// Makes every finished operation on a file durable.
+
+    /// Makes every finished operation on a file durable, and on all others with it.
     pub fn fsync(&self, ino: Ino) -> Result<()> {
-        todo!()
+        inode(&self.snapshot()?, ino)?;
+        Ok(self.0.branch.sync()?)
     }
+
     /// Makes every finished operation durable.
     pub fn sync(&self) -> Result<()> {
-        todo!()
+        self.reclaim_pending()?;
+        Ok(self.0.branch.sync()?)
     }
-    /// Visits the entries of a directory after a position (0 is the start) until the visitor says `false`; the first two are
-    /// `.` and `..`.
-    pub fn readdir(
-        &self,
-        ino: Ino,
-        position: u64,
-        visit: &mut dyn FnMut(DirEntry<'_>) -> bool,
-    ) -> Result<()> {
-        todo!()
-    }
-    /// As [`Fs::readdir`], with the attributes of each entry.
-    pub fn readdir_plus(
-        &self,
-        ino: Ino,
-        position: u64,
-        visit: &mut dyn FnMut(DirEntry<'_>, &Attr) -> bool,
-    ) -> Result<()> {
-        todo!()
-    }
-    /// The value of an extended attribute.
-    pub fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>> {
-        todo!()
-    }
-    /// The names of the extended attributes.
-    pub fn listxattr(&self, ino: Ino) -> Result<Vec<Vec<u8>>> {
-        todo!()
-    }
-    /// Sets an extended attribute.
-    pub fn setxattr(&self, ino: Ino, name: &[u8], value: &[u8], mode: XattrMode) -> Result<()> {
-        todo!()
-    }
-    /// Removes an extended attribute.
-    pub fn removexattr(&self, ino: Ino, name: &[u8]) -> Result<()> {
-        todo!()
-    }
+
     /// Space and limits of the store that the branch is in.
     pub fn statfs(&self) -> Result<Stat> {
-        todo!()
+        if !self.0.branch.sealed() {
+            self.reclaim_pending()?;
+        }
+        let usage = self.0.store.usage()?;
+        let block = BLOCK_BYTES as u64;
+        let blocks_free = usage.free_bytes / block;
+        let used = usage.data_bytes.saturating_add(usage.metadata_bytes).div_ceil(block);
+        Ok(Stat {
+            block_bytes: BLOCK_BYTES as u32,
+            blocks: used.saturating_add(blocks_free),
+            blocks_free,
+            name_bytes_max: NAME_BYTES_MAX as u32,
+        })
     }
+
     /// Records the host directory that the tree was taken from.
     pub fn set_origin(&self, path: &[u8]) -> Result<()> {
-        todo!()
+        let mut txn = self.0.branch.write()?;
+        blob::put(&mut txn, key::ORIGIN, path)?;
+        Ok(txn.commit()?)
     }
+
     /// The host directory that the tree was taken from, if it was.
     pub fn origin(&self) -> Result<Option<Vec<u8>>> {
-        todo!()
+        blob::get(&self.snapshot()?, key::ORIGIN)
     }
+}
+
+/// An inode that has to be there.
+pub(crate) fn inode(txn: &ReadTxn, ino: Ino) -> Result<Inode> {
+    path::inode(txn, ino)?.ok_or(Error::NoInode { ino })
 }

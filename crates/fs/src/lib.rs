@@ -12,14 +12,37 @@
 #![forbid(unsafe_code)]
 
 mod attr;
+mod blob;
+mod bucket;
 mod change;
+mod clock;
+mod copy;
+mod data;
+mod dir;
+mod edit;
 mod error;
 mod fs;
+mod header;
+mod inode;
+mod key;
+mod link;
+mod live;
+mod make;
+mod orphan;
+mod path;
+mod range;
+mod rename;
+mod set;
+mod xattr;
 
 pub use attr::{Attr, Caller, Ino, Kind, NewRoot, ROOT, SetAttr, SetTime, Time};
 pub use change::{Change, PathChange, diff};
+pub use dir::DirEntry;
 pub use error::{Error, Result};
-pub use fs::{DirEntry, Fallocate, Fs, RenameMode, Seek, Stat, XattrMode};
+pub use fs::{Fs, Stat};
+pub use range::{Fallocate, Seek};
+pub use rename::RenameMode;
+pub use xattr::XattrMode;
 
 /// The longest name of a directory entry, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
