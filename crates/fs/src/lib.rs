@@ -6,7 +6,7 @@
 //! (a mount with `default_permissions` leaves it to the kernel); what is decided here is what POSIX ties to the
 //! operation itself, such as the inheritance of groups and the clearing of set-id bits.
 //!
-//! [`diff`] says by path what changed between two snapshots, at the cost of the changes.
+//! [`check`] looks whether a tree agrees with itself. [`diff`] says by path what changed between two snapshots, at the cost of the changes.
 //!
 //! This crate knows nothing about FUSE, requests, processes or host directories.
 #![forbid(unsafe_code)]
@@ -15,6 +15,7 @@ mod attr;
 mod blob;
 mod bucket;
 mod change;
+mod check;
 mod clock;
 mod copy;
 mod data;
@@ -37,6 +38,7 @@ mod xattr;
 
 pub use attr::{Attr, Caller, Ino, Kind, NewRoot, ROOT, SetAttr, SetTime, Time};
 pub use change::{Change, PathChange, diff};
+pub use check::check;
 pub use dir::DirEntry;
 pub use error::{Error, Result};
 pub use fs::{Fs, Stat};

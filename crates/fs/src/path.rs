@@ -30,12 +30,15 @@ pub(crate) fn links(txn: &ReadTxn, ino: Ino) -> impl Iterator<Item = Result<Link
     let prefix = key::of(key::LINK, ino);
     txn.range(Bound::Included(&prefix), Bound::Excluded(&key::after(&prefix))).map(move |entry| {
         let (key, _) = entry?;
-        let numbers = key::parse(&key).and_then(|(_, _, rest)| {
-            let (parent, position) = rest.split_at_checked(8)?;
-            Some(Link { parent: key::number(parent)?, position: key::number(position)? })
-        });
-        numbers.ok_or(Error::Damaged { ino, what: "names" })
+        let link = key::parse(&key).and_then(|(_, _, rest)| link(rest));
+        link.ok_or(Error::Damaged { ino, what: "names" })
     })
+}
+
+/// What the key of a further name says after the number of its inode.
+pub(crate) fn link(rest: &[u8]) -> Option<Link> {
+    let (parent, position) = rest.split_at_checked(8)?;
+    Some(Link { parent: key::number(parent)?, position: key::number(position)? })
 }
 
 /// The paths of a snapshot, found by going up from an inode to its directories; each directory is looked up once.
