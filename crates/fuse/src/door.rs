@@ -29,14 +29,20 @@ pub(crate) struct Door {
     report: Report,
 }
 
+/// The bits of a mode that lend the rights of the file's owner and group.
+const SET_ID: u32 = 0o6000;
+const SET_USER_ID: u32 = 0o4000;
+/// Without it, the set-group-id bit means something else (mandatory locks) and stays.
+const GROUP_EXECUTE: u32 = 0o0010;
+
 /// What a transport does after a message.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Then {
-    /// Send the bytes that [`Door::serve`] gave.
+    /// Send the answer.
     Answer,
     /// Send nothing: the message wants no answer.
     Silence,
-    /// Send the bytes, then stop: the mount has ended.
+    /// Send the answer, then stop: the mount has ended.
     Stop,
 }
 
@@ -48,16 +54,17 @@ impl Door {
         Door { fs, lookups: Lookups::default(), agreed: AtomicU64::new(0), report }
     }
 
-    /// Serves one request; the answer, if there is one, is in the returned bytes.
-    pub fn serve<'r>(&self, request: &Request<'_>, reply: &'r mut Reply) -> (Then, &'r [u8]) {
+    /// Serves one request; the answer, if there is to be one, is in `reply`.
+    pub fn serve(&self, request: &Request<'_>, reply: &mut Reply) -> Then {
         reply.start();
         // A defect below must not leave a program waiting for an answer that never comes.
         let outcome = catch_unwind(AssertUnwindSafe(|| self.call(request, reply)));
-        match outcome.unwrap_or_else(|_| self.defect(request)) {
-            Ok(Then::Silence) => (Then::Silence, &[]),
-            Ok(then) => (then, reply.finish(request.unique, 0)),
-            Err(errno) => (Then::Answer, reply.finish(request.unique, errno)),
-        }
+        let (then, errno) = match outcome.unwrap_or_else(|_| self.defect(request)) {
+            Ok(then) => (then, 0),
+            Err(errno) => (Then::Answer, errno),
+        };
+        reply.finish(request.unique, errno);
+        then
     }
 
     fn defect(&self, request: &Request<'_>) -> Outcome {
@@ -145,6 +152,9 @@ impl Door {
                 Ok(Then::Answer)
             }
             Call::Write { offset, kill_set_id, data } => {
+                if kill_set_id {
+                    self.expect_set_id_cleared(node, reply)?;
+                }
                 let count = self.done(self.fs.write(node, offset, data, kill_set_id))?;
                 reply.u32(count as u32);
                 reply.u32(0);
@@ -171,6 +181,7 @@ impl Door {
             }
             Call::FAllocate { offset, length, mode } => {
                 let what = self.done(Fallocate::of_flags(mode as i32))?;
+                self.clear_set_id(request, node, reply)?;
                 self.plain(self.fs.fallocate(node, what, offset, length))
             }
             Call::Seek { offset, whence } => {
@@ -183,6 +194,7 @@ impl Door {
                 Ok(Then::Answer)
             }
             Call::CopyRange { offset, to_node, to_offset, length, wide } => {
+                self.clear_set_id(request, to_node, reply)?;
                 self.copy_range((node, offset), (to_node, to_offset), length, wide, reply)
             }
             Call::Destroy => Ok(Then::Stop),
@@ -267,6 +279,31 @@ impl Door {
             })
         };
         self.plain(listed)
+    }
+
+    /// A write is about to clear the set-id bits, if the file has any. The kernel leaves that to the
+    /// server and goes on believing in the mode that it knows, unless it is told.
+    fn expect_set_id_cleared(&self, ino: u64, reply: &mut Reply) -> Result<(), i32> {
+        if self.done(self.fs.getattr(ino))?.mode & SET_ID != 0 {
+            reply.outdate(ino);
+        }
+        Ok(())
+    }
+
+    /// Clears set-id bits before a change that comes without word from the kernel about the caller's
+    /// rights: anybody but root loses them, as a write would do.
+    fn clear_set_id(&self, request: &Request<'_>, ino: u64, reply: &mut Reply) -> Result<(), i32> {
+        if request.uid == 0 {
+            return Ok(());
+        }
+        let mode = self.done(self.fs.getattr(ino))?.mode;
+        if mode & SET_ID != 0 {
+            let lost = if mode & GROUP_EXECUTE != 0 { SET_ID } else { SET_USER_ID };
+            let set = tine_fs::SetAttr { mode: Some(mode & !lost), ..tine_fs::SetAttr::default() };
+            self.done(self.fs.setattr(ino, &set))?;
+            reply.outdate(ino);
+        }
+        Ok(())
     }
 
     fn statfs(&self, reply: &mut Reply) -> Outcome {

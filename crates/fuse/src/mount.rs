@@ -178,9 +178,10 @@ impl Shared {
             let Call::Init { major, minor, .. } = request.call else {
                 return Err(Error::Protocol("its first message is not INIT".to_owned()));
             };
-            let (_, answer) = self.door.serve(&request, &mut reply);
+            self.door.serve(&request, &mut reply);
+            let answer = reply.message();
             let refused = answer[4..8] != [0; 4];
-            self.queue.answer(answer).map_err(|Ended| Error::NotMounted)?;
+            self.queue.send(answer).map_err(|Ended| Error::NotMounted)?;
             if refused {
                 return Err(Error::Protocol(format!("it speaks version {major}.{minor}")));
             }
@@ -224,14 +225,15 @@ impl Shared {
             if long {
                 self.crew.step_away();
             }
-            let (then, answer) = self.door.serve(&request, reply);
-            match then {
-                Then::Answer => self.queue.answer(answer)?,
-                Then::Silence => {}
-                Then::Stop => {
-                    self.queue.answer(answer)?;
-                    return Err(Ended);
-                }
+            let then = self.door.serve(&request, reply);
+            if let Some(notice) = reply.notice() {
+                self.queue.send(&notice)?;
+            }
+            if then != Then::Silence {
+                self.queue.send(reply.message())?;
+            }
+            if then == Then::Stop {
+                return Err(Ended);
             }
             if long {
                 return Ok(());

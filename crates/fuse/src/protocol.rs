@@ -111,3 +111,5 @@ pub const WRITE_KILL_SUIDGID: u32 = 1 << 2;
 pub const FSYNC_FDATASYNC: u32 = 1 << 0;
 /// Cached pages stay valid over an open.
 pub const FOPEN_KEEP_CACHE: u32 = 1 << 1;
+/// A message of the server's own accord: forget what is cached of an inode.
+pub const NOTIFY_INVAL_INODE: u32 = 2;

@@ -99,8 +99,8 @@ impl Queue {
         }
     }
 
-    /// Sends an answer. A program that no longer waits for it is no error.
-    pub fn answer(&self, message: &[u8]) -> Result<(), Ended> {
+    /// Sends an answer or a notice. That nobody waits for it any more, or knows the inode, is no error.
+    pub fn send(&self, message: &[u8]) -> Result<(), Ended> {
         loop {
             match rustix::io::write(&self.device, message) {
                 Ok(_) | Err(Errno::NOENT) => return Ok(()),

@@ -1,12 +1,15 @@
 //! An answer to the kernel, encoded into one buffer that is used again and again.
 
-use tine_fs::{Attr, DirEntry, Time};
+use tine_fs::{Attr, DirEntry, Ino, Time};
 
 use crate::protocol::{self as wire, OUT_HEADER_BYTES};
 
 /// How long the kernel may trust names and attributes: for good, since nobody else changes them.
 /// (2^31 seconds; the kernel caps it at what its clock can express.)
 const TRUST_SECS: u64 = 1 << 31;
+
+/// Bytes of the message that outdates the attributes of an inode.
+const NOTICE_BYTES: usize = OUT_HEADER_BYTES + 24;
 
 /// What `stat` calls the preferred size of I/O: a block of the store.
 const PREFERRED_IO_BYTES: u32 = 4096;
@@ -17,28 +20,51 @@ pub(crate) struct Reply {
     /// Longer than what is used, so that no room is cleared twice.
     buffer: Vec<u8>,
     used: usize,
+    stale: Option<Ino>,
 }
 
 impl Reply {
     pub fn new() -> Reply {
-        Reply { buffer: vec![0; OUT_HEADER_BYTES], used: OUT_HEADER_BYTES }
+        Reply { buffer: vec![0; OUT_HEADER_BYTES], used: OUT_HEADER_BYTES, stale: None }
     }
 
     /// Forgets the previous answer.
     pub fn start(&mut self) {
         self.used = OUT_HEADER_BYTES;
+        self.stale = None;
     }
 
-    /// The whole message, for the request named `unique`; with an errno the body is left out.
-    pub fn finish(&mut self, unique: u64, errno: i32) -> &[u8] {
+    /// Notes that the kernel must forget the attributes of `ino` before it gets the answer.
+    pub fn outdate(&mut self, ino: Ino) {
+        self.stale = Some(ino);
+    }
+
+    /// The message that makes the kernel forget attributes, if any must be; goes before the answer.
+    pub fn notice(&self) -> Option<[u8; NOTICE_BYTES]> {
+        let ino = self.stale?;
+        let mut message = [0; NOTICE_BYTES];
+        message[..4].copy_from_slice(&(NOTICE_BYTES as u32).to_ne_bytes());
+        message[4..8].copy_from_slice(&wire::NOTIFY_INVAL_INODE.to_ne_bytes());
+        message[16..24].copy_from_slice(&ino.to_ne_bytes());
+        // A negative offset: cached data stays.
+        message[24..32].copy_from_slice(&(-1i64).to_ne_bytes());
+        Some(message)
+    }
+
+    /// Completes the answer to the request named `unique`; with an errno the body is left out.
+    pub fn finish(&mut self, unique: u64, errno: i32) {
         if errno != 0 {
-            self.start();
+            self.keep(0);
         }
         let message = &mut self.buffer[..self.used];
         message[..4].copy_from_slice(&(self.used as u32).to_ne_bytes());
         message[4..8].copy_from_slice(&(-errno).to_ne_bytes());
         message[8..16].copy_from_slice(&unique.to_ne_bytes());
-        message
+    }
+
+    /// The whole answer, when it is finished.
+    pub fn message(&self) -> &[u8] {
+        &self.buffer[..self.used]
     }
 
     /// Bytes of the body so far.
