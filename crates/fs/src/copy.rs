@@ -20,7 +20,10 @@ impl Fs {
         target_offset: u64,
         bytes: u64,
     ) -> Result<u64> {
-        let size = file(&self.snapshot()?, source)?.attr.size;
+        let txn = self.snapshot()?;
+        let size = file(&txn, source)?.attr.size;
+        file(&txn, target)?;
+        drop(txn);
         let bytes = size.saturating_sub(source_offset).min(bytes);
         let end = target_offset.saturating_add(bytes);
         if end > FILE_BYTES_MAX {
