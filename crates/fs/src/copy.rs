@@ -79,7 +79,7 @@ impl Fs {
         }
         let maps = [source.attr.ino, target.attr.ino].map(|ino| key::of(key::DATA, ino));
         edit.txn.share(&maps[0], source_block, &maps[1], target_block, blocks)?;
-        target.set_blocks(target.blocks() + gained - lost);
+        target.set_blocks((target.blocks() + gained).saturating_sub(lost));
         let shared = (blocks * BLOCK).min(bytes);
         target.attr.size = target.attr.size.max(to + shared);
         edit.changed(target, false)?;

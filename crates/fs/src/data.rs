@@ -141,7 +141,7 @@ pub(crate) fn mapped(txn: &ReadTxn, map: &[u8], first: u64, last: u64) -> Result
         if run.block >= last {
             break;
         }
-        let end = (run.block + run.blocks).min(last);
+        let end = run.block.saturating_add(run.blocks).min(last);
         blocks += end.saturating_sub(run.block.max(first));
     }
     Ok(blocks)

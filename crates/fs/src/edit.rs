@@ -120,7 +120,7 @@ impl<'a> Edit<'a> {
         }
         let slot = bucket::add(dir, &mut bytes, name, ino, kind)?;
         self.put_bucket(dir, hash, &bytes)?;
-        parent.attr.size += entry_size(name);
+        parent.attr.size = parent.attr.size.saturating_add(entry_size(name));
         self.stamp(parent);
         Ok(Link { parent: dir, position: bucket::position(hash, slot) })
     }

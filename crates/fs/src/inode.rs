@@ -11,7 +11,7 @@
 
 use tine_store::BLOCK_BYTES;
 
-use crate::{Attr, Error, Ino, Kind, Result, Time};
+use crate::{Attr, Error, FILE_BYTES_MAX, Ino, Kind, Result, Time};
 
 const VERSION: u8 = 1;
 const BYTES: usize = 104;
@@ -45,7 +45,7 @@ impl Inode {
     }
 
     pub fn set_blocks(&mut self, blocks: u64) {
-        self.attr.blocks_512 = blocks * BLOCKS_512_PER_BLOCK;
+        self.attr.blocks_512 = blocks.saturating_mul(BLOCKS_512_PER_BLOCK);
     }
 
     /// Blocks that the size reaches into. None is ever mapped behind them.
@@ -98,11 +98,14 @@ impl Inode {
         let word = |at: usize| u32::from_le_bytes(array(&bytes[at..at + 4]));
         let long = |at: usize| u64::from_le_bytes(array(&bytes[at..at + 8]));
         let time = |at: usize| Time { secs: long(at) as i64, nanos: word(at + 8) };
-        let blocks_512 = long(32).checked_mul(BLOCKS_512_PER_BLOCK).ok_or(damaged)?;
+        let (size, blocks_512) = (long(24), long(32).checked_mul(BLOCKS_512_PER_BLOCK));
+        let Some(blocks_512) = blocks_512.filter(|_| size <= FILE_BYTES_MAX) else {
+            return Err(damaged);
+        };
         Ok(Inode {
             attr: Attr {
                 ino,
-                size: long(24),
+                size,
                 blocks_512,
                 atime: time(40),
                 mtime: time(52),
@@ -177,7 +180,7 @@ mod tests {
             bytes[at] = byte;
             Inode::decode(42, &bytes).unwrap_err().to_string()
         };
-        for message in [wrong(0, 9), wrong(1, 0), wrong(1, 8), wrong(39, 0xff)] {
+        for message in [wrong(0, 9), wrong(1, 0), wrong(1, 8), wrong(31, 0x80), wrong(39, 0xff)] {
             assert_eq!(message, "damaged file tree: attributes of inode 42");
         }
         assert!(Inode::decode(42, &good[1..]).is_err());

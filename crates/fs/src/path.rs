@@ -8,6 +8,9 @@ use tine_store::ReadTxn;
 use crate::inode::{Inode, Link};
 use crate::{Error, Ino, NAME_BYTES_MAX, ROOT, Result, bucket, key};
 
+/// The most directories above one another, so that one which a damaged tree makes its own ancestor is found out.
+pub(crate) const DEPTH_MAX: usize = 1 << 20;
+
 /// Refuses what cannot name an entry of a directory; `.` and `..` are the door's business.
 pub(crate) fn check_name(name: &[u8]) -> Result<()> {
     if name.len() > NAME_BYTES_MAX {
@@ -73,9 +76,8 @@ impl<'a> Paths<'a> {
             if let Some(known) = self.dirs.get(&at) {
                 break known.clone();
             }
-            // A directory that is its own ancestor is found out, rather than followed for ever.
-            let seen = names.iter().any(|(known, _)| *known == at);
-            let above = inode(self.txn, at)?.filter(|inode| !seen && inode.is_dir());
+            let endless = names.len() > DEPTH_MAX;
+            let above = inode(self.txn, at)?.filter(|inode| !endless && inode.is_dir());
             let home = above.ok_or(Error::Damaged { ino: at, what: "the place" })?.home;
             if home == Link::NONE {
                 self.dirs.insert(at, None);

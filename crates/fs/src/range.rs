@@ -97,7 +97,7 @@ impl Fs {
         }
         let mut runs = txn.extents(&key::of(key::DATA, ino), offset / BLOCK);
         if what == Seek::Data {
-            return match runs.next().transpose()?.map(|run| run.block * BLOCK) {
+            return match runs.next().transpose()?.map(|run| run.block.saturating_mul(BLOCK)) {
                 Some(data) if data < size => Ok(data.max(offset)),
                 _ => Err(nothing),
             };
@@ -108,9 +108,9 @@ impl Fs {
             if run.block > block {
                 break;
             }
-            block = run.block + run.blocks;
+            block = run.block.saturating_add(run.blocks);
         }
-        Ok((block * BLOCK).max(offset).min(size))
+        Ok(block.saturating_mul(BLOCK).max(offset).min(size))
     }
 
     /// Prepares bytes `offset..end` of a file to read as zeros. The caller has the content of the file alone.

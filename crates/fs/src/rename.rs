@@ -3,7 +3,7 @@
 use crate::edit::{Edit, Named, exists, no_entry};
 use crate::fs::Fs;
 use crate::inode::Link;
-use crate::path::check_name;
+use crate::path::{DEPTH_MAX, check_name};
 use crate::{Error, Ino, Kind, ROOT, Result};
 
 /// What a rename does when the new name is taken.
@@ -83,17 +83,21 @@ impl Fs {
 }
 
 /// Refuses to move a directory into itself or below.
-fn not_below(edit: &Edit<'_>, moved: Named, mut dir: Ino) -> Result<()> {
+fn not_below(edit: &Edit<'_>, moved: Named, dir: Ino) -> Result<()> {
     if moved.kind != Kind::Directory || moved.link.parent == dir {
         return Ok(());
     }
-    while dir != ROOT {
-        if dir == moved.ino {
+    let mut at = dir;
+    for _ in 0..DEPTH_MAX {
+        if at == moved.ino {
             return Err(Error::Invalid("a directory cannot move into itself"));
         }
-        dir = edit.inode(dir)?.home.parent;
+        if at == ROOT {
+            return Ok(());
+        }
+        at = edit.inode(at)?.home.parent;
     }
-    Ok(())
+    Err(Error::Damaged { ino: dir, what: "the place" })
 }
 
 /// Refuses to put a directory in place of a file, a file in place of a directory, or anything in place of a full one.
