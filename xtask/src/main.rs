@@ -1,2 +1,56 @@
-//! (to come)
-fn main() {}
+//! Automation of the tine workspace: `cargo xtask VERB`.
+//!
+//! Each verb is a module. Nothing here is part of the product, and nothing here is needed to build
+//! it; what a verb needs from the system (packages, tools) it installs or names.
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod packages;
+mod process;
+mod soak;
+mod test;
+mod tidy;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+const USAGE: &str = "\
+usage: cargo xtask VERB
+
+  test                   format, lints, tidiness, every test; as root also as an ordinary user
+  tidy                   the rules of the house that the compiler does not know
+  bench AREA [FILTER]    figures beside peers: branch, kv, memory, values
+  soak [WHAT]            the long tests: a crate's name, or `advisories`";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match dispatch(&arguments) {
+        Some(Ok(code)) => code,
+        Some(Err(error)) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+        None => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs a verb; `None` when there is no such verb or its arguments are wrong.
+fn dispatch(arguments: &[&str]) -> Option<Result<ExitCode>> {
+    match arguments {
+        ["test"] => Some(test::run()),
+        ["tidy"] => Some(tidy::run()),
+        ["bench", area] => Some(bench::run(area, None)),
+        ["bench", area, filter] => Some(bench::run(area, Some(filter))),
+        ["soak"] => Some(soak::run(None)),
+        ["soak", what] => Some(soak::run(Some(what))),
+        _ => None,
+    }
+}

@@ -1,1 +1,58 @@
-//! (to come)
+//! POSIX files in a branch of a store: inodes, directories, extents and their meaning, with no kernel in the loop.
+//!
+//! [`Fs`] is a file tree in one branch. Every call that changes something is one transaction of the
+//! store, so after a crash each is there whole or not at all; [`Fs::fsync`] makes durable what came before.
+//! Numbers of inodes are never used twice in a branch. Permissions are not checked here: the door does that
+//! (a mount with `default_permissions` leaves it to the kernel); what is decided here is what POSIX ties to the
+//! operation itself, such as the inheritance of groups and the clearing of set-id bits.
+//!
+//! [`check`] looks whether a tree agrees with itself. [`diff`] says by path what changed between two snapshots, at the cost of the changes.
+//!
+//! This crate knows nothing about FUSE, requests, processes or host directories.
+#![forbid(unsafe_code)]
+
+mod attr;
+mod blob;
+mod bucket;
+mod change;
+mod check;
+mod clock;
+mod copy;
+mod data;
+mod dir;
+mod edit;
+mod error;
+mod fs;
+mod header;
+mod inode;
+mod key;
+mod link;
+mod live;
+mod make;
+mod orphan;
+mod path;
+mod range;
+mod rename;
+mod set;
+mod xattr;
+
+pub use attr::{Attr, Caller, Ino, Kind, NewRoot, ROOT, SetAttr, SetTime, Time};
+pub use change::{Change, PathChange, diff};
+pub use check::check;
+pub use dir::DirEntry;
+pub use error::{Error, Result};
+pub use fs::{Fs, Stat};
+pub use range::{Fallocate, Seek};
+pub use rename::RenameMode;
+pub use xattr::XattrMode;
+
+/// The longest name of a directory entry, in bytes.
+pub const NAME_BYTES_MAX: usize = 255;
+/// The longest target of a symbolic link, in bytes.
+pub const SYMLINK_BYTES_MAX: usize = 4095;
+/// The largest value of an extended attribute, in bytes.
+pub const XATTR_BYTES_MAX: usize = 65536;
+/// The most names that one file can have, and the most subdirectories plus two of a directory.
+pub const LINK_MAX: u32 = 65000;
+/// The largest file, in bytes (the largest offset that `off_t` can say).
+pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;

@@ -1,1 +1,42 @@
-//! (to come)
+//! The FUSE door: a branch as a directory of the host.
+//!
+//! [`mount_at`] puts a mount in place and gives its device; [`Mount::start`] serves the device with
+//! a file tree. The two may happen in different processes, so that a mount inside a user's own
+//! namespace is served by the process that holds the store.
+//!
+//! From the outside in: `queue` takes messages from the device and puts answers back, `crew` decides
+//! which thread does so, `request` and `reply` are the messages, `door` turns one into a call of
+//! [`tine_fs::Fs`] and its result into the other, `lookups` remembers which inodes the kernel knows.
+//! What an operation means is decided in `tine-fs`; a transport other than `/dev/fuse` would replace
+//! `queue` and `crew` and share the rest.
+//!
+//! **What the kernel is promised.** The server is the only one that changes the branch, so names and
+//! attributes never expire, data stays cached until the kernel drops it, and written pages go out when the
+//! kernel sees fit or `fsync` asks. Files are opened without a request; an inode that the kernel
+//! knows lives on without a name. Permissions are checked by the kernel, and so are locks, POSIX and
+//! BSD, which live in it. Access times do not move by reading (`noatime`); `utimensat` sets them.
+//!
+//! **Why the messages are decoded here** and not by the `fuser` crate: its version 0.18 knows no
+//! `O_TMPFILE`, hides the flags by which the kernel asks for set-id bits to be cleared on a change of
+//! size, takes times before 1970 for one second earlier or later, and opens the device itself to get
+//! at more queues, which a process outside of the user's namespace may not. And it can only sleep on
+//! an empty queue: looking at it for 50 µs first took the round trip of an `fstat` from 23 µs
+//! to 14 µs in the mean, and from 45 µs to 13 µs with a single thread (2 processors, Linux 6.18).
+
+#![forbid(unsafe_code)]
+
+mod crew;
+mod door;
+mod error;
+mod init;
+mod lookups;
+mod mount;
+mod protocol;
+mod queue;
+mod reply;
+mod request;
+mod tuning;
+
+pub use door::Report;
+pub use error::{Error, Result};
+pub use mount::{Mount, MountOptions, mount_at};

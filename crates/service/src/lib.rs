@@ -1,1 +1,42 @@
-//! (to come)
+//! Requests to results: everything that the command line, and later other faces, can ask of a store.
+//!
+//! A [`Request`] is answered by [`execute`], and by nothing else. There are two ways to get there, and
+//! [`Client`] chooses: in the caller's own process when the store is free, else over the socket of the
+//! *holder* ([`hold`]), the one process that keeps a store open while branches are mounted. What has to
+//! happen where the caller is (opening a directory, mounting, flushing a mount) happens around the request,
+//! in [`doors`], [`transfer`] and [`run`].
+//!
+//! This crate knows nothing about arguments, terminals or the wording of results.
+#![forbid(unsafe_code)]
+
+mod changes;
+mod client;
+mod copy;
+mod error;
+mod execute;
+mod holder;
+mod listing;
+mod mount_table;
+mod mounts;
+mod names;
+mod progress;
+mod socket;
+mod stale;
+mod time;
+mod wire;
+
+pub mod doors;
+pub mod postgres;
+pub mod request;
+pub mod response;
+pub mod run;
+pub mod transfer;
+
+pub use client::{Canceller, Client, Connection, Reach};
+pub use error::{Code, Error, Result};
+pub use execute::{Context, execute};
+pub use holder::hold;
+pub use progress::Progress;
+pub use request::Request;
+pub use response::Response;
+pub use wire::Step;

@@ -1,1 +1,19 @@
-//! (to come)
+//! The few system calls of tine that need `unsafe` code or raw kernel interfaces, each behind a safe function.
+//!
+//! A command that works inside a branch needs a mount that only it can see ([`namespace`]), a FUSE
+//! device to serve that mount ([`fuse_device`]), a way to hand the device to the process that holds
+//! the store ([`descriptors`]), and a child that feels as if it were run directly ([`process`],
+//! [`signals`]). Nothing here knows what a branch is: the crate speaks of processes, descriptors
+//! and mounts alone.
+//!
+//! `rustix` does what it can do safely; what remains is `libc`, with a `SAFETY:` line on each block.
+
+mod error;
+
+pub mod descriptors;
+pub mod fuse_device;
+pub mod namespace;
+pub mod process;
+pub mod signals;
+
+pub use error::{Error, Result};

@@ -1,1 +1,22 @@
-//! (to come)
+//! Collections that are forked instead of copied.
+//!
+//! `clone` of a value here is O(1): it counts one reference. A value with one owner changes in place; a shared one
+//! copies the path to what is written, and the rest stays shared. On top of that every type knows what
+//! differs between two forks ([`Seq::diff`], [`OrdMap::diff`]), merges two forks of one base, counts the bytes
+//! that versions share, and can be kept in a store node by node.
+//!
+//! The crate stands alone: it knows nothing of files, stores or memory pages, uses `alloc` only, and has no `unsafe`
+//! code of its own.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod engine;
+pub mod seq;
+mod stats;
+
+pub use seq::Seq;

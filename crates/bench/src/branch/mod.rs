@@ -1,0 +1,36 @@
+//! The area `branch`: what a branch costs, and how near its doors come to the bare file system.
+//!
+//! Everything lies in one temporary directory (`TMPDIR` chooses the disk): the store, and the peers' copies
+//! beside it, so that all share the same disk. The peers with a file system of their own get one
+//! on a loop device in a file there, which takes root.
+
+mod deletion;
+mod device;
+mod durable;
+mod files;
+mod forks;
+mod holder;
+mod import;
+mod lab;
+mod load;
+mod pgbench;
+mod program;
+mod space;
+mod trees;
+
+use anyhow::Result;
+use tine_bench::table::Table;
+
+/// Measures the rows of this area.
+pub fn run(table: &mut Table) -> Result<()> {
+    forks::run(table)?;
+    program::run(table)?;
+    space::run(table)?;
+    deletion::run(table)?;
+    files::run(table)?;
+    durable::run(table)?;
+    trees::run(table)?;
+    import::run(table)?;
+    holder::run(table)?;
+    pgbench::run(table)
+}

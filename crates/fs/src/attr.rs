@@ -1,0 +1,146 @@
+//! What is known of a file beside its data: the attributes that a caller sees and sets.
+
+/// The number of an inode, never used twice in a branch.
+pub type Ino = u64;
+
+/// The number of the root directory.
+pub const ROOT: Ino = 1;
+
+/// What kind of file an inode is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// A regular file.
+    File = 1,
+    /// A directory.
+    Directory = 2,
+    /// A symbolic link.
+    Symlink = 3,
+    /// A named pipe.
+    Fifo = 4,
+    /// A Unix socket.
+    Socket = 5,
+    /// A character device.
+    CharDevice = 6,
+    /// A block device.
+    BlockDevice = 7,
+}
+
+impl Kind {
+    /// The kind in the type bits of a `st_mode`, if they name one; no bits at all mean a regular file, as in `mknod`.
+    pub fn of_mode(mode: u32) -> Option<Kind> {
+        Some(match mode & libc::S_IFMT {
+            0 | libc::S_IFREG => Kind::File,
+            libc::S_IFDIR => Kind::Directory,
+            libc::S_IFLNK => Kind::Symlink,
+            libc::S_IFIFO => Kind::Fifo,
+            libc::S_IFSOCK => Kind::Socket,
+            libc::S_IFCHR => Kind::CharDevice,
+            libc::S_IFBLK => Kind::BlockDevice,
+            _ => return None,
+        })
+    }
+
+    /// The type bits of a `st_mode`.
+    pub fn mode(self) -> u32 {
+        match self {
+            Kind::File => libc::S_IFREG,
+            Kind::Directory => libc::S_IFDIR,
+            Kind::Symlink => libc::S_IFLNK,
+            Kind::Fifo => libc::S_IFIFO,
+            Kind::Socket => libc::S_IFSOCK,
+            Kind::CharDevice => libc::S_IFCHR,
+            Kind::BlockDevice => libc::S_IFBLK,
+        }
+    }
+}
+
+/// A point in time: seconds since 1970 (negative before) and nanoseconds into that second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time {
+    /// Whole seconds, rounded down.
+    pub secs: i64,
+    /// 0 to 999,999,999.
+    pub nanos: u32,
+}
+
+/// The attributes of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attr {
+    /// Its number.
+    pub ino: Ino,
+    /// Bytes of a regular file or of the target of a symbolic link; of a directory, a measure that is 0 when it is empty.
+    pub size: u64,
+    /// Space that its data takes, in units of 512 bytes; holes take none.
+    pub blocks_512: u64,
+    /// When it was last read, as far as somebody set it: reads do not move it.
+    pub atime: Time,
+    /// When its data last changed.
+    pub mtime: Time,
+    /// When its data or attributes last changed.
+    pub ctime: Time,
+    /// When it was made.
+    pub crtime: Time,
+    /// What it is.
+    pub kind: Kind,
+    /// Permission bits with set-id and sticky bits (at most `0o7777`).
+    pub mode: u32,
+    /// Its number of names; of a directory, its subdirectories plus 2.
+    pub nlink: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// The number of a device, as the kernel encodes it in 32 bits.
+    pub rdev: u32,
+}
+
+/// On whose behalf something is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The owner of what is made.
+    pub uid: u32,
+    /// Its group, unless the directory passes on its own.
+    pub gid: u32,
+}
+
+/// The root directory of a new file tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewRoot {
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+/// What a time is set to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetTime {
+    /// The time of the call.
+    Now,
+    /// A given time.
+    At(Time),
+}
+
+/// The attributes to be set; what is `None` stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetAttr {
+    /// Permission bits with set-id and sticky bits.
+    pub mode: Option<u32>,
+    /// The owner.
+    pub uid: Option<u32>,
+    /// The group.
+    pub gid: Option<u32>,
+    /// The size of a regular file, in bytes.
+    pub size: Option<u64>,
+    /// The time of the last read.
+    pub atime: Option<SetTime>,
+    /// The time of the last change of data.
+    pub mtime: Option<SetTime>,
+    /// The time of the last change of attributes, where the caller keeps it; otherwise it is the time of the call.
+    pub ctime: Option<Time>,
+    /// Whether a change of size clears the set-id bits, as it does for a caller without `CAP_FSETID`.
+    pub kill_set_id: bool,
+}

@@ -1,0 +1,219 @@
+//! Whether the records of a file tree agree with each other.
+//!
+//! Everything that is kept twice is counted anew from what it stands for: sizes and links of directories from
+//! their entries, links of files from the names that lead to them, blocks from the data that is mapped.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use tine_store::{Finding, ReadTxn, Severity, Value};
+
+use crate::data::{BLOCK, mapped};
+use crate::edit::entry_size;
+use crate::inode::{Inode, Link};
+use crate::{Error, Ino, Kind, ROOT, Result, bucket, key};
+
+/// What the entries say of an inode.
+#[derive(Default)]
+struct Counted {
+    names: Vec<Link>,
+    entries_size: u64,
+    subdirs: u32,
+}
+
+/// Checks the file tree of a snapshot and says what is wrong with it; nothing, if all is well.
+pub fn check(txn: &ReadTxn) -> Result<Vec<Finding>> {
+    let mut check =
+        Check { txn, inodes: BTreeMap::new(), counted: BTreeMap::new(), findings: Vec::new() };
+    check.inodes()?;
+    check.entries()?;
+    check.links()?;
+    for inode in check.inodes.values().copied().collect::<Vec<_>>() {
+        check.counts(&inode)?;
+        check.data(&inode)?;
+    }
+    check.leftovers()?;
+    Ok(check.findings)
+}
+
+struct Check<'a> {
+    txn: &'a ReadTxn,
+    inodes: BTreeMap<Ino, Inode>,
+    counted: BTreeMap<Ino, Counted>,
+    findings: Vec<Finding>,
+}
+
+impl Check<'_> {
+    fn found(&mut self, ino: Ino, what: impl Into<String>) {
+        let place = format!("inode {ino}");
+        self.findings.push(Finding { severity: Severity::Error, what: what.into(), place });
+    }
+
+    /// The entries of the store under one letter.
+    fn range(&self, letter: u8) -> tine_store::Range {
+        self.txn.range(Bound::Included(&[letter]), Bound::Excluded(&[letter + 1]))
+    }
+
+    fn inodes(&mut self) -> Result<()> {
+        for entry in self.range(key::INODE) {
+            let (key, value) = entry?;
+            let Some((_, ino, [])) = key::parse(&key) else {
+                self.found(0, "a key of an inode that is none");
+                continue;
+            };
+            match value {
+                Value::Bytes(bytes) if Inode::decode(ino, &bytes).is_ok() => {
+                    self.inodes.insert(ino, Inode::decode(ino, &bytes)?);
+                }
+                _ => self.found(ino, "attributes that make no sense"),
+            }
+        }
+        if !self.inodes.get(&ROOT).is_some_and(Inode::is_dir) {
+            self.found(ROOT, "the root is missing or no directory");
+        }
+        Ok(())
+    }
+
+    fn entries(&mut self) -> Result<()> {
+        for found in self.range(key::BUCKET) {
+            let (key, value) = found?;
+            let place = key::parse(&key).and_then(|(_, dir, hash)| Some((dir, key::number(hash)?)));
+            let (Some((dir, hash)), Value::Bytes(bytes)) = (place, value) else {
+                self.found(0, "a key of entries that is none");
+                continue;
+            };
+            if !self.inodes.get(&dir).is_some_and(Inode::is_dir) {
+                self.found(dir, "entries of what is no directory");
+            }
+            for entry in bucket::entries(dir, &bytes) {
+                let Ok(entry) = entry else {
+                    self.found(dir, "entries that make no sense");
+                    break;
+                };
+                let kind = self.inodes.get(&entry.ino).map(|inode| inode.attr.kind);
+                if kind != Some(entry.kind) {
+                    self.found(
+                        dir,
+                        format!(
+                            "an entry for inode {}, which is missing or of another kind",
+                            entry.ino
+                        ),
+                    );
+                }
+                let counted = self.counted.entry(dir).or_default();
+                counted.entries_size += entry_size(entry.name);
+                counted.subdirs += u32::from(entry.kind == Kind::Directory);
+                let position = bucket::position(hash, entry.slot);
+                let names = &mut self.counted.entry(entry.ino).or_default().names;
+                names.push(Link { parent: dir, position });
+            }
+        }
+        Ok(())
+    }
+
+    /// Every name that is noted beside an inode must be there, and no other.
+    fn links(&mut self) -> Result<()> {
+        let mut noted: BTreeMap<Ino, Vec<Link>> = BTreeMap::new();
+        for inode in self.inodes.values().filter(|inode| inode.home != Link::NONE) {
+            noted.entry(inode.attr.ino).or_default().push(inode.home);
+        }
+        for entry in self.range(key::LINK) {
+            let key = entry?.0;
+            let Some((_, ino, rest)) = key::parse(&key) else { continue };
+            let link = crate::path::link(rest).ok_or(Error::Damaged { ino, what: "names" })?;
+            noted.entry(ino).or_default().push(link);
+        }
+        noted.remove(&ROOT);
+        let mut wrong = Vec::new();
+        for (ino, names) in &mut noted {
+            let found = self.counted.get_mut(ino).map(|counted| &mut counted.names);
+            names.sort_unstable_by_key(|link| (link.parent, link.position));
+            let same = found.is_some_and(|found| {
+                found.sort_unstable_by_key(|link| (link.parent, link.position));
+                found == names
+            });
+            if !same {
+                wrong.push(*ino);
+            }
+        }
+        wrong.extend(self.counted.iter().filter_map(|(ino, counted)| {
+            (!counted.names.is_empty() && !noted.contains_key(ino)).then_some(*ino)
+        }));
+        for ino in wrong {
+            self.found(ino, "the names noted are not the names that lead to it");
+        }
+        Ok(())
+    }
+
+    fn counts(&mut self, inode: &Inode) -> Result<()> {
+        let ino = inode.attr.ino;
+        let nothing = Counted::default();
+        let counted = self.counted.get(&ino).unwrap_or(&nothing);
+        let names = counted.names.len() as u32;
+        let orphan = inode.attr.nlink == 0;
+        let nlink = match (inode.is_dir(), orphan) {
+            (true, false) => 2 + counted.subdirs,
+            _ => names,
+        };
+        let wrong_size = inode.is_dir() && counted.entries_size != inode.attr.size;
+        if nlink != inode.attr.nlink {
+            self.found(ino, format!("{} links are noted and {nlink} are there", inode.attr.nlink));
+        }
+        if wrong_size {
+            self.found(ino, "the size of the directory is not that of its entries");
+        }
+        if orphan != self.txn.get(&key::of(key::ORPHAN, ino))?.is_some() {
+            self.found(ino, "an orphan that is not noted, or noted and none");
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, inode: &Inode) -> Result<()> {
+        let attr = &inode.attr;
+        let map = key::of(key::DATA, attr.ino);
+        let inside = mapped(self.txn, &map, 0, inode.size_blocks())?;
+        let all = mapped(self.txn, &map, 0, u64::MAX)?;
+        if attr.kind != Kind::File {
+            if all > 0 {
+                self.found(attr.ino, "data of what is no regular file");
+            }
+            return Ok(());
+        }
+        if inside != all {
+            self.found(attr.ino, "data behind the end of the file");
+        }
+        if all != inode.blocks() {
+            self.found(
+                attr.ino,
+                format!("{} blocks are noted and {all} are there", inode.blocks()),
+            );
+        }
+        let mut last = vec![0; (attr.size.next_multiple_of(BLOCK) - attr.size) as usize];
+        self.txn.read_map(&map, attr.size, &mut last)?;
+        if last.iter().any(|byte| *byte != 0) {
+            self.found(attr.ino, "bytes other than zero behind the end of the file");
+        }
+        Ok(())
+    }
+
+    /// Nothing may belong to an inode that is not there.
+    fn leftovers(&mut self) -> Result<()> {
+        let letters = [key::DATA, key::TARGET, key::XATTR, key::LINK, key::ORPHAN];
+        for letter in letters {
+            let mut lost = Vec::new();
+            for entry in self.range(letter) {
+                let ino = key::parse(&entry?.0).map_or(0, |(_, ino, _)| ino);
+                if !self.inodes.contains_key(&ino) && lost.last() != Some(&ino) {
+                    lost.push(ino);
+                }
+            }
+            for ino in lost {
+                self.found(
+                    ino,
+                    format!("'{}' entries of an inode that is missing", letter as char),
+                );
+            }
+        }
+        Ok(())
+    }
+}

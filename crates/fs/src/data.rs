@@ -1,0 +1,170 @@
+//! Reading and writing the data of regular files.
+//!
+//! Data is staged outside the transaction, so that a large write of one file keeps nobody waiting; the
+//! transaction then only names it. Two rules hold between operations: bytes of the last block past the end of the file are
+//! zero, and no block is mapped behind it. A file can so grow without touching what it has.
+
+use tine_store::{BLOCK_BYTES, ReadTxn, STAGE_BYTES_MAX, Staged};
+
+use crate::edit::Edit;
+use crate::fs::{Fs, inode};
+use crate::inode::Inode;
+use crate::{Error, FILE_BYTES_MAX, Ino, Kind, Result, key};
+
+pub(crate) const BLOCK: u64 = BLOCK_BYTES as u64;
+
+/// Staged blocks and the block numbers where they belong.
+pub(crate) type Pieces = Vec<(u64, Staged)>;
+
+impl Fs {
+    /// Reads bytes of a regular file; fewer than asked for only at its end.
+    pub fn read(&self, ino: Ino, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let txn = self.snapshot()?;
+        let inode = file(&txn, ino)?;
+        let bytes = inode.attr.size.saturating_sub(offset).min(buf.len() as u64) as usize;
+        txn.read_map(&key::of(key::DATA, ino), offset, &mut buf[..bytes])?;
+        Ok(bytes)
+    }
+
+    /// Writes bytes of a regular file, all of them, and says how many; `kill_set_id` for a caller without
+    /// `CAP_FSETID`.
+    pub fn write(&self, ino: Ino, offset: u64, data: &[u8], kill_set_id: bool) -> Result<usize> {
+        if data.is_empty() {
+            return Ok(0);
+        }
+        let end = offset.saturating_add(data.len() as u64);
+        if end > FILE_BYTES_MAX {
+            return Err(Error::FileTooLarge { ino, bytes: end });
+        }
+        let whole = offset.is_multiple_of(BLOCK) && end.is_multiple_of(BLOCK);
+        let content = self.live().content(ino);
+        let _shared = whole.then(|| content.shared());
+        let _alone = (!whole).then(|| content.alone());
+        let pieces = match whole {
+            true => self.stage(offset / BLOCK, data)?,
+            false => self.stage_partial(ino, offset, data)?,
+        };
+        let mut edit = self.edit()?;
+        let mut inode = edit.file(ino)?;
+        edit.map_data(&mut inode, offset / BLOCK, end.div_ceil(BLOCK), pieces)?;
+        inode.attr.size = inode.attr.size.max(end);
+        edit.changed(inode, kill_set_id)?;
+        edit.commit()?;
+        Ok(data.len())
+    }
+
+    fn stage(&self, first: u64, data: &[u8]) -> Result<Pieces> {
+        let blocks = (first..).step_by(STAGE_BYTES_MAX / BLOCK_BYTES);
+        blocks
+            .zip(data.chunks(STAGE_BYTES_MAX))
+            .map(|(block, chunk)| Ok((block, self.branch().stage(chunk)?)))
+            .collect()
+    }
+
+    /// Stages data that begins or ends inside a block, with what the file has in the rest of that block.
+    fn stage_partial(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<Pieces> {
+        let head = (offset % BLOCK) as usize;
+        let bytes = (head + data.len()).next_multiple_of(BLOCK_BYTES);
+        let mut buf = vec![0; bytes];
+        let (txn, map) = (self.snapshot()?, key::of(key::DATA, ino));
+        let first = offset / BLOCK;
+        let last = bytes - BLOCK_BYTES;
+        if head > 0 || bytes == BLOCK_BYTES {
+            txn.read_map(&map, first * BLOCK, &mut buf[..BLOCK_BYTES])?;
+        }
+        if last > 0 && head + data.len() < bytes {
+            txn.read_map(&map, first * BLOCK + last as u64, &mut buf[last..])?;
+        }
+        buf[head..head + data.len()].copy_from_slice(data);
+        self.stage(first, &buf)
+    }
+
+    /// One block of a file with a range of its bytes set to zero; nothing if it is a hole.
+    pub(crate) fn stage_zeroed(
+        &self,
+        txn: &ReadTxn,
+        ino: Ino,
+        block: u64,
+        zeros: std::ops::Range<usize>,
+    ) -> Result<Option<Staged>> {
+        let map = key::of(key::DATA, ino);
+        if mapped(txn, &map, block, block + 1)? == 0 {
+            return Ok(None);
+        }
+        let mut buf = vec![0; BLOCK_BYTES];
+        txn.read_map(&map, block * BLOCK, &mut buf)?;
+        buf[zeros].fill(0);
+        Ok(Some(self.branch().stage(&buf)?))
+    }
+}
+
+impl Edit<'_> {
+    /// An inode that is a regular file.
+    pub fn file(&self, ino: Ino) -> Result<Inode> {
+        regular(self.inode(ino)?)
+    }
+
+    /// Maps staged blocks and counts those that were holes. `first..last` are the blocks that they cover.
+    pub fn map_data(
+        &mut self,
+        inode: &mut Inode,
+        first: u64,
+        last: u64,
+        pieces: Pieces,
+    ) -> Result<()> {
+        let had = mapped_in(self.view(), inode, first, last)?;
+        let map = key::of(key::DATA, inode.attr.ino);
+        for (block, staged) in pieces {
+            self.txn.map(&map, block, staged)?;
+        }
+        inode.set_blocks(inode.blocks() + (last - first) - had);
+        Ok(())
+    }
+
+    /// Stamps a file whose data changed, and takes its privileges if the caller is an ordinary one.
+    pub fn changed(&mut self, mut inode: Inode, kill_set_id: bool) -> Result<()> {
+        inode.attr.mtime = self.now;
+        inode.attr.ctime = self.now;
+        if kill_set_id {
+            self.kill_privileges(&mut inode)?;
+        }
+        self.set(inode);
+        Ok(())
+    }
+}
+
+/// How many of the blocks `first..last` of a map are not holes.
+pub(crate) fn mapped(txn: &ReadTxn, map: &[u8], first: u64, last: u64) -> Result<u64> {
+    let mut blocks = 0;
+    for run in txn.extents(map, first) {
+        let run = run?;
+        if run.block >= last {
+            break;
+        }
+        let end = run.block.saturating_add(run.blocks).min(last);
+        blocks += end.saturating_sub(run.block.max(first));
+    }
+    Ok(blocks)
+}
+
+/// As [`mapped`], without looking where the file has no holes.
+pub(crate) fn mapped_in(txn: &ReadTxn, inode: &Inode, first: u64, last: u64) -> Result<u64> {
+    let last = last.min(inode.size_blocks());
+    if inode.blocks() == inode.size_blocks() || first >= last {
+        return Ok(last.saturating_sub(first));
+    }
+    mapped(txn, &key::of(key::DATA, inode.attr.ino), first, last)
+}
+
+/// An inode of a snapshot that is a regular file.
+pub(crate) fn file(txn: &ReadTxn, ino: Ino) -> Result<Inode> {
+    regular(inode(txn, ino)?)
+}
+
+fn regular(inode: Inode) -> Result<Inode> {
+    match inode.attr.kind {
+        Kind::File => Ok(inode),
+        Kind::Directory => Err(Error::IsDirectory { ino: inode.attr.ino }),
+        _ => Err(Error::Invalid("only a regular file has data")),
+    }
+}

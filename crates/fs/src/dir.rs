@@ -1,0 +1,141 @@
+//! Directories: finding names in them and listing them.
+
+use std::ops::Bound;
+
+use tine_store::{ReadTxn, Value};
+
+use crate::edit::no_entry;
+use crate::fs::{Fs, inode};
+use crate::inode::Inode;
+use crate::{Attr, Error, Ino, Kind, NAME_BYTES_MAX, ROOT, Result, bucket, key};
+
+/// The positions after `.` and `..`; those of entries are greater, see [`crate::bucket`].
+const AFTER_DOT: u64 = 1;
+const AFTER_DOTS: u64 = 2;
+
+/// One entry of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirEntry<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// The file it names.
+    pub ino: Ino,
+    /// What kind of file that is.
+    pub kind: Kind,
+    /// The position to go on from after this entry; it stays right whatever is added or removed.
+    pub position: u64,
+}
+
+impl Fs {
+    /// The attributes of an entry of a directory; `.` and `..` work.
+    pub fn lookup(&self, parent: Ino, name: &[u8]) -> Result<Attr> {
+        Ok(self.lookup_in(&self.snapshot()?, parent, name)?.attr)
+    }
+
+    /// The attributes of what a path from the root leads to; symbolic links are not followed.
+    pub fn resolve(&self, path: &[u8]) -> Result<Attr> {
+        let txn = self.snapshot()?;
+        let mut at = inode(&txn, ROOT)?;
+        for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
+            at = self.lookup_in(&txn, at.attr.ino, name)?;
+        }
+        Ok(at.attr)
+    }
+
+    fn lookup_in(&self, txn: &ReadTxn, parent: Ino, name: &[u8]) -> Result<Inode> {
+        if name.len() > NAME_BYTES_MAX {
+            return Err(Error::NameTooLong { bytes: name.len(), bytes_max: NAME_BYTES_MAX });
+        }
+        let ino = match name {
+            b"." => directory(txn, parent)?.attr.ino,
+            b".." => parent_of(&directory(txn, parent)?),
+            _ => {
+                let bytes = txn.get(&key::bucket(parent, self.hash(name)))?.unwrap_or_default();
+                match bucket::find(parent, &bytes, name)? {
+                    Some(entry) => entry.ino,
+                    None => {
+                        directory(txn, parent)?;
+                        return Err(no_entry(parent, name));
+                    }
+                }
+            }
+        };
+        inode(txn, ino)
+    }
+
+    /// Visits the entries of a directory after a position (0 is the start) until the visitor says `false`; the
+    /// first two are `.` and `..`.
+    pub fn readdir(
+        &self,
+        ino: Ino,
+        position: u64,
+        visit: &mut dyn FnMut(DirEntry<'_>) -> bool,
+    ) -> Result<()> {
+        list(&self.snapshot()?, ino, position, &mut |entry| Ok(visit(entry)))
+    }
+
+    /// As [`Fs::readdir`], with the attributes of each entry.
+    pub fn readdir_plus(
+        &self,
+        ino: Ino,
+        position: u64,
+        visit: &mut dyn FnMut(DirEntry<'_>, &Attr) -> bool,
+    ) -> Result<()> {
+        let txn = self.snapshot()?;
+        list(&txn, ino, position, &mut |entry| {
+            let attr = inode(&txn, entry.ino)?.attr;
+            Ok(visit(entry, &attr))
+        })
+    }
+}
+
+fn directory(txn: &ReadTxn, ino: Ino) -> Result<Inode> {
+    let found = inode(txn, ino)?;
+    if found.is_dir() { Ok(found) } else { Err(Error::NotDirectory { ino }) }
+}
+
+/// What `..` names; a directory that was removed while in use is its own.
+fn parent_of(dir: &Inode) -> Ino {
+    match dir.home.parent {
+        0 => dir.attr.ino,
+        parent => parent,
+    }
+}
+
+pub(crate) fn list(
+    txn: &ReadTxn,
+    ino: Ino,
+    position: u64,
+    visit: &mut dyn FnMut(DirEntry<'_>) -> Result<bool>,
+) -> Result<()> {
+    let dir = directory(txn, ino)?;
+    for (name, ino, place) in [(&b"."[..], ino, AFTER_DOT), (b"..", parent_of(&dir), AFTER_DOTS)] {
+        let entry = DirEntry { name, ino, kind: Kind::Directory, position: place };
+        if position < place && !visit(entry)? {
+            return Ok(());
+        }
+    }
+    let first = key::bucket(ino, bucket::place(position).0);
+    let last = key::after(&key::of(key::BUCKET, ino));
+    for found in txn.range(Bound::Included(&first), Bound::Excluded(&last)) {
+        let damaged = Error::Damaged { ino, what: "entries" };
+        let (key, Value::Bytes(bytes)) = found? else { return Err(damaged) };
+        let hash = key::parse(&key).and_then(|(_, _, rest)| key::number(rest)).ok_or(damaged)?;
+        for entry in in_order(ino, &bytes)? {
+            let place = bucket::position(hash, entry.slot);
+            let entry =
+                DirEntry { name: entry.name, ino: entry.ino, kind: entry.kind, position: place };
+            if position < place && !visit(entry)? {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The entries of a bucket by slot: one that was added after another may have taken a lower slot.
+fn in_order(dir: Ino, bytes: &[u8]) -> Result<Vec<bucket::Entry<'_>>> {
+    let mut entries = bucket::entries(dir, bytes).collect::<Result<Vec<_>>>()?;
+    entries.sort_unstable_by_key(|entry| entry.slot);
+    Ok(entries)
+}

@@ -1,0 +1,221 @@
+//! One change of the tree: a transaction of the store, with the inodes that it has touched held back until the
+//! commit, so that an operation that meets one inode in two roles (a rename inside one directory) sees one state of it.
+
+use tine_store::{ReadTxn, WriteTxn};
+
+use crate::bucket;
+use crate::clock;
+use crate::fs::Fs;
+use crate::inode::{Inode, Link};
+use crate::{Error, Ino, Kind, LINK_MAX, Result, Time, key};
+
+pub(crate) struct Edit<'a> {
+    pub fs: &'a Fs,
+    pub txn: WriteTxn<'a>,
+    pub now: Time,
+    touched: Vec<Inode>,
+}
+
+/// What an entry of a directory names, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub ino: Ino,
+    pub kind: Kind,
+    pub link: Link,
+}
+
+impl<'a> Edit<'a> {
+    pub fn begin(fs: &'a Fs) -> Result<Edit<'a>> {
+        let txn = fs.branch().write()?;
+        Ok(Edit { fs, txn, now: clock::now(), touched: Vec::new() })
+    }
+
+    /// The state before the change.
+    pub fn view(&self) -> &ReadTxn {
+        self.txn.view()
+    }
+
+    pub fn inode(&self, ino: Ino) -> Result<Inode> {
+        if let Some(inode) = self.touched.iter().find(|inode| inode.attr.ino == ino) {
+            return Ok(*inode);
+        }
+        match self.txn.get(&key::of(key::INODE, ino))? {
+            Some(bytes) => Inode::decode(ino, &bytes),
+            None => Err(Error::NoInode { ino }),
+        }
+    }
+
+    /// A directory that still has its place in the tree, so that entries can be made in it.
+    pub fn dir(&self, ino: Ino) -> Result<Inode> {
+        let inode = self.inode(ino)?;
+        if !inode.is_dir() {
+            return Err(Error::NotDirectory { ino });
+        }
+        if inode.attr.nlink == 0 {
+            return Err(Error::NoInode { ino });
+        }
+        Ok(inode)
+    }
+
+    /// Writes the inode at the commit.
+    pub fn set(&mut self, inode: Inode) {
+        match self.touched.iter_mut().find(|known| known.attr.ino == inode.attr.ino) {
+            Some(known) => *known = inode,
+            None => self.touched.push(inode),
+        }
+    }
+
+    /// Removes the record of an inode.
+    pub fn erase(&mut self, ino: Ino) -> Result<()> {
+        self.touched.retain(|inode| inode.attr.ino != ino);
+        Ok(self.txn.delete(&key::of(key::INODE, ino))?)
+    }
+
+    pub fn commit(mut self) -> Result<()> {
+        for inode in &self.touched {
+            self.txn.put(&key::of(key::INODE, inode.attr.ino), &inode.encode())?;
+        }
+        Ok(self.txn.commit()?)
+    }
+
+    fn bucket(&self, dir: Ino, name: &[u8]) -> Result<(u64, Vec<u8>)> {
+        let hash = self.fs.hash(name);
+        let bytes = self.txn.get(&key::bucket(dir, hash))?;
+        Ok((hash, bytes.unwrap_or_default()))
+    }
+
+    fn put_bucket(&mut self, dir: Ino, hash: u64, bytes: &[u8]) -> Result<()> {
+        let key = key::bucket(dir, hash);
+        match bytes.is_empty() {
+            true => self.txn.delete(&key)?,
+            false => self.txn.put(&key, bytes)?,
+        }
+        Ok(())
+    }
+
+    /// What a name of a directory names, if it is there.
+    pub fn find(&self, dir: Ino, name: &[u8]) -> Result<Option<Named>> {
+        let (hash, bytes) = self.bucket(dir, name)?;
+        Ok(bucket::find(dir, &bytes, name)?.map(|entry| Named {
+            ino: entry.ino,
+            kind: entry.kind,
+            link: Link { parent: dir, position: bucket::position(hash, entry.slot) },
+        }))
+    }
+
+    /// As [`Edit::find`], where there has to be one.
+    pub fn existing(&self, dir: Ino, name: &[u8]) -> Result<Named> {
+        self.find(dir, name)?.ok_or_else(|| no_entry(dir, name))
+    }
+
+    /// Adds an entry to a directory and stamps it; the name must be free.
+    pub fn add_entry(&mut self, dir: Ino, name: &[u8], ino: Ino, kind: Kind) -> Result<Link> {
+        let mut parent = self.dir(dir)?;
+        let (hash, mut bytes) = self.bucket(dir, name)?;
+        if bucket::find(dir, &bytes, name)?.is_some() {
+            return Err(exists(dir, name));
+        }
+        if kind == Kind::Directory {
+            parent.attr.nlink = one_more(&parent)?;
+        }
+        let slot = bucket::add(dir, &mut bytes, name, ino, kind)?;
+        self.put_bucket(dir, hash, &bytes)?;
+        parent.attr.size = parent.attr.size.saturating_add(entry_size(name));
+        self.stamp(parent);
+        Ok(Link { parent: dir, position: bucket::position(hash, slot) })
+    }
+
+    /// Removes an entry from a directory and stamps it.
+    pub fn remove_entry(&mut self, dir: Ino, name: &[u8], kind: Kind) -> Result<()> {
+        let mut parent = self.inode(dir)?;
+        let (hash, bytes) = self.bucket(dir, name)?;
+        let bytes = bucket::without(dir, &bytes, name)?;
+        self.put_bucket(dir, hash, &bytes)?;
+        parent.attr.size = parent.attr.size.saturating_sub(entry_size(name));
+        if kind == Kind::Directory {
+            parent.attr.nlink = parent.attr.nlink.saturating_sub(1);
+        }
+        self.stamp(parent);
+        Ok(())
+    }
+
+    /// Lets an entry name another inode, at the same position, and stamps the directory.
+    pub fn replace_entry(&mut self, old: &Named, name: &[u8], new: &Named) -> Result<()> {
+        let dir = old.link.parent;
+        let mut parent = self.inode(dir)?;
+        let (hash, bytes) = self.bucket(dir, name)?;
+        let bytes = bucket::with(dir, &bytes, name, new.ino, new.kind)?;
+        self.put_bucket(dir, hash, &bytes)?;
+        match (old.kind == Kind::Directory, new.kind == Kind::Directory) {
+            (false, true) => parent.attr.nlink = one_more(&parent)?,
+            (true, false) => parent.attr.nlink = parent.attr.nlink.saturating_sub(1),
+            _ => {}
+        }
+        self.stamp(parent);
+        Ok(())
+    }
+
+    fn stamp(&mut self, mut dir: Inode) {
+        dir.attr.mtime = self.now;
+        dir.attr.ctime = self.now;
+        self.set(dir);
+    }
+
+    /// Notes one more name of an inode: the first in its record, others beside it.
+    pub fn add_link(&mut self, inode: &mut Inode, link: Link) -> Result<()> {
+        if inode.home == Link::NONE {
+            inode.home = link;
+            return Ok(());
+        }
+        let key = key::link(inode.attr.ino, link.parent, link.position);
+        Ok(self.txn.put(&key, &[])?)
+    }
+
+    /// Forgets one name of an inode; when that was the first, another becomes it.
+    pub fn remove_link(&mut self, inode: &mut Inode, link: Link) -> Result<()> {
+        let ino = inode.attr.ino;
+        if inode.home != link {
+            return Ok(self.txn.delete(&key::link(ino, link.parent, link.position))?);
+        }
+        inode.home = Link::NONE;
+        if inode.is_dir() || inode.attr.nlink < 2 {
+            return Ok(());
+        }
+        let next = crate::path::links(self.view(), ino).next().transpose()?;
+        let next = next.ok_or(Error::Damaged { ino, what: "names" })?;
+        inode.home = next;
+        Ok(self.txn.delete(&key::link(ino, next.parent, next.position))?)
+    }
+
+    /// Moves one name of an inode.
+    pub fn move_link(&mut self, inode: &mut Inode, old: Link, new: Link) -> Result<()> {
+        if inode.home == old {
+            inode.home = new;
+            return Ok(());
+        }
+        let ino = inode.attr.ino;
+        self.txn.delete(&key::link(ino, old.parent, old.position))?;
+        Ok(self.txn.put(&key::link(ino, new.parent, new.position), &[])?)
+    }
+}
+
+/// The number of links after one more.
+pub(crate) fn one_more(inode: &Inode) -> Result<u32> {
+    match inode.attr.nlink {
+        nlink if nlink < LINK_MAX => Ok(nlink + 1),
+        _ => Err(Error::TooManyLinks { ino: inode.attr.ino }),
+    }
+}
+
+/// What an entry adds to the size of its directory.
+pub(crate) fn entry_size(name: &[u8]) -> u64 {
+    name.len() as u64 + 16
+}
+
+pub(crate) fn no_entry(parent: Ino, name: &[u8]) -> Error {
+    Error::NoEntry { parent, name: String::from_utf8_lossy(name).into_owned() }
+}
+
+pub(crate) fn exists(parent: Ino, name: &[u8]) -> Error {
+    Error::Exists { parent, name: String::from_utf8_lossy(name).into_owned() }
+}

@@ -1,0 +1,197 @@
+//! The file tree of one branch: opening it, and what concerns it as a whole.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tine_store::{BLOCK_BYTES, Branch, ReadTxn, Store};
+
+use crate::edit::Edit;
+use crate::header::Header;
+use crate::inode::{Inode, Link};
+use crate::live::LiveTable;
+use crate::orphan::Pending;
+use crate::{
+    Attr, Error, Ino, Kind, NAME_BYTES_MAX, NewRoot, ROOT, Result, blob, bucket, clock, key, path,
+};
+
+/// How many numbers of inodes are set aside at a time, so that a new file need not write the header.
+const INOS_PER_RESERVATION: u64 = 4096;
+
+/// The file tree of one open branch; cheap to clone, shared by threads.
+#[derive(Clone)]
+pub struct Fs(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    branch: Branch,
+    seed: u64,
+    inos: Mutex<Range<Ino>>,
+    live: LiveTable,
+    pending: Pending,
+}
+
+/// Space and limits of the file system, as `statfs(2)` tells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Bytes of one block.
+    pub block_bytes: u32,
+    /// Blocks of the whole store.
+    pub blocks: u64,
+    /// Blocks that are free.
+    pub blocks_free: u64,
+    /// The longest name.
+    pub name_bytes_max: u32,
+}
+
+impl Fs {
+    /// Makes an empty file tree in a branch that has none.
+    pub fn format(branch: &Branch, root: &NewRoot) -> Result<()> {
+        let mut txn = branch.write()?;
+        if txn.get(key::HEADER)?.is_some() {
+            return Err(Error::Invalid("the branch holds a file tree already"));
+        }
+        let now = clock::now();
+        let header = Header { seed: clock::seed(), next: ROOT + 1 };
+        let attr = Attr {
+            ino: ROOT,
+            size: 0,
+            blocks_512: 0,
+            atime: now,
+            mtime: now,
+            ctime: now,
+            crtime: clock::birth(),
+            kind: Kind::Directory,
+            mode: root.mode & 0o7777,
+            nlink: 2,
+            uid: root.uid,
+            gid: root.gid,
+            rdev: 0,
+        };
+        let inode = Inode { attr, home: Link { parent: ROOT, position: 0 }, capability: false };
+        txn.put(key::HEADER, &header.encode())?;
+        txn.put(&key::of(key::INODE, ROOT), &inode.encode())?;
+        Ok(txn.commit()?)
+    }
+
+    /// Opens the file tree of a branch, and reclaims the files that nobody can reach any more: unlinked while
+    /// in use, then cut off by a crash or a fork. A snapshot opens too; every change of it is refused.
+    pub fn open(store: &Store, branch: Branch) -> Result<Fs> {
+        let header = Header::read(&branch)?;
+        let fs = Fs(Arc::new(Inner {
+            store: store.clone(),
+            branch,
+            seed: header.seed,
+            inos: Mutex::new(0..0),
+            live: LiveTable::new(),
+            pending: Pending::default(),
+        }));
+        if !fs.branch().sealed() {
+            fs.reclaim_orphans()?;
+        }
+        Ok(fs)
+    }
+
+    /// The branch underneath.
+    pub fn branch(&self) -> &Branch {
+        &self.0.branch
+    }
+
+    pub(crate) fn live(&self) -> &LiveTable {
+        &self.0.live
+    }
+
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.0.pending
+    }
+
+    pub(crate) fn hash(&self, name: &[u8]) -> u64 {
+        bucket::hash(self.0.seed, name)
+    }
+
+    pub(crate) fn snapshot(&self) -> Result<ReadTxn> {
+        Ok(self.0.branch.read()?)
+    }
+
+    pub(crate) fn edit(&self) -> Result<Edit<'_>> {
+        Edit::begin(self)
+    }
+
+    /// A number for a new inode. It is taken even if the inode comes to nothing.
+    pub(crate) fn new_ino(&self) -> Result<Ino> {
+        let mut inos = self.0.inos.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ino) = inos.next() {
+            return Ok(ino);
+        }
+        let mut txn = self.0.branch.write()?;
+        let mut header = Header::decode(&self.0.branch, txn.get(key::HEADER)?)?;
+        let first = header.next;
+        header.next = first
+            .checked_add(INOS_PER_RESERVATION)
+            .ok_or(Error::Damaged { ino: 0, what: "the header" })?;
+        txn.put(key::HEADER, &header.encode())?;
+        txn.commit()?;
+        *inos = first + 1..header.next;
+        Ok(first)
+    }
+
+    /// The attributes of a file.
+    pub fn getattr(&self, ino: Ino) -> Result<Attr> {
+        Ok(inode(&self.snapshot()?, ino)?.attr)
+    }
+
+    /// Counts one more user of an inode: an open file, or a kernel that remembers it.
+    pub fn opened(&self, ino: Ino) {
+        self.0.live.opened(ino);
+    }
+
+    /// Counts one user less; the last one of a file without a name lets it go.
+    pub fn released(&self, ino: Ino) -> Result<()> {
+        if self.0.live.released(ino) { self.let_go(ino) } else { Ok(()) }
+    }
+
+    /// Makes every finished operation on a file durable, and on all others with it.
+    pub fn fsync(&self, ino: Ino) -> Result<()> {
+        inode(&self.snapshot()?, ino)?;
+        Ok(self.0.branch.sync()?)
+    }
+
+    /// Makes every finished operation durable.
+    pub fn sync(&self) -> Result<()> {
+        self.reclaim_pending()?;
+        Ok(self.0.branch.sync()?)
+    }
+
+    /// Space and limits of the store that the branch is in.
+    pub fn statfs(&self) -> Result<Stat> {
+        if !self.0.branch.sealed() {
+            self.reclaim_pending()?;
+        }
+        let usage = self.0.store.usage()?;
+        let block = BLOCK_BYTES as u64;
+        let blocks_free = usage.free_bytes / block;
+        let used = usage.data_bytes.saturating_add(usage.metadata_bytes).div_ceil(block);
+        Ok(Stat {
+            block_bytes: BLOCK_BYTES as u32,
+            blocks: used.saturating_add(blocks_free),
+            blocks_free,
+            name_bytes_max: NAME_BYTES_MAX as u32,
+        })
+    }
+
+    /// Records the host directory that the tree was taken from.
+    pub fn set_origin(&self, path: &[u8]) -> Result<()> {
+        let mut txn = self.0.branch.write()?;
+        blob::put(&mut txn, key::ORIGIN, path)?;
+        Ok(txn.commit()?)
+    }
+
+    /// The host directory that the tree was taken from, if it was.
+    pub fn origin(&self) -> Result<Option<Vec<u8>>> {
+        blob::get(&self.snapshot()?, key::ORIGIN)
+    }
+}
+
+/// An inode that has to be there.
+pub(crate) fn inode(txn: &ReadTxn, ino: Ino) -> Result<Inode> {
+    path::inode(txn, ino)?.ok_or(Error::NoInode { ino })
+}

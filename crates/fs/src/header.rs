@@ -1,0 +1,52 @@
+//! The header of a file tree: what is decided once, and which numbers of inodes are spoken for.
+//!
+//! ```text
+//! version u8 · seed u64 (of the hash of names) · next u64 (the first number that nobody has reserved)
+//! ```
+
+use tine_store::Branch;
+
+use crate::{Error, Ino, Result, key};
+
+const VERSION: u8 = 1;
+const BYTES: usize = 17;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub seed: u64,
+    pub next: Ino,
+}
+
+impl Header {
+    pub fn encode(&self) -> [u8; BYTES] {
+        let mut out = [VERSION; BYTES];
+        out[1..9].copy_from_slice(&self.seed.to_le_bytes());
+        out[9..].copy_from_slice(&self.next.to_le_bytes());
+        out
+    }
+
+    /// What the bytes of the header say; `branch` names it in errors.
+    pub fn decode(branch: &Branch, bytes: Option<Vec<u8>>) -> Result<Header> {
+        let Some(bytes) = bytes else {
+            return Err(Error::NotFormatted { branch: branch.name() });
+        };
+        match <[u8; BYTES]>::try_from(bytes) {
+            Ok([VERSION, rest @ ..]) => {
+                let [seed, next] = [0, 8].map(|at| {
+                    let mut bytes = [0; 8];
+                    bytes.copy_from_slice(&rest[at..at + 8]);
+                    u64::from_le_bytes(bytes)
+                });
+                Ok(Header { seed, next })
+            }
+            Ok([found, ..]) if found > VERSION => {
+                Err(Error::Version { branch: branch.name(), found, known: VERSION })
+            }
+            _ => Err(Error::Damaged { ino: 0, what: "the header" }),
+        }
+    }
+
+    pub fn read(branch: &Branch) -> Result<Header> {
+        Header::decode(branch, branch.read()?.get(key::HEADER)?)
+    }
+}

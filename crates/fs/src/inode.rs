@@ -1,0 +1,200 @@
+//! The record of an inode, and its bytes.
+//!
+//! ```text
+//!  0  version  1  kind  2  mode u16  4  nlink u32  8  uid u32  12  gid u32  16  rdev u32  20  flags u32
+//! 24  size u64         32  blocks u64
+//! 40  atime, mtime, ctime, crtime: seconds i64, nanoseconds u32 each
+//! 88  parent u64       96  position u64: the first name of the file; for a directory, its place in its parent
+//! ```
+//!
+//! Numbers are little-endian.
+
+use tine_store::BLOCK_BYTES;
+
+use crate::{Attr, Error, FILE_BYTES_MAX, Ino, Kind, Result, Time};
+
+const VERSION: u8 = 1;
+const BYTES: usize = 104;
+const FLAG_CAPABILITY: u32 = 1;
+
+/// A name of a file, by the directory it is in and its position there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub parent: Ino,
+    pub position: u64,
+}
+
+impl Link {
+    /// No name at all: number 0 is no inode.
+    pub const NONE: Link = Link { parent: 0, position: 0 };
+}
+
+/// An inode: what a caller sees of it, and what only this crate needs to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inode {
+    pub attr: Attr,
+    pub home: Link,
+    /// Whether there is a `security.capability`, which a write takes away with the set-id bits.
+    pub capability: bool,
+}
+
+impl Inode {
+    /// Blocks of data that are not holes.
+    pub fn blocks(&self) -> u64 {
+        self.attr.blocks_512 / BLOCKS_512_PER_BLOCK
+    }
+
+    pub fn set_blocks(&mut self, blocks: u64) {
+        self.attr.blocks_512 = blocks.saturating_mul(BLOCKS_512_PER_BLOCK);
+    }
+
+    /// Blocks that the size reaches into. None is ever mapped behind them.
+    pub fn size_blocks(&self) -> u64 {
+        self.attr.size.div_ceil(BLOCK_BYTES as u64)
+    }
+
+    pub fn is_dir(&self) -> bool {
+        self.attr.kind == Kind::Directory
+    }
+
+    /// Takes away the set-id bits as a write by an ordinary caller does. Set-gid without execution by the group
+    /// is no privilege, and stays.
+    pub fn clear_set_id(&mut self) {
+        self.attr.mode &= !libc::S_ISUID;
+        if self.attr.mode & libc::S_IXGRP != 0 {
+            self.attr.mode &= !libc::S_ISGID;
+        }
+    }
+
+    pub fn encode(&self) -> [u8; BYTES] {
+        let attr = &self.attr;
+        let mut out = [0; BYTES];
+        out[0] = VERSION;
+        out[1] = attr.kind as u8;
+        out[2..4].copy_from_slice(&(attr.mode as u16).to_le_bytes());
+        let flags = if self.capability { FLAG_CAPABILITY } else { 0 };
+        let words = [attr.nlink, attr.uid, attr.gid, attr.rdev, flags];
+        for (word, place) in words.iter().zip(out[4..24].chunks_exact_mut(4)) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        out[24..32].copy_from_slice(&attr.size.to_le_bytes());
+        out[32..40].copy_from_slice(&self.blocks().to_le_bytes());
+        let times = [attr.atime, attr.mtime, attr.ctime, attr.crtime];
+        for (time, place) in times.iter().zip(out[40..88].chunks_exact_mut(12)) {
+            place[..8].copy_from_slice(&time.secs.to_le_bytes());
+            place[8..].copy_from_slice(&time.nanos.to_le_bytes());
+        }
+        out[88..96].copy_from_slice(&self.home.parent.to_le_bytes());
+        out[96..].copy_from_slice(&self.home.position.to_le_bytes());
+        out
+    }
+
+    pub fn decode(ino: Ino, bytes: &[u8]) -> Result<Inode> {
+        let damaged = Error::Damaged { ino, what: "attributes" };
+        let Ok(bytes) = <&[u8; BYTES]>::try_from(bytes) else { return Err(damaged) };
+        let Some(kind) = kind(bytes[1]).filter(|_| bytes[0] == VERSION) else {
+            return Err(damaged);
+        };
+        let word = |at: usize| u32::from_le_bytes(array(&bytes[at..at + 4]));
+        let long = |at: usize| u64::from_le_bytes(array(&bytes[at..at + 8]));
+        let time = |at: usize| Time { secs: long(at) as i64, nanos: word(at + 8) };
+        let (size, blocks_512) = (long(24), long(32).checked_mul(BLOCKS_512_PER_BLOCK));
+        let Some(blocks_512) = blocks_512.filter(|_| size <= FILE_BYTES_MAX) else {
+            return Err(damaged);
+        };
+        Ok(Inode {
+            attr: Attr {
+                ino,
+                size,
+                blocks_512,
+                atime: time(40),
+                mtime: time(52),
+                ctime: time(64),
+                crtime: time(76),
+                kind,
+                mode: u32::from(u16::from_le_bytes(array(&bytes[2..4]))),
+                nlink: word(4),
+                uid: word(8),
+                gid: word(12),
+                rdev: word(16),
+            },
+            home: Link { parent: long(88), position: long(96) },
+            capability: word(20) & FLAG_CAPABILITY != 0,
+        })
+    }
+}
+
+const BLOCKS_512_PER_BLOCK: u64 = BLOCK_BYTES as u64 / 512;
+
+fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(bytes);
+    out
+}
+
+/// The kind that a byte of a record says.
+pub(crate) fn kind(byte: u8) -> Option<Kind> {
+    use Kind::*;
+    [File, Directory, Symlink, Fifo, Socket, CharDevice, BlockDevice]
+        .into_iter()
+        .find(|kind| *kind as u8 == byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Inode {
+        let time = |secs| Time { secs, nanos: 999_999_999 };
+        Inode {
+            attr: Attr {
+                ino: 42,
+                size: u64::MAX >> 1,
+                blocks_512: 24,
+                atime: time(-1),
+                mtime: time(2),
+                ctime: time(i64::MAX),
+                crtime: time(4),
+                kind: Kind::BlockDevice,
+                mode: 0o7777,
+                nlink: 65000,
+                uid: u32::MAX - 1,
+                gid: 7,
+                rdev: 0x0801,
+            },
+            home: Link { parent: 1, position: 1 << 62 },
+            capability: true,
+        }
+    }
+
+    #[test]
+    fn an_inode_survives_its_bytes() {
+        assert_eq!(Inode::decode(42, &sample().encode()).unwrap(), sample());
+    }
+
+    #[test]
+    fn bytes_that_are_no_inode_are_refused_by_number() {
+        let good = sample().encode();
+        let wrong = |at: usize, byte: u8| {
+            let mut bytes = good;
+            bytes[at] = byte;
+            Inode::decode(42, &bytes).unwrap_err().to_string()
+        };
+        for message in [wrong(0, 9), wrong(1, 0), wrong(1, 8), wrong(31, 0x80), wrong(39, 0xff)] {
+            assert_eq!(message, "damaged file tree: attributes of inode 42");
+        }
+        assert!(Inode::decode(42, &good[1..]).is_err());
+        assert!(Inode::decode(42, &[]).is_err());
+    }
+
+    #[test]
+    fn set_gid_without_group_execution_survives_a_write() {
+        let mut inode = sample();
+        inode.attr.mode = 0o6745;
+        inode.clear_set_id();
+        assert_eq!(inode.attr.mode, 0o2745);
+        inode.attr.mode = 0o6755;
+        inode.clear_set_id();
+        assert_eq!(inode.attr.mode, 0o755);
+    }
+}

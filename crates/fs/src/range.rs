@@ -1,0 +1,159 @@
+//! Ranges of a file: allocating, punching, zeroing and finding them.
+
+use std::ops::Range;
+
+use crate::data::{BLOCK, Pieces, file, mapped_in};
+use crate::edit::Edit;
+use crate::fs::Fs;
+use crate::inode::Inode;
+use crate::{Error, FILE_BYTES_MAX, Ino, Result, key};
+
+/// What to do with a range of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallocate {
+    /// The file is at least as long as the end of the range, unless `keep_size`. Blocks are allocated when they are
+    /// written: nothing that is written here is ever changed in place, so space set aside could not be used.
+    Allocate {
+        /// Whether the size stays.
+        keep_size: bool,
+    },
+    /// The range becomes a hole; the size stays.
+    PunchHole,
+    /// The range reads as zeros; the file may grow, unless `keep_size`.
+    ZeroRange {
+        /// Whether the size stays.
+        keep_size: bool,
+    },
+}
+
+impl Fallocate {
+    /// The meaning of the mode of `fallocate(2)`; collapsing, inserting and unsharing are refused.
+    pub fn of_flags(flags: i32) -> Result<Fallocate> {
+        const KEEP_SIZE: i32 = libc::FALLOC_FL_KEEP_SIZE;
+        match flags & !KEEP_SIZE {
+            0 => Ok(Fallocate::Allocate { keep_size: flags & KEEP_SIZE != 0 }),
+            libc::FALLOC_FL_PUNCH_HOLE if flags & KEEP_SIZE != 0 => Ok(Fallocate::PunchHole),
+            libc::FALLOC_FL_ZERO_RANGE => {
+                Ok(Fallocate::ZeroRange { keep_size: flags & KEEP_SIZE != 0 })
+            }
+            _ => Err(Error::Unsupported("this mode of fallocate")),
+        }
+    }
+}
+
+/// What a seek looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seek {
+    /// The next byte that may be other than zero.
+    Data,
+    /// The next byte in a hole; the end of the file counts as one.
+    Hole,
+}
+
+/// A range of a file about to read as zeros: whole blocks to let go, and blocks to keep in part.
+pub(crate) struct Hole {
+    first: u64,
+    last: u64,
+    edges: Pieces,
+}
+
+impl Fs {
+    /// Allocates, punches or zeroes a range of bytes of a regular file.
+    pub fn fallocate(&self, ino: Ino, what: Fallocate, offset: u64, bytes: u64) -> Result<()> {
+        if bytes == 0 {
+            return Err(Error::Invalid("fallocate of no bytes"));
+        }
+        let end = offset.saturating_add(bytes);
+        if end > FILE_BYTES_MAX {
+            return Err(Error::FileTooLarge { ino, bytes: end });
+        }
+        let content = self.live().content(ino);
+        let _alone = content.alone();
+        let (zeroes, keep_size) = match what {
+            Fallocate::Allocate { keep_size } => (false, keep_size),
+            Fallocate::PunchHole => (true, true),
+            Fallocate::ZeroRange { keep_size } => (true, keep_size),
+        };
+        let hole = zeroes.then(|| self.hole(ino, offset, end)).transpose()?;
+        let mut edit = self.edit()?;
+        let mut inode = edit.file(ino)?;
+        if let Some(hole) = hole {
+            edit.make_hole(&mut inode, hole)?;
+        }
+        if !keep_size {
+            inode.attr.size = inode.attr.size.max(end);
+        }
+        edit.changed(inode, false)?;
+        edit.commit()
+    }
+
+    /// The next offset of data or of a hole.
+    pub fn seek(&self, ino: Ino, offset: u64, what: Seek) -> Result<u64> {
+        let txn = self.snapshot()?;
+        let size = file(&txn, ino)?.attr.size;
+        let nothing = Error::NoOffset { ino, offset };
+        if offset >= size {
+            return Err(nothing);
+        }
+        let mut runs = txn.extents(&key::of(key::DATA, ino), offset / BLOCK);
+        if what == Seek::Data {
+            return match runs.next().transpose()?.map(|run| run.block.saturating_mul(BLOCK)) {
+                Some(data) if data < size => Ok(data.max(offset)),
+                _ => Err(nothing),
+            };
+        }
+        let mut block = offset / BLOCK;
+        for run in runs {
+            let run = run?;
+            if run.block > block {
+                break;
+            }
+            block = run.block.saturating_add(run.blocks);
+        }
+        Ok(block.saturating_mul(BLOCK).max(offset).min(size))
+    }
+
+    /// Prepares bytes `offset..end` of a file to read as zeros. The caller has the content of the file alone.
+    pub(crate) fn hole(&self, ino: Ino, offset: u64, end: u64) -> Result<Hole> {
+        let txn = self.snapshot()?;
+        let inode = file(&txn, ino)?;
+        let size = inode.attr.size;
+        let end = end.min(size);
+        if offset >= end {
+            return Ok(Hole { first: 0, last: 0, edges: Vec::new() });
+        }
+        let first = offset.div_ceil(BLOCK);
+        let last = if end == size { inode.size_blocks() } else { end / BLOCK };
+        let mut edges = Vec::new();
+        let mut edge = |block: u64, zeros: Range<u64>| -> Result<()> {
+            let zeros = zeros.start as usize..zeros.end as usize;
+            let staged = self.stage_zeroed(&txn, ino, block, zeros)?;
+            edges.extend(staged.map(|staged| (block, staged)));
+            Ok(())
+        };
+        if !offset.is_multiple_of(BLOCK) {
+            let block = offset / BLOCK;
+            edge(block, offset % BLOCK..(end - block * BLOCK).min(BLOCK))?;
+        }
+        if last >= first && last * BLOCK < end {
+            edge(last, 0..end % BLOCK)?;
+        }
+        Ok(Hole { first, last: last.max(first), edges })
+    }
+}
+
+impl Edit<'_> {
+    /// Makes a prepared hole.
+    pub fn make_hole(&mut self, inode: &mut Inode, hole: Hole) -> Result<()> {
+        let map = key::of(key::DATA, inode.attr.ino);
+        let freed = mapped_in(self.view(), inode, hole.first, hole.last)?;
+        if freed > 0 {
+            self.txn.unmap(&map, hole.first, hole.last - hole.first)?;
+            inode.set_blocks(inode.blocks().saturating_sub(freed));
+        }
+        for (block, staged) in hole.edges {
+            self.txn.map(&map, block, staged)?;
+        }
+        Ok(())
+    }
+}

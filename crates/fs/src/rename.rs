@@ -1,0 +1,121 @@
+//! Renaming, with what the flags of `renameat2(2)` ask for.
+
+use crate::edit::{Edit, Named, exists, no_entry};
+use crate::fs::Fs;
+use crate::inode::Link;
+use crate::path::{DEPTH_MAX, check_name};
+use crate::{Error, Ino, Kind, ROOT, Result};
+
+/// What a rename does when the new name is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenameMode {
+    /// It replaces what is there.
+    Replace,
+    /// It fails.
+    NoReplace,
+    /// The two change places; both must exist.
+    Exchange,
+}
+
+impl RenameMode {
+    /// The meaning of the flags of `renameat2(2)`; whiteouts are refused.
+    pub fn of_flags(flags: u32) -> Result<RenameMode> {
+        match flags {
+            0 => Ok(RenameMode::Replace),
+            libc::RENAME_NOREPLACE => Ok(RenameMode::NoReplace),
+            libc::RENAME_EXCHANGE => Ok(RenameMode::Exchange),
+            _ => Err(Error::Invalid("rename takes no such flags here")),
+        }
+    }
+}
+
+impl Fs {
+    /// Gives a file another name, in the same or another directory.
+    pub fn rename(
+        &self,
+        parent: Ino,
+        name: &[u8],
+        new_parent: Ino,
+        new_name: &[u8],
+        mode: RenameMode,
+    ) -> Result<()> {
+        check_name(name)?;
+        check_name(new_name)?;
+        let mut edit = self.edit()?;
+        edit.dir(parent)?;
+        edit.dir(new_parent)?;
+        let source = edit.existing(parent, name)?;
+        let target = edit.find(new_parent, new_name)?;
+        match (mode, target) {
+            (RenameMode::NoReplace, Some(_)) => return Err(exists(new_parent, new_name)),
+            (RenameMode::Exchange, None) => return Err(no_entry(new_parent, new_name)),
+            _ => {}
+        }
+        if target.is_some_and(|target| target.ino == source.ino) {
+            return Ok(());
+        }
+        not_below(&edit, source, new_parent)?;
+        let mut late = None;
+        match (mode, target) {
+            (RenameMode::Exchange, Some(target)) => {
+                not_below(&edit, target, parent)?;
+                edit.replace_entry(&source, name, &target)?;
+                edit.replace_entry(&target, new_name, &source)?;
+                moved(&mut edit, source, target.link)?;
+                moved(&mut edit, target, source.link)?;
+            }
+            (_, Some(target)) => {
+                replaceable(&edit, source, target)?;
+                edit.remove_entry(parent, name, source.kind)?;
+                edit.replace_entry(&target, new_name, &source)?;
+                moved(&mut edit, source, target.link)?;
+                late = edit.drop_link(target)?.then_some(target.ino);
+            }
+            (_, None) => {
+                edit.remove_entry(parent, name, source.kind)?;
+                let link = edit.add_entry(new_parent, new_name, source.ino, source.kind)?;
+                moved(&mut edit, source, link)?;
+            }
+        }
+        edit.commit()?;
+        late.map_or(Ok(()), |ino| self.let_go(ino))
+    }
+}
+
+/// Refuses to move a directory into itself or below.
+fn not_below(edit: &Edit<'_>, moved: Named, dir: Ino) -> Result<()> {
+    if moved.kind != Kind::Directory || moved.link.parent == dir {
+        return Ok(());
+    }
+    let mut at = dir;
+    for _ in 0..DEPTH_MAX {
+        if at == moved.ino {
+            return Err(Error::Invalid("a directory cannot move into itself"));
+        }
+        if at == ROOT {
+            return Ok(());
+        }
+        at = edit.inode(at)?.home.parent;
+    }
+    Err(Error::Damaged { ino: dir, what: "the place" })
+}
+
+/// Refuses to put a directory in place of a file, a file in place of a directory, or anything in place of a full one.
+fn replaceable(edit: &Edit<'_>, source: Named, target: Named) -> Result<()> {
+    let ino = target.ino;
+    match (source.kind == Kind::Directory, target.kind == Kind::Directory) {
+        (true, false) => Err(Error::NotDirectory { ino }),
+        (false, true) => Err(Error::IsDirectory { ino }),
+        (true, true) if edit.inode(ino)?.attr.size != 0 => Err(Error::NotEmpty { ino }),
+        _ => Ok(()),
+    }
+}
+
+/// Lets an inode know its new place.
+fn moved(edit: &mut Edit<'_>, named: Named, link: Link) -> Result<()> {
+    let mut inode = edit.inode(named.ino)?;
+    edit.move_link(&mut inode, named.link, link)?;
+    inode.attr.ctime = edit.now;
+    edit.set(inode);
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! Setting attributes.
+
+use crate::fs::Fs;
+use crate::live::Content;
+use crate::{Attr, Error, FILE_BYTES_MAX, Ino, Result, SetAttr, SetTime, Time};
+
+impl Fs {
+    /// Sets attributes and gives them all back. A new owner takes the set-id bits of anything but a directory.
+    pub fn setattr(&self, ino: Ino, set: &SetAttr) -> Result<Attr> {
+        if let Some(bytes) = set.size.filter(|size| *size > FILE_BYTES_MAX) {
+            return Err(Error::FileTooLarge { ino, bytes });
+        }
+        let content = set.size.map(|_| self.live().content(ino));
+        let _alone = content.as_ref().map(Content::alone);
+        let hole = set.size.map(|size| self.hole(ino, size, u64::MAX)).transpose()?;
+        let mut edit = self.edit()?;
+        let mut inode = edit.inode(ino)?;
+        if let Some((size, hole)) = set.size.zip(hole) {
+            edit.make_hole(&mut inode, hole)?;
+            inode.attr.size = size;
+            inode.attr.mtime = edit.now;
+        }
+        let chown = (set.uid.is_some() || set.gid.is_some()) && !inode.is_dir();
+        if chown || set.size.is_some() && set.kill_set_id {
+            edit.kill_privileges(&mut inode)?;
+        }
+        let now = edit.now;
+        let attr = &mut inode.attr;
+        attr.mode = set.mode.map_or(attr.mode, |mode| mode & 0o7777);
+        attr.uid = set.uid.unwrap_or(attr.uid);
+        attr.gid = set.gid.unwrap_or(attr.gid);
+        attr.atime = set.atime.map_or(attr.atime, |time| resolve(time, now));
+        attr.mtime = set.mtime.map_or(attr.mtime, |time| resolve(time, now));
+        attr.ctime = set.ctime.unwrap_or(now);
+        edit.set(inode);
+        edit.commit()?;
+        Ok(inode.attr)
+    }
+}
+
+fn resolve(time: SetTime, now: Time) -> Time {
+    match time {
+        SetTime::Now => now,
+        SetTime::At(time) => time,
+    }
+}

@@ -1,0 +1,138 @@
+//! Extended attributes.
+
+use std::ops::Bound;
+
+use crate::edit::Edit;
+use crate::fs::{Fs, inode};
+use crate::inode::Inode;
+use crate::{Error, Ino, NAME_BYTES_MAX, Result, XATTR_BYTES_MAX, blob, key};
+
+pub(crate) const CAPABILITY: &[u8] = b"security.capability";
+
+/// Whether an extended attribute must be new or must exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XattrMode {
+    /// Either.
+    Any,
+    /// It must be new.
+    Create,
+    /// It must exist.
+    Replace,
+}
+
+impl XattrMode {
+    /// The meaning of the flags of `setxattr(2)`.
+    pub fn of_flags(flags: i32) -> Result<XattrMode> {
+        match flags {
+            0 => Ok(XattrMode::Any),
+            libc::XATTR_CREATE => Ok(XattrMode::Create),
+            libc::XATTR_REPLACE => Ok(XattrMode::Replace),
+            _ => Err(Error::Invalid("setxattr takes no such flags")),
+        }
+    }
+}
+
+impl Fs {
+    /// The value of an extended attribute.
+    pub fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>> {
+        let txn = self.snapshot()?;
+        if let Some(value) = blob::get(&txn, &key::xattr(ino, name))? {
+            return Ok(value);
+        }
+        inode(&txn, ino)?;
+        Err(no_xattr(ino, name))
+    }
+
+    /// The names of the extended attributes.
+    pub fn listxattr(&self, ino: Ino) -> Result<Vec<Vec<u8>>> {
+        let txn = self.snapshot()?;
+        inode(&txn, ino)?;
+        let prefix = key::of(key::XATTR, ino);
+        let mut names = Vec::new();
+        for entry in txn.range(Bound::Included(&prefix), Bound::Excluded(&key::after(&prefix))) {
+            let (key, _) = entry?;
+            // Name, NUL and chunk; the first chunk alone stands for the attribute.
+            match key[prefix.len()..].split_last_chunk::<3>() {
+                Some((name, [0, 0, 0])) => names.push(name.to_vec()),
+                Some(_) => {}
+                None => return Err(Error::Damaged { ino, what: "extended attributes" }),
+            }
+        }
+        Ok(names)
+    }
+
+    /// Sets an extended attribute.
+    pub fn setxattr(&self, ino: Ino, name: &[u8], value: &[u8], mode: XattrMode) -> Result<()> {
+        check(name)?;
+        if value.len() > XATTR_BYTES_MAX {
+            return Err(Error::XattrTooLarge { bytes: value.len(), bytes_max: XATTR_BYTES_MAX });
+        }
+        let mut edit = self.edit()?;
+        let mut inode = edit.inode(ino)?;
+        let prefix = key::xattr(ino, name);
+        match (mode, blob::get(edit.view(), &prefix)?) {
+            (XattrMode::Create, Some(_)) => {
+                return Err(Error::XattrExists { ino, name: text(name) });
+            }
+            (XattrMode::Replace, None) => return Err(no_xattr(ino, name)),
+            _ => {}
+        }
+        blob::put(&mut edit.txn, &prefix, value)?;
+        inode.capability |= name == CAPABILITY;
+        inode.attr.ctime = edit.now;
+        edit.set(inode);
+        edit.commit()
+    }
+
+    /// Removes an extended attribute.
+    pub fn removexattr(&self, ino: Ino, name: &[u8]) -> Result<()> {
+        let mut edit = self.edit()?;
+        let mut inode = edit.inode(ino)?;
+        let prefix = key::xattr(ino, name);
+        if blob::get(edit.view(), &prefix)?.is_none() {
+            return Err(no_xattr(ino, name));
+        }
+        blob::delete(&mut edit.txn, &prefix)?;
+        inode.capability &= name != CAPABILITY;
+        inode.attr.ctime = edit.now;
+        edit.set(inode);
+        edit.commit()
+    }
+}
+
+impl Edit<'_> {
+    /// Takes away what gives a program more than its caller's rights, as a change of the file or of its owner does.
+    pub fn kill_privileges(&mut self, inode: &mut Inode) -> Result<()> {
+        inode.clear_set_id();
+        if inode.capability {
+            blob::delete(&mut self.txn, &key::xattr(inode.attr.ino, CAPABILITY))?;
+            inode.capability = false;
+        }
+        Ok(())
+    }
+}
+
+/// Access lists are refused rather than kept without effect.
+fn check(name: &[u8]) -> Result<()> {
+    if name.len() > NAME_BYTES_MAX {
+        return Err(Error::NameTooLong { bytes: name.len(), bytes_max: NAME_BYTES_MAX });
+    }
+    let spaces: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
+    if !spaces.iter().any(|space| name.starts_with(space)) {
+        return Err(Error::Unsupported(
+            "an extended attribute outside user., trusted. and security.",
+        ));
+    }
+    if name.ends_with(b".") && spaces.contains(&name) || name.contains(&0) {
+        return Err(Error::Invalid("not the name of an extended attribute"));
+    }
+    Ok(())
+}
+
+fn text(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
+fn no_xattr(ino: Ino, name: &[u8]) -> Error {
+    Error::NoXattr { ino, name: text(name) }
+}

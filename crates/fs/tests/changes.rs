@@ -1,0 +1,148 @@
+//! What changed between two snapshots, by path.
+
+mod tree;
+
+use tine_fs::{Change, Fs, Ino, ROOT, RenameMode, SetAttr, SetTime, Time, XattrMode, diff};
+use tree::{ME, Tree, attr, dir, file, tree};
+
+/// The changes as short lines.
+fn lines(before: &Fs, after: &Fs) -> Vec<String> {
+    let (before, after) = (before.branch().read().unwrap(), after.branch().read().unwrap());
+    diff(&before, &after).unwrap().into_iter().map(line).collect()
+}
+
+fn line(change: tine_fs::PathChange) -> String {
+    let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    let path = text(&change.path);
+    match change.change {
+        Change::Added => format!("A {path} {}", change.bytes),
+        Change::Deleted => format!("D {path} {}", change.bytes),
+        Change::Modified => format!("M {path} {}", change.bytes),
+        Change::Renamed { from } => format!("R {} {path} {}", text(&from), change.bytes),
+        Change::Metadata => format!("a {path}"),
+    }
+}
+
+/// A tree with a few things in it.
+fn full() -> (Tree, Ino) {
+    let t = tree();
+    let src = dir(&t, "src");
+    let deep = t.mkdir(&ME, src, b"deep", 0o755).unwrap().ino;
+    for (parent, name) in [(src, "a"), (src, "b"), (deep, "c"), (deep, "d")] {
+        let ino = t.create(&ME, parent, name.as_bytes(), 0o644).unwrap().ino;
+        t.write(ino, 0, &[7; 5000], false).unwrap();
+    }
+    (t, deep)
+}
+
+#[test]
+fn a_fork_differs_in_nothing() {
+    let (t, _) = full();
+    assert_eq!(lines(&t, &t.fork("new")), Vec::<String>::new());
+}
+
+#[test]
+fn each_change_is_told_by_its_path() {
+    let (t, _) = full();
+    let new = t.fork("new");
+    let at = |path: &str| attr(&new, path).ino;
+    let (src, deep) = (at("src"), at("src/deep"));
+    new.write(at("src/a"), 4096, b"x", false).unwrap();
+    new.unlink(src, b"b").unwrap();
+    new.rename(deep, b"c", ROOT, b"moved", RenameMode::Replace).unwrap();
+    new.setattr(at("src/deep/d"), &SetAttr { mode: Some(0o600), ..SetAttr::default() }).unwrap();
+    let made = new.mkdir(&ME, deep, b"made", 0o755).unwrap().ino;
+    new.symlink(&ME, made, b"l", b"target").unwrap();
+    assert_eq!(
+        lines(&t, &new),
+        [
+            "R src/deep/c moved 0",
+            "M src/a 4096",
+            "D src/b 8192",
+            "a src/deep/d",
+            "A src/deep/made 0",
+            "A src/deep/made/l 0",
+        ]
+    );
+    let back = lines(&new, &t);
+    assert!(back.contains(&"A src/b 8192".to_owned()), "{back:?}");
+    assert!(back.contains(&"D src/deep/made/l 0".to_owned()), "{back:?}");
+}
+
+#[test]
+fn what_is_below_a_renamed_directory_has_its_new_path() {
+    let (t, _) = full();
+    let new = t.fork("new");
+    new.rename(ROOT, b"src", ROOT, b"lib", RenameMode::NoReplace).unwrap();
+    new.write(attr(&new, "lib/deep/c").ino, 0, b"x", false).unwrap();
+    new.unlink(attr(&new, "lib/deep").ino, b"d").unwrap();
+    assert_eq!(lines(&t, &new), ["R src lib 0", "M lib/deep/c 4096", "D src/deep/d 8192"]);
+}
+
+#[test]
+fn a_file_written_anew_and_renamed_into_place_is_modified() {
+    let (t, _) = full();
+    let new = t.fork("new");
+    let src = attr(&new, "src").ino;
+    let ino = new.create(&ME, src, b".a.tmp", 0o644).unwrap().ino;
+    new.write(ino, 0, &[1; 100], false).unwrap();
+    new.rename(src, b".a.tmp", src, b"a", RenameMode::Replace).unwrap();
+    assert_eq!(lines(&t, &new), ["M src/a 4096"]);
+}
+
+#[test]
+fn a_further_name_is_added_and_a_lost_one_deleted() {
+    let (t, _) = full();
+    let new = t.fork("new");
+    let (src, a) = (attr(&new, "src").ino, attr(&new, "src/a").ino);
+    new.link(a, src, b"z").unwrap();
+    assert_eq!(lines(&t, &new), ["A src/z 0"]);
+    new.unlink(src, b"a").unwrap();
+    assert_eq!(lines(&t, &new), ["R src/a src/z 0"]);
+    new.write(a, 0, b"x", false).unwrap();
+    assert_eq!(lines(&t, &new), ["R src/a src/z 4096"]);
+}
+
+#[test]
+fn a_file_with_many_names_is_found_by_one_that_it_has() {
+    let (t, deep) = full();
+    let a = attr(&t, "src/a").ino;
+    t.link(a, deep, b"other").unwrap();
+    t.unlink(attr(&t, "src").ino, b"a").unwrap();
+    let new = t.fork("new");
+    new.write(a, 0, b"x", false).unwrap();
+    assert_eq!(lines(&t, &new), ["M src/deep/other 4096"]);
+}
+
+#[test]
+fn attributes_count_whichever_they_are_and_size_counts_as_data() {
+    let (t, _) = full();
+    let new = t.fork("new");
+    let at = |path: &str| attr(&new, path).ino;
+    let time = SetTime::At(Time { secs: 1, nanos: 2 });
+    new.setattr(at("src/a"), &SetAttr { mtime: Some(time), ..SetAttr::default() }).unwrap();
+    new.setattr(at("src/b"), &SetAttr { size: Some(9000), ..SetAttr::default() }).unwrap();
+    new.setxattr(at("src/deep/c"), b"user.x", b"1", XattrMode::Any).unwrap();
+    new.setattr(at("src/deep"), &SetAttr { uid: Some(5), ..SetAttr::default() }).unwrap();
+    assert_eq!(lines(&t, &new), ["a src/a", "M src/b 0", "a src/deep", "a src/deep/c"]);
+}
+
+#[test]
+fn files_of_two_forks_that_share_a_number_are_two_files() {
+    let (t, _) = full();
+    let (one, two) = (t.fork("one"), t.fork("two"));
+    let (x, y) = (file(&one, "x", b"1"), file(&two, "y", b"2"));
+    assert_eq!(x, y);
+    assert_eq!(lines(&one, &two), ["D x 4096", "A y 4096"]);
+}
+
+#[test]
+fn a_file_without_a_name_is_no_change() {
+    let (t, _) = full();
+    let new = t.fork("new");
+    let ino = new.tmpfile(&ME, ROOT, 0o600).unwrap().ino;
+    new.write(ino, 0, b"x", false).unwrap();
+    assert_eq!(lines(&t, &new), Vec::<String>::new());
+    new.link(ino, ROOT, b"named").unwrap();
+    assert_eq!(lines(&t, &new), ["A named 4096"]);
+}

@@ -1,0 +1,87 @@
+//! How often the kernel was told of each inode.
+//!
+//! Every answer that names an inode counts one lookup; FORGET gives lookups back. As long as any is
+//! left the kernel may hold the inode open, since opening it asks nobody, so the file must live on
+//! without a name. Each inode with a lookup therefore counts as one use in the file system.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Mutex;
+
+use tine_fs::{Fs, Ino, ROOT};
+
+/// Independent parts of the table, so that threads seldom wait for one another.
+const SHARDS: usize = 16;
+
+/// The table of lookups.
+#[derive(Default)]
+pub(crate) struct Lookups {
+    shards: [Mutex<HashMap<Ino, u64>>; SHARDS],
+}
+
+impl Lookups {
+    /// Counts a lookup of `ino`.
+    pub fn count(&self, fs: &Fs, ino: Ino) {
+        self.count_with(ino, || fs.opened(ino));
+    }
+
+    /// Counts the first lookup of a file that was made with a use already counted.
+    pub fn count_in_use(&self, ino: Ino) {
+        self.count_with(ino, || ());
+    }
+
+    fn count_with(&self, ino: Ino, first: impl FnOnce()) {
+        if ino == ROOT {
+            return;
+        }
+        let mut shard = self.shard(ino);
+        match shard.entry(ino) {
+            Entry::Occupied(mut lookups) => *lookups.get_mut() += 1,
+            Entry::Vacant(vacant) => {
+                vacant.insert(1);
+                // Under the lock, so that nobody gives the use back before it is counted.
+                first();
+            }
+        }
+    }
+
+    /// Gives `lookups` of `ino` back; with the last one goes the use of the file.
+    ///
+    /// # Errors
+    /// When a file without a name could not be let go. It is reclaimed when the branch is opened next.
+    pub fn forget(&self, fs: &Fs, ino: Ino, lookups: u64) -> tine_fs::Result<()> {
+        {
+            let mut shard = self.shard(ino);
+            let Entry::Occupied(mut left) = shard.entry(ino) else {
+                return Ok(());
+            };
+            *left.get_mut() = left.get().saturating_sub(lookups);
+            if *left.get() > 0 {
+                return Ok(());
+            }
+            left.remove();
+        }
+        fs.released(ino)
+    }
+
+    /// Gives every lookup back, as the kernel does silently when a mount ends.
+    ///
+    /// # Errors
+    /// The first of those of [`Lookups::forget`]; the others are let go all the same.
+    pub fn forget_all(&self, fs: &Fs) -> tine_fs::Result<()> {
+        let mut outcome = Ok(());
+        for shard in &self.shards {
+            let known =
+                std::mem::take(&mut *shard.lock().unwrap_or_else(|poison| poison.into_inner()));
+            for ino in known.into_keys() {
+                outcome = outcome.and(fs.released(ino));
+            }
+        }
+        outcome
+    }
+
+    fn shard(&self, ino: Ino) -> std::sync::MutexGuard<'_, HashMap<Ino, u64>> {
+        // The table is right after every statement that changes it, so a panic elsewhere spoils nothing.
+        self.shards[ino as usize % SHARDS].lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+}

@@ -1,0 +1,142 @@
+//! Mounts that begin, fork and end.
+
+use std::fs::{self, File};
+use std::io::Write;
+
+use rustix::io::Errno;
+use tine_fs::Fs;
+use tine_fuse::{Error, Mount, MountOptions, mount_at};
+
+use crate::branch::Workshop;
+use crate::{Test, tests};
+
+pub const TESTS: &[Test] = tests!(lifetime:
+    a_fork_has_what_was_flushed_and_nothing_later
+    a_fork_goes_on_while_the_source_is_written
+    a_snapshot_refuses_writes
+    a_read_only_mount_refuses_writes
+    a_stopped_mount_answers_that_it_is_not_connected
+    an_unmounted_branch_serves_files_that_are_still_open
+    the_device_works_in_another_process
+    a_mount_elsewhere_is_not_unmounted_from_here
+);
+
+pub fn a_fork_has_what_was_flushed_and_nothing_later() {
+    let workshop = Workshop::new();
+    let source = workshop.mount("main");
+    source.sh("mkdir d; echo before > d/f; sync -f .");
+    workshop.store.fork("main", "fork").unwrap();
+    source.sh("echo after > d/f; touch d/new; sync -f .");
+    let fork = workshop.mount("fork");
+    assert_eq!(fork.sh("cat d/f; ls d"), "before\nf");
+    fork.sh("echo fork > d/f; sync -f .");
+    assert_eq!(source.sh("cat d/f; ls d"), "after\nf\nnew");
+    fork.close();
+    source.close();
+}
+
+pub fn a_fork_goes_on_while_the_source_is_written() {
+    let workshop = Workshop::new();
+    let source = workshop.mount("main");
+    source.sh("for n in $(seq 50); do echo $n > f$n; done; sync -f .");
+    for round in 0..5 {
+        let name = format!("fork{round}");
+        let before = source.sh(&format!("echo round{round} > mark; sync -f .; cat f7 mark"));
+        workshop.store.fork("main", &name).unwrap();
+        source.sh("for n in $(seq 50); do echo x$n >> f$n; done");
+        let fork = workshop.mount(&name);
+        assert_eq!(fork.sh("cat f7 mark"), before);
+        fork.close();
+    }
+    source.close();
+}
+
+pub fn a_snapshot_refuses_writes() {
+    let workshop = Workshop::new();
+    let mounted = workshop.mount("main");
+    mounted.sh("echo kept > f");
+    mounted.close();
+    workshop.store.snapshot("main", "snap").unwrap();
+    let snapshot = workshop.mount_with("snap", true);
+    assert_eq!(snapshot.sh("cat f"), "kept");
+    let refused = File::create(snapshot.path("new")).unwrap_err();
+    assert_eq!(Errno::from_io_error(&refused), Some(Errno::ROFS));
+    snapshot.close();
+}
+
+pub fn a_read_only_mount_refuses_writes() {
+    let workshop = Workshop::new();
+    let mounted = workshop.mount_with("main", true);
+    let refused = fs::create_dir(mounted.path("d")).unwrap_err();
+    assert_eq!(Errno::from_io_error(&refused), Some(Errno::ROFS));
+    mounted.close();
+}
+
+pub fn a_stopped_mount_answers_that_it_is_not_connected() {
+    let workshop = Workshop::new();
+    let directory = workshop.aside().join("stopped");
+    fs::create_dir(&directory).unwrap();
+    let fs_ = Fs::open(&workshop.store, workshop.store.branch("main").unwrap()).unwrap();
+    let options = MountOptions::new("test");
+    let device = mount_at(&directory, &options).unwrap();
+    let mount = Mount::start(fs_, device, Some(&directory), &options).unwrap();
+    fs::write(directory.join("f"), b"x").unwrap();
+    assert!(mount.is_alive());
+    mount.stop();
+    mount.join();
+    let gone = fs::metadata(directory.join("other")).unwrap_err();
+    assert_eq!(Errno::from_io_error(&gone), Some(Errno::NOTCONN));
+    tine_sys::fuse_device::unmount(&directory).unwrap();
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+}
+
+pub fn an_unmounted_branch_serves_files_that_are_still_open() {
+    let workshop = Workshop::new();
+    let directory = workshop.aside().join("lazy");
+    fs::create_dir(&directory).unwrap();
+    let fs_ = Fs::open(&workshop.store, workshop.store.branch("main").unwrap()).unwrap();
+    let options = MountOptions::new("test");
+    let device = mount_at(&directory, &options).unwrap();
+    let mount = Mount::start(fs_, device, Some(&directory), &options).unwrap();
+    let mut file = File::create(directory.join("f")).unwrap();
+    mount.unmount().unwrap();
+    file.write_all(b"after the unmount").unwrap();
+    file.sync_all().unwrap();
+    assert!(mount.is_alive());
+    drop(file);
+    mount.join();
+    let mounted = workshop.mount("main");
+    assert_eq!(mounted.sh("cat f"), "after the unmount");
+    mounted.close();
+}
+
+pub fn the_device_works_in_another_process() {
+    let workshop = Workshop::new();
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let directory = workshop.aside().join("handed");
+    fs::create_dir(&directory).unwrap();
+    let options = MountOptions::new("test");
+    let device = mount_at(&directory, &options).unwrap();
+    tine_sys::descriptors::send(&ours, b"device", &[std::os::fd::AsFd::as_fd(&device)]).unwrap();
+    drop(device);
+    let (_, mut received) = tine_sys::descriptors::receive(&theirs, &mut [0; 8]).unwrap();
+    let fs_ = Fs::open(&workshop.store, workshop.store.branch("main").unwrap()).unwrap();
+    let mount = Mount::start(fs_, received.remove(0), None, &options).unwrap();
+    fs::write(directory.join("f"), b"served from afar").unwrap();
+    assert_eq!(fs::read(directory.join("f")).unwrap(), b"served from afar");
+    tine_sys::fuse_device::unmount(&directory).unwrap();
+    mount.join();
+}
+
+pub fn a_mount_elsewhere_is_not_unmounted_from_here() {
+    let workshop = Workshop::new();
+    let directory = workshop.aside().join("elsewhere");
+    fs::create_dir(&directory).unwrap();
+    let options = MountOptions::new("test");
+    let device = mount_at(&directory, &options).unwrap();
+    let fs_ = Fs::open(&workshop.store, workshop.store.branch("main").unwrap()).unwrap();
+    let mount = Mount::start(fs_, device, None, &options).unwrap();
+    assert!(matches!(mount.unmount(), Err(Error::Elsewhere)));
+    tine_sys::fuse_device::unmount(&directory).unwrap();
+    mount.join();
+}

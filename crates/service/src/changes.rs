@@ -1,0 +1,45 @@
+//! What changed, by path.
+
+use tine_store::Store;
+
+use crate::response::{Change, ChangeKind, Diff};
+use crate::{Code, Error, Result};
+
+/// What changed in `name` since its fork point, or on the way from `name` to `other`.
+pub fn diff(store: &Store, name: &str, other: Option<&str>) -> Result<Diff> {
+    let branch = store.branch(name)?;
+    let (before, after) = match other {
+        Some(other) => (branch.read()?, store.branch(other)?.read()?),
+        None => match branch.base()? {
+            Some(base) => (base, branch.read()?),
+            None => return Err(no_fork_point(name, "compare it with")),
+        },
+    };
+    let changes = tine_fs::diff(&before, &after)?;
+    Ok(Diff { changes: changes.into_iter().map(change).collect() })
+}
+
+/// The error for a branch that was not made from another.
+pub fn no_fork_point(name: &str, purpose: &str) -> Error {
+    let what = format!("branch {name} was made from no other, so there is no point to {purpose}");
+    Error::new(Code::Unsupported, what).hint("name another branch or snapshot")
+}
+
+fn change(change: tine_fs::PathChange) -> Change {
+    let (kind, from) = match change.change {
+        tine_fs::Change::Added => (ChangeKind::Added, None),
+        tine_fs::Change::Deleted => (ChangeKind::Deleted, None),
+        tine_fs::Change::Modified => (ChangeKind::Modified, None),
+        tine_fs::Change::Metadata => (ChangeKind::Metadata, None),
+        tine_fs::Change::Renamed { from } => (ChangeKind::Renamed, Some(text(&from))),
+    };
+    let path = match change.path.as_slice() {
+        [] => ".".into(),
+        path => text(path),
+    };
+    Change { path, change: kind, from, bytes: change.bytes }
+}
+
+fn text(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}

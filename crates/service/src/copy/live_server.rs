@@ -1,0 +1,41 @@
+//! A PostgreSQL data directory whose server runs cannot be copied file by file: the pieces would not fit together.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, openat};
+
+/// The process of the server that runs on a data directory, if one does.
+pub fn running_on(directory: impl AsFd) -> Option<u32> {
+    let read = |name: &str| -> Option<String> {
+        let file: OwnedFd = openat(&directory, name, OFlags::RDONLY, Mode::empty()).ok()?;
+        let mut text = String::new();
+        File::from(file).take(4096).read_to_string(&mut text).ok()?;
+        Some(text)
+    };
+    read("PG_VERSION")?;
+    let pid: u32 = read("postmaster.pid")?.lines().next()?.trim().parse().ok()?;
+    let program = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    // The number may have gone to another program since the server died.
+    matches!(program.trim(), "postgres" | "postmaster").then_some(pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pid_file_left_by_a_dead_server_is_no_server() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("PG_VERSION"), "15\n").unwrap();
+        let pid_file = dir.path().join("postmaster.pid");
+        for content in ["999999999\n/data\n", "not a number", ""] {
+            std::fs::write(&pid_file, content).unwrap();
+            assert_eq!(running_on(File::open(dir.path()).unwrap()), None);
+        }
+        // This test's own process is alive, and no server.
+        std::fs::write(&pid_file, std::process::id().to_string()).unwrap();
+        assert_eq!(running_on(File::open(dir.path()).unwrap()), None);
+    }
+}

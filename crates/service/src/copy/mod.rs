@@ -1,0 +1,25 @@
+//! Directories of the host copied into branches and back out, whole or not at all.
+//!
+//! A crew of threads, one per core, works through the tree. Everything that is copied leaves a
+//! fingerprint of what was read; at the end the copy is read back and its fingerprints must be the same.
+//! Kept are kinds, permission bits, owners, nanosecond times, extended attributes, hard links, symbolic links,
+//! special files and holes.
+
+mod crew;
+mod export;
+mod exported;
+mod fingerprint;
+mod host;
+mod import;
+mod live_server;
+mod trouble;
+mod verify;
+
+pub use export::export;
+pub use import::import;
+
+/// Bytes that one thread has in flight at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Bytes of the blocks that holes are made of.
+const BLOCK_BYTES: u64 = tine_store::BLOCK_BYTES as u64;

@@ -1,0 +1,224 @@
+//! The one place where a request becomes what it asks for.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tine_fs::Fs;
+use tine_store::{Options, Store};
+
+use crate::mounts::Mounts;
+use crate::progress::Progress;
+use crate::request::{Mount, Request};
+use crate::response::*;
+use crate::time::elapsed_us;
+use crate::{Code, Error, Result, changes, copy, listing, names};
+
+/// An open store and the mounts that are served from it.
+pub struct Context {
+    store: Store,
+    mounts: Mounts,
+}
+
+impl Context {
+    /// Opens the store at `path`, and undoes what a process that died left half-made.
+    ///
+    /// # Errors
+    /// `store-not-found`, `store-locked` while another process has it open, `store-damaged`, `store-version`, `io`.
+    pub fn open(path: &Path, options: &Options) -> Result<Context> {
+        let store = Store::open(path, options)?;
+        names::sweep(&store)?;
+        Ok(Context { store, mounts: Mounts::default() })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Whether nothing is mounted.
+    pub fn is_idle(&self) -> bool {
+        self.mounts.list().is_empty()
+    }
+
+    /// Makes everything durable and lets go of the store.
+    pub fn close(self) -> Result<()> {
+        Ok(self.store.close()?)
+    }
+}
+
+/// Does what `request` asks, with the descriptors that came with it.
+///
+/// # Errors
+/// As the contract has them, each with the thing, the reason and what to do.
+pub fn execute(
+    context: &Context,
+    request: Request,
+    carried: Vec<OwnedFd>,
+    progress: &Progress,
+) -> Result<Response> {
+    let Context { store, mounts } = context;
+    match request {
+        Request::Branch { new, from, count, ttl_s } => branch(store, &new, &from, count, ttl_s),
+        Request::Root => Ok(Response::Branch(OneBranch { branch: listing::only_root(store)? })),
+        Request::Snapshot { from, new } => {
+            names::must_be_free(store, &new)?;
+            let start = Instant::now();
+            store.snapshot(&from, &new)?;
+            let created = vec![created(new, from, start)];
+            store.sync()?;
+            Ok(Response::Created(CreatedList { created }))
+        }
+        Request::List => listing::branches(store, mounts).map(Response::Branches),
+        Request::Usage { name: None } => listing::store_usage(store).map(Response::StoreUsage),
+        Request::Usage { name: Some(name) } => {
+            listing::branch_usage(store, &name).map(Response::BranchUsage)
+        }
+        Request::Rename { old, new } => {
+            store.branch(&old)?;
+            mounts.must_be_free(&old)?;
+            names::must_be_free(store, &new)?;
+            store.rename(&old, &new)?;
+            store.sync()?;
+            Ok(Response::Branch(OneBranch { branch: new }))
+        }
+        Request::Delete { names, force } => {
+            for name in &names {
+                claim(context, name, force)?;
+            }
+            for name in &names {
+                mounts.cut(name);
+                store.delete(name)?;
+            }
+            store.sync()?;
+            Ok(Response::Deleted(Deleted { deleted: names }))
+        }
+        Request::Reset { name, to, force } => {
+            if let Some(to) = &to {
+                store.branch(to)?;
+            } else if store.branch(&name)?.base()?.is_none() {
+                return Err(changes::no_fork_point(&name, "reset it to"));
+            }
+            claim(context, &name, force)?;
+            mounts.cut(&name);
+            store.reset(&name, to.as_deref())?;
+            store.sync()?;
+            Ok(Response::Branch(OneBranch { branch: name }))
+        }
+        Request::Diff { name, other } => {
+            changes::diff(store, &name, other.as_deref()).map(Response::Diff)
+        }
+        Request::Check => listing::check(store).map(Response::Checked),
+        Request::Import { source, name } => {
+            let directory = one_descriptor(carried)?;
+            copy::import(store, directory, &source, &name, progress).map(Response::Imported)
+        }
+        Request::Export { name, target } => {
+            let directory = one_descriptor(carried)?;
+            copy::export(store, &name, directory, &target, progress).map(Response::Exported)
+        }
+        Request::Inspect { name } => inspect(context, &name).map(Response::Inspected),
+        Request::Attach { name, mount } => attach(context, &name, mount, carried),
+        Request::Began { name } => Ok(Response::Began(mounts.forget_beginning(&name))),
+        Request::Mounts => Ok(Response::Mounts(mounts.list())),
+        Request::AwaitDetached { name, timeout_ms } => {
+            mounts.await_detached(&name, Duration::from_millis(timeout_ms))?;
+            Ok(Response::Done(Done {}))
+        }
+    }
+}
+
+fn branch(
+    store: &Store,
+    new: &str,
+    from: &str,
+    count: Option<u32>,
+    ttl_s: Option<u64>,
+) -> Result<Response> {
+    store.branch(from)?;
+    let names: Vec<String> = match count {
+        None => vec![new.into()],
+        Some(count) => (1..=count).map(|number| format!("{new}-{number}")).collect(),
+    };
+    for name in &names {
+        names::must_be_free(store, name)?;
+    }
+    let mut list = Vec::new();
+    for name in names {
+        match fork(store, from, &name, ttl_s) {
+            Ok(one) => list.push(one),
+            Err(error) => {
+                // All or none; the error to tell is the first.
+                for made in &list {
+                    let _ = store.delete(&made.name);
+                }
+                return Err(error);
+            }
+        }
+    }
+    store.sync()?;
+    Ok(Response::Created(CreatedList { created: list }))
+}
+
+fn fork(store: &Store, from: &str, name: &str, ttl_s: Option<u64>) -> Result<Created> {
+    let _ = ttl_s;
+    let start = Instant::now();
+    store.fork(from, name)?;
+    Ok(created(name.into(), from.into(), start))
+}
+
+fn created(name: String, from: String, start: Instant) -> Created {
+    Created { name, from, elapsed_us: elapsed_us(start), flush_us: 0 }
+}
+
+/// An error unless the branch exists and is free, or is to be taken by force.
+fn claim(context: &Context, name: &str, force: bool) -> Result<()> {
+    names::must_be_valid(name)?;
+    context.store.branch(name)?;
+    match force {
+        true => Ok(()),
+        false => context.mounts.must_be_free(name),
+    }
+}
+
+fn inspect(context: &Context, name: &str) -> Result<Inspected> {
+    let branch = context.store.branch(name)?;
+    let sealed = branch.sealed();
+    let mount = context.mounts.find(name);
+    // A fork is opened rather than the branch: opening reclaims what a running mount still uses.
+    let origin = origin(&context.store, name)?;
+    Ok(Inspected { sealed, origin, mount })
+}
+
+fn origin(store: &Store, name: &str) -> Result<Option<std::path::PathBuf>> {
+    let fork = names::reserve_fork(store, name)?;
+    let read = Fs::open(store, fork.clone()).and_then(|fs| fs.origin());
+    store.delete(&fork.name())?;
+    Ok(read?.map(|path| Path::new(OsStr::from_bytes(&path)).to_path_buf()))
+}
+
+fn attach(context: &Context, name: &str, mount: Mount, carried: Vec<OwnedFd>) -> Result<Response> {
+    let device = one_descriptor(carried)?;
+    let branch = context.store.branch(name)?;
+    if branch.sealed() && !mount.read_only {
+        return Err(tine_store::Error::Sealed { name: name.into() }.into());
+    }
+    context.mounts.must_be_free(name)?;
+    let directory = mount.directory.clone();
+    let fs = Fs::open(&context.store, branch)?;
+    context.mounts.attach(name, fs, device, mount)?;
+    Ok(Response::Mounted(Mounted { branch: name.into(), directory }))
+}
+
+fn one_descriptor(carried: Vec<OwnedFd>) -> Result<OwnedFd> {
+    let count = carried.len();
+    match <[OwnedFd; 1]>::try_from(carried) {
+        Ok([descriptor]) => Ok(descriptor),
+        Err(_) => {
+            let what = format!("the request came with {count} descriptors instead of one");
+            Err(Error::new(Code::Usage, what))
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The kernel's table of mounts, read without touching any mount.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// The type by which tine's mounts are known.
+const TYPE: &str = "fuse.tine";
+
+/// A mount of a branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it is.
+    pub directory: PathBuf,
+    /// The store it comes from.
+    pub store: PathBuf,
+    /// The branch.
+    pub branch: String,
+}
+
+/// What a mount of a branch says about itself in the table.
+pub fn source(store: &Path, branch: &str) -> String {
+    format!("{}#{branch}", store.display())
+}
+
+/// The mounts of branches in this mount namespace.
+pub fn ours() -> io::Result<Vec<Entry>> {
+    Ok(parse(&fs::read("/proc/self/mountinfo")?))
+}
+
+fn parse(table: &[u8]) -> Vec<Entry> {
+    table.split(|&byte| byte == b'\n').filter_map(entry).collect()
+}
+
+/// `id parent major:minor root DIRECTORY options [optional…] - TYPE SOURCE options`
+fn entry(line: &[u8]) -> Option<Entry> {
+    let fields: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
+    let dash = fields.iter().position(|field| field == b"-")?;
+    if *fields.get(dash + 1)? != TYPE.as_bytes() {
+        return None;
+    }
+    let source = unescape(fields.get(dash + 2)?);
+    let hash = source.iter().rposition(|&byte| byte == b'#')?;
+    let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
+    Some(Entry {
+        directory: path(&unescape(fields.get(4)?)),
+        store: path(&source[..hash]),
+        branch: String::from_utf8(source[hash + 1..].to_vec()).ok()?,
+    })
+}
+
+/// Blanks, tabs, newlines, backslashes and hashes stand as three octal digits in the table.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [first, after @ ..] = rest {
+        match (first, after) {
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
+                plain.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                rest = tail;
+            }
+            _ => {
+                plain.push(*first);
+                rest = after;
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_mounts_of_branches_are_listed_and_odd_paths_are_understood() {
+        let table = b"22 1 0:20 / / rw - ext4 /dev/vda rw\n\
+            30 22 0:40 / /mnt/a\\040b rw,nosuid shared:5 - fuse.tine /s\\134t.tine\\043x/1 rw\n\
+            31 22 0:41 / /mnt/c rw - fuse.other /x#y rw\n";
+        let entries = parse(table);
+        let expected = Entry {
+            directory: "/mnt/a b".into(),
+            store: "/s\\t.tine".into(),
+            branch: "x/1".into(),
+        };
+        assert_eq!(entries, [expected]);
+    }
+}

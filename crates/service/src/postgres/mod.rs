@@ -1,0 +1,24 @@
+//! PostgreSQL on a directory: find a cluster, take one in, make a fork safe to start, start and stop it.
+//!
+//! Everything here works on a plain directory and knows nothing of branches and mounts. The functions
+//! reach the directory by path, so that a process which itself serves the mount under it must leave
+//! them to another process. They wait for child processes, never for a clock alone.
+//!
+//! A fork of a running server's directory is what a power cut would leave: the same recovery that
+//! PostgreSQL does after a crash makes it whole. What is different about a fork is that the original
+//! goes on: [`prepare`] removes everything by which the copy could disturb it (archiving,
+//! replication, slots, addresses) or be disturbed by it.
+
+mod account;
+mod backup;
+mod cluster;
+mod installation;
+mod prepare;
+mod process;
+mod server;
+mod uri;
+
+pub use backup::{Backup, base_backup};
+pub use cluster::{Cluster, live_server};
+pub use installation::Installation;
+pub use server::{Launch, Server};

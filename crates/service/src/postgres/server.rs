@@ -1,0 +1,354 @@
+//! A server on a cluster: started until it takes connections, asked whether it lives, stopped.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
+
+use super::account::Account;
+use super::backup::IN_PLACE_TABLESPACES;
+use super::cluster::Cluster;
+use super::installation::Installation;
+use super::prepare::{isolating_settings, prepare};
+use super::process::start_ticks;
+use super::uri;
+use crate::{Code, Error, Result};
+
+/// Bytes of a Unix socket's path, its end mark left out (unix(7)).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Between choosing a free port and binding it another program may take it.
+const PORT_ATTEMPTS: usize = 5;
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a start needs to know.
+#[derive(Clone, Debug)]
+pub struct Launch<'a> {
+    /// The data directory, in the place where the server shall see it.
+    pub cluster: &'a Cluster,
+    /// What tells this branch from its source for ever, such as the branch's number: a directory that
+    /// carries another identity is a fresh fork.
+    pub identity: &'a str,
+    /// What the process list shows.
+    pub label: &'a str,
+    /// A directory of this server's own for its socket, log and rules of access; made if missing. The
+    /// server's user must be able to reach it.
+    pub runtime: &'a Path,
+    /// The TCP port on 127.0.0.1; a free one unless given.
+    pub port: Option<u16>,
+    /// How long recovery may take.
+    pub patience: Duration,
+}
+
+/// A running server; the record outlives the process that started it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// The postmaster's process.
+    pub pid: u32,
+    /// When that process began, in clock ticks since boot (field 22 of proc(5)'s `stat`): with the
+    /// pid it names the process for ever.
+    pub start_ticks: u64,
+    /// The TCP port on 127.0.0.1.
+    pub port: u16,
+    /// How to connect, over the Unix socket.
+    pub uri: String,
+    /// The data directory.
+    pub directory: PathBuf,
+    /// Where the server writes its messages.
+    pub log: PathBuf,
+}
+
+impl Launch<'_> {
+    /// Prepares the directory, starts the server, and waits until it takes connections.
+    ///
+    /// # Errors
+    /// `BranchBusy` if a server runs on the directory, `NotPermitted` if this user can't be its
+    /// owner, `Unsupported` for a version that is not installed or state outside the directory; `Io` with the
+    /// server's own last words if it does not come up.
+    pub fn start(&self) -> Result<Server> {
+        let installation = Installation::for_version(&self.cluster.version)?;
+        let account = Account::of_directory(&self.cluster.directory)?;
+        self.check_socket_path()?;
+        prepare(self.cluster, self.identity, &account)?;
+        account.private_directory(self.runtime)?;
+        let rules = self.write_rules(&account)?;
+
+        for attempt in 1.. {
+            let port = self.port.map_or_else(free_port, Ok)?;
+            let log = self.open_log(&account)?;
+            let mut child = self.spawn(&installation, &account, &rules, port, log)?;
+            match self.wait_until_ready(&mut child) {
+                Ok(()) => {
+                    let server = self.record(&installation, &account, &child, port)?;
+                    // Reaped, if this process outlives it: a zombie would keep its number taken.
+                    std::thread::spawn(move || child.wait());
+                    return Ok(server);
+                }
+                Err(error) => {
+                    let taken = error.message.contains("Address already in use");
+                    if !taken || self.port.is_some() || attempt == PORT_ATTEMPTS {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        unreachable!("the loop returns at its last attempt")
+    }
+
+    fn check_socket_path(&self) -> Result<()> {
+        let longest = self.runtime.join(".s.PGSQL.65535");
+        if longest.as_os_str().as_bytes().len() <= SOCKET_PATH_BYTES_MAX {
+            return Ok(());
+        }
+        let message = format!(
+            "{} is too long for a Unix socket, which takes {SOCKET_PATH_BYTES_MAX} bytes",
+            longest.display()
+        );
+        Err(Error::new(Code::Unsupported, message)
+            .hint("set XDG_RUNTIME_DIR to a shorter directory"))
+    }
+
+    /// Whoever may enter the socket's directory may be any role, as with a server's own files; over
+    /// TCP, which every local user reaches, the roles' own passwords count.
+    fn write_rules(&self, account: &Account) -> Result<PathBuf> {
+        let rules = self.runtime.join("pg_hba.conf");
+        let text = "local all all trust\nhost all all 127.0.0.1/32 md5\n";
+        fs::write(&rules, text).map_err(|error| Error::path("write", &rules, error))?;
+        account.own(&rules)?;
+        Ok(rules)
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.runtime.join("server.log")
+    }
+
+    fn open_log(&self, account: &Account) -> Result<File> {
+        let path = self.log_path();
+        let log = File::create(&path).map_err(|error| Error::path("write", &path, error))?;
+        account.own(&path)?;
+        Ok(log)
+    }
+
+    fn spawn(
+        &self,
+        installation: &Installation,
+        account: &Account,
+        rules: &Path,
+        port: u16,
+        log: File,
+    ) -> Result<Child> {
+        let directory = &self.cluster.directory;
+        let mut settings = isolating_settings();
+        if self.cluster.version.parse::<u32>().is_ok_and(|version| version >= IN_PLACE_TABLESPACES)
+        {
+            settings.push(("allow_in_place_tablespaces", "on".to_owned()));
+        }
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        settings.extend([
+            ("data_directory", path(directory)),
+            ("hba_file", path(rules)),
+            ("listen_addresses", "127.0.0.1".to_owned()),
+            ("port", port.to_string()),
+            ("unix_socket_directories", format!("\"{}\"", path(self.runtime))),
+            ("unix_socket_permissions", "0700".to_owned()),
+            ("cluster_name", self.label.chars().take(63).collect()),
+        ]);
+        let ident = directory.join("pg_ident.conf");
+        if !ident.exists() {
+            settings.push(("ident_file", path(rules)));
+        }
+
+        let program = installation.program("postgres");
+        let mut command = account.command(&program);
+        command.arg("-D").arg(directory);
+        for (name, value) in settings {
+            command.arg("-c").arg(format!("{name}={value}"));
+        }
+        let second = log.try_clone().map_err(|error| Error::io("the server's log", error))?;
+        tine_sys::process::detached(&mut command).stdout(log).stderr(second);
+        command.spawn().map_err(|error| Error::path("start", &program, error))
+    }
+
+    /// Ready is what the pid file's eighth line says, as pg_ctl reads it.
+    fn wait_until_ready(&self, child: &mut Child) -> Result<()> {
+        let begun = Instant::now();
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let status =
+                child.try_wait().map_err(|error| Error::io("waiting for the server", error))?;
+            if let Some(status) = status {
+                let message = format!("the server did not start ({status}): {}", self.last_words());
+                return Err(Error::new(Code::Io, message));
+            }
+            if pid_file_says_ready(&self.cluster.directory, child.id()) {
+                return Ok(());
+            }
+            if begun.elapsed() > self.patience {
+                end(child.id(), None, Duration::from_secs(5))?;
+                let _reaped = child.wait();
+                let message = format!(
+                    "the server took no connections within {} s: {}",
+                    self.patience.as_secs(),
+                    self.last_words()
+                );
+                return Err(Error::new(Code::Io, message));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
+    /// The complaints in the log, or its last line.
+    fn last_words(&self) -> String {
+        let text = fs::read(self.log_path()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let complaint = |line: &&str| {
+            ["FATAL:", "PANIC:", "ERROR:", "HINT:", "could not bind"]
+                .iter()
+                .any(|mark| line.contains(mark))
+        };
+        let complaints: Vec<&str> = text.lines().filter(complaint).take(4).collect();
+        if complaints.is_empty() {
+            return text.lines().last().unwrap_or("it said nothing").to_owned();
+        }
+        complaints.join("; ")
+    }
+
+    fn record(
+        &self,
+        installation: &Installation,
+        account: &Account,
+        child: &Child,
+        port: u16,
+    ) -> Result<Server> {
+        let pid = child.id();
+        let (role, database) = self.role_and_database(installation, account, port);
+        let start_ticks = start_ticks(pid).ok_or_else(|| {
+            Error::new(Code::Io, format!("the server ended at once: {}", self.last_words()))
+        })?;
+        Ok(Server {
+            pid,
+            start_ticks,
+            port,
+            uri: uri::of_socket(self.runtime, port, role.as_deref(), &database),
+            directory: self.cluster.directory.clone(),
+            log: self.log_path(),
+        })
+    }
+
+    /// A role that exists and a database to begin with. Who made the cluster is not written anywhere
+    /// outside it, so that the usual names are tried.
+    fn role_and_database(
+        &self,
+        installation: &Installation,
+        account: &Account,
+        port: u16,
+    ) -> (Option<String>, String) {
+        const QUERY: &str = "select datname from pg_database where datallowconn and not datistemplate \
+                             order by datname <> 'postgres', oid limit 1";
+        let user = std::env::var("USER").unwrap_or_default();
+        for role in [account.name.as_str(), "postgres", user.as_str()] {
+            let mut psql: Command = account.command(&installation.program("psql"));
+            psql.args(["-X", "-A", "-t", "-w", "-d", "template1", "-U", role, "-c", QUERY]);
+            psql.arg("-h").arg(self.runtime).args(["-p", &port.to_string()]);
+            if let Ok(output) = psql.output()
+                && output.status.success()
+            {
+                let database = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+                let database = if database.is_empty() { "template1".to_owned() } else { database };
+                return (Some(role.to_owned()), database);
+            }
+        }
+        (None, "postgres".to_owned())
+    }
+}
+
+impl Server {
+    /// Whether the process that was started still runs.
+    pub fn is_alive(&self) -> bool {
+        start_ticks(self.pid) == Some(self.start_ticks)
+    }
+
+    /// Stops the server: politely to its clients' work (fast), then at once (immediate), from which
+    /// the next start recovers. Nothing to do if it has ended already.
+    ///
+    /// # Errors
+    /// `Io` if the process does not end, `NotPermitted` if it is another user's.
+    pub fn stop(&self) -> Result<()> {
+        if !self.is_alive() {
+            return Ok(());
+        }
+        end(self.pid, Some(self.start_ticks), STOP_PATIENCE)
+    }
+}
+
+/// Asks the postmaster to end, harder each time, and waits for it.
+fn end(pid: u32, started: Option<u64>, patience: Duration) -> Result<()> {
+    let started = started.or_else(|| start_ticks(pid));
+    let is_gone = || start_ticks(pid).is_none() || start_ticks(pid) != started;
+    for (signal, patience) in [(Signal::INT, patience), (Signal::QUIT, Duration::from_secs(10))] {
+        if is_gone() {
+            return Ok(());
+        }
+        let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+            return Err(Error::new(Code::Io, format!("{pid} is no process number")));
+        };
+        match kill_process(process, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => {
+                return Err(Error::io(format!("cannot stop server process {pid}"), error));
+            }
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < patience {
+            if is_gone() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    Err(Error::new(Code::Io, format!("server process {pid} does not end"))
+        .hint("see its log; it may wait for a disk that does not answer"))
+}
+
+fn pid_file_says_ready(directory: &Path, pid: u32) -> bool {
+    let text = fs::read_to_string(directory.join("postmaster.pid")).unwrap_or_default();
+    let mut lines = text.lines();
+    let same = lines.next().is_some_and(|line| line.trim() == pid.to_string());
+    same && lines.nth(6).is_some_and(|status| status.trim() == "ready")
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    listener.map(|address| address.port()).map_err(|error| Error::io("finding a free port", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_number_and_its_start() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let server = Server {
+            pid: child.id(),
+            start_ticks: start_ticks(child.id()).unwrap(),
+            port: 1,
+            uri: String::new(),
+            directory: PathBuf::new(),
+            log: PathBuf::new(),
+        };
+        assert!(server.is_alive());
+        let another = Server { start_ticks: server.start_ticks + 1, ..server.clone() };
+        assert!(!another.is_alive(), "a process that took over the number is not the server");
+        another.stop().unwrap();
+        assert!(server.is_alive(), "a stop of the old one must not reach it");
+        server.stop().unwrap();
+        assert!(!server.is_alive());
+        child.wait().unwrap();
+    }
+}

@@ -1,0 +1,156 @@
+//! Everything that can be asked of a store, as one type.
+//!
+//! Paths in a request are for messages: the directory itself travels beside the request as an open
+//! descriptor, so that it means the same in whatever mount namespace the holder lives.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// A request; [`crate::execute`] answers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Fork `from` as `new`, or as `new-1` … `new-count`.
+    Branch {
+        /// The name, or the stem of the names.
+        new: String,
+        /// The branch to fork.
+        from: String,
+        /// How many; absent makes one, named `new` itself.
+        count: Option<u32>,
+        /// Seconds until it may be deleted.
+        ttl_s: Option<u64>,
+    },
+    /// The branch that forks are made from unless told otherwise: the only one without a parent.
+    Root,
+    /// Seal what `from` holds now as `new`.
+    Snapshot {
+        /// The branch to seal a point of.
+        from: String,
+        /// The name of the snapshot.
+        new: String,
+    },
+    /// Every branch.
+    List,
+    /// What the store costs, or one branch.
+    Usage {
+        /// The branch; absent means the store.
+        name: Option<String>,
+    },
+    /// Give a branch another name.
+    Rename {
+        /// The name it has.
+        old: String,
+        /// The name it gets.
+        new: String,
+    },
+    /// Delete branches, all or none.
+    Delete {
+        /// Their names.
+        names: Vec<String>,
+        /// Whether mounted ones are detached first.
+        force: bool,
+    },
+    /// Put a branch back to its fork point, or to what another holds.
+    Reset {
+        /// The branch.
+        name: String,
+        /// The branch or snapshot whose content it takes.
+        to: Option<String>,
+        /// Whether a mounted one is detached first.
+        force: bool,
+    },
+    /// What changed since the fork point, or from `name` to `other`.
+    Diff {
+        /// The branch.
+        name: String,
+        /// The other side.
+        other: Option<String>,
+    },
+    /// Verify everything.
+    Check,
+    /// Copy the directory that comes as the first descriptor into a new branch.
+    Import {
+        /// Where the directory is, for messages and as the branch's own place.
+        source: PathBuf,
+        /// The new branch.
+        name: String,
+    },
+    /// Copy a branch into the empty directory that comes as the first descriptor.
+    Export {
+        /// The branch.
+        name: String,
+        /// Where the directory is, for messages.
+        target: PathBuf,
+    },
+    /// What a door to a branch needs to know before it is made.
+    Inspect {
+        /// The branch.
+        name: String,
+    },
+    /// Serve a branch over the mounted FUSE device that comes as the first descriptor.
+    Attach {
+        /// The branch.
+        name: String,
+        /// Where it is mounted.
+        mount: Mount,
+    },
+    /// Whether the command that a branch was mounted for got as far as its mount; asked once.
+    Began {
+        /// The branch.
+        name: String,
+    },
+    /// The mounts that are being served.
+    Mounts,
+    /// Wait until a branch is no longer served; at most `timeout_ms`.
+    AwaitDetached {
+        /// The branch.
+        name: String,
+        /// Milliseconds.
+        timeout_ms: u64,
+    },
+}
+
+/// A place where a branch is mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// The directory, as those who work in it name it.
+    pub directory: PathBuf,
+    /// The process whose private mount namespace it is in; absent for a mount that everybody sees.
+    pub private_to: Option<u32>,
+    /// Whether it refuses writes.
+    pub read_only: bool,
+}
+
+impl Mount {
+    /// A path by which a process outside reaches the mounted root.
+    pub fn reachable_path(&self) -> PathBuf {
+        match self.private_to {
+            None => self.directory.clone(),
+            Some(pid) => {
+                let inside = self.directory.strip_prefix("/").unwrap_or(&self.directory);
+                PathBuf::from(format!("/proc/{pid}/root")).join(inside)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_mount_is_reached_through_its_process() {
+        let mount = Mount { directory: "/home/a".into(), private_to: Some(7), read_only: false };
+        assert_eq!(mount.reachable_path(), PathBuf::from("/proc/7/root/home/a"));
+    }
+
+    #[test]
+    fn a_request_survives_the_wire() {
+        let request = Request::Usage { name: Some("a".into()) };
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(text, r#"{"usage":{"name":"a"}}"#);
+        assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
+    }
+}

@@ -1,0 +1,276 @@
+//! A command run inside a branch that is mounted for it alone.
+//!
+//! Two processes take part. The one that the person started ([`run`]) makes the branch, waits for the
+//! command and tells what changed. The other ([`enter`]) moves into a mount namespace of its own, mounts the
+//! branch there, hands the device to the holder and becomes the command. When the last process in that
+//! namespace has ended, the kernel removes the mount: nothing stays behind, however it ended.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::SystemTime;
+
+use tine_fuse::MountOptions;
+use tine_sys::namespace::enter_private_mounts;
+use tine_sys::process::run_in_foreground;
+
+use crate::doors::{self, Fork, inspect, not_mounted, unexpected};
+use crate::request::{Mount, Request};
+use crate::response::{Change, Response};
+use crate::time::rfc3339;
+use crate::{Client, Code, Connection, Error, Result, mount_table};
+
+/// How long a mount may take to hand over its data after the command has ended.
+const DETACH_MS: u64 = 30_000;
+
+/// What to run, and where.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The branch; a fresh one of a made-up name if absent.
+    pub name: Option<String>,
+    /// What a fresh branch is made from; the only branch without a parent if absent.
+    pub from: Option<String>,
+    /// Where the command finds it; the directory that it was imported from if absent.
+    pub at: Option<PathBuf>,
+    /// What becomes of a fresh branch afterwards.
+    pub after: After,
+    /// The program and its arguments.
+    pub command: Vec<OsString>,
+}
+
+/// What becomes of a branch that was made for one command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// It stays, unless it has a made-up name and nothing changed in it.
+    KeepChanged,
+    /// It stays.
+    Keep,
+    /// It goes.
+    Discard,
+}
+
+/// How a command ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The branch that it ran in.
+    pub branch: String,
+    /// The status to exit with: the command's own, or 128 and the number of the signal that ended it.
+    pub status: u8,
+    /// Whether the command began; otherwise [`enter`] has said why not.
+    pub began: bool,
+    /// What differs from the branch's fork point; `None` where it has none.
+    pub changes: Option<Vec<Change>>,
+    /// Whether the branch is still there.
+    pub kept: bool,
+}
+
+/// Runs a command inside a branch; `entering` is the command line that leads to [`enter`].
+///
+/// # Errors
+/// Those of making and inspecting the branch; `unsupported` when nobody knows where to mount it.
+pub fn run(client: &Client, run: Run, entering: impl FnOnce(&Entry) -> Command) -> Result<Ended> {
+    let mut holder = client.hold()?;
+    let (name, fresh) = choose(client, &mut holder, &run)?;
+    let ended = run_in(client, &mut holder, &name, fresh, &run, entering);
+    let begun = ended.as_ref().is_ok_and(|ended| ended.began);
+    if fresh && !begun {
+        // The reason why it could not begin is the error to tell.
+        let _ = delete(&mut holder, &name);
+    }
+    ended
+}
+
+/// The branch to run in, and whether it was made just now.
+fn choose(client: &Client, holder: &mut Connection, run: &Run) -> Result<(String, bool)> {
+    if let (Some(name), None) = (&run.name, &run.from) {
+        holder.call(Request::Usage { name: Some(name.clone()) }).map_err(|error| {
+            match error.code {
+                Code::BranchNotFound => error.hint("--from BASE makes it"),
+                _ => error,
+            }
+        })?;
+        if run.after == After::Discard {
+            let what = format!("branch {name} was there before, so it is not discarded");
+            return Err(Error::new(Code::Usage, what)
+                .hint("leave the name out, or add --from to run in a fresh branch"));
+        }
+        return Ok((name.clone(), false));
+    }
+    let new = run.name.clone().unwrap_or_else(made_up_name);
+    let from = run.from.clone();
+    doors::branch(client, Fork { new: new.clone(), from, count: None, ttl_s: None, flush: true })?;
+    Ok((new, true))
+}
+
+/// Unique on this machine: the second, and the process.
+fn made_up_name() -> String {
+    let time = rfc3339(SystemTime::now());
+    let digits: String = time.chars().take(19).filter(char::is_ascii_digit).collect();
+    format!("run-{digits}-{}", std::process::id())
+}
+
+fn run_in(
+    client: &Client,
+    holder: &mut Connection,
+    name: &str,
+    fresh: bool,
+    run: &Run,
+    entering: impl FnOnce(&Entry) -> Command,
+) -> Result<Ended> {
+    let inspected = inspect(holder, name)?;
+    let at = match (&run.at, inspected.origin) {
+        (Some(at), _) => at.clone(),
+        (None, Some(origin)) => origin,
+        (None, None) => {
+            let what = format!("nobody knows where branch {name} belongs");
+            return Err(Error::new(Code::Unsupported, what)
+                .hint("say where the command finds it: --at DIR"));
+        }
+    };
+    let entry = Entry {
+        name: name.into(),
+        at: mount_point(&at)?,
+        read_only: inspected.sealed,
+        command: run.command.clone(),
+    };
+    let status = run_in_foreground(&mut entering(&entry))
+        .map_err(|error| Error::io("cannot start the command", error))?;
+    let began = match holder.call(Request::Began { name: name.into() })? {
+        Response::Began(began) => began,
+        _ => return Err(unexpected()),
+    };
+    let mut ended = Ended {
+        branch: name.into(),
+        status: exit_status(status),
+        began,
+        changes: None,
+        kept: true,
+    };
+    if began {
+        conclude(client, holder, fresh, run, &mut ended)?;
+    }
+    Ok(ended)
+}
+
+fn mount_point(at: &Path) -> Result<PathBuf> {
+    let path = at.canonicalize().and_then(|path| match path.is_dir() {
+        true => Ok(path),
+        false => Err(io::ErrorKind::NotADirectory.into()),
+    });
+    path.map_err(|error| {
+        Error::path("mount on", at, error)
+            .hint("a directory must be there, empty or not; --at DIR names another")
+    })
+}
+
+fn exit_status(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+/// Waits for the last data, compares, and lets a branch go that is not to be kept.
+fn conclude(
+    client: &Client,
+    holder: &mut Connection,
+    fresh: bool,
+    run: &Run,
+    ended: &mut Ended,
+) -> Result<()> {
+    let name = ended.branch.clone();
+    let wait = Request::AwaitDetached { name: name.clone(), timeout_ms: DETACH_MS };
+    let detached = holder.call(wait);
+    let compared = match &detached {
+        Ok(_) => holder.call(Request::Diff { name: name.clone(), other: None }),
+        // Something that the command left behind still works in it.
+        Err(_) => doors::diff(client, &name, None),
+    };
+    ended.changes = match compared {
+        Ok(Response::Diff(diff)) => Some(diff.changes),
+        Ok(_) => return Err(unexpected()),
+        Err(error) if error.code == Code::Unsupported => None,
+        Err(error) => return Err(error),
+    };
+    let unchanged = ended.changes.as_ref().is_some_and(Vec::is_empty);
+    let discard = match run.after {
+        After::Keep => false,
+        After::Discard => fresh,
+        After::KeepChanged => fresh && run.name.is_none() && unchanged && detached.is_ok(),
+    };
+    if discard {
+        delete(holder, &name)?;
+        ended.kept = false;
+    }
+    Ok(())
+}
+
+fn delete(holder: &mut Connection, name: &str) -> Result<()> {
+    match holder.call(Request::Delete { names: vec![name.into()], force: true })? {
+        Response::Deleted(_) => Ok(()),
+        _ => Err(unexpected()),
+    }
+}
+
+/// What the process that becomes the command has to know.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The branch.
+    pub name: String,
+    /// The directory to mount it on.
+    pub at: PathBuf,
+    /// Whether it refuses writes.
+    pub read_only: bool,
+    /// The program and its arguments.
+    pub command: Vec<OsString>,
+}
+
+/// Becomes the command, inside the branch; returns only when that fails.
+///
+/// The calling process must have one thread only.
+pub fn enter(client: &Client, entry: &Entry) -> Error {
+    match prepare(client, entry) {
+        Ok(mut command) => {
+            let error = command.exec();
+            let program = Path::new(command.get_program());
+            Error::path("run", program, error)
+        }
+        Err(error) => error,
+    }
+}
+
+fn prepare(client: &Client, entry: &Entry) -> Result<Command> {
+    let Entry { name, at, read_only, command } = entry;
+    let here = std::env::current_dir().ok();
+    // Before the namespace changes, so that the holder sees this user as it is.
+    let mut holder = client.hold()?;
+    enter_private_mounts().map_err(|error| {
+        let hint = error.advice().map(str::to_owned);
+        let error = Error::new(Code::NotPermitted, error.to_string());
+        hint.into_iter().fold(error, Error::hint)
+    })?;
+    let mut options = MountOptions::new(mount_table::source(client.store(), name));
+    options.read_only = *read_only;
+    let device = tine_fuse::mount_at(at, &options).map_err(not_mounted)?;
+    let mount = Mount {
+        directory: at.clone(),
+        private_to: Some(std::process::id()),
+        read_only: *read_only,
+    };
+    let attach = Request::Attach { name: name.clone(), mount };
+    match holder.call_with(attach, &[device.as_fd()], &mut |_| {})? {
+        Response::Mounted(_) => {}
+        _ => return Err(unexpected()),
+    }
+    // A process that stood in the directory stands in the branch now, at the same place if it is there.
+    let inside = here.filter(|here| here.starts_with(at));
+    let stand = inside.filter(|here| here.is_dir()).unwrap_or_else(|| at.clone());
+    std::env::set_current_dir(&stand).map_err(|error| Error::path("enter", &stand, error))?;
+    let Some((program, arguments)) = command.split_first() else {
+        return Err(Error::new(Code::Usage, "there is no command to run"));
+    };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    Ok(command)
+}

@@ -1,0 +1,20 @@
+//! What a holder that died left behind: mounts that answer nothing but `ENOTCONN`.
+//!
+//! Only the process that has the store open may tidy up: then no other holder can be alive.
+
+use std::path::Path;
+
+use tine_sys::fuse_device;
+
+use crate::mount_table;
+
+/// Takes the dead mounts of the store off their directories.
+///
+/// A mount that cannot be taken off stays dead and harms nobody else, so that is no error of the
+/// command that happens to come by.
+pub fn detach(store: &Path) {
+    let entries = mount_table::ours().unwrap_or_default();
+    for entry in entries.iter().filter(|entry| entry.store == store) {
+        let _ = fuse_device::unmount(&entry.directory);
+    }
+}

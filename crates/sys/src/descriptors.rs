@@ -1,0 +1,144 @@
+//! Open descriptors carried from process to process over a Unix socket, and who sits at its other end.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
+};
+
+/// The most descriptors that one message may carry.
+pub const DESCRIPTORS_MAX: usize = 8;
+
+/// The process at the other end of a Unix socket, as it was when it connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Process number.
+    pub pid: i32,
+    /// Effective user.
+    pub uid: u32,
+    /// Effective group.
+    pub gid: u32,
+}
+
+/// Who is at the other end of `socket`.
+///
+/// # Errors
+/// When `socket` is not a connected Unix socket.
+pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
+    let credentials = sockopt::socket_peercred(socket)?;
+    Ok(Peer {
+        pid: credentials.pid.as_raw_nonzero().get(),
+        uid: credentials.uid.as_raw(),
+        gid: credentials.gid.as_raw(),
+    })
+}
+
+/// Sends `bytes` (at least one) and with their first byte `descriptors`; returns how many bytes went out.
+///
+/// The remaining bytes, if any, are written like any others. The receiver must use [`receive`] for
+/// the part that carries descriptors.
+///
+/// # Errors
+/// `InvalidInput` for no bytes or more than [`DESCRIPTORS_MAX`] descriptors, otherwise what the socket says.
+pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    if bytes.is_empty() || descriptors.len() > DESCRIPTORS_MAX {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "a message carries at least one byte and at most {DESCRIPTORS_MAX} descriptors, \
+                 not {} and {}",
+                bytes.len(),
+                descriptors.len()
+            ),
+        ));
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    loop {
+        match sendmsg(&socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL) {
+            Err(rustix::io::Errno::INTR) => continue,
+            sent => return Ok(sent?),
+        }
+    }
+}
+
+/// Receives bytes into `buffer`, and the descriptors that came with them; 0 bytes mean the end.
+///
+/// # Errors
+/// What the socket says.
+pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let message = loop {
+        let mut parts = [IoSliceMut::new(buffer)];
+        match recvmsg(&socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::INTR) => continue,
+            received => break received?,
+        }
+    };
+    let mut descriptors = Vec::new();
+    for part in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = part {
+            descriptors.extend(received);
+        }
+    }
+    Ok((message.bytes, descriptors))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_descriptor_arrives_open_and_usable() {
+        let (left, right) = UnixStream::pair().unwrap();
+        let (reader, mut writer) = io::pipe().unwrap();
+        let sent = send(&left, b"device", &[reader.as_fd()]).unwrap();
+        drop(reader);
+        let mut buffer = [0; 16];
+        let (received, mut descriptors) = receive(&right, &mut buffer).unwrap();
+        assert_eq!((sent, &buffer[..received]), (6, &b"device"[..]));
+        assert_eq!(descriptors.len(), 1);
+        writer.write_all(b"through the pipe").unwrap();
+        drop(writer);
+        let mut text = String::new();
+        std::fs::File::from(descriptors.remove(0)).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "through the pipe");
+    }
+
+    #[test]
+    fn a_message_without_descriptors_is_plain_bytes() {
+        let (left, right) = UnixStream::pair().unwrap();
+        send(&left, b"x", &[]).unwrap();
+        let mut buffer = [0; 4];
+        let (received, descriptors) = receive(&right, &mut buffer).unwrap();
+        assert_eq!((received, descriptors.len()), (1, 0));
+        drop(left);
+        assert_eq!(receive(&right, &mut buffer).unwrap().0, 0);
+    }
+
+    #[test]
+    fn too_many_descriptors_are_refused_before_anything_is_sent() {
+        let (left, _right) = UnixStream::pair().unwrap();
+        let many = vec![left.as_fd(); DESCRIPTORS_MAX + 1];
+        assert_eq!(send(&left, b"x", &many).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(send(&left, b"", &[]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn the_peer_of_a_socket_pair_is_this_process() {
+        let (left, _right) = UnixStream::pair().unwrap();
+        let peer = peer(&left).unwrap();
+        assert_eq!(peer.pid as u32, std::process::id());
+        assert_eq!(peer.uid, rustix::process::geteuid().as_raw());
+    }
+}

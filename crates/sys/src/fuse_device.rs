@@ -1,0 +1,264 @@
+//! A FUSE mount: its device, its place in the tree of directories, its end.
+//!
+//! Whoever may mount (root, or anyone inside a user namespace of its own) opens `/dev/fuse` and
+//! mounts it directly. An ordinary user outside of a namespace goes through the `fusermount3`
+//! helper of the distribution, where it is installed.
+
+use std::ffi::{CString, OsStr};
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::process::{getegid, geteuid};
+
+use crate::{Error, Result, descriptors};
+
+/// The device that every FUSE mount starts from.
+pub const PATH: &str = "/dev/fuse";
+
+/// How a mount should be.
+#[derive(Clone, Debug)]
+pub struct Placement<'a> {
+    /// The directory to mount on.
+    pub directory: &'a Path,
+    /// What `findmnt` and `df` show as the source.
+    pub source: &'a str,
+    /// Refuse writes.
+    pub read_only: bool,
+    /// Let every user in, not only the one who mounts; the kernel checks permissions either way.
+    pub allow_other: bool,
+}
+
+/// Mounts a FUSE file system and returns its device; requests wait there until someone serves them.
+///
+/// Set-id bits and device nodes have no effect inside, whoever mounts.
+///
+/// # Errors
+/// When the device is absent or not permitted, when the directory is none, or when neither the
+/// kernel nor `fusermount3` lets this user mount; the advice says what is missing.
+pub fn mount(placement: &Placement<'_>) -> Result<OwnedFd> {
+    let directory = placement.directory;
+    let about = fs::metadata(directory)
+        .map_err(|why| Error::new(format!("cannot mount on {}", directory.display()), why))?;
+    if !about.is_dir() {
+        return Err(Error::new(format!("cannot mount on {}", directory.display()), Errno::NOTDIR));
+    }
+    let device = open()?;
+    let options = format!(
+        "fd={},rootmode={:o},user_id={},group_id={},default_permissions{}",
+        device.as_raw_fd(),
+        about.mode() & libc::S_IFMT,
+        geteuid().as_raw(),
+        getegid().as_raw(),
+        if placement.allow_other { ",allow_other" } else { "" },
+    );
+    let options = CString::new(options)
+        .map_err(|why| Error::new("the mount options hold a zero byte", io::Error::from(why)))?;
+    let mut flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
+    flags.set(MountFlags::RDONLY, placement.read_only);
+    match rustix::mount::mount(placement.source, directory, "fuse.tine", flags, options.as_c_str())
+    {
+        Ok(()) => Ok(device),
+        Err(Errno::PERM) => {
+            drop(device);
+            mount_through_helper(placement)
+        }
+        Err(why) => Err(Error::new(format!("cannot mount on {}", directory.display()), why)),
+    }
+}
+
+/// Takes the mount off `directory` at once; files that are open stay usable until they are closed.
+///
+/// # Errors
+/// When nothing is mounted there, or this user may not unmount it.
+pub fn unmount(directory: &Path) -> Result<()> {
+    let what = || format!("cannot unmount {}", directory.display());
+    match rustix::mount::unmount(directory, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        Ok(()) => Ok(()),
+        Err(Errno::PERM) => {
+            unmount_through_helper(directory).map_err(|why| Error::new(what(), why))
+        }
+        Err(why) => Err(Error::new(what(), why)),
+    }
+}
+
+/// Takes the mount off `directory` and cuts every open file: their users get an I/O error.
+///
+/// # Errors
+/// As [`unmount`].
+pub fn unmount_by_force(directory: &Path) -> Result<()> {
+    let flags = UnmountFlags::FORCE | UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+    match rustix::mount::unmount(directory, flags) {
+        Err(Errno::PERM) => unmount(directory),
+        Err(why) => Err(Error::new(format!("cannot unmount {}", directory.display()), why)),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn open() -> Result<OwnedFd> {
+    let advice = |why: &io::Error| match why.kind() {
+        io::ErrorKind::NotFound => {
+            "load the FUSE module: modprobe fuse; in a container, pass --device /dev/fuse"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "this user may not open it: chmod 0666 /dev/fuse, or run as root"
+        }
+        _ => "the kernel refuses FUSE here; see its log",
+    };
+    OpenOptions::new().read(true).write(true).open(PATH).map(OwnedFd::from).map_err(|why| {
+        let advice = advice(&why);
+        Error::new(format!("cannot open {PATH}"), why).hint(advice)
+    })
+}
+
+/// The helper mounts, and sends the device over the socket that it finds as its standard input.
+fn mount_through_helper(placement: &Placement<'_>) -> Result<OwnedFd> {
+    let what = || format!("cannot mount on {}", placement.directory.display());
+    let helper = helper().ok_or_else(|| {
+        Error::new(what(), Errno::PERM)
+            .hint("an ordinary user needs the fusermount3 helper: apt install fuse3; or use `tine run`, or root")
+    })?;
+    let (ours, theirs) = UnixStream::pair().map_err(|why| Error::new(what(), why))?;
+    // Commas and backslashes separate the helper's options.
+    let source = placement.source.replace('\\', "\\\\").replace(',', "\\,");
+    let mut options =
+        format!("fsname={source},subtype=tine,default_permissions,nosuid,nodev,noatime");
+    if placement.read_only {
+        options.push_str(",ro");
+    }
+    if placement.allow_other {
+        options.push_str(",allow_other");
+    }
+    let child = Command::new(helper)
+        .args(["-o", &options, "--"])
+        .arg(placement.directory)
+        .env("_FUSE_COMMFD", "0")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|why| Error::new(what(), why))?;
+    let (_, mut devices) =
+        descriptors::receive(&ours, &mut [0; 1]).map_err(|why| Error::new(what(), why))?;
+    drop(ours);
+    let output = child.wait_with_output().map_err(|why| Error::new(what(), why))?;
+    devices.pop().ok_or_else(|| {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Error::new(what(), io::Error::other(said))
+    })
+}
+
+fn unmount_through_helper(directory: &Path) -> io::Result<()> {
+    let helper = helper().ok_or(io::Error::from(Errno::PERM))?;
+    let output = Command::new(helper)
+        .args(["-u", "-z", "--"])
+        .arg(directory)
+        .stdin(Stdio::null())
+        .output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}
+
+fn helper() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/bin", "/bin", "/usr/local/bin"].map(PathBuf::from))
+        .map(|directory| directory.join("fusermount3"))
+        .find(|file| file.is_file())
+}
+
+/// The number that the kernel gives to the mount on `directory`, as `MAJOR:MINOR`, found without
+/// touching the mount itself; the last mount there counts.
+///
+/// # Errors
+/// When the table of mounts cannot be read. `None` when nothing is mounted there.
+pub fn device_number(directory: &Path) -> io::Result<Option<String>> {
+    let table = fs::read("/proc/self/mountinfo")?;
+    Ok(find_device_number(&table, directory))
+}
+
+fn find_device_number(table: &[u8], directory: &Path) -> Option<String> {
+    table
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| {
+            let mut fields = line.split(|&byte| byte == b' ');
+            let number = fields.nth(2)?;
+            let place = unescape(fields.nth(1)?);
+            (OsStr::from_bytes(&place) == directory.as_os_str())
+                .then(|| String::from_utf8_lossy(number).into_owned())
+        })
+        .next_back()
+}
+
+/// Blanks, tabs, newlines and backslashes stand as three octal digits in the table of mounts.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = (byte == b'\\')
+            .then(|| after.get(..3))
+            .flatten()
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match escaped {
+            Some(value) => {
+                plain.push(value);
+                rest = &after[3..];
+            }
+            None => {
+                plain.push(byte);
+                rest = after;
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_mount_on_a_directory_gives_the_number() {
+        let table = b"22 1 0:20 / /mnt/a\\040b rw - fuse.tine x rw\n\
+                      23 1 0:21 / /mnt rw - ext4 y rw\n\
+                      24 1 0:22 / /mnt/a\\040b rw - fuse.tine z rw\n";
+        let number = |place: &str| find_device_number(table, Path::new(place));
+        assert_eq!(number("/mnt/a b").as_deref(), Some("0:22"));
+        assert_eq!(number("/mnt").as_deref(), Some("0:21"));
+        assert_eq!(number("/else"), None);
+    }
+
+    #[test]
+    fn a_file_cannot_be_mounted_on() {
+        let file = std::env::current_exe().unwrap();
+        let error = mount(&Placement {
+            directory: &file,
+            source: "nothing",
+            read_only: false,
+            allow_other: false,
+        })
+        .unwrap_err();
+        assert_eq!(error.errno(), libc::ENOTDIR);
+        assert!(error.to_string().contains(&*file.to_string_lossy()), "{error}");
+    }
+
+    #[test]
+    fn nothing_mounted_is_an_error_that_names_the_directory() {
+        let directory = std::env::temp_dir();
+        let plain = directory.join("tine-sys-not-a-mount");
+        fs::create_dir_all(&plain).unwrap();
+        let error = unmount(&plain).unwrap_err();
+        fs::remove_dir(&plain).unwrap();
+        assert!(error.to_string().contains("tine-sys-not-a-mount"), "{error}");
+    }
+}

@@ -1,0 +1,99 @@
+//! Children: one that feels as if it were run directly, and one that outlives its parent.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, kill_process, setsid};
+
+use crate::signals::{Signal, Signals, set_mask};
+
+/// Runs `command` to its end and returns its status, passing on the signals that are meant for it.
+///
+/// What is typed at the terminal reaches the child without help; a signal that another process
+/// sends to this one is forwarded. This process survives both and can tidy up afterwards.
+/// Call it from the only thread, or from one that alone has these signals unblocked.
+///
+/// # Errors
+/// When the command cannot be started.
+pub fn run_in_foreground(command: &mut Command) -> io::Result<ExitStatus> {
+    let signals = Signals::block(&[
+        Signal::HUP,
+        Signal::INT,
+        Signal::QUIT,
+        Signal::TERM,
+        Signal::USR1,
+        Signal::USR2,
+        Signal::CHILD,
+    ])?;
+    let mask = signals.mask_before();
+    // SAFETY: the closure only sets the signal mask, which is async-signal-safe.
+    unsafe {
+        command.pre_exec(move || {
+            let mut ignored = mask;
+            set_mask(libc::SIG_SETMASK, &mask, &mut ignored)
+        });
+    }
+    let mut child = command.spawn()?;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        let caught = signals.wait()?;
+        if caught.signal != Signal::CHILD && !caught.from_kernel {
+            // The child is not reaped yet, so its number is still its own; it may have just exited.
+            let _ = kill_process(Pid::from_child(&child), caught.signal);
+        }
+    }
+}
+
+/// Makes `command` start in a session of its own, without a terminal and with its standard streams
+/// on `/dev/null`, so that it goes on when its parent and the parent's terminal are gone.
+///
+/// A stream set afterwards takes precedence.
+pub fn detached(command: &mut Command) -> &mut Command {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // SAFETY: setsid is one async-signal-safe system call.
+    unsafe {
+        command.pre_exec(|| {
+            setsid()?;
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn the_status_of_the_command_is_passed_on() {
+        let status = run_in_foreground(Command::new("sh").args(["-c", "exit 7"])).unwrap();
+        assert_eq!(status.code(), Some(7));
+        let status = run_in_foreground(Command::new("sh").args(["-c", "kill -9 $$"])).unwrap();
+        assert_eq!(status.signal(), Some(9));
+    }
+
+    #[test]
+    fn a_missing_command_is_an_error() {
+        let error = run_in_foreground(&mut Command::new("/no/such/command")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_detached_child_leads_its_own_session() {
+        let output =
+            detached(Command::new("sh").args(["-c", "cut -d' ' -f1,6 /proc/self/stat; echo $$"]))
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
+                .wait_with_output()
+                .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut lines = text.lines();
+        let session = lines.next().unwrap().split(' ').nth(1).unwrap().to_owned();
+        assert_eq!(Some(session.as_str()), lines.next());
+    }
+}

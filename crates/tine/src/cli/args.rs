@@ -1,0 +1,276 @@
+//! The command line, defined once: parser, help, man page and completions derive from this file.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+/// What-if for a whole running application: O(1) writable branches of directories and databases.
+#[derive(Debug, Parser)]
+#[command(name = "tine", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(
+    after_help = "Names are 1 to 128 of letters, digits, `. _ - /`, and start with none of `- .`.\n\
+    Exit status: 0 done, 1 failed, 2 wrong usage; `tine run` gives the command's own."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// The store [default: $TINE_STORE, else $XDG_DATA_HOME/tine/store.tine]
+    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub store: Option<PathBuf>,
+    /// Print one JSON object, on failure too
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing but errors and what was asked for
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print every change instead of the first ones
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make an empty store
+    Init,
+    /// Copy a directory into a new branch
+    Import {
+        /// The directory
+        #[arg(value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+        /// The branch to make
+        name: String,
+    },
+    /// Copy a branch out to a directory, without FUSE
+    Export {
+        /// The branch
+        name: String,
+        /// The directory to make; it may be there if it is empty
+        #[arg(value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
+    /// Fork a branch, in microseconds
+    Branch {
+        /// The branch to make
+        new: String,
+        /// The branch or snapshot to fork [default: the only one that was not made from another]
+        #[arg(long, value_name = "NAME")]
+        from: Option<String>,
+        /// Make NEW-1 to NEW-N
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        count: Option<u32>,
+        /// Let it be deleted after this time, such as 90s, 30m, 2h or 7d
+        #[arg(long, value_name = "TIME", value_parser = seconds)]
+        ttl: Option<u64>,
+        /// Take what has been handed over so far, without asking a mount of the branch for the rest
+        #[arg(long)]
+        no_flush: bool,
+    },
+    /// Seal a point of a branch
+    Snapshot {
+        /// The branch
+        name: String,
+        /// The snapshot to make
+        snap: String,
+    },
+    /// Draw the tree of branches, with their sizes
+    List,
+    /// What the store costs, or one branch
+    Usage {
+        /// The branch
+        name: Option<String>,
+    },
+    /// Give a branch another name
+    Rename {
+        /// The name it has
+        old: String,
+        /// The name it gets
+        new: String,
+    },
+    /// Delete branches or snapshots; those made from them stay
+    Delete {
+        /// The branches
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        /// Delete mounted ones too: they are detached first
+        #[arg(long)]
+        force: bool,
+    },
+    /// Put a branch back to its fork point, or to what another holds
+    Reset {
+        /// The branch
+        name: String,
+        /// The branch or snapshot whose content it takes
+        #[arg(long, value_name = "SNAP")]
+        to: Option<String>,
+        /// Reset a mounted one too: it is detached first
+        #[arg(long)]
+        force: bool,
+    },
+    /// Mount a branch on an empty directory
+    Mount {
+        /// The branch; a snapshot is read-only
+        name: String,
+        /// The directory
+        #[arg(value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+        /// Refuse writes
+        #[arg(long)]
+        read_only: bool,
+        /// Let other users in
+        #[arg(long)]
+        allow_other: bool,
+        /// Stay until it is unmounted; Ctrl-C unmounts it
+        #[arg(long)]
+        foreground: bool,
+    },
+    /// Take the mount of a branch off its directory
+    Unmount {
+        /// The branch
+        name: String,
+        /// Detach it although it is in use
+        #[arg(long)]
+        force: bool,
+    },
+    /// Run a command inside a branch that is mounted for it alone, then say what changed
+    #[command(
+        after_help = "Without NAME the command runs in a fresh branch, which stays if something changed in it."
+    )]
+    Run {
+        /// The branch; with --from it is made
+        name: Option<String>,
+        /// What a fresh branch is made from [default: the only one that was not made from another]
+        #[arg(long, value_name = "BASE")]
+        from: Option<String>,
+        /// Keep the fresh branch even if nothing changed in it
+        #[arg(long, conflicts_with = "discard")]
+        keep: bool,
+        /// Delete the fresh branch whatever changed in it
+        #[arg(long)]
+        discard: bool,
+        /// Where the command finds the branch [default: the directory it was imported from]
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        at: Option<PathBuf>,
+        /// The command and its arguments
+        #[arg(last = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
+        command: Vec<OsString>,
+    },
+    /// What changed since the fork point, or from one branch to another
+    Diff {
+        /// The branch
+        name: String,
+        /// The branch or snapshot to compare with; NAME is then what was before
+        other: Option<String>,
+    },
+    /// PostgreSQL servers on branches
+    #[command(subcommand)]
+    Postgres(Postgres),
+    /// Verify the whole store
+    Check,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// Keep the store open for mounts
+    #[command(hide = true)]
+    Hold,
+    /// Become a command inside a branch
+    #[command(hide = true)]
+    Enter {
+        name: String,
+        #[arg(long)]
+        at: PathBuf,
+        #[arg(long)]
+        read_only: bool,
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Postgres {
+    /// Start a server on a branch, and print how to reach it
+    Start {
+        /// The branch
+        name: String,
+        /// The data directory inside the branch [default: the only one there is]
+        #[arg(long, value_name = "PATH")]
+        data_dir: Option<PathBuf>,
+        /// The TCP port [default: a free one]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+        port: Option<u16>,
+    },
+    /// Stop the server of a branch
+    Stop {
+        /// The branch
+        name: String,
+    },
+    /// The servers that run
+    List,
+    /// Take in the data of a running server through its base-backup protocol
+    Import {
+        /// The server, such as postgresql://user@host:5432
+        uri: String,
+        /// The branch to make
+        name: String,
+    },
+}
+
+/// A time such as `90s`, `30m`, `2h` or `7d`, in seconds.
+fn seconds(text: &str) -> Result<u64, String> {
+    let unit = text.chars().next_back().unwrap_or_default();
+    let scale = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err("it ends with s, m, h or d".into()),
+    };
+    let number: u64 = text[..text.len() - 1]
+        .parse()
+        .map_err(|_| "it is a whole number and s, m, h or d".to_owned())?;
+    match number.checked_mul(scale).filter(|seconds| (1..=100 * 365 * 86_400).contains(seconds)) {
+        Some(seconds) => Ok(seconds),
+        None => Err("it is between one second and a hundred years".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_to_live_are_read_with_their_units() {
+        assert_eq!(seconds("90s"), Ok(90));
+        assert_eq!(seconds("2h"), Ok(7200));
+        assert_eq!(seconds("7d"), Ok(604_800));
+        for wrong in ["", "h", "2", "-1h", "0s", "1.5h", "2 h", "99999999999999999999d", "3é"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_command_to_run_keeps_its_own_flags() {
+        let cli = Cli::try_parse_from(["tine", "run", "--", "ls", "--json", "-l"]).unwrap();
+        assert!(!cli.global.json);
+        let Verb::Run { command, name: None, .. } = cli.verb else { panic!() };
+        assert_eq!(command, ["ls", "--json", "-l"]);
+    }
+}

@@ -1,0 +1,52 @@
+//! `tine run`: the command between its beginning and what is said afterwards.
+
+use std::path::Path;
+use std::process::Command;
+
+use tine_service::run::{self, Ended, Entry, Run};
+use tine_service::{Client, Result};
+
+use crate::amount::{count, size};
+use crate::say::Voice;
+
+/// Runs the command, says what changed, and returns the status to exit with.
+pub fn run(client: &Client, run: Run, voice: &Voice) -> Result<u8> {
+    let ended = run::run(client, run, |entry| entering(client.store(), entry))?;
+    if ended.began {
+        voice.remark(&summary(&ended, voice));
+    }
+    Ok(ended.status)
+}
+
+/// This program again, as the process that becomes the command.
+fn entering(store: &Path, entry: &Entry) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg("enter").arg("--store").arg(store).arg("--at").arg(&entry.at);
+    if entry.read_only {
+        command.arg("--read-only");
+    }
+    command.arg(&entry.name).arg("--").args(&entry.command);
+    command
+}
+
+fn summary(ended: &Ended, voice: &Voice) -> Vec<String> {
+    let name = &ended.branch;
+    let mut lines = Vec::new();
+    match &ended.changes {
+        None => {}
+        Some(changes) if changes.is_empty() => {
+            lines.push(format!("tine: nothing changed in {name}"))
+        }
+        Some(changes) => {
+            let bytes = changes.iter().map(|change| change.bytes).sum();
+            let paths = count(changes.len() as u64, "path", "paths");
+            lines.push(format!("tine: {paths} changed in {name}, {}", size(bytes)));
+            lines.extend(voice.changes(changes).iter().map(|line| format!("  {line}")));
+        }
+    }
+    lines.push(match ended.kept {
+        true => format!("tine: {name} is kept; `tine delete {name}` discards it"),
+        false => format!("tine: {name} is discarded"),
+    });
+    lines
+}

@@ -1,0 +1,167 @@
+//! Each verb of the command line, handed to the service.
+
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory;
+use etcetera::BaseStrategy;
+use tine_service::doors::{self, Fork, How};
+use tine_service::response::{Response, Severity};
+use tine_service::run::{self, After, Entry, Run};
+use tine_service::transfer::{self, Watch};
+use tine_service::{Client, Code, Error, Request, Result, hold};
+use tine_store::Options;
+
+use crate::args::{Cli, Global, Verb};
+use crate::progress::Bar;
+use crate::say::Voice;
+use crate::{interrupt, run as running};
+
+/// Does what the command line says; the status to exit with.
+pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
+    match cli.verb {
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "tine", &mut std::io::stdout());
+            return Ok(0);
+        }
+        Verb::Man => return manual(),
+        _ => {}
+    }
+    let path = store_path(&cli.global)?;
+    let client = Client::new(&path, Options::default())?;
+    let response = match cli.verb {
+        Verb::Init => client.init()?,
+        Verb::Import { directory, name } => {
+            watched(voice, |watch| transfer::import(&client, &directory, &name, watch))?
+        }
+        Verb::Export { name, directory } => {
+            watched(voice, |watch| transfer::export(&client, &name, &directory, watch))?
+        }
+        Verb::Branch { new, from, count, ttl, no_flush } => {
+            let fork = Fork { new, from, count, ttl_s: ttl, flush: !no_flush };
+            doors::branch(&client, fork)?
+        }
+        Verb::Snapshot { name, snap } => doors::snapshot(&client, &name, &snap)?,
+        Verb::List => client.call(Request::List)?,
+        Verb::Usage { name } => client.call(Request::Usage { name })?,
+        Verb::Rename { old, new } => client.call(Request::Rename { old, new })?,
+        Verb::Delete { names, force } => {
+            if force {
+                doors::detach_by_force(&client, &names)?;
+            }
+            client.call(Request::Delete { names, force })?
+        }
+        Verb::Reset { name, to, force } => {
+            if force {
+                doors::detach_by_force(&client, std::slice::from_ref(&name))?;
+            }
+            client.call(Request::Reset { name, to, force })?
+        }
+        Verb::Mount { name, directory, read_only, allow_other, foreground } => {
+            let how = How { read_only, allow_other };
+            return mount(&client, &name, &directory, how, foreground, voice);
+        }
+        Verb::Unmount { name, force } => doors::unmount(&client, &name, force)?,
+        Verb::Run { name, from, keep, discard, at, command } => {
+            let after = match (keep, discard) {
+                (true, _) => After::Keep,
+                (_, true) => After::Discard,
+                _ => After::KeepChanged,
+            };
+            return running::run(&client, Run { name, from, at, after, command }, voice);
+        }
+        Verb::Diff { name, other } => doors::diff(&client, &name, other.as_deref())?,
+        Verb::Check => client.call(Request::Check)?,
+        Verb::Hold => return hold(client.store(), &Options::default()).map(|()| 0),
+        Verb::Enter { name, at, read_only, command } => {
+            return Err(run::enter(&client, &Entry { name, at, read_only, command }));
+        }
+        Verb::Postgres(_) | Verb::Completions { .. } | Verb::Man => {
+            return Err(Error::new(Code::Unsupported, "to come"));
+        }
+    };
+    voice.result(&response);
+    Ok(status(&response))
+}
+
+/// A check that finds the store unsound has failed as a command, too.
+fn status(response: &Response) -> u8 {
+    let unsound = |checked: &tine_service::response::Checked| {
+        checked.findings.iter().any(|finding| finding.severity != Severity::Warning)
+    };
+    u8::from(matches!(response, Response::Checked(checked) if unsound(checked)))
+}
+
+/// Flag, then environment, then the place that the desktop's rules name.
+fn store_path(global: &Global) -> Result<PathBuf> {
+    if let Some(path) = &global.store {
+        return Ok(path.clone());
+    }
+    if let Some(path) = std::env::var_os("TINE_STORE").filter(|path| !path.is_empty()) {
+        return Ok(path.into());
+    }
+    match etcetera::base_strategy::Xdg::new() {
+        Ok(base) => Ok(base.data_dir().join("tine/store.tine")),
+        Err(_) => Err(Error::new(Code::Usage, "there is no home directory to look for a store in")
+            .hint("name the store with --store or TINE_STORE")),
+    }
+}
+
+/// Follows long work: draws it on a terminal, and stops it on Ctrl-C.
+fn watched(
+    voice: &Voice,
+    work: impl FnOnce(&mut Watch<'_>) -> Result<Response>,
+) -> Result<Response> {
+    let failed = |error| Error::io("preparing for signals", error);
+    interrupt::hold_back().map_err(failed)?;
+    let mut bar = Bar::new(voice.shows_progress());
+    let mut begin = |canceller: tine_service::Canceller| {
+        // Without the watch a signal waits until the work has ended by itself.
+        let _ = interrupt::watch(move || canceller.cancel());
+    };
+    let mut step = |step| bar.step(step);
+    let result = work(&mut Watch { begin: &mut begin, step: &mut step });
+    bar.end();
+    result
+}
+
+fn mount(
+    client: &Client,
+    name: &str,
+    directory: &Path,
+    how: How,
+    foreground: bool,
+    voice: &Voice,
+) -> Result<u8> {
+    let failed = |error| Error::io("preparing for signals", error);
+    if foreground {
+        interrupt::hold_back().map_err(failed)?;
+    }
+    let response = doors::mount(client, name, directory, how)?;
+    voice.result(&response);
+    if foreground {
+        let (other, branch) = (client.clone(), name.to_owned());
+        let unmount = move || {
+            if let Err(error) = doors::unmount(&other, &branch, true) {
+                eprintln!("error: {error}");
+            }
+        };
+        interrupt::watch(unmount).map_err(failed)?;
+        doors::await_unmounted(client, name)?;
+    }
+    Ok(0)
+}
+
+fn manual() -> Result<u8> {
+    let mut page = Vec::new();
+    let failed = |error| Error::io("cannot print the manual page", error);
+    clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(failed)?;
+    for verb in Cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        let name = format!("tine {}", verb.get_name());
+        let man = clap_mangen::Man::new(verb.clone().bin_name(name));
+        man.render_synopsis_section(&mut page).map_err(failed)?;
+        man.render_description_section(&mut page).map_err(failed)?;
+        man.render_options_section(&mut page).map_err(failed)?;
+    }
+    crate::say::print(&[String::from_utf8_lossy(&page).trim_end().to_owned()]);
+    Ok(0)
+}

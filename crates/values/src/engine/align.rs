@@ -1,0 +1,144 @@
+//! Which parts of two sequences are not shared: gaps between subtrees that both hold.
+//!
+//! Level by level from the top, nodes of both trees are matched by identity: common ends first, then the longest run of
+//! matches that keeps order. What lies between matches is opened and matched one level lower. Two forks
+//! of one sequence cost what differs; unrelated sequences cost O(leaves · log leaves) and end as one gap.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::kind::Kind;
+use super::node::Node;
+
+/// Leaves of both sides between two shared subtrees: where they begin, and their items.
+pub(crate) struct Gap<'a, K: Kind> {
+    pub(crate) ours: Run<'a, K>,
+    pub(crate) theirs: Run<'a, K>,
+}
+
+/// Nodes next to each other, all of one height, beginning at an item of the sequence.
+pub(crate) struct Run<'a, K: Kind> {
+    pub(crate) start: usize,
+    pub(crate) nodes: Vec<&'a Node<K>>,
+}
+
+impl<'a, K: Kind> Run<'a, K> {
+    fn of(root: &'a Node<K>) -> Self {
+        let nodes = if root.len() == 0 { Vec::new() } else { [root].into() };
+        Run { start: 0, nodes }
+    }
+
+    fn height(&self) -> Option<u32> {
+        self.nodes.first().map(|node| node.height())
+    }
+
+    fn open(&mut self) {
+        self.nodes = self.nodes.iter().flat_map(|node| node.kids()).collect();
+    }
+
+    /// The nodes of a range, where the nodes before it hold `before` items.
+    fn part(&self, range: Range<usize>, before: usize) -> Self {
+        Run { start: self.start + before, nodes: self.nodes[range].to_vec() }
+    }
+
+    pub(crate) fn items(&self) -> impl Iterator<Item = &'a K::Item> {
+        self.nodes.iter().flat_map(|node| node.items())
+    }
+}
+
+/// The gaps between two trees, in order.
+pub(crate) fn gaps<'a, K: Kind>(ours: &'a Node<K>, theirs: &'a Node<K>) -> Vec<Gap<'a, K>> {
+    let mut gaps = Vec::new();
+    if !ours.same(theirs) {
+        descend(Run::of(ours), Run::of(theirs), &mut gaps);
+    }
+    gaps
+}
+
+fn descend<'a, K: Kind>(mut ours: Run<'a, K>, mut theirs: Run<'a, K>, gaps: &mut Vec<Gap<'a, K>>) {
+    loop {
+        let (above, below) = (ours.height(), theirs.height());
+        if above.unwrap_or(0) == 0 && below.unwrap_or(0) == 0 {
+            break;
+        }
+        if above > below {
+            ours.open();
+        } else if above < below {
+            theirs.open();
+        } else {
+            ours.open();
+            theirs.open();
+            break;
+        }
+    }
+    let (mut i, mut j) = (0, 0);
+    let (mut before, mut also) = (0, 0);
+    let ends = (ours.nodes.len(), theirs.nodes.len());
+    for (x, y) in matches(&ours.nodes, &theirs.nodes).into_iter().chain([ends]) {
+        let (a, b) = (ours.part(i..x, before), theirs.part(j..y, also));
+        let (long, wide) = (a.len(), b.len());
+        if long > 0 || wide > 0 {
+            if a.height().unwrap_or(0) == 0 && b.height().unwrap_or(0) == 0 {
+                gaps.push(Gap { ours: a, theirs: b });
+            } else {
+                descend(a, b, gaps);
+            }
+        }
+        let shared = ours.nodes.get(x).map_or(0, |node| node.len());
+        before += long + shared;
+        also += wide + shared;
+        (i, j) = (x + 1, y + 1);
+    }
+}
+
+impl<K: Kind> Run<'_, K> {
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.iter().map(|node| node.len()).sum()
+    }
+}
+
+/// Pairs of indices of the same node, rising in both.
+fn matches<K: Kind>(ours: &[&Node<K>], theirs: &[&Node<K>]) -> Vec<(usize, usize)> {
+    let front = ours.iter().zip(theirs).take_while(|(a, b)| a.same(b)).count();
+    let (a, b) = (&ours[front..], &theirs[front..]);
+    let back = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a.same(b)).count();
+    let (a, b) = (&a[..a.len() - back], &b[..b.len() - back]);
+    let mut pairs: Vec<_> = (0..front).map(|at| (at, at)).collect();
+    if !a.is_empty() && !b.is_empty() {
+        let places: BTreeMap<usize, usize> =
+            b.iter().enumerate().map(|(at, node)| (node.address(), at)).collect();
+        let candidates: Vec<_> = a
+            .iter()
+            .enumerate()
+            .filter_map(|(at, node)| Some((at, *places.get(&node.address())?)))
+            .collect();
+        pairs.extend(rising(&candidates).into_iter().map(|(i, j)| (front + i, front + j)));
+    }
+    let ends = (ours.len() - back, theirs.len() - back);
+    pairs.extend((0..back).map(|at| (ends.0 + at, ends.1 + at)));
+    pairs
+}
+
+/// The longest subsequence that rises in the second index (patience sorting).
+fn rising(pairs: &[(usize, usize)]) -> Vec<(usize, usize)> {
+    let mut piles: Vec<usize> = Vec::new();
+    let mut before: Vec<Option<usize>> = Vec::with_capacity(pairs.len());
+    for (at, pair) in pairs.iter().enumerate() {
+        let pile = piles.partition_point(|top| pairs[*top].1 < pair.1);
+        before.push(pile.checked_sub(1).map(|left| piles[left]));
+        if pile == piles.len() {
+            piles.push(at);
+        } else {
+            piles[pile] = at;
+        }
+    }
+    let mut chain = Vec::with_capacity(piles.len());
+    let mut next = piles.last().copied();
+    while let Some(at) = next {
+        chain.push(pairs[at]);
+        next = before[at];
+    }
+    chain.reverse();
+    chain
+}

@@ -1,0 +1,303 @@
+//! A leaf of the tree: a run of items in one allocation with its reference count.
+//!
+//! The room of a leaf is part of its type, so that the items lie beside the count and a read follows one pointer.
+//! A leaf grows through a ladder of sizes; what no size of the ladder holds (a run that may not be cut, or items of
+//! one byte) lies in a plain `Vec`. Cloning a leaf counts a reference; changing a shared one copies it first.
+
+use alloc::vec::Vec;
+use arrayvec::ArrayVec;
+use triomphe::Arc;
+
+use crate::stats;
+
+pub(crate) enum Chunk<T> {
+    Empty,
+    C4(Arc<ArrayVec<T, 4>>),
+    C8(Arc<ArrayVec<T, 8>>),
+    C16(Arc<ArrayVec<T, 16>>),
+    C24(Arc<ArrayVec<T, 24>>),
+    C32(Arc<ArrayVec<T, 32>>),
+    C64(Arc<ArrayVec<T, 64>>),
+    C128(Arc<ArrayVec<T, 128>>),
+    Long(Arc<Vec<T>>),
+}
+
+/// Runs one expression for every size of the ladder.
+macro_rules! each {
+    ($chunk:expr, $arc:ident => $body:expr, $empty:expr) => {
+        match $chunk {
+            Chunk::Empty => $empty,
+            Chunk::C4($arc) => $body,
+            Chunk::C8($arc) => $body,
+            Chunk::C16($arc) => $body,
+            Chunk::C24($arc) => $body,
+            Chunk::C32($arc) => $body,
+            Chunk::C64($arc) => $body,
+            Chunk::C128($arc) => $body,
+            Chunk::Long($arc) => $body,
+        }
+    };
+}
+
+impl<T> Clone for Chunk<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Chunk::Empty => Chunk::Empty,
+            Chunk::C4(arc) => Chunk::C4(arc.clone()),
+            Chunk::C8(arc) => Chunk::C8(arc.clone()),
+            Chunk::C16(arc) => Chunk::C16(arc.clone()),
+            Chunk::C24(arc) => Chunk::C24(arc.clone()),
+            Chunk::C32(arc) => Chunk::C32(arc.clone()),
+            Chunk::C64(arc) => Chunk::C64(arc.clone()),
+            Chunk::C128(arc) => Chunk::C128(arc.clone()),
+            Chunk::Long(arc) => Chunk::Long(arc.clone()),
+        }
+    }
+}
+
+// Not inlined: the buffer of a large size must not widen the frame of a caller that only names it.
+#[inline(never)]
+fn room<T, const N: usize>() -> Arc<ArrayVec<T, N>> {
+    Arc::new(ArrayVec::new())
+}
+
+impl<T> Chunk<T> {
+    /// An empty leaf with room for at least `count` items.
+    pub(crate) fn with_room(count: usize) -> Self {
+        match count {
+            0 => Chunk::Empty,
+            1..=4 => Chunk::C4(room()),
+            5..=8 => Chunk::C8(room()),
+            9..=16 => Chunk::C16(room()),
+            17..=24 => Chunk::C24(room()),
+            25..=32 => Chunk::C32(room()),
+            33..=64 => Chunk::C64(room()),
+            65..=128 => Chunk::C128(room()),
+            _ => Chunk::Long(Arc::new(Vec::with_capacity(count))),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn items(&self) -> &[T] {
+        each!(self, arc => arc.as_slice(), &[])
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        each!(self, arc => arc.len(), 0)
+    }
+
+    fn room_len(&self) -> usize {
+        each!(self, arc => arc.capacity(), 0)
+    }
+
+    pub(crate) fn is_unique(&self) -> bool {
+        each!(self, arc => arc.is_unique(), true)
+    }
+
+    /// The address of the allocation, 0 for none: equal addresses are the same leaf.
+    pub(crate) fn address(&self) -> usize {
+        each!(self, arc => arc.heap_ptr() as usize, 0)
+    }
+
+    /// Bytes of heap that the leaf asked for.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        fn of<U>(_: &Arc<U>) -> usize {
+            // The count, then the value at its alignment.
+            size_of::<usize>().next_multiple_of(align_of::<U>()) + size_of::<U>()
+        }
+        match self {
+            Chunk::Long(arc) => of(arc) + arc.capacity() * size_of::<T>(),
+            other => each!(other, arc => of(arc), 0),
+        }
+    }
+
+    /// Allocations behind the leaf.
+    pub(crate) fn allocations(&self) -> usize {
+        match self {
+            Chunk::Empty => 0,
+            Chunk::Long(arc) => 1 + usize::from(arc.capacity() > 0 && size_of::<T>() > 0),
+            _ => 1,
+        }
+    }
+}
+
+impl<T: Clone> Chunk<T> {
+    /// The same items in an allocation of at least `count` items, moved when this leaf is the only owner.
+    #[cold]
+    fn moved(mut self, count: usize) -> Self {
+        let mut moved = Chunk::with_room(count);
+        if self.is_unique() {
+            self.drain_into(&mut |items| moved.take_all(items));
+        } else {
+            stats::copied(self.len() * size_of::<T>());
+            moved.take_all(&mut self.items().iter().cloned());
+        }
+        moved
+    }
+
+    /// Hands all items of a leaf with one owner to `take`.
+    fn drain_into(&mut self, take: &mut dyn FnMut(&mut dyn Iterator<Item = T>)) {
+        each!(self, arc => {
+            if let Some(items) = Arc::get_mut(arc) {
+                take(&mut items.drain(..));
+            }
+        }, ());
+    }
+
+    /// Appends items to a leaf with one owner and room for them.
+    fn take_all(&mut self, items: &mut dyn Iterator<Item = T>) {
+        each!(self, arc => {
+            if let Some(own) = Arc::get_mut(arc) {
+                own.extend(items);
+            }
+        }, ());
+    }
+
+    /// Makes this leaf the only owner of its items.
+    #[inline]
+    pub(crate) fn own(&mut self) {
+        if !self.is_unique() {
+            self.copy();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn copy(&mut self) {
+        stats::copied(self.len() * size_of::<T>());
+        fn same<T: Clone, const N: usize>(items: &[T]) -> Arc<ArrayVec<T, N>> {
+            let mut copy = room();
+            if let Some(own) = Arc::get_mut(&mut copy) {
+                own.extend(items.iter().cloned());
+            }
+            copy
+        }
+        *self = match &*self {
+            Chunk::Empty => Chunk::Empty,
+            Chunk::C4(arc) => Chunk::C4(same(arc)),
+            Chunk::C8(arc) => Chunk::C8(same(arc)),
+            Chunk::C16(arc) => Chunk::C16(same(arc)),
+            Chunk::C24(arc) => Chunk::C24(same(arc)),
+            Chunk::C32(arc) => Chunk::C32(same(arc)),
+            Chunk::C64(arc) => Chunk::C64(same(arc)),
+            Chunk::C128(arc) => Chunk::C128(same(arc)),
+            Chunk::Long(arc) => {
+                let mut copy = Vec::with_capacity(arc.capacity());
+                copy.extend_from_slice(arc);
+                Chunk::Long(Arc::new(copy))
+            }
+        };
+    }
+
+    /// The items for changing, copied first when shared.
+    #[inline]
+    pub(crate) fn items_mut(&mut self) -> &mut [T] {
+        self.own();
+        each!(self, arc => match Arc::get_mut(arc) {
+            Some(items) => items.as_mut_slice(),
+            None => &mut [],
+        }, &mut [])
+    }
+
+    /// Inserts an item, growing to the next size of the ladder when full. Runs no code of `T` once the leaf is owned.
+    #[inline]
+    pub(crate) fn insert(&mut self, at: usize, item: T) {
+        let len = self.len();
+        if len == self.room_len() {
+            self.grow(len + 1);
+        }
+        self.own();
+        each!(self, arc => {
+            if let Some(items) = Arc::get_mut(arc) {
+                items.insert(at, item);
+            }
+        }, ());
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, item: T) {
+        let len = self.len();
+        if len == self.room_len() {
+            self.grow(len + 1);
+        }
+        self.own();
+        each!(self, arc => {
+            if let Some(items) = Arc::get_mut(arc) {
+                items.push(item);
+            }
+        }, ());
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn grow(&mut self, count: usize) {
+        let count = if count > 128 { count.next_power_of_two() } else { count };
+        if count > self.room_len() {
+            // A clone that panics half-way leaves the original in place.
+            let grown = if self.is_unique() {
+                core::mem::replace(self, Chunk::Empty).moved(count)
+            } else {
+                self.clone().moved(count)
+            };
+            *self = grown;
+        }
+    }
+
+    /// Removes and returns one item; the leaf must hold it.
+    pub(crate) fn remove(&mut self, at: usize) -> T {
+        self.own();
+        each!(self, arc => match Arc::get_mut(arc) {
+            Some(items) => items.remove(at),
+            None => unreachable!("the leaf was just made unique"),
+        }, unreachable!("an empty leaf holds no item to remove"))
+    }
+
+    /// Cuts the leaf in two; both parts take the smallest room that fits.
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
+        self.own();
+        let mut right = Chunk::with_room(self.len() - at);
+        each!(self, arc => {
+            if let Some(items) = Arc::get_mut(arc) {
+                right.take_all(&mut items.drain(at..));
+            }
+        }, ());
+        self.fit();
+        right
+    }
+
+    /// Moves a leaf that fills less than half its room to a smaller size.
+    pub(crate) fn fit(&mut self) {
+        if self.len() * 2 <= self.room_len() && self.is_unique() {
+            let len = self.len();
+            *self = core::mem::replace(self, Chunk::Empty).moved(len);
+        }
+    }
+
+    /// Appends the items of another leaf.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        other.own();
+        let len = self.len() + other.len();
+        self.grow(len);
+        self.own();
+        other.drain_into(&mut |items| self.take_all(items));
+    }
+
+    /// A leaf of exactly the items given, `count` of them.
+    pub(crate) fn of(count: usize, items: &mut dyn Iterator<Item = T>) -> Self {
+        let mut chunk = Chunk::with_room(count);
+        chunk.take_all(items);
+        chunk
+    }
+
+    /// The items by value: moved when this is the only owner, cloned otherwise.
+    pub(crate) fn into_vec(mut self) -> Vec<T> {
+        let mut items = Vec::with_capacity(self.len());
+        if self.is_unique() {
+            self.drain_into(&mut |all| items.extend(all));
+        } else {
+            items.extend_from_slice(self.items());
+        }
+        items
+    }
+}

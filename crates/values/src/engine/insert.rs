@@ -1,0 +1,234 @@
+//! Insertion along a known path, splitting full nodes on the way back up.
+//!
+//! Marks that a split may need are cloned on the way down, before anything changes, so that the way up only moves.
+
+use alloc::vec::Vec;
+use core::mem;
+use triomphe::Arc;
+
+use super::chunk::Chunk;
+use super::kind::Grow;
+use super::node::{FANOUT, Inner, Node, unique};
+use super::path::Path;
+
+/// The way down to the place of an insertion.
+pub(crate) trait Route<K: Grow> {
+    fn step(&mut self, inner: &Inner<K>) -> usize;
+    fn slot(&mut self, len: usize) -> usize;
+}
+
+/// A path found before.
+pub(crate) struct Along<'a> {
+    path: &'a Path,
+    depth: usize,
+}
+
+impl<K: Grow> Route<K> for Along<'_> {
+    #[inline]
+    fn step(&mut self, _inner: &Inner<K>) -> usize {
+        self.depth += 1;
+        usize::from(self.path.steps[self.depth - 1])
+    }
+
+    #[inline]
+    fn slot(&mut self, _len: usize) -> usize {
+        self.path.slot
+    }
+}
+
+/// After the last item.
+pub(crate) struct AtEnd;
+
+impl<K: Grow> Route<K> for AtEnd {
+    #[inline]
+    fn step(&mut self, inner: &Inner<K>) -> usize {
+        inner.kids.len() - 1
+    }
+
+    #[inline]
+    fn slot(&mut self, len: usize) -> usize {
+        len
+    }
+}
+
+/// A right neighbour that came out of a split, and its mark as a first child.
+type Split<K> = Option<(<K as super::kind::Kind>::Mark, Node<K>)>;
+
+/// Inserts an item where the path says.
+pub(crate) fn insert<K: Grow>(root: &mut Node<K>, path: &Path, item: K::Item) {
+    insert_by(root, Along { path, depth: 0 }, item);
+}
+
+/// Inserts an item after the last.
+pub(crate) fn push<K: Grow>(root: &mut Node<K>, item: K::Item) {
+    insert_by(root, AtEnd, item);
+}
+
+#[inline]
+fn insert_by<K: Grow>(root: &mut Node<K>, mut route: impl Route<K>, item: K::Item) {
+    // The root's own mark in a new root separates nothing, but a value is needed; it is made before the change.
+    let spare = match &*root {
+        Node::Inner(inner) if !inner.is_full() => None,
+        Node::Leaf(chunk) if chunk.len() < K::LEAF => None,
+        full => Some(K::mark(|| full.first())),
+    };
+    let mut unused = Vec::new();
+    let split = descend(root, &mut route, item, true, &mut unused);
+    if let (Some((mut mark, right)), Some(spare)) = (split, spare) {
+        let left = mem::take(root);
+        K::shift(core::slice::from_mut(&mut mark), left.len() as isize);
+        let mut top = Inner::empty(left.height() + 1);
+        top.len = left.len() + right.len();
+        top.marks.push(spare);
+        top.marks.push(mark);
+        top.kids.push(left);
+        top.kids.push(right);
+        *root = Node::Inner(Arc::new(top));
+    }
+}
+
+fn descend<K: Grow>(
+    node: &mut Node<K>,
+    route: &mut impl Route<K>,
+    item: K::Item,
+    last: bool,
+    unused: &mut Vec<K::Mark>,
+) -> Split<K> {
+    let arc = match node {
+        Node::Leaf(chunk) => {
+            let at = route.slot(chunk.len());
+            return insert_in_leaf::<K>(chunk, at, item, last);
+        }
+        Node::Inner(arc) => arc,
+    };
+    let inner = unique(arc);
+    let step = route.step(inner);
+    let spare = inner.is_full().then(|| inner.marks[FANOUT / 2].clone());
+    let last = last && step + 1 == inner.kids.len();
+    let split = descend(&mut inner.kids[step], route, item, last, unused);
+    // Only moves from here on.
+    inner.len += 1;
+    match split {
+        None => {
+            K::shift(&mut inner.marks[step + 1..], 1);
+            // Its `Drop` is the user's and waits until the tree is whole.
+            unused.extend(spare);
+            None
+        }
+        Some((mut mark, kid)) => {
+            let start = K::start(&inner.marks[step]).unwrap_or(0) + inner.kids[step].len();
+            K::shift(core::slice::from_mut(&mut mark), start as isize);
+            K::shift(&mut inner.marks[step + 1..], 1);
+            match spare {
+                None => {
+                    inner.marks.insert(step + 1, mark);
+                    inner.kids.insert(step + 1, kid);
+                    None
+                }
+                Some(spare) => Some(split_full(inner, step + 1, mark, kid, spare, last)),
+            }
+        }
+    }
+}
+
+/// Splits a full node while putting one more child at `at`.
+fn split_full<K: Grow>(
+    inner: &mut Inner<K>,
+    at: usize,
+    mut mark: K::Mark,
+    kid: Node<K>,
+    mut spare: K::Mark,
+    last: bool,
+) -> (K::Mark, Node<K>) {
+    if last && K::APPENDS {
+        // Grows at the end: this node stays full and the next begins with the new child.
+        let kid_len = kid.len();
+        inner.len -= kid_len;
+        let before = inner.len as isize;
+        K::shift(core::slice::from_mut(&mut mark), -before);
+        reset::<K>(&mut spare);
+        let mut right = Inner::empty(inner.height);
+        right.len = kid_len;
+        right.marks.push(spare);
+        right.kids.push(kid);
+        return (mark, Node::Inner(Arc::new(right)));
+    }
+    let half = FANOUT / 2;
+    // `len` counts the new child already, though it is in neither half yet; lengths come from children here.
+    let kid_len = kid.len();
+    inner.len -= kid_len;
+    if at <= half {
+        // Marks from `at` on count the new child already: take it out for the cut, put it back after.
+        K::shift(&mut inner.marks[at..], -(kid_len as isize));
+        let right = inner.split_off(half);
+        inner.len += kid_len;
+        K::shift(&mut inner.marks[at..], kid_len as isize);
+        inner.marks.insert(at, mark);
+        inner.kids.insert(at, kid);
+        reset::<K>(&mut spare);
+        (spare, Node::Inner(Arc::new(right)))
+    } else {
+        K::shift(&mut inner.marks[at..], -(kid_len as isize));
+        let mut right = inner.split_off(half);
+        let at = at - half;
+        K::shift(core::slice::from_mut(&mut mark), -(inner.len as isize));
+        right.len += kid_len;
+        K::shift(&mut right.marks[at..], kid_len as isize);
+        right.marks.insert(at, mark);
+        right.kids.insert(at, kid);
+        reset::<K>(&mut spare);
+        (spare, Node::Inner(Arc::new(right)))
+    }
+}
+
+/// Makes a mark that is a position that of a first child.
+pub(crate) fn reset<K: Grow>(mark: &mut K::Mark) {
+    if let Some(start) = K::start(mark) {
+        K::shift(core::slice::from_mut(mark), -(start as isize));
+    }
+}
+
+#[inline]
+fn insert_in_leaf<K: Grow>(
+    chunk: &mut Chunk<K::Item>,
+    at: usize,
+    item: K::Item,
+    last: bool,
+) -> Split<K> {
+    if chunk.len() < K::LEAF {
+        chunk.insert(at, item);
+        return None;
+    }
+    split_leaf::<K>(chunk, at, item, last)
+}
+
+#[cold]
+#[inline(never)]
+fn split_leaf<K: Grow>(
+    chunk: &mut Chunk<K::Item>,
+    at: usize,
+    item: K::Item,
+    last: bool,
+) -> Split<K> {
+    if last && K::APPENDS && at == chunk.len() {
+        let mark = K::mark(|| &item);
+        let mut right = Chunk::with_room(K::LEAF);
+        right.push(item);
+        return Some((mark, Node::Leaf(right)));
+    }
+    let cut = K::cut(chunk.items(), chunk.len() / 2);
+    if cut == 0 || cut == chunk.len() {
+        // One run that may not be cut: the leaf outgrows its size.
+        chunk.insert(at, item);
+        return None;
+    }
+    let mark = K::mark(|| &chunk.items()[cut]);
+    chunk.own();
+    let mut right = chunk.split_off(cut);
+    if at <= cut {
+        chunk.insert(at, item);
+    } else {
+        right.insert(at - cut, item);
+    }
+    Some((mark, Node::Leaf(right)))
+}

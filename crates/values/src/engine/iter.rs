@@ -1,0 +1,244 @@
+//! Items in order, from both ends: leaf by leaf, with a path to the leaf at each end.
+
+use alloc::vec;
+use arrayvec::ArrayVec;
+use core::iter::FusedIterator;
+use core::slice;
+
+use super::kind::{Grow, Kind};
+use super::node::{Inner, Node};
+use super::path::{HEIGHT_MAX, Path};
+use super::tree::Tree;
+
+/// The way to one leaf.
+struct Edge<'a, K: Kind> {
+    above: ArrayVec<(&'a Inner<K>, u8), HEIGHT_MAX>,
+    leaf: &'a [K::Item],
+}
+
+impl<K: Kind> Clone for Edge<'_, K> {
+    fn clone(&self) -> Self {
+        Edge { above: self.above.clone(), leaf: self.leaf }
+    }
+}
+
+impl<'a, K: Kind> Edge<'a, K> {
+    fn at(root: &'a Node<K>, path: &Path) -> Self {
+        let mut edge = Edge { above: ArrayVec::new(), leaf: &[] };
+        let mut node = root;
+        let mut steps = path.steps.iter();
+        while let Node::Inner(inner) = node {
+            let step = steps.next().copied().unwrap_or(0);
+            edge.above.push((inner, step));
+            node = &inner.kids[usize::from(step)];
+        }
+        edge.leaf = node.items();
+        edge
+    }
+
+    fn down(&mut self, mut node: &'a Node<K>, first: bool) {
+        while let Node::Inner(inner) = node {
+            let step = if first { 0 } else { inner.kids.len() - 1 };
+            self.above.push((inner, step as u8));
+            node = &inner.kids[step];
+        }
+        self.leaf = node.items();
+    }
+
+    /// Moves to the next leaf, or to the one before. There must be one.
+    fn step(&mut self, forward: bool) {
+        while let Some((inner, step)) = self.above.pop() {
+            let step = usize::from(step);
+            let next = if forward { step + 1 } else { step.wrapping_sub(1) };
+            if let Some(kid) = inner.kids.get(next) {
+                self.above.push((inner, next as u8));
+                self.down(kid, forward);
+                return;
+            }
+        }
+        self.leaf = &[];
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        // The deepest level differs first.
+        self.above.iter().rev().zip(other.above.iter().rev()).all(|(a, b)| a.1 == b.1)
+    }
+}
+
+/// Borrowed items in order.
+pub(crate) struct Items<'a, K: Kind> {
+    head: Edge<'a, K>,
+    tail: Edge<'a, K>,
+    /// Whether both edges stand on one leaf: then `front` and `back` are all that is left.
+    met: bool,
+    front: slice::Iter<'a, K::Item>,
+    back: slice::Iter<'a, K::Item>,
+}
+
+impl<K: Kind> Clone for Items<'_, K> {
+    fn clone(&self) -> Self {
+        Items {
+            head: self.head.clone(),
+            tail: self.tail.clone(),
+            met: self.met,
+            front: self.front.clone(),
+            back: self.back.clone(),
+        }
+    }
+}
+
+impl<'a, K: Kind> Items<'a, K> {
+    pub(crate) fn all(root: &'a Node<K>) -> Self {
+        let mut head = Edge { above: ArrayVec::new(), leaf: &[] };
+        let mut tail = head.clone();
+        head.down(root, true);
+        tail.down(root, false);
+        let end = tail.leaf.len();
+        Self::new(head, 0, tail, end)
+    }
+
+    /// The items from one path on, up to and without another that is not before it.
+    pub(crate) fn between(root: &'a Node<K>, from: &Path, to: &Path) -> Self {
+        Self::new(Edge::at(root, from), from.slot, Edge::at(root, to), to.slot)
+    }
+
+    fn new(head: Edge<'a, K>, start: usize, tail: Edge<'a, K>, end: usize) -> Self {
+        let met = head.meets(&tail);
+        let (front, back) = if met {
+            (head.leaf[start..end].iter(), [].iter())
+        } else {
+            (head.leaf[start..].iter(), tail.leaf[..end].iter())
+        };
+        Items { head, tail, met, front, back }
+    }
+
+    #[cold]
+    fn next_leaf(&mut self) -> Option<&'a K::Item> {
+        loop {
+            if self.met {
+                return self.back.next();
+            }
+            self.head.step(true);
+            self.met = self.head.meets(&self.tail);
+            if !self.met {
+                self.front = self.head.leaf.iter();
+                if let Some(item) = self.front.next() {
+                    return Some(item);
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn leaf_before(&mut self) -> Option<&'a K::Item> {
+        loop {
+            if self.met {
+                return self.front.next_back();
+            }
+            self.tail.step(false);
+            self.met = self.head.meets(&self.tail);
+            if !self.met {
+                self.back = self.tail.leaf.iter();
+                if let Some(item) = self.back.next_back() {
+                    return Some(item);
+                }
+            }
+        }
+    }
+}
+
+impl<'a, K: Kind> Iterator for Items<'a, K> {
+    type Item = &'a K::Item;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a K::Item> {
+        match self.front.next() {
+            Some(item) => Some(item),
+            None => self.next_leaf(),
+        }
+    }
+
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(mut self, init: B, mut f: F) -> B {
+        let mut folded = self.front.fold(init, &mut f);
+        while !self.met {
+            self.head.step(true);
+            self.met = self.head.meets(&self.tail);
+            if !self.met {
+                folded = self.head.leaf.iter().fold(folded, &mut f);
+            }
+        }
+        self.back.fold(folded, f)
+    }
+}
+
+impl<K: Kind> DoubleEndedIterator for Items<'_, K> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        match self.back.next_back() {
+            Some(item) => Some(item),
+            None => self.leaf_before(),
+        }
+    }
+}
+
+impl<K: Kind> FusedIterator for Items<'_, K> {}
+
+/// Items by value, leaf by leaf: moved out of leaves with one owner, cloned out of shared ones.
+pub(crate) struct IntoItems<K: Kind> {
+    rest: Tree<K>,
+    len: usize,
+    front: vec::IntoIter<K::Item>,
+    back: vec::IntoIter<K::Item>,
+}
+
+impl<K: Kind> IntoItems<K> {
+    pub(crate) fn new(tree: Tree<K>) -> Self {
+        let empty = || alloc::vec::Vec::new().into_iter();
+        IntoItems { len: tree.len(), rest: tree, front: empty(), back: empty() }
+    }
+}
+
+impl<K: Grow> Iterator for IntoItems<K> {
+    type Item = K::Item;
+
+    fn next(&mut self) -> Option<K::Item> {
+        if self.front.len() == 0 {
+            match self.rest.pop_leaf(true) {
+                Some(leaf) => self.front = leaf.into_vec().into_iter(),
+                None => {
+                    let item = self.back.next()?;
+                    self.len -= 1;
+                    return Some(item);
+                }
+            }
+        }
+        let item = self.front.next()?;
+        self.len -= 1;
+        Some(item)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len, Some(self.len))
+    }
+}
+
+impl<K: Grow> DoubleEndedIterator for IntoItems<K> {
+    fn next_back(&mut self) -> Option<K::Item> {
+        if self.back.len() == 0 {
+            match self.rest.pop_leaf(false) {
+                Some(leaf) => self.back = leaf.into_vec().into_iter(),
+                None => {
+                    let item = self.front.next_back()?;
+                    self.len -= 1;
+                    return Some(item);
+                }
+            }
+        }
+        let item = self.back.next_back()?;
+        self.len -= 1;
+        Some(item)
+    }
+}
+
+impl<K: Grow> ExactSizeIterator for IntoItems<K> {}
+impl<K: Grow> FusedIterator for IntoItems<K> {}

@@ -1,0 +1,47 @@
+//! What differs between a sequence, an ordered map, a hash map and a text, as the tree sees them.
+
+/// How many items of `item_bytes` a leaf of about `leaf_bytes` takes: a power of two, at least 8.
+pub(crate) const fn leaf_items(item_bytes: usize, leaf_bytes: usize) -> usize {
+    if cfg!(test) {
+        return 4;
+    }
+    let most = if item_bytes == 1 { 1024 } else { 128 };
+    let fit = leaf_bytes / if item_bytes == 0 { 1 } else { item_bytes };
+    let mut count = 8;
+    while count * 2 <= fit && count * 2 <= most {
+        count *= 2;
+    }
+    count
+}
+
+/// The items of a tree and the marks between its children.
+pub(crate) trait Kind: Sized {
+    type Item;
+    type Mark;
+
+    /// Items that a leaf holds before it is cut; a power of two.
+    const LEAF: usize;
+    /// Whether a leaf that overflows at the end of the tree stays full and the next begins after it.
+    const APPENDS: bool = true;
+
+    /// Items before the child with this mark, where marks are positions.
+    fn start(_mark: &Self::Mark) -> Option<usize> {
+        None
+    }
+}
+
+/// What it takes to change a tree.
+pub(crate) trait Grow: Kind<Item: Clone, Mark: Clone> {
+    /// The mark of a child that begins with `first`, as if it were the first child of its parent.
+    fn mark<'a>(first: impl FnOnce() -> &'a Self::Item) -> Self::Mark
+    where
+        Self::Item: 'a;
+
+    /// Moves marks that are positions by `by` items.
+    fn shift(_marks: &mut [Self::Mark], _by: isize) {}
+
+    /// The place nearest to `near` where a leaf may be cut, 0 or the length when there is none between.
+    fn cut(_items: &[Self::Item], near: usize) -> usize {
+        near
+    }
+}

@@ -1,0 +1,248 @@
+//! The tree as collections hold it: a root, cloned by counting one reference.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use super::chunk::Chunk;
+use super::insert;
+use super::iter::Items;
+use super::iter_mut::ItemsMut;
+use super::join::concat;
+use super::kind::{Grow, Kind};
+use super::node::{Node, unique};
+use super::path::{Path, Seek, find, locate};
+use super::{build, remove, split};
+
+pub(crate) struct Tree<K: Kind> {
+    pub(crate) root: Node<K>,
+}
+
+impl<K: Kind> Clone for Tree<K> {
+    #[inline]
+    fn clone(&self) -> Self {
+        Tree { root: self.root.clone() }
+    }
+}
+
+impl<K: Kind> Tree<K> {
+    pub(crate) const fn new() -> Self {
+        Tree { root: Node::Leaf(Chunk::Empty) }
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.root.len()
+    }
+
+    /// Whether both are the same nodes; then they are equal without a look inside.
+    #[inline]
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.root.same(&other.root)
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, seek: impl Seek<K>) -> Option<&K::Item> {
+        find(&self.root, seek)
+    }
+
+    pub(crate) fn locate(&self, seek: impl Seek<K>) -> Result<Path, Path> {
+        locate(&self.root, seek)
+    }
+
+    pub(crate) fn items(&self) -> Items<'_, K> {
+        Items::all(&self.root)
+    }
+
+    /// The leaves in order, without those that hold nothing.
+    pub(crate) fn leaves(&self) -> impl Iterator<Item = &[K::Item]> {
+        let mut rest = alloc::vec![core::slice::from_ref(&self.root).iter()];
+        core::iter::from_fn(move || {
+            loop {
+                match rest.last_mut()?.next() {
+                    Some(Node::Inner(inner)) => rest.push(inner.kids.iter()),
+                    Some(Node::Leaf(chunk)) if chunk.len() > 0 => return Some(chunk.items()),
+                    Some(Node::Leaf(_)) => {}
+                    None => {
+                        rest.pop();
+                    }
+                }
+            }
+        })
+    }
+
+    pub(crate) fn first(&self) -> Option<&K::Item> {
+        (self.len() > 0).then(|| self.root.first())
+    }
+
+    pub(crate) fn last(&self) -> Option<&K::Item> {
+        let mut node = &self.root;
+        while let Some(kid) = node.kids().last() {
+            node = kid;
+        }
+        node.items().last()
+    }
+
+    /// The path of the last item, or of the empty place in an empty tree.
+    pub(crate) fn last_path(&self) -> Path {
+        let mut path = Path::default();
+        let mut node = &self.root;
+        while let Some(kid) = node.kids().last() {
+            path.steps.push((node.kids().len() - 1) as u8);
+            node = kid;
+        }
+        path.slot = node.items().len().saturating_sub(1);
+        path
+    }
+
+    /// The path of the first item.
+    pub(crate) fn first_path(&self) -> Path {
+        let mut path = Path::default();
+        for _ in 0..self.root.height() {
+            path.steps.push(0);
+        }
+        path
+    }
+}
+
+impl<K: Grow> Tree<K> {
+    pub(crate) fn build(items: impl IntoIterator<Item = K::Item>) -> Self {
+        Tree { root: build::build(items) }
+    }
+
+    /// The item at a path that was found, for changing; a shared path is copied.
+    #[inline]
+    pub(crate) fn at_mut(&mut self, path: &Path) -> &mut K::Item {
+        &mut self.leaf_mut(path).items_mut()[path.slot]
+    }
+
+    pub(crate) fn leaf_mut(&mut self, path: &Path) -> &mut Chunk<K::Item> {
+        let mut node = &mut self.root;
+        let mut steps = path.steps.iter();
+        loop {
+            match node {
+                Node::Inner(arc) => {
+                    let step = steps.next().map_or(0, |step| usize::from(*step));
+                    node = &mut unique(arc).kids[step];
+                }
+                Node::Leaf(chunk) => return chunk,
+            }
+        }
+    }
+
+    pub(crate) fn insert(&mut self, path: &Path, item: K::Item) {
+        insert::insert(&mut self.root, path, item);
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, item: K::Item) {
+        insert::push(&mut self.root, item);
+    }
+
+    pub(crate) fn remove(&mut self, path: &Path) -> K::Item {
+        remove::remove(&mut self.root, path)
+    }
+
+    /// Cuts off what lies from `path` on.
+    pub(crate) fn split_off(&mut self, path: &Path) -> Self {
+        let (left, right) = split::split(mem::take(&mut self.root), path);
+        self.root = left;
+        Tree { root: right }
+    }
+
+    pub(crate) fn append(&mut self, right: Self) {
+        self.root = concat(mem::take(&mut self.root), right.root);
+    }
+
+    pub(crate) fn items_mut(&mut self) -> ItemsMut<'_, K> {
+        ItemsMut::all(&mut self.root)
+    }
+
+    /// Removes every item that `doomed` names and returns them in order; untouched leaves stay shared.
+    pub(crate) fn extract(&mut self, mut doomed: impl FnMut(&K::Item) -> bool) -> Vec<K::Item> {
+        let marked: Vec<bool> = self.items().map(&mut doomed).collect();
+        let count = marked.iter().filter(|doomed| **doomed).count();
+        if count == 0 {
+            return Vec::new();
+        }
+        if count * 8 > marked.len() {
+            let (mut kept, mut out) =
+                (Vec::with_capacity(marked.len() - count), Vec::with_capacity(count));
+            for (item, doomed) in mem::take(self).into_items().zip(marked) {
+                if doomed { out.push(item) } else { kept.push(item) }
+            }
+            *self = Tree::build(kept);
+            return out;
+        }
+        let mut out: Vec<K::Item> = (0..marked.len())
+            .rev()
+            .filter(|at| marked[*at])
+            .map(|at| {
+                let path = self.nth(at);
+                self.remove(&path)
+            })
+            .collect();
+        out.reverse();
+        out
+    }
+
+    /// The path of the item with `at` items before it; reads every length on the way down.
+    pub(crate) fn nth(&self, mut at: usize) -> Path {
+        let mut path = Path::default();
+        let mut node = &self.root;
+        while let Node::Inner(inner) = node {
+            let last = inner.kids.len() - 1;
+            let step = inner.kids[..last].iter().position(|kid| {
+                let inside = at < kid.len();
+                if !inside {
+                    at -= kid.len();
+                }
+                inside
+            });
+            let step = step.unwrap_or(last);
+            path.steps.push(step as u8);
+            node = &inner.kids[step];
+        }
+        path.slot = at;
+        path
+    }
+
+    pub(crate) fn into_items(self) -> super::iter::IntoItems<K> {
+        super::iter::IntoItems::new(self)
+    }
+
+    /// Takes the first leaf, or the last, out of the tree.
+    pub(crate) fn pop_leaf(&mut self, front: bool) -> Option<Chunk<K::Item>> {
+        let leaf = pop_leaf(&mut self.root, front)?;
+        if self.root.len() == 0 {
+            self.root = Node::default();
+        }
+        Some(leaf)
+    }
+}
+
+fn pop_leaf<K: Grow>(node: &mut Node<K>, front: bool) -> Option<Chunk<K::Item>> {
+    let arc = match node {
+        Node::Leaf(chunk) => {
+            let leaf = mem::replace(chunk, Chunk::Empty);
+            return (leaf.len() > 0).then_some(leaf);
+        }
+        Node::Inner(arc) => arc,
+    };
+    let inner = unique(arc);
+    let at = if front { 0 } else { inner.kids.len().checked_sub(1)? };
+    let leaf = pop_leaf(inner.kids.get_mut(at)?, front)?;
+    inner.len -= leaf.len();
+    if front {
+        K::shift(&mut inner.marks[1..], -(leaf.len() as isize));
+    }
+    if inner.kids[at].len() == 0 {
+        drop((inner.kids.remove(at), inner.marks.remove(at)));
+    }
+    Some(leaf)
+}
+
+impl<K: Kind> Default for Tree<K> {
+    fn default() -> Self {
+        Tree::new()
+    }
+}

@@ -1,0 +1,84 @@
+//! System packages: which one gives which program, and installing them where that is possible.
+
+use std::process::Command;
+
+use crate::process;
+
+/// A program of the system and the Debian package that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The program's name on the search path.
+    pub name: &'static str,
+    /// The Debian package.
+    pub package: &'static str,
+}
+
+const fn program(name: &'static str, package: &'static str) -> Program {
+    Program { name, package }
+}
+
+/// What the tests run beside tine.
+pub const FOR_TESTS: &[Program] = &[
+    program("psql", "postgresql"),
+    program("sqlite3", "sqlite3"),
+    program("fusermount3", "fuse3"),
+    program("mkfs.ext4", "e2fsprogs"),
+    program("getfattr", "attr"),
+    program("git", "git"),
+    program("python3", "python3"),
+];
+
+/// The peers of `bench branch`, besides what the tests need.
+pub const FOR_BRANCH_BENCH: &[Program] = &[
+    program("psql", "postgresql"),
+    program("git", "git"),
+    program("mkfs.ext4", "e2fsprogs"),
+    program("mkfs.xfs", "xfsprogs"),
+    program("mkfs.btrfs", "btrfs-progs"),
+    program("fuse-overlayfs", "fuse-overlayfs"),
+    program("fusermount3", "fuse3"),
+];
+
+/// Installs what is missing, as root on a system with apt, and says what it installs. Returns the
+/// packages that are missing still, each to be named by the caller.
+pub fn install(programs: &[Program]) -> Vec<&'static str> {
+    let wanted = missing(programs);
+    if wanted.is_empty() {
+        return wanted;
+    }
+    if !process::is_root() || !process::on_path("apt-get") {
+        println!("missing packages: {} (not root, or no apt: not installed)", wanted.join(" "));
+        return wanted;
+    }
+    println!("installing packages: {}", wanted.join(" "));
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(["-qq", "-y"]).args(arguments);
+        process::output(&mut command).map(|output| output.status.success())
+    };
+    let installed = |wanted: &[&str]| {
+        matches!(apt(&[&["install", "--no-install-recommends"], wanted].concat()), Ok(true))
+    };
+    if !installed(&wanted) {
+        // The lists may be old or absent; and one package that is not to be had must not keep the others away.
+        let _refreshed = apt(&["update"]);
+        for package in &wanted {
+            installed(&[package]);
+        }
+    }
+    let still = missing(programs);
+    if !still.is_empty() {
+        println!("could not install: {}", still.join(" "));
+    }
+    still
+}
+
+fn missing(programs: &[Program]) -> Vec<&'static str> {
+    let mut packages: Vec<_> = programs
+        .iter()
+        .filter(|program| !process::on_path(program.name))
+        .map(|program| program.package)
+        .collect();
+    packages.dedup();
+    packages
+}

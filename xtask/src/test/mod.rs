@@ -1,0 +1,80 @@
+//! `cargo xtask test`: everything that must hold before a change lands.
+//!
+//! Format, lints, tidiness, then every test of the workspace and of the benchmarks' own code, each
+//! test program by itself with its time; as root once more as an ordinary user; then the Python face. A test
+//! that this machine cannot run prints `skipped: WHAT: WHY`; these are gathered and named at the end,
+//! before the last line, `N passed, N failed, N skipped`.
+
+mod ordinary;
+mod programs;
+mod python;
+mod tally;
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::packages;
+use crate::process;
+use crate::tidy;
+use crate::tools;
+use crate::workspace::{Workspace, cargo};
+use tally::Tally;
+
+/// Features of tine-bench whose code is linted and tested with everything else.
+const BENCH_AREAS: &str = "tine-bench/branch,tine-bench/kv,tine-bench/memory,tine-bench/values";
+
+/// Runs it all; fails if anything failed.
+pub fn run() -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    let mut tally = Tally::default();
+    for package in packages::install(packages::FOR_TESTS) {
+        tally.skip(&format!("what needs the package {package}: it could not be installed"));
+    }
+    for tool in [tools::PJDFSTEST, tools::FSX] {
+        if let Err(error) = tools::install(&workspace, tool) {
+            tally.skip(&format!("what needs {}: {error:#}", tool.0));
+        }
+    }
+
+    check(&mut tally, "format", || process::run(cargo().args(["fmt", "--all", "--check"])));
+    check(&mut tally, "lints", lint);
+    check(&mut tally, "tidy", || {
+        let findings = tidy::check()?;
+        anyhow::ensure!(findings.is_empty(), "{}", findings.join("\n"));
+        Ok(())
+    });
+
+    let programs = programs::build(&workspace)?;
+    println!("\ntests");
+    let start = Instant::now();
+    for program in &programs {
+        let mut command = program.command(&workspace);
+        tally.add(&program.name, programs::run(&workspace, &program.name, &mut command)?);
+    }
+    programs::doc_tests(&workspace, &mut tally)?;
+    println!("tests took {:.0} s", start.elapsed().as_secs_f64());
+
+    ordinary::run(&workspace, &programs, &mut tally)?;
+    python::run(&workspace, &mut tally)?;
+    Ok(tally.finish())
+}
+
+/// Runs one check that passes or fails as a whole.
+fn check(tally: &mut Tally, name: &str, work: impl FnOnce() -> Result<()>) {
+    let start = Instant::now();
+    let result = work();
+    let seconds = start.elapsed().as_secs_f64();
+    match result {
+        Ok(()) => tally.pass(name, seconds),
+        Err(error) => tally.fail(name, seconds, &format!("{error:#}")),
+    }
+}
+
+fn lint() -> Result<()> {
+    let mut clippy: Command = cargo();
+    clippy.args(["clippy", "--quiet", "--locked", "--workspace", "--all-targets"]);
+    clippy.args(["--features", BENCH_AREAS, "--", "-D", "warnings"]);
+    process::run(&mut clippy)
+}
