@@ -315,7 +315,7 @@ fn read_model(txn: &tine_store::ReadTxn) -> Model {
                 assert_eq!(txn.get(&key).unwrap().as_ref(), Some(&bytes));
                 model.entries.insert(key, bytes);
             }
-            Value::Extent { blocks } => {
+            Value::Extent { blocks, .. } => {
                 let map = key[1];
                 let first = u64::from_be_bytes(key[2..].try_into().unwrap());
                 let mut data = vec![0; blocks as usize * BLOCK_BYTES];

@@ -60,6 +60,16 @@ impl Extent {
         Ok(Extent { addr, birth, shared: flags & FLAG_SHARED != 0, sums: sums.collect() })
     }
 
+    /// Address of an encoded extent; 0 for a value of another kind.
+    pub fn peek_place(value: &[u8]) -> u64 {
+        match value {
+            [TAG_EXTENT, rest @ ..] if rest.len() >= HEADER_BYTES - 1 => {
+                rest[..8].try_into().map(u64::from_le_bytes).unwrap_or_default()
+            }
+            _ => 0,
+        }
+    }
+
     /// Number of blocks of an encoded extent, without its checksums; 0 for a value of another kind.
     pub fn peek_blocks(value: &[u8]) -> u64 {
         match value {

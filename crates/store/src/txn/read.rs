@@ -20,6 +20,9 @@ pub enum Value {
     Extent {
         /// Its length in blocks.
         blocks: u64,
+        /// Where the run lies in the store, in blocks: blocks of one store at the same place are
+        /// the same.
+        place: u64,
     },
 }
 
@@ -131,7 +134,7 @@ pub(crate) fn hex(key: &[u8]) -> String {
 pub(crate) fn value_of(raw: &[u8]) -> Value {
     match raw {
         [TAG_BYTES, bytes @ ..] => Value::Bytes(bytes.to_vec()),
-        _ => Value::Extent { blocks: Extent::peek_blocks(raw) },
+        _ => Value::Extent { blocks: Extent::peek_blocks(raw), place: Extent::peek_place(raw) },
     }
 }
 
@@ -207,7 +210,7 @@ impl Iterator for Extents {
         }
         loop {
             return match self.cursor.as_mut()?.next()? {
-                Ok((key, Value::Extent { blocks })) => {
+                Ok((key, Value::Extent { blocks, .. })) => {
                     let digits = key.strip_prefix(self.map.as_slice()).and_then(|d| <[u8; 8]>::try_from(d).ok());
                     let Some(digits) = digits else { continue };
                     Some(Ok(Run { block: u64::from_be_bytes(digits), blocks }))
