@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod demo;
 mod packages;
 mod process;
 mod soak;
@@ -22,6 +23,7 @@ const USAGE: &str = "\
 usage: cargo xtask VERB
 
   test                   format, lints, tidiness, every test; as root also as an ordinary user
+  demo                   the whole way once, with a real PostgreSQL and a real SQLite
   tidy                   the rules of the house that the compiler does not know
   bench AREA [FILTER]    figures beside peers: branch, kv, memory, values
   soak [WHAT]            the long tests: a crate's name, or `advisories`";
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
 fn dispatch(arguments: &[&str]) -> Option<Result<ExitCode>> {
     match arguments {
         ["test"] => Some(test::run()),
+        ["demo"] => Some(demo::run()),
         ["tidy"] => Some(tidy::run()),
         ["bench", area] => Some(bench::run(area, None)),
         ["bench", area, filter] => Some(bench::run(area, Some(filter))),

@@ -139,3 +139,20 @@ fn in_order(dir: Ino, bytes: &[u8]) -> Result<Vec<bucket::Entry<'_>>> {
     entries.sort_unstable_by_key(|entry| entry.slot);
     Ok(entries)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_that_share_a_hash_are_listed_by_position() {
+        let mut bytes = Vec::new();
+        for name in [b"a", b"b", b"c"] {
+            bucket::add(1, &mut bytes, name, 2, Kind::File).unwrap();
+        }
+        let mut bytes = bucket::without(1, &bytes, b"a").unwrap();
+        bucket::add(1, &mut bytes, b"d", 2, Kind::File).unwrap();
+        let names: Vec<_> = in_order(1, &bytes).unwrap().iter().map(|entry| entry.name).collect();
+        assert_eq!(names, [b"d", b"b", b"c"]);
+    }
+}

@@ -53,21 +53,21 @@ fn op() -> impl Strategy<Value = Op> {
         1 => d.clone().prop_map(Op::Tmpfile),
         4 => (d.clone(), n.clone()).prop_map(|(d, n)| Op::Mkdir(d, n)),
         1 => (d.clone(), n.clone(), 1..4200u16).prop_map(|(d, n, len)| Op::Symlink(d, n, len)),
-        3 => (f.clone(), d.clone(), n.clone()).prop_map(|(f, d, n)| Op::Link(f, d, n)),
+        3 => (f, d.clone(), n.clone()).prop_map(|(f, d, n)| Op::Link(f, d, n)),
         3 => (d.clone(), n.clone()).prop_map(|(d, n)| Op::Unlink(d, n)),
         2 => (d.clone(), n.clone()).prop_map(|(d, n)| Op::Rmdir(d, n)),
         6 => (d.clone(), n.clone(), d, n, rename)
             .prop_map(|(d, n, d2, n2, mode)| Op::Rename(d, n, d2, n2, mode)),
-        2 => f.clone().prop_map(Op::Open),
-        2 => f.clone().prop_map(Op::Release),
-        8 => (f.clone(), offset(), 1..9000u16, any::<u8>())
+        2 => f.prop_map(Op::Open),
+        2 => f.prop_map(Op::Release),
+        8 => (f, offset(), 1..9000u16, any::<u8>())
             .prop_map(|(f, at, len, fill)| Op::Write(f, at, len, fill)),
-        3 => (f.clone(), offset()).prop_map(|(f, size)| Op::Truncate(f, size)),
-        4 => (f.clone(), fallocate, offset(), offset())
+        3 => (f, offset()).prop_map(|(f, size)| Op::Truncate(f, size)),
+        4 => (f, fallocate, offset(), offset())
             .prop_map(|(f, what, at, len)| Op::Fallocate(f, what, at, len)),
-        4 => (f.clone(), offset(), f.clone(), offset(), offset())
+        4 => (f, offset(), f, offset(), offset())
             .prop_map(|(f, at, g, to, len)| Op::Copy(f, at, g, to, len)),
-        2 => (f.clone(), 0..4u8, 0..70_000u32).prop_map(|(f, n, len)| Op::Xattr(f, n, len)),
+        2 => (f, 0..4u8, 0..70_000u32).prop_map(|(f, n, len)| Op::Xattr(f, n, len)),
         1 => (f, 0..4u8).prop_map(|(f, n)| Op::Unxattr(f, n)),
         1 => Just(Op::Fork),
         1 => Just(Op::Reopen),
