@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tine_fs::Fs;
+use rustix::process::{getegid, geteuid};
+use tine_fs::{Fs, NewRoot};
 use tine_store::{Options, Store};
 
 use crate::mounts::Mounts;
@@ -119,6 +120,19 @@ pub fn execute(
             let directory = one_descriptor(carried)?;
             copy::export(store, &name, directory, &target, progress).map(Response::Exported)
         }
+        Request::Reserve { name } => {
+            names::must_be_free(store, &name)?;
+            let hidden = names::reserve(store)?;
+            Fs::format(&hidden, &NewRoot { mode: 0o700, uid: owner().0, gid: owner().1 })?;
+            Ok(Response::Branch(OneBranch { branch: hidden.name() }))
+        }
+        Request::Publish { hidden, name } => {
+            names::must_be_free(store, &name)?;
+            mounts.must_be_free(&hidden)?;
+            store.rename(&hidden, &name)?;
+            store.sync()?;
+            Ok(Response::Branch(OneBranch { branch: name }))
+        }
         Request::Inspect { name } => inspect(context, &name).map(Response::Inspected),
         Request::Attach { name, mount } => attach(context, &name, mount, carried),
         Request::Began { name } => Ok(Response::Began(mounts.forget_beginning(&name))),
@@ -175,7 +189,6 @@ fn created(name: String, from: String, start: Instant) -> Created {
 
 /// An error unless the branch exists and is free, or is to be taken by force.
 fn claim(context: &Context, name: &str, force: bool) -> Result<()> {
-    names::must_be_valid(name)?;
     context.store.branch(name)?;
     match force {
         true => Ok(()),
@@ -189,7 +202,21 @@ fn inspect(context: &Context, name: &str) -> Result<Inspected> {
     let mount = context.mounts.find(name);
     // A fork is opened rather than the branch: opening reclaims what a running mount still uses.
     let origin = origin(&context.store, name)?;
-    Ok(Inspected { sealed, origin, mount })
+    // A branch of another store may have the same number; it was made at another time.
+    let created = created_at(&context.store, name)?;
+    let identity = format!("{}-{created}", branch.id());
+    Ok(Inspected { id: branch.id(), identity, sealed, origin, mount })
+}
+
+/// Who owns what this process makes.
+fn owner() -> (u32, u32) {
+    (geteuid().as_raw(), getegid().as_raw())
+}
+
+fn created_at(store: &Store, name: &str) -> Result<u128> {
+    let info = store.branches()?.into_iter().find(|info| info.name == name);
+    let since = info.and_then(|info| info.created.duration_since(std::time::UNIX_EPOCH).ok());
+    Ok(since.unwrap_or_default().as_nanos())
 }
 
 fn origin(store: &Store, name: &str) -> Result<Option<std::path::PathBuf>> {

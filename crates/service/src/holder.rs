@@ -171,8 +171,14 @@ fn attend(context: &Context, stream: &UnixStream) -> io::Result<()> {
         pid: std::process::id(),
     };
     wire::send(stream, &hello, &[])?;
+    let mut reserved = Reserved { context, names: Vec::new() };
     while let Some((ask, carried)) = wire::receive_ask(stream)? {
         let Ask::Execute(request) = ask else { continue };
+        let (reserves, publishes) = match &request {
+            Request::Reserve { .. } => (true, None),
+            Request::Publish { hidden, .. } => (false, Some(hidden.clone())),
+            _ => (false, None),
+        };
         let result = match takes_long(&request) {
             false => execute(context, request, carried, &Progress::default()),
             true => {
@@ -181,9 +187,30 @@ fn attend(context: &Context, stream: &UnixStream) -> io::Result<()> {
                 while_listening(stream, &progress, work)
             }
         };
+        match &result {
+            Ok(Response::Branch(made)) if reserves => reserved.names.push(made.branch.clone()),
+            Ok(_) => reserved.names.retain(|name| Some(name) != publishes.as_ref()),
+            Err(_) => {}
+        }
         wire::send(stream, &Reply::Done(result), &[])?;
     }
     Ok(())
+}
+
+/// Branches that a command is filling. They go with its connection.
+struct Reserved<'a> {
+    context: &'a Context,
+    names: Vec<String>,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        for name in self.names.drain(..) {
+            let delete = Request::Delete { names: vec![name], force: true };
+            // What cannot be deleted now is swept by the next process that opens the store.
+            let _ = execute(self.context, delete, Vec::new(), &Progress::default());
+        }
+    }
 }
 
 fn takes_long(request: &Request) -> bool {
