@@ -7,6 +7,9 @@ use tine_fs::Time;
 
 use crate::protocol::{self as wire, opcode};
 
+/// A write of this size may wait for the disk; a shorter one is buffered by the store.
+const LONG_WRITE_BYTES: usize = 64 << 10;
+
 /// One request.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Request<'a> {
@@ -179,10 +182,12 @@ pub(crate) struct Truncated {
 impl<'a> Request<'a> {
     /// Whether serving it may wait for a disk or move much data.
     pub fn may_take_long(&self) -> bool {
+        if let Call::Write { data, .. } = self.call {
+            return data.len() >= LONG_WRITE_BYTES;
+        }
         matches!(
             self.call,
             Call::Read { .. }
-                | Call::Write { .. }
                 | Call::FSync { .. }
                 | Call::FSyncDir
                 | Call::SyncFs
