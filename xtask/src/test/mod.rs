@@ -38,7 +38,16 @@ pub fn run() -> Result<ExitCode> {
         }
     }
 
-    check(&mut tally, "format", || process::run(cargo().args(["fmt", "--all", "--check"])));
+    check(&mut tally, "format", || {
+        let unformatted = process::output(cargo().args(["fmt", "--all", "--check", "--", "-l"]))?;
+        let files = String::from_utf8_lossy(&unformatted.stdout);
+        anyhow::ensure!(
+            unformatted.status.success(),
+            "`cargo fmt` would change:\n{}",
+            files.trim()
+        );
+        Ok(())
+    });
     check(&mut tally, "lints", lint);
     check(&mut tally, "tidy", || {
         let findings = tidy::check()?;
