@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::page::PAGE;
 use crate::probe;
 use crate::region::{Region, copy_changed};
+use crate::reset::Warm;
 use crate::space::Space;
 use crate::sys::{self, Query, Watch};
 use crate::window::{DEPTH_MAX, fill_missing};
@@ -70,8 +71,11 @@ impl Region {
         let frozen = match &self.space.window {
             // Nothing was written since the window opened: its frozen pages are still the content.
             Some(window) if !self.written => window.frozen().clone(),
-            // SAFETY: `self` is borrowed exclusively, so no reference to its bytes exists.
-            _ => unsafe { self.space.freeze() }?,
+            _ => {
+                self.warm.restart();
+                // SAFETY: `self` is borrowed exclusively, so no reference to its bytes exists.
+                unsafe { self.space.freeze() }?
+            }
         };
         self.written = false;
         let mut fork = self.bare_fork()?;
@@ -111,7 +115,7 @@ impl Region {
         let mapping = self.image().layout().map_unpatched()?;
         let mut space = Space::of_mapping(mapping, self.image().clone());
         space.copy_ahead = self.space.copy_ahead;
-        Ok(Region { space, len: self.len, written: false })
+        Ok(Region { space, len: self.len, written: false, warm: Warm::default() })
     }
 }
 

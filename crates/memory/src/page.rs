@@ -14,6 +14,11 @@ pub(crate) fn pages_of(bytes: usize) -> usize {
     bytes.div_ceil(PAGE)
 }
 
+/// The pages that a range of bytes touches.
+pub(crate) fn pages_touched(bytes: &Range<usize>) -> Range<usize> {
+    bytes.start / PAGE..bytes.end.div_ceil(PAGE)
+}
+
 /// Adds a run at the end of ascending runs, joined to the last one where they meet.
 pub(crate) fn push_run(runs: &mut Vec<Range<usize>>, run: Range<usize>) {
     match runs.last_mut() {

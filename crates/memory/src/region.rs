@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::image::{Image, check_len};
 use crate::page::{PAGE, pages_of};
 use crate::page_map::PageMap;
+use crate::reset::Warm;
 use crate::space::Space;
 use crate::usage::{Stats, Usage};
 use crate::window::CopyAhead;
@@ -21,6 +22,7 @@ pub struct Region {
     pub(crate) len: usize,
     /// Whether someone could have written since the content was last the image's, or the window's.
     pub(crate) written: bool,
+    pub(crate) warm: Warm,
 }
 
 impl Region {
@@ -35,28 +37,12 @@ impl Region {
 
     pub(crate) fn of_image(image: Image) -> Result<Self> {
         let len = image.len();
-        Ok(Self { space: Space::of_image(image)?, len, written: false })
+        Ok(Self { space: Space::of_image(image)?, len, written: false, warm: Warm::default() })
     }
 
     /// The image that the region was made from, or that it was last sealed or rebased to.
     pub fn image(&self) -> &Image {
         &self.space.image
-    }
-
-    /// Goes back to the image: every byte written since is forgotten. The length stays.
-    ///
-    /// A fork of a written region goes back to the image below, not to the moment of the fork: seal
-    /// before forking to make that moment an image.
-    pub fn reset(&mut self) -> Result<()> {
-        if !self.written && self.space.window.is_none() {
-            return Ok(());
-        }
-        self.space.close_window()?;
-        let runs = self.space.private_runs()?;
-        self.discard(&runs)?;
-        self.space.image.layout().patch(&mut self.space.mapping)?;
-        self.written = false;
-        Ok(())
     }
 
     /// Makes the region longer, by zeros.
@@ -69,6 +55,8 @@ impl Region {
         let image = Image::new(len, self.image().layout().extended(more));
         if more > pages {
             self.settle()?;
+            self.space.untrack()?;
+            self.warm.restart();
             if !self.space.mapping.extend((more - pages) * PAGE)? {
                 return self.move_to(image).map(|()| self.len = len);
             }
@@ -143,11 +131,6 @@ impl Region {
         })
     }
 
-    /// Drops pages; the image's show again.
-    fn discard(&mut self, runs: &[Range<usize>]) -> Result<()> {
-        runs.iter().try_for_each(|run| self.space.mapping.discard(run.start * PAGE..run.end * PAGE))
-    }
-
     /// Moves to a new mapping of `image`, which holds what the present one does, perhaps more. The
     /// region must be settled.
     fn move_to(&mut self, image: Image) -> Result<()> {
@@ -157,6 +140,7 @@ impl Region {
         }
         space.copy_ahead = self.space.copy_ahead;
         self.space = space;
+        self.warm.restart();
         Ok(())
     }
 }

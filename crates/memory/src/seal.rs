@@ -34,10 +34,11 @@ impl Region {
         if self.written || self.space.window.is_some() {
             self.settle()?;
             let image = self.sealed()?;
-            let len = self.len;
-            let policy = self.space.copy_ahead;
-            *self = image.fork()?;
-            (self.len, self.space.copy_ahead) = (len, policy);
+            let mut clean = image.fork()?;
+            clean.len = self.len;
+            clean.space.copy_ahead = self.space.copy_ahead;
+            clean.warm = self.warm.wish();
+            *self = clean;
         }
         Ok(self.image().clone())
     }

@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering;
 use crate::error::Result;
 use crate::image::Image;
 use crate::page::{PAGE, push_run};
-use crate::sys::{Mapping, Query, scan};
+use crate::probe;
+use crate::sys::{self, Mapping, Query, Watch, scan};
 use crate::usage::Stats;
 use crate::window::{self, CopyAhead, Frozen, Window};
 
@@ -67,6 +68,7 @@ impl Space {
     /// No one may touch the mapping meanwhile.
     pub unsafe fn freeze(&mut self) -> Result<Arc<Frozen>> {
         Window::require()?;
+        self.untrack()?;
         let target = Mapping::zeroed(self.mapping.len(), self.image.vmas())?;
         let below = self.window.as_ref().map(|window| window.frozen().clone());
         if let Some(window) = self.window.take() {
@@ -88,6 +90,44 @@ impl Space {
                 Err(error)
             }
         }
+    }
+
+    /// Has the kernel record writes from now on.
+    pub fn track(&mut self) -> Result<()> {
+        probe::require_tracking()?;
+        let base = self.mapping.start();
+        for segment in self.image.layout().segments() {
+            let span = base + segment.pages.start * PAGE..base + segment.pages.end * PAGE;
+            sys::watch(span, Watch::Writes)?;
+        }
+        self.tracked = true;
+        // Pages of the image that are mapped already would look as if they had been written.
+        self.runs(Query::SharedThenProtect).map(|_| ())
+    }
+
+    /// Ends the recording of writes.
+    pub fn untrack(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.tracked) {
+            sys::unwatch(self.mapping.addresses())?;
+        }
+        Ok(())
+    }
+
+    /// The pages of its own that are unprotected, in tracked memory: written since they were last
+    /// protected.
+    pub fn written_runs(&self, query: Query) -> Result<Vec<Range<usize>>> {
+        let base = self.mapping.start();
+        let mut runs = Vec::new();
+        for candidate in self.runs(query)? {
+            // Of the image's pages, those mapped since are unprotected too.
+            let span = base + candidate.start * PAGE..base + candidate.end * PAGE;
+            scan(span, Query::Private, |run| {
+                let run = run.addresses();
+                push_run(&mut runs, (run.start - base) / PAGE..(run.end - base) / PAGE);
+                Ok(())
+            })?;
+        }
+        Ok(runs)
     }
 
     /// Opens a window on a mapping that has no pages of its own.

@@ -22,6 +22,6 @@ pub(crate) use memfd::{Memfd, Sealed};
 pub(crate) use pagemap::{Category, Query, Run, scan, scan_into};
 pub(crate) use signal::install_fault_handler;
 pub(crate) use socket::{receive_descriptor, send_descriptor};
-pub(crate) use uffd::{Fill, Watch, continue_pages, copy, features, move_pages, unwatch, watch, zero};
+pub(crate) use uffd::{Fill, Watch, continue_pages, copy, features, move_pages, unprotect, unwatch, watch, zero};
 
 pub(crate) use handles::{pagemap_usable, userfaultfd_usable};

@@ -28,8 +28,8 @@ impl Category {
         | Self::HUGE;
 }
 
-const SCAN_WP_MATCHING: u64 = 1;
-const SCAN_CHECK_WP_ASYNC: u64 = 2;
+/// `PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC`
+const PROTECT: u64 = 1 | 2;
 /// Past this many, the kernel fills the output in pieces and reports a stale end.
 const RUNS_MAX: usize = 512;
 
@@ -38,8 +38,13 @@ const RUNS_MAX: usize = 512;
 pub(crate) enum Query {
     /// Pages of the mapping alone: written since it was made, present or swapped.
     Private,
-    /// Of these, the ones written since they were last protected; protects them.
-    WrittenThenProtect,
+    /// Pages of tracked memory, not protected since they were written or mapped: every one that was
+    /// written, and perhaps others.
+    Unprotected,
+    /// The same; protects them.
+    UnprotectedThenProtect,
+    /// The file's pages, which are protected.
+    SharedThenProtect,
     /// Every page that is mapped or swapped, with all its categories.
     Mapped,
 }
@@ -88,12 +93,11 @@ pub(crate) fn scan_into(
     let anonymous = Category::FILE | Category::ZERO;
     let (flags, inverted, mask, returned) = match query {
         Query::Private => (0, anonymous, anonymous, Category::PRESENT),
-        Query::WrittenThenProtect => (
-            SCAN_WP_MATCHING | SCAN_CHECK_WP_ASYNC,
-            anonymous,
-            anonymous | Category::WRITTEN,
-            Category::PRESENT,
-        ),
+        Query::Unprotected => (0, 0, Category::WRITTEN, Category::WRITTEN),
+        Query::UnprotectedThenProtect => (PROTECT, 0, Category::WRITTEN, Category::WRITTEN),
+        Query::SharedThenProtect => {
+            (PROTECT, 0, Category::FILE | Category::WRITTEN, Category::WRITTEN)
+        }
         Query::Mapped => (0, 0, 0, Category::ALL),
     };
     let mut argument = ScanArgument {

@@ -56,6 +56,13 @@ struct RangeArgument {
     len: u64,
 }
 
+#[repr(C)]
+struct ProtectArgument {
+    start: u64,
+    len: u64,
+    mode: u64,
+}
+
 /// `uffdio_copy` and `uffdio_move` alike.
 #[repr(C)]
 struct TransferArgument {
@@ -82,11 +89,14 @@ const UFFDIO_UNREGISTER: libc::c_ulong = request::<RangeArgument>(2, 0x01);
 const UFFDIO_COPY: libc::c_ulong = request::<TransferArgument>(READ_WRITE, 0x03);
 const UFFDIO_ZEROPAGE: libc::c_ulong = request::<FillArgument>(READ_WRITE, 0x04);
 const UFFDIO_MOVE: libc::c_ulong = request::<TransferArgument>(READ_WRITE, 0x05);
+const UFFDIO_WRITEPROTECT: libc::c_ulong = request::<ProtectArgument>(READ_WRITE, 0x06);
 const UFFDIO_CONTINUE: libc::c_ulong = request::<FillArgument>(READ_WRITE, 0x07);
 
 const REGISTER_MISSING: u64 = 1;
 const REGISTER_WP: u64 = 2;
 const REGISTER_MINOR: u64 = 4;
+/// Not `UFFDIO_WRITEPROTECT_MODE_WP`, so protection is lifted; no thread waits for it.
+const DONT_WAKE_PROTECT: u64 = 2;
 /// No thread waits for a page: each resolves its own fault.
 const DONT_WAKE: u64 = 1;
 const MOVE_ALLOW_HOLES: u64 = 2;
@@ -163,6 +173,13 @@ pub(crate) fn watch(range: Range<usize>, watch: Watch) -> Result<()> {
 pub(crate) fn unwatch(range: Range<usize>) -> Result<()> {
     let mut argument = RangeArgument { start: range.start as u64, len: range.len() as u64 };
     ask(UFFDIO_UNREGISTER, &mut argument).map_err(|e| Error::os("stop watching memory", e))
+}
+
+/// Lifts the protection of pages of a range that is watched for writes.
+pub(crate) fn unprotect(range: Range<usize>) -> Result<()> {
+    let (start, len) = (range.start as u64, range.len() as u64);
+    let mut argument = ProtectArgument { start, len, mode: DONT_WAKE_PROTECT };
+    ask(UFFDIO_WRITEPROTECT, &mut argument).map_err(|e| Error::os("lift write protection", e))
 }
 
 /// Fills missing pages of a watched range with copies of what is at `source`.

@@ -89,12 +89,13 @@ impl Window {
     /// Ends the window: every page that is not there comes from the image from now on. The caller has
     /// settled what is needed.
     pub fn close(&self, mapping: &Mapping) -> Result<()> {
+        // Once this returns, no handler is filling a page of the window. Faults from now on find the
+        // entry without a window, and try again until the watching has ended.
+        registry::set(self.addresses.clone(), None)?;
         for segment in self.image.layout().segments() {
             sys::unwatch(self.span(&segment.pages))?;
         }
-        mapping.keep_from_children(false)?;
-        // Faults that are on their way find the entry without a window, and try again.
-        registry::set(self.addresses.clone(), None)
+        mapping.keep_from_children(false)
     }
 
     fn watch(&self) -> Result<()> {

@@ -9,6 +9,7 @@ use super::copier::Request;
 use super::frozen::Owner;
 use super::registry::{self, Found};
 use super::{Counters, Window, copier};
+use crate::error::{Error, Result};
 use crate::page::PAGE;
 use crate::sys::{self, Fill};
 
@@ -42,7 +43,7 @@ impl Window {
         let now = page..cluster.now.end.min(end);
         match self.copy_run(now.clone(), source) {
             Ok(copied) => {
-                Counters::add(&self.counters.copied, 1);
+                Counters::add(&self.counters.copied, copied.min(1));
                 Counters::add(&self.counters.copied_ahead, copied.saturating_sub(1));
             }
             Err(_) => return false,
@@ -71,6 +72,26 @@ impl Window {
             }
         };
         matches!(answer, Fill::Filled(_) | Fill::Present)
+    }
+
+    /// Fills every missing page, so that the kernel itself can use them.
+    pub fn fill(&self, pages: Range<usize>) -> Result<()> {
+        let failed = |e| Error::os("settle pages of a region", e);
+        let mut at = pages.start;
+        while at < pages.end {
+            let (owner, end) = self.frozen.owner(at..pages.end).map_err(failed)?;
+            let run = at..end;
+            match owner {
+                Owner::Frozen(source) => self.copy_run(run, source).map(|_| ()),
+                Owner::Image => run.clone().try_for_each(|page| match self.share(page..page + 1) {
+                    true => Ok(()),
+                    false => Err(std::io::Error::from_raw_os_error(libc::EFAULT)),
+                }),
+            }
+            .map_err(failed)?;
+            at = end;
+        }
+        Ok(())
     }
 
     /// Copies pages that are frozen and not there yet; returns how many.
