@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{getegid, geteuid};
 use tine_fs::{Fs, NewRoot};
-use tine_store::{Options, Store};
+use tine_store::{ForkOptions, Options, Store};
 
 use crate::mounts::Mounts;
 use crate::progress::Progress;
@@ -37,6 +37,22 @@ impl Context {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Deletes the branches whose time has come; one that is mounted waits until it is not.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn expire(&self) -> Result<()> {
+        let now = SystemTime::now();
+        for info in self.store.branches()? {
+            if info.expires.is_some_and(|time| time <= now)
+                && self.mounts.find(&info.name).is_none()
+            {
+                self.store.delete(&info.name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether nothing is mounted.
@@ -72,7 +88,10 @@ pub fn execute(
             store.sync()?;
             Ok(Response::Created(CreatedList { created }))
         }
-        Request::List => listing::branches(store, mounts).map(Response::Branches),
+        Request::List => {
+            context.expire()?;
+            listing::branches(store, mounts).map(Response::Branches)
+        }
         Request::Usage { name: None } => listing::store_usage(store).map(Response::StoreUsage),
         Request::Usage { name: Some(name) } => {
             listing::branch_usage(store, &name).map(Response::BranchUsage)
@@ -177,9 +196,9 @@ fn branch(
 }
 
 fn fork(store: &Store, from: &str, name: &str, ttl_s: Option<u64>) -> Result<Created> {
-    let _ = ttl_s;
     let start = Instant::now();
-    store.fork(from, name)?;
+    let expires = ttl_s.and_then(|ttl_s| SystemTime::now().checked_add(Duration::from_secs(ttl_s)));
+    store.fork_with(from, name, &ForkOptions { expires, ..ForkOptions::default() })?;
     Ok(created(name.into(), from.into(), start))
 }
 

@@ -27,6 +27,8 @@ use crate::{Context, Error, Request, Response, Result, execute, socket, stale};
 const LINGER: Duration = Duration::from_millis(300);
 /// How often it looks whether it is still needed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often it looks for branches whose time has come.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// How often a command hears how far its request is.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
@@ -107,7 +109,14 @@ fn close_on_terminate(path: &Path, context: &Arc<Context>) -> Result<()> {
 fn serve(path: &Path, context: &Arc<Context>, listener: &UnixListener) {
     let connections = Arc::new(AtomicUsize::new(0));
     let mut needed = Instant::now();
+    let mut expired = Instant::now();
     loop {
+        if expired.elapsed() >= EXPIRE_EVERY {
+            expired = Instant::now();
+            if let Err(error) = context.expire() {
+                eprintln!("error: {error}");
+            }
+        }
         if connections.load(Ordering::Acquire) > 0 || !context.is_idle() {
             needed = Instant::now();
         } else if needed.elapsed() >= LINGER {
