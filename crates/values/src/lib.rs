@@ -15,8 +15,16 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod changes;
 mod engine;
+mod entry;
+pub mod hash;
+pub mod ord;
 pub mod seq;
+mod sets;
 mod stats;
 
+pub use changes::{Change, Conflict, MapDiff, MapPatch, PatchError};
+pub use hash::{HashMap, HashSet};
+pub use ord::{OrdMap, OrdSet};
 pub use seq::Seq;
