@@ -4,7 +4,7 @@
 mod model_tree;
 mod tree;
 
-use model_tree::{Content, Model, Node};
+use model_tree::{Content, Model};
 use proptest::prelude::*;
 use tine_fs::{Fallocate, Fs, Ino, Kind, RenameMode, Seek, SetAttr, XattrMode};
 use tree::{ME, tree};
@@ -110,9 +110,9 @@ fn apply(fs: &Fs, model: &mut Model, op: &Op) -> Result<(), TestCaseError> {
             prop_assert_eq!(ino.map(drop), model.make(d, &n, ino.unwrap_or(0), content));
         }
         Op::Tmpfile(d) => {
-            let ino = fs.tmpfile(&ME, dir(model, *d), 0o600).unwrap().ino;
-            model.nodes.insert(ino, Node::new(Content::file(), 0));
-            model.open(ino);
+            let d = dir(model, *d);
+            let ino = answer(fs.tmpfile(&ME, d, 0o600).map(|attr| attr.ino));
+            prop_assert_eq!(ino.map(drop), model.tmpfile(d, ino.unwrap_or(0)));
         }
         Op::Link(f, d, n) => {
             let (f, d, n) = (any(model, *f), dir(model, *d), name(*n));
@@ -282,8 +282,14 @@ proptest! {
         }
         fs.sync().unwrap();
         compare(&fs, &model)?;
-        for (fs, model) in &forks {
-            compare(fs, model)?;
+        let now = fs.branch().read().unwrap();
+        for (old, old_model) in &forks {
+            compare(old, old_model)?;
+            let before = old.branch().read().unwrap();
+            let changes = tine_fs::diff(&before, &now).unwrap();
+            model_tree::paths::compare(&changes, old_model, &model)?;
+            let changes = tine_fs::diff(&now, &before).unwrap();
+            model_tree::paths::compare(&changes, &model, old_model)?;
         }
     }
 }
