@@ -160,7 +160,7 @@ impl Door {
                 reply.u32(0);
                 Ok(Then::Answer)
             }
-            Call::FSync { data_only: _ } | Call::FSyncDir => self.plain(self.fs.fsync(node)),
+            Call::FSync => self.plain(self.fs.fsync(node)),
             Call::SyncFs => self.plain(self.fs.sync()),
             Call::StatFs => self.statfs(reply),
             Call::SetXattr { name, value, flags } => {
