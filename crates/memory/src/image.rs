@@ -112,13 +112,14 @@ impl Image {
 
     /// Receives an image that another process sent. Its seals are verified.
     pub fn receive(socket: &UnixStream) -> Result<Self> {
-        let (fd, len) =
-            receive_descriptor(socket).map_err(|e| Error::os("receive an image", e))?;
+        let (fd, len) = receive_descriptor(socket).map_err(|e| Error::os("receive an image", e))?;
         let image = Self::from_fd(fd)?;
         let len = u64::from_le_bytes(len);
         let len = match usize::try_from(len) {
             Ok(len) if pages_of(len) == pages_of(image.0.len) && len > 0 => len,
-            _ => return Err(Error::Length { bytes: len, reason: "the memory sent is not as long" }),
+            _ => {
+                return Err(Error::Length { bytes: len, reason: "the memory sent is not as long" });
+            }
         };
         Ok(Self::new(len, image.0.layout.clone()))
     }
@@ -171,7 +172,8 @@ impl Image {
         if self.0.layout.flat_file().is_some() {
             return Ok(self.clone());
         }
-        let builder = ImageBuilder { memory: Memfd::new(self.layout().pages() * PAGE)?, len: self.0.len };
+        let builder =
+            ImageBuilder { memory: Memfd::new(self.layout().pages() * PAGE)?, len: self.0.len };
         let mut chunk = vec![0; CHUNK];
         for run in self.0.layout.runs() {
             let Backing::File { file, page } = &run.backing else { continue };
@@ -266,14 +268,15 @@ impl ImageBuilder {
     }
 
     /// Writes what is not zero, page by page; the memory must be untouched there.
-    fn write_nonzero(&self, bytes: &[u8], offset: usize) -> Result<()> {
+    pub(crate) fn write_nonzero(&self, bytes: &[u8], offset: usize) -> Result<()> {
         let mut runs: Vec<Range<usize>> = Vec::new();
         for (index, page) in bytes.chunks(PAGE).enumerate() {
             if !is_zero(page) {
                 push_run(&mut runs, index * PAGE..index * PAGE + page.len());
             }
         }
-        runs.into_iter().try_for_each(|run| self.memory.write_at(&bytes[run.clone()], offset + run.start))
+        runs.into_iter()
+            .try_for_each(|run| self.memory.write_at(&bytes[run.clone()], offset + run.start))
     }
 
     fn drop_zero_pages(&self) -> Result<()> {
@@ -296,7 +299,12 @@ impl ImageBuilder {
     }
 }
 
-pub(crate) fn check_bounds(what: &'static str, offset: usize, bytes: usize, len: usize) -> Result<()> {
+pub(crate) fn check_bounds(
+    what: &'static str,
+    offset: usize,
+    bytes: usize,
+    len: usize,
+) -> Result<()> {
     if offset.checked_add(bytes).is_some_and(|end| end <= len) {
         return Ok(());
     }

@@ -71,7 +71,10 @@ pub(crate) struct Layout {
 impl Layout {
     /// Zeros throughout.
     pub fn zero(pages: usize) -> Self {
-        Self { segments: vec![Segment { pages: 0..pages, backing: Backing::Zero }], patches: vec![] }
+        Self {
+            segments: vec![Segment { pages: 0..pages, backing: Backing::Zero }],
+            patches: vec![],
+        }
     }
 
     /// One file from its start, whose long holes become demand-zero pages.
@@ -293,7 +296,7 @@ mod tests {
         let layout = runs.into_layout();
         let pages = |list: &[Segment]| list.iter().map(|s| s.pages.clone()).collect::<Vec<_>>();
         assert_eq!(pages(layout.segments()), [0..31, 31..35, 35..40]);
-        assert_eq!(pages(layout.patches()), [10..11]);
+        assert_eq!(pages(layout.patches()), vec![10..11]);
         assert_eq!(pages(&layout.runs()), [0..10, 10..11, 11..31, 31..35, 35..40]);
         assert_eq!(pages(&layout.runs_in(5..12)), [5..10, 10..11, 11..12]);
     }

@@ -93,9 +93,8 @@ impl Live {
             gates,
             snapshots: AtomicU64::new(0),
         });
-        let shards = (0..shared.gates.len())
-            .map(|index| Shard { shared: shared.clone(), index })
-            .collect();
+        let shards =
+            (0..shared.gates.len()).map(|index| Shard { shared: shared.clone(), index }).collect();
         Ok((Self(shared), shards))
     }
 
@@ -113,9 +112,10 @@ impl Live {
         // SAFETY: the shards' bytes are reached through guards alone, and every lock that a guard
         // holds is held here.
         let frozen = unsafe { space.freeze() }?;
-        let written = shared.gates.iter().map(|gate| {
-            (gate.range.clone(), gate.written.swap(false, Ordering::Relaxed))
-        });
+        let written = shared
+            .gates
+            .iter()
+            .map(|gate| (gate.range.clone(), gate.written.swap(false, Ordering::Relaxed)));
         let unwritten = written.filter(|(_, written)| !written).map(|(range, _)| range).collect();
         let pause = begun.elapsed();
         drop(held);
@@ -154,8 +154,7 @@ impl Shard {
         let start = self.shared.start + gate.range.start;
         // SAFETY: the mapping lives as long as `shared`. Ranges of shards are disjoint, the shard is
         // borrowed exclusively, and a snapshot touches the mapping only while it holds the lock.
-        let bytes =
-            unsafe { std::slice::from_raw_parts_mut(start as *mut u8, gate.range.len()) };
+        let bytes = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, gate.range.len()) };
         let (written, shared) = (&gate.written, &*self.shared);
         Guard { bytes, written, shared, offset: gate.range.start, _held: held }
     }

@@ -68,12 +68,8 @@ impl std::fmt::Display for Probe {
 }
 
 /// What windows rest on.
-const WINDOWS: [Feature; 4] = [
-    Feature::Userfaultfd,
-    Feature::FaultSignal,
-    Feature::SharedMemoryFaults,
-    Feature::MovePages,
-];
+const WINDOWS: [Feature; 4] =
+    [Feature::Userfaultfd, Feature::FaultSignal, Feature::SharedMemoryFaults, Feature::MovePages];
 
 fn missing_of_userfaultfd() -> Vec<(Feature, String)> {
     use sys::features as bits;

@@ -123,10 +123,12 @@ impl Region {
     /// [`kernel_merging`](crate::kernel_merging) says whether it does.
     pub fn allow_kernel_merging(&self) -> Result<()> {
         self.space.mapping.allow_merging().map_err(|error| match error {
-            Error::Os { source, .. } if source.kind() == std::io::ErrorKind::InvalidInput => Error::Unsupported {
-                feature: crate::Feature::KernelMerging,
-                reason: "the kernel was built without it".into(),
-            },
+            Error::Os { source, .. } if source.kind() == std::io::ErrorKind::InvalidInput => {
+                Error::Unsupported {
+                    feature: crate::Feature::KernelMerging,
+                    reason: "the kernel was built without it".into(),
+                }
+            }
             other => other,
         })
     }

@@ -76,10 +76,13 @@ fn reset_goes_back_to_the_image_and_costs_nothing_twice() {
         region.fill(3);
         let mut fork = region.fork_by(mode).unwrap();
         region.reset().unwrap();
-        assert_eq!((region[PAGE], region[150 * PAGE], fork[PAGE]), match mode {
-            ForkMode::Layer => (3, 3, 3),
-            _ => (2, 0, 3),
-        });
+        assert_eq!(
+            (region[PAGE], region[150 * PAGE], fork[PAGE]),
+            match mode {
+                ForkMode::Layer => (3, 3, 3),
+                _ => (2, 0, 3),
+            }
+        );
         fork.reset().unwrap();
         fork.reset().unwrap();
         let usage = fork.usage().unwrap();
@@ -125,7 +128,10 @@ fn a_region_grows_by_zeros_and_keeps_what_it_held() {
         assert_eq!(neighbour[0], 1);
         assert!(matches!(fork.grow(PAGE), Err(Error::Length { .. })));
         region.reset().unwrap();
-        assert_eq!((region.len(), region[0]), (2000 * PAGE, if mode == ForkMode::Layer { 77 } else { 1 }));
+        assert_eq!(
+            (region.len(), region[0]),
+            (2000 * PAGE, if mode == ForkMode::Layer { 77 } else { 1 })
+        );
     }
 }
 
@@ -167,5 +173,8 @@ fn the_usage_of_a_region_counts_each_page_once() {
     assert!(usage.shared >= PAGE as u64, "{usage:?}");
     assert_eq!(usage.zero, 100 * PAGE as u64);
     let picture = region.page_map().unwrap().to_string();
-    assert!(picture.contains("**") && picture.contains("0000") && picture.contains('='), "{picture}");
+    assert!(
+        picture.contains("**") && picture.contains("0000") && picture.contains('='),
+        "{picture}"
+    );
 }

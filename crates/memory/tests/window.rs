@@ -25,7 +25,8 @@ fn a_plain_system_call_on_an_untouched_page_gets_efault_and_a_safe_one_succeeds(
     let file = tempfile::tempfile().unwrap();
     let refused = file.write_all_at(&region[..PAGE], 0).unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(libc::EFAULT));
-    let refused = File::open("/dev/zero").unwrap().read(&mut region[6 * PAGE..7 * PAGE]).unwrap_err();
+    let refused =
+        File::open("/dev/zero").unwrap().read(&mut region[6 * PAGE..7 * PAGE]).unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(libc::EFAULT));
 
     region.write_from(0..200 * PAGE, &file, 0).unwrap();

@@ -96,7 +96,7 @@ impl Mapping {
     /// The content.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: the range is mapped readable as long as self lives, and no one writes to it
-        // while a shared borrow of self exists: writers need `bytes_mut` or `bytes_shared`.
+        // while a shared borrow of self exists: writers need `bytes_mut`.
         unsafe { std::slice::from_raw_parts(self.start as *const u8, self.bytes) }
     }
 
@@ -104,19 +104,6 @@ impl Mapping {
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: the range is mapped writable as long as self lives, and the borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.start as *mut u8, self.bytes) }
-    }
-
-    /// A part of the content, to be written, from a shared mapping.
-    ///
-    /// # Safety
-    /// For as long as the slice lives, nothing else may read or write the range.
-    #[allow(clippy::mut_from_ref)]
-    pub unsafe fn bytes_shared(&self, range: Range<usize>) -> &mut [u8] {
-        assert!(range.start <= range.end && range.end <= self.bytes);
-        // SAFETY: the range lies inside the mapping, and the caller promises exclusiveness.
-        unsafe {
-            std::slice::from_raw_parts_mut((self.start + range.start) as *mut u8, range.len())
-        }
     }
 
     /// Drops the pages of a range: zeros or the file's content show again.

@@ -149,7 +149,8 @@ impl Sealed {
 
     /// A second descriptor of the same memory.
     pub fn duplicate(&self) -> Result<OwnedFd> {
-        let file = self.0.try_clone().map_err(|e| Error::os("duplicate an image's descriptor", e))?;
+        let file =
+            self.0.try_clone().map_err(|e| Error::os("duplicate an image's descriptor", e))?;
         Ok(file.into())
     }
 }

@@ -16,12 +16,16 @@ mod socket;
 mod uffd;
 
 pub(crate) use budget::in_use as vmas_in_use;
-pub(crate) use kernel::{deny_executable, kernel_merging, memory_is_sound, page_size, release, sleep_while, wake};
+pub(crate) use kernel::{
+    deny_executable, kernel_merging, memory_is_sound, page_size, release, sleep_while, wake,
+};
 pub(crate) use mapping::Mapping;
 pub(crate) use memfd::{Memfd, Sealed};
 pub(crate) use pagemap::{Category, Query, Run, scan, scan_into};
 pub(crate) use signal::install_fault_handler;
 pub(crate) use socket::{receive_descriptor, send_descriptor};
-pub(crate) use uffd::{Fill, Watch, continue_pages, copy, features, move_pages, unprotect, unwatch, watch, zero};
+pub(crate) use uffd::{
+    Fill, Watch, continue_pages, copy, features, move_pages, unprotect, unwatch, watch, zero,
+};
 
 pub(crate) use handles::{pagemap_usable, userfaultfd_usable};

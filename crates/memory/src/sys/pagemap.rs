@@ -20,12 +20,8 @@ impl Category {
     pub const SWAPPED: u64 = 1 << 4;
     pub const ZERO: u64 = 1 << 5;
     pub const HUGE: u64 = 1 << 6;
-    const ALL: u64 = Self::WRITTEN
-        | Self::FILE
-        | Self::PRESENT
-        | Self::SWAPPED
-        | Self::ZERO
-        | Self::HUGE;
+    const ALL: u64 =
+        Self::WRITTEN | Self::FILE | Self::PRESENT | Self::SWAPPED | Self::ZERO | Self::HUGE;
 }
 
 /// `PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC`
@@ -82,7 +78,8 @@ impl Run {
 }
 
 /// `_IOWR('f', 16, struct pm_scan_arg)`
-const PAGEMAP_SCAN: libc::c_ulong = (3 << 30) | (size_of::<ScanArgument>() << 16 | 0x66 << 8 | 16) as libc::c_ulong;
+const PAGEMAP_SCAN: libc::c_ulong =
+    (3 << 30) | (size_of::<ScanArgument>() << 16 | 0x66 << 8 | 16) as libc::c_ulong;
 
 /// Scans `addresses` into `output`, once; returns how many runs it filled. Safe in a signal handler.
 pub(crate) fn scan_into(
@@ -132,7 +129,7 @@ pub(crate) fn scan(
         let filled = scan_into(from..addresses.end, query, &mut runs)
             .map_err(|e| Error::os("scan the page tables", e))?;
         for run in &runs[..filled] {
-            debug_assert!(run.start as usize % PAGE == 0 && run.start < run.end);
+            debug_assert!((run.start as usize).is_multiple_of(PAGE) && run.start < run.end);
             each(*run)?;
         }
         if filled < RUNS_MAX {

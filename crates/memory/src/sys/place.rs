@@ -88,7 +88,11 @@ mod tests {
         let mut asked = 0;
         let got = find(HUGE, |address, exact| {
             asked += 1;
-            if asked < 3 { Err(io::Error::from_raw_os_error(libc::EEXIST)) } else { Ok(address + usize::from(!exact)) }
+            if asked < 3 {
+                Err(io::Error::from_raw_os_error(libc::EEXIST))
+            } else {
+                Ok(address + usize::from(!exact))
+            }
         });
         assert!(got.unwrap() % HUGE == 0 && asked == 3);
     }

@@ -88,8 +88,7 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
             unsafe { libc::signal(signal, libc::SIG_DFL) };
         }
         handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
-            type WithInfo =
-                extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
+            type WithInfo = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
             // SAFETY: the flag says that the handler has this signature.
             let handler = unsafe { std::mem::transmute::<usize, WithInfo>(handler) };
             handler(signal, info, context);

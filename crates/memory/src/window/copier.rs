@@ -9,8 +9,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::registry::{self, Found};
 use super::Counters;
+use super::registry::{self, Found};
 use crate::page::PAGE;
 use crate::sys;
 

@@ -66,8 +66,10 @@ impl Clusters {
         let before = unit.load(Ordering::Relaxed);
         let touched = |granule: usize| before >> granule & 1 == 1;
         let hit = touched(granule)
-            || page % GRANULE == 0 && granule > 0 && touched(granule - 1)
-            || page % GRANULE == GRANULE - 1 && granule + 1 < UNIT / GRANULE && touched(granule + 1);
+            || page.is_multiple_of(GRANULE) && granule > 0 && touched(granule - 1)
+            || page % GRANULE == GRANULE - 1
+                && granule + 1 < UNIT / GRANULE
+                && touched(granule + 1);
         let size = before >> SIZE_SHIFT;
         let size = if hit { (size + 1).min(SIZE_MAX) } else { size.saturating_sub(1) };
         let bits = before & ((1 << SIZE_SHIFT) - 1) | 1 << granule;
