@@ -9,6 +9,7 @@ mod ordinary;
 mod programs;
 mod python;
 mod tally;
+mod tour;
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -63,6 +64,7 @@ pub fn run() -> Result<ExitCode> {
         tally.add(&program.name, programs::run(&workspace, &program.name, &mut command)?);
     }
     programs::doc_tests(&workspace, &mut tally)?;
+    check(&mut tally, "the README's tour", || tour::run(&workspace));
     println!("tests took {:.0} s", start.elapsed().as_secs_f64());
 
     ordinary::run(&workspace, &programs, &mut tally)?;
