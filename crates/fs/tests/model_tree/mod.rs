@@ -1,5 +1,8 @@
 //! A file tree as plainly as it can be said: maps and byte vectors.
 
+#![allow(dead_code)]
+
+pub mod ops;
 pub mod paths;
 
 use std::collections::{BTreeMap, BTreeSet};
