@@ -90,6 +90,11 @@ impl Door {
         self.agreed.load(Ordering::Relaxed)
     }
 
+    /// Tells whoever looks after the mount.
+    pub fn report(&self, what: &dyn Display) {
+        (self.report)(what);
+    }
+
     fn call(&self, request: &Request<'_>, reply: &mut Reply) -> Outcome {
         let node = request.node;
         let caller = Caller { uid: request.uid, gid: request.gid };
