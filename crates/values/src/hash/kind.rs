@@ -14,6 +14,7 @@ use crate::engine::path::Seek;
 const LEAF_BYTES: usize = 1024;
 
 #[derive(Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Slot<K, V> {
     pub(crate) hash: u32,
     pub(crate) key: K,

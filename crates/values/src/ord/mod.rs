@@ -14,5 +14,4 @@ pub use iter::{IntoIter, Iter, IterMut, Keys, Range, RangeMut, Values, ValuesMut
 pub use map::OrdMap;
 pub use set::OrdSet;
 
-#[cfg(feature = "serde")]
 pub(crate) use kind::Ordered;
