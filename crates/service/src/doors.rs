@@ -37,8 +37,9 @@ pub struct How {
 /// # Errors
 /// `branch-busy` when it is mounted already, `not-permitted` and `unsupported` where FUSE is not to be had.
 pub fn mount(client: &Client, name: &str, directory: &Path, how: How) -> Result<Response> {
-    let directory = mount_point(directory)?;
+    // First, because it may be a holder's death that left the directory in its way.
     let mut holder = client.hold()?;
+    let directory = mount_point(directory)?;
     let inspected = inspect(&mut holder, name)?;
     let read_only = how.read_only || inspected.sealed;
     let mut options = MountOptions::new(mount_table::source(client.store(), name));

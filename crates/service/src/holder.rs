@@ -79,21 +79,21 @@ fn begin(path: &Path, options: &Options) -> Result<(Arc<Context>, UnixListener)>
     let listener = socket::listen(path)?;
     let nonblocking = listener.set_nonblocking(true);
     nonblocking.map_err(|error| Error::io("preparing the socket", error))?;
-    close_on_terminate(path, &context)?;
+    close_on_terminate(&context)?;
     Ok((context, listener))
 }
 
 /// A polite end of the machine or the session loses nothing that was written.
-fn close_on_terminate(path: &Path, context: &Arc<Context>) -> Result<()> {
+fn close_on_terminate(context: &Arc<Context>) -> Result<()> {
     let failed = |error| Error::io("preparing for signals", error);
     // Blocked for this thread and all that it starts; only the one below takes it.
     let blocked = Signals::block(&[Signal::TERM]).map_err(failed)?;
-    let (path, context) = (path.to_path_buf(), Arc::downgrade(context));
+    let context = Arc::downgrade(context);
     let wait = move || {
         let caught = Signals::block(&[Signal::TERM]).and_then(|signals| signals.wait());
         if caught.is_ok() {
+            // The socket stays: it tells the next command that there are mounts to take off.
             let synced = context.upgrade().map(|context| context.store().sync());
-            let _ = socket::remove(&path);
             std::process::exit(match synced {
                 Some(Err(_)) => 1,
                 _ => 0,

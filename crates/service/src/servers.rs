@@ -21,6 +21,9 @@ use crate::{Client, Code, Error, Result, runtime, stale};
 /// Recovery replays what a checkpoint has not written; that is minutes at most.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// How long the system may take to forget a process that has ended.
+const REAP_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How a server is to be started.
 #[derive(Clone, Debug, Default)]
 pub struct Start {
@@ -207,6 +210,7 @@ fn end(client: &Client, place: &Path, record: &Record) -> Result<()> {
     if record.server.is_alive() {
         record.server.stop()?;
     }
+    await_reaped(record.server.pid);
     if record.own_mount {
         match doors::unmount(client, &record.branch, false) {
             Err(error) if !matches!(error.code, Code::NotMounted | Code::BranchNotFound) => {
@@ -218,6 +222,18 @@ fn end(client: &Client, place: &Path, record: &Record) -> Result<()> {
     // A mount whose holder died is nobody's any more.
     stale::detach_one(&place.join("mnt"));
     remove(place)
+}
+
+/// Waits for the system to forget a process that has ended. Until then its number looks taken, and the
+/// next server on the same data would take it for its rival.
+fn await_reaped(pid: u32) {
+    let deadline = Instant::now() + REAP_PATIENCE;
+    let process = PathBuf::from(format!("/proc/{pid}/stat"));
+    let ended =
+        |stat: String| stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z'));
+    while fs::read_to_string(&process).is_ok_and(ended) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn of_branch(client: &Client, name: &str) -> Result<Option<(PathBuf, Record)>> {
@@ -265,5 +281,10 @@ fn remove(place: &Path) -> Result<()> {
     gone(fs::remove_dir(place.join("mnt")))?;
     gone(fs::remove_dir_all(place.join("run")))?;
     gone(fs::remove_file(record_path(place)))?;
-    gone(fs::remove_dir(place))
+    gone(fs::remove_dir(place))?;
+    if let Some(of_store) = place.parent() {
+        // Unless other branches of the store have theirs.
+        let _ = fs::remove_dir(of_store);
+    }
+    Ok(())
 }

@@ -47,6 +47,7 @@ pub fn take_in(
     // The mount is gone, or hidden in a namespace that ends with this process.
     let _ = std::fs::remove_dir(&directory);
     let _ = std::fs::remove_dir(&place);
+    let _ = place.parent().map(std::fs::remove_dir);
     let bytes = result?;
     holder.call(Request::Publish { hidden, name: name.into() })?;
     let elapsed_us = elapsed_us(start);

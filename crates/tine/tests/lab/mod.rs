@@ -146,6 +146,14 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        let servers = if self.store().is_file() {
+            self.run(&["postgres", "list"]).out
+        } else {
+            String::new()
+        };
+        for branch in servers.lines().filter_map(|line| line.split(' ').next()) {
+            self.run(&["postgres", "stop", branch]);
+        }
         if let Some(pid) = self.holder() {
             send("TERM", pid);
             let deadline = Instant::now() + Duration::from_secs(10);
