@@ -66,9 +66,33 @@ pub fn a_snapshot_refuses_writes() {
 
 pub fn a_read_only_mount_refuses_writes() {
     let workshop = Workshop::new();
+    let mounted = workshop.mount("main");
+    mounted.sh("echo kept > f; mkdir d; mkfifo p");
+    mounted.close();
     let mounted = workshop.mount_with("main", true);
-    let refused = fs::create_dir(mounted.path("d")).unwrap_err();
-    assert_eq!(Errno::from_io_error(&refused), Some(Errno::ROFS));
+    for change in [
+        "echo x > f",
+        "echo x > new",
+        "truncate -s 1 f",
+        "chmod 600 f",
+        "chown $(id -u) f",
+        "touch f",
+        "ln f g",
+        "ln -s f g",
+        "mv f g",
+        "rm -f f",
+        "rmdir d",
+        "mkdir e",
+        "mkfifo q",
+    ] {
+        let output = mounted.try_sh(change);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains("Read-only file system"),
+            "{change}: {said}"
+        );
+    }
+    assert_eq!(mounted.sh("cat f; ls"), "kept\nd\nf\np");
     mounted.close();
 }
 

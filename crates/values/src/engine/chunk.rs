@@ -79,6 +79,16 @@ impl<T> Chunk<T> {
 
     #[inline(always)]
     pub(crate) fn items(&self) -> &[T] {
+        // The sizes of full leaves first: a test that predicts well instead of a jump through a table.
+        match self {
+            Chunk::C128(arc) => arc.as_slice(),
+            Chunk::C32(arc) => arc.as_slice(),
+            other => other.items_of_any(),
+        }
+    }
+
+    #[inline(never)]
+    fn items_of_any(&self) -> &[T] {
         each!(self, arc => arc.as_slice(), &[])
     }
 
@@ -215,18 +225,20 @@ impl<T: Clone> Chunk<T> {
         }, ());
     }
 
+    /// Appends an item to a leaf with one owner and room; gives it back otherwise.
     #[inline]
-    pub(crate) fn push(&mut self, item: T) {
-        let len = self.len();
-        if len == self.room_len() {
-            self.grow(len + 1);
-        }
-        self.own();
-        each!(self, arc => {
-            if let Some(items) = Arc::get_mut(arc) {
+    pub(crate) fn try_push(&mut self, item: T) -> Result<(), T> {
+        each!(self, arc => match Arc::get_mut(arc) {
+            Some(items) if items.len() < items.capacity() => {
                 items.push(item);
+                Ok(())
             }
-        }, ());
+            _ => Err(item),
+        }, Err(item))
+    }
+
+    pub(crate) fn push(&mut self, item: T) {
+        self.insert(self.len(), item);
     }
 
     #[cold]
