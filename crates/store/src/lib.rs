@@ -38,7 +38,7 @@ mod usage;
 
 pub use branch::{Branch, BranchInfo, ForkOptions};
 pub use check::{CheckReport, Finding, Severity};
-pub use device::{Device, FileDevice, LossyDevice, MemoryDevice};
+pub use device::{Device, FileDevice, LossyDevice, MemoryDevice, Survivors};
 pub use diff::{Change, Diff, diff};
 pub use error::{Error, Result};
 pub use format::layout::{BLOCK_BYTES, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX};

@@ -48,7 +48,7 @@ impl Store {
     /// [`Error::StoreExists`]; [`Error::NoSpace`]; I/O errors. A file begun is removed again.
     pub fn create(path: &Path, options: &Options) -> Result<Store> {
         let file = FileDevice::create(path, options.direct).map_err(|e| open_error(path, e))?;
-        let created = Store::create_on(behind(file, options), options);
+        let created = behind(file, options).and_then(|device| Store::create_on(device, options));
         if created.is_err() {
             // The error that matters is the one above.
             let _ = std::fs::remove_file(path);
@@ -63,7 +63,7 @@ impl Store {
     /// [`Error::Damaged`]; I/O errors.
     pub fn open(path: &Path, options: &Options) -> Result<Store> {
         let file = FileDevice::open(path, options.direct).map_err(|e| open_error(path, e))?;
-        Store::open_on(behind(file, options), options).map_err(|error| match error {
+        Store::open_on(behind(file, options)?, options).map_err(|error| match error {
             Error::NotAStore { why, .. } => Error::NotAStore { what: path.display().to_string(), why },
             other => other,
         })
@@ -223,11 +223,11 @@ impl Store {
     }
 }
 
-fn behind(file: FileDevice, options: &Options) -> Arc<dyn Device> {
-    match options.lossy {
-        None => Arc::new(file),
-        Some(how) => Arc::new(LossyDevice::new(Arc::new(file), how == Lossy::IgnoresFlushes)),
-    }
+fn behind(file: FileDevice, options: &Options) -> Result<Arc<dyn Device>> {
+    let Some(how) = options.lossy else { return Ok(Arc::new(file)) };
+    let lossy = LossyDevice::over(Arc::new(file), how == Lossy::IgnoresFlushes)
+        .map_err(|e| Error::io("measuring the store", e))?;
+    Ok(Arc::new(lossy))
 }
 
 fn open_error(path: &Path, error: io::Error) -> Error {

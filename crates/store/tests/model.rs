@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
-use tine_store::{BLOCK_BYTES, Device, LossyDevice, MemoryDevice, Options, Store, Value};
+use tine_store::{BLOCK_BYTES, Device, LossyDevice, MemoryDevice, Options, Store, Survivors, Value};
 
 /// A branch as the model sees it: inline entries, and one block of data per (map, block).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -94,7 +94,7 @@ fn options() -> Options {
 impl Run {
     fn new() -> Run {
         let disk = Arc::new(MemoryDevice::new());
-        let lossy = Arc::new(LossyDevice::new(disk.clone(), false));
+        let lossy = Arc::new(LossyDevice::over(disk.clone(), false).unwrap());
         let store = Store::create_on(lossy.clone(), &options()).unwrap();
         store.create_branch("main").unwrap();
         store.sync().unwrap();
@@ -256,22 +256,11 @@ impl Run {
 
     /// Loses what was not flushed, but for a random subset; what comes back is a prefix.
     fn power_cut(&mut self, seed: u64) {
-        let old = self.store.take().unwrap();
-        let frozen = Arc::new(LossyDevice::new(Arc::new(self.disk.clone_contents()), false));
-        let mut state = seed | 1;
-        let survives = |_: u64| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            !seed.is_multiple_of(3) && state.is_multiple_of(2)
-        };
-        self.lossy.power_cut(survives).unwrap();
-        let after = Arc::new(self.disk.clone_contents());
-        // The old store may go on writing while it is dropped: into a disk that nobody looks at.
-        drop(old);
-        drop(frozen);
-        self.disk = after;
-        self.lossy = Arc::new(LossyDevice::new(self.disk.clone(), false));
+        let survivors = if seed.is_multiple_of(3) { Survivors::None } else { Survivors::Random(seed) };
+        self.lossy.power_cut(survivors).unwrap();
+        // What the old store still writes while it is dropped, a dead device refuses.
+        drop(self.store.take());
+        self.lossy = Arc::new(LossyDevice::over(self.disk.clone(), false).unwrap());
         self.store = Some(Store::open_on(self.lossy.clone(), &options()).unwrap());
         let found = self.read_world();
         let position = self.history.iter().rposition(|world| *world == found);

@@ -1,103 +1,355 @@
-//! A device that loses what was not flushed: unsynced writes live in this process's memory only, so
-//! that killing the process is a power cut. Without it, the host's page cache would hide a missing
-//! flush from every test.
+//! A device that forgets, for tests: what was not synced lives in this process alone, so that killing the process, or
+//! calling [`LossyDevice::power_cut`], does what a power cut does to a disk with a cache.
 
-use super::Device;
-use crate::sync::lock;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-const PAGE: usize = 4096;
+use super::memory::Block;
+use super::{BLOCK, Device, whole_blocks};
 
-/// Holds unsynced writes in memory in front of another device.
+/// Older unsynced contents kept for one block, each of which may be what a power cut leaves.
+const VERSIONS_MAX: usize = 4;
+/// The part of a block that a disk writes in one piece.
+const SECTOR: usize = 512;
+
+/// Keeps writes, holes and changes of length to itself until [`Device::sync`] passes them to the device below. Reads
+/// see them at once. Room taken by [`Device::allocate`] is taken below at once: it changes no contents.
 #[derive(Debug)]
 pub struct LossyDevice {
-    under: Arc<dyn Device>,
-    ignores_flushes: bool,
-    unsynced: Mutex<BTreeMap<u64, Box<[u8]>>>,
+    base: Arc<dyn Device>,
+    broken_sync: bool,
+    state: RwLock<State>,
+}
+
+/// What of the unsynced changes a power cut leaves.
+#[derive(Clone, Copy, Debug)]
+pub enum Survivors {
+    /// Nothing: the device is as it was when the last sync ended.
+    None,
+    /// Some blocks, chosen by the seed: of each block its last contents, older unsynced contents, a mixture torn
+    /// between two 512-byte sectors, or none of them.
+    Random(u64),
+}
+
+#[derive(Debug)]
+struct State {
+    /// Unsynced contents by block, oldest first; `None` is a hole.
+    unsynced: BTreeMap<u64, Vec<Option<Block>>>,
+    len: u64,
+    /// What the base holds from here on was cut away, even if the device grew again.
+    base_end: u64,
+    /// Changes until the power goes by itself.
+    fuse: Option<u64>,
+    dead: bool,
 }
 
 impl LossyDevice {
-    /// In front of `under`. With `ignores_flushes`, [`Device::sync`] claims success and does
-    /// nothing, as a broken disk would.
-    pub fn new(under: Arc<dyn Device>, ignores_flushes: bool) -> LossyDevice {
-        LossyDevice { under, ignores_flushes, unsynced: Mutex::default() }
+    /// A forgetting device over `base`. With `broken_sync`, syncing claims success and keeps forgetting: a test that
+    /// still passes then proves nothing.
+    pub fn over(base: Arc<dyn Device>, broken_sync: bool) -> io::Result<LossyDevice> {
+        let len = base.len()?;
+        let unsynced = BTreeMap::new();
+        let state = State { unsynced, len, base_end: len, fuse: None, dead: false };
+        Ok(LossyDevice { base, broken_sync, state: RwLock::new(state) })
     }
 
-    /// Cuts the power: unsynced writes are lost, but for the 4 KiB blocks that `survives` picks by
-    /// their number. In order, by any subset, or none at all: a disk promises nothing.
-    ///
-    /// # Errors
-    /// Those of the device under it.
-    pub fn power_cut(&self, mut survives: impl FnMut(u64) -> bool) -> io::Result<()> {
-        for (page, content) in std::mem::take(&mut *lock(&self.unsynced)) {
-            if survives(page) {
-                self.under.write_at(page * PAGE as u64, &content)?;
+    /// Lets the power go by itself in the place of the change (write, sync, hole, length) that follows `changes` more.
+    pub fn cut_after(&self, changes: u64) {
+        self.change().fuse = Some(changes);
+    }
+
+    /// Whether the power is gone: every call then fails with EIO.
+    pub fn is_dead(&self) -> bool {
+        self.view().dead
+    }
+
+    /// Ends this device for good, leaving on the one below what was synced and the survivors. Open a new device over
+    /// that one to go on.
+    pub fn power_cut(&self, survivors: Survivors) -> io::Result<()> {
+        let mut state = self.change();
+        state.dead = true;
+        let unsynced = std::mem::take(&mut state.unsynced);
+        let Survivors::Random(seed) = survivors else { return Ok(()) };
+        let mut dice = Dice(seed);
+        if dice.roll(2) == 0 {
+            pass_len(&*self.base, &state)?;
+        }
+        for (block, versions) in unsynced {
+            let mut candidates = vec![self.base_block(&state, block)?];
+            candidates.extend(versions.into_iter().map(|v| v.unwrap_or_else(zeros)));
+            let newest = candidates.len() - 1;
+            let mut survivor = match dice.roll(8) {
+                0..3 => Arc::clone(&candidates[newest]),
+                3..6 => Arc::clone(&candidates[0]),
+                _ => Arc::clone(&candidates[dice.roll(candidates.len() as u64) as usize]),
+            };
+            if dice.roll(8) == 0 {
+                let torn = SECTOR * (1 + dice.roll((BLOCK / SECTOR) as u64 - 1) as usize);
+                Arc::make_mut(&mut survivor)[..torn].copy_from_slice(&candidates[newest][..torn]);
+            }
+            if !Arc::ptr_eq(&survivor, &candidates[0]) {
+                self.base.write_at(block * BLOCK as u64, &survivor[..])?;
             }
         }
         Ok(())
+    }
+
+    fn base_block(&self, state: &State, block: u64) -> io::Result<Block> {
+        let mut bytes = zeros();
+        if block * (BLOCK as u64) < state.base_end {
+            self.base.read_at(block * BLOCK as u64, &mut Arc::make_mut(&mut bytes)[..])?;
+        }
+        Ok(bytes)
+    }
+
+    fn view(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state for one more change, unless the power is gone or goes now.
+    fn powered_change(&self) -> io::Result<RwLockWriteGuard<'_, State>> {
+        let mut state = self.change();
+        match &mut state.fuse {
+            Some(0) => state.dead = true,
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        state.powered()?;
+        Ok(state)
+    }
+}
+
+impl State {
+    fn powered(&self) -> io::Result<()> {
+        match self.dead {
+            true => Err(rustix::io::Errno::IO.into()),
+            false => Ok(()),
+        }
+    }
+
+    fn hold(&mut self, block: u64, bytes: Option<Block>) {
+        let versions = self.unsynced.entry(block).or_default();
+        if versions.len() == VERSIONS_MAX {
+            versions.remove(0);
+        }
+        versions.push(bytes);
     }
 }
 
 impl Device for LossyDevice {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let unsynced = lock(&self.unsynced);
-        self.under.read_at(offset, buf)?;
-        let first = offset / PAGE as u64;
-        for (page, content) in unsynced.range(first..first + (buf.len() / PAGE) as u64) {
-            let at = (page - first) as usize * PAGE;
-            buf[at..at + PAGE].copy_from_slice(content);
+        whole_blocks(offset, buf.len() as u64)?;
+        let state = self.view();
+        state.powered()?;
+        let from_base = state.base_end.saturating_sub(offset).min(buf.len() as u64) as usize;
+        let (below, past) = buf.split_at_mut(from_base.next_multiple_of(BLOCK));
+        if !below.is_empty() {
+            self.base.read_at(offset, below)?;
+        }
+        past.fill(0);
+        let first = offset / BLOCK as u64;
+        let end = first + (buf.len() / BLOCK) as u64;
+        for (block, versions) in state.unsynced.range(first..end) {
+            let at = (block - first) as usize * BLOCK;
+            match versions.last() {
+                Some(Some(bytes)) => buf[at..at + BLOCK].copy_from_slice(&bytes[..]),
+                _ => buf[at..at + BLOCK].fill(0),
+            }
         }
         Ok(())
     }
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
-        let mut unsynced = lock(&self.unsynced);
-        for (i, page) in buf.chunks_exact(PAGE).enumerate() {
-            unsynced.insert(offset / PAGE as u64 + i as u64, page.into());
+        whole_blocks(offset, buf.len() as u64)?;
+        let mut state = self.powered_change()?;
+        let (whole, _) = buf.as_chunks::<BLOCK>();
+        for (bytes, block) in whole.iter().zip(offset / BLOCK as u64..) {
+            state.hold(block, Some(Arc::new(*bytes)));
         }
+        state.len = state.len.max(offset + buf.len() as u64);
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        if self.ignores_flushes {
+        let mut state = self.powered_change()?;
+        if self.broken_sync {
             return Ok(());
         }
-        let mut unsynced = lock(&self.unsynced);
-        let mut pages = std::mem::take(&mut *unsynced).into_iter().peekable();
-        while let Some((first, content)) = pages.next() {
-            let mut run = content.into_vec();
-            while run.len() < 1 << 20
-                && let Some((_, next)) = pages.next_if(|(page, _)| *page == first + (run.len() / PAGE) as u64)
-            {
-                run.extend_from_slice(&next);
+        pass_len(&*self.base, &state)?;
+        for (block, versions) in &state.unsynced {
+            let at = block * BLOCK as u64;
+            match versions.last() {
+                Some(Some(bytes)) => self.base.write_at(at, &bytes[..])?,
+                _ => self.base.punch(at, BLOCK as u64)?,
             }
-            self.under.write_at(first * PAGE as u64, &run)?;
+        }
+        state.unsynced.clear();
+        state.base_end = state.len;
+        drop(state);
+        self.base.sync()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        let state = self.view();
+        state.powered()?;
+        Ok(state.len)
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        whole_blocks(bytes, 0)?;
+        let mut state = self.powered_change()?;
+        state.unsynced.split_off(&(bytes / BLOCK as u64));
+        state.base_end = state.base_end.min(bytes);
+        state.len = bytes;
+        Ok(())
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        whole_blocks(offset, len)?;
+        let mut state = self.powered_change()?;
+        self.base.allocate(offset, len)?;
+        state.len = state.len.max(offset + len);
+        Ok(())
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        whole_blocks(offset, len)?;
+        let mut state = self.powered_change()?;
+        for block in offset / BLOCK as u64..(offset + len) / BLOCK as u64 {
+            state.hold(block, None);
         }
         Ok(())
     }
 
-    /// Space is a matter of the host at once: tests of crash safety are about content.
-    fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.under.set_len(bytes)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.under.len()
-    }
-
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.under.allocate(offset, len)
-    }
-
-    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
-        let first = offset / PAGE as u64;
-        lock(&self.unsynced).retain(|page, _| !(first..first + len / PAGE as u64).contains(page));
-        self.under.punch(offset, len)
-    }
-
     fn allocated_bytes(&self) -> io::Result<u64> {
-        self.under.allocated_bytes()
+        self.view().powered()?;
+        self.base.allocated_bytes()
+    }
+}
+
+/// Brings the base to the device's length; what was cut away meanwhile becomes zeros.
+fn pass_len(base: &dyn Device, state: &State) -> io::Result<()> {
+    if base.len()? > state.base_end {
+        let kept = base.len()?.min(state.len);
+        if state.base_end < kept {
+            base.punch(state.base_end, kept - state.base_end)?;
+        }
+    }
+    base.set_len(state.len)
+}
+
+fn zeros() -> Block {
+    Arc::new([0; BLOCK])
+}
+
+/// Splitmix64 (Steele, Lea, Flood, OOPSLA 2014): the same seed always leaves the same survivors.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % sides
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FileDevice, MemoryDevice};
+    use super::*;
+
+    fn block(device: &dyn Device, index: u64) -> u8 {
+        let mut bytes = [0; BLOCK];
+        device.read_at(index * BLOCK as u64, &mut bytes).unwrap();
+        assert!(bytes.iter().all(|b| *b == bytes[0]));
+        bytes[0]
+    }
+
+    fn put(device: &dyn Device, index: u64, byte: u8) {
+        device.write_at(index * BLOCK as u64, &[byte; BLOCK]).unwrap();
+    }
+
+    #[test]
+    fn a_power_cut_leaves_what_was_synced_and_nothing_else() {
+        let base = Arc::new(MemoryDevice::new());
+        let lossy = LossyDevice::over(base.clone(), false).unwrap();
+        put(&lossy, 0, 1);
+        put(&lossy, 1, 1);
+        lossy.sync().unwrap();
+        put(&lossy, 1, 2);
+        lossy.punch(0, BLOCK as u64).unwrap();
+        lossy.set_len(9 * BLOCK as u64).unwrap();
+        assert_eq!((block(&lossy, 0), block(&lossy, 1)), (0, 2));
+        lossy.power_cut(Survivors::None).unwrap();
+        assert_eq!((block(&*base, 0), block(&*base, 1)), (1, 1));
+        assert_eq!(base.len().unwrap(), 2 * BLOCK as u64);
+        assert!(lossy.write_at(0, &[0; BLOCK]).is_err() && lossy.sync().is_err());
+    }
+
+    #[test]
+    fn a_sync_passes_everything_on_also_to_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Arc::new(FileDevice::create(&dir.path().join("store"), true).unwrap());
+        let lossy = LossyDevice::over(file.clone(), false).unwrap();
+        put(&lossy, 0, 1);
+        put(&lossy, 3, 3);
+        assert_eq!(file.len().unwrap(), 0);
+        lossy.sync().unwrap();
+        assert_eq!((block(&*file, 0), block(&*file, 3)), (1, 3));
+        lossy.punch(0, BLOCK as u64).unwrap();
+        lossy.set_len(3 * BLOCK as u64).unwrap();
+        lossy.set_len(4 * BLOCK as u64).unwrap();
+        assert_eq!((block(&*file, 0), block(&*file, 3)), (1, 3));
+        assert_eq!((block(&lossy, 0), block(&lossy, 3)), (0, 0));
+        lossy.sync().unwrap();
+        assert_eq!((block(&*file, 0), block(&*file, 3)), (0, 0));
+    }
+
+    #[test]
+    fn survivors_are_some_old_and_some_new_blocks_and_the_same_for_the_same_seed() {
+        let survivors = |seed| {
+            let base = Arc::new(MemoryDevice::new());
+            let lossy = LossyDevice::over(base.clone(), false).unwrap();
+            (0..200).for_each(|i| put(&lossy, i, 1));
+            lossy.sync().unwrap();
+            (0..200).for_each(|i| put(&lossy, i, 2));
+            (0..200).for_each(|i| put(&lossy, i, 3));
+            lossy.power_cut(Survivors::Random(seed)).unwrap();
+            let mut bytes = vec![0; 200 * BLOCK];
+            base.read_at(0, &mut bytes).unwrap();
+            bytes
+        };
+        let left = survivors(1);
+        let all = |byte| left.chunks(BLOCK).filter(|b| b.iter().all(|c| *c == byte)).count();
+        assert!(all(1) > 20 && all(2) > 2 && all(3) > 20);
+        assert!(all(1) + all(2) + all(3) < 200, "some blocks are torn");
+        assert!(left == survivors(1) && left != survivors(2));
+    }
+
+    #[test]
+    fn a_broken_sync_loses_what_it_claims_to_have_kept() {
+        let base = Arc::new(MemoryDevice::new());
+        let lossy = LossyDevice::over(base.clone(), true).unwrap();
+        put(&lossy, 0, 1);
+        lossy.sync().unwrap();
+        lossy.power_cut(Survivors::None).unwrap();
+        assert_eq!(block(&*base, 0), 0);
+    }
+
+    #[test]
+    fn the_power_goes_at_the_change_it_was_set_to() {
+        let lossy = LossyDevice::over(Arc::new(MemoryDevice::new()), false).unwrap();
+        lossy.cut_after(1);
+        put(&lossy, 0, 1);
+        assert_eq!(block(&lossy, 0), 1);
+        assert!(lossy.sync().is_err() && lossy.is_dead());
+        assert!(lossy.read_at(0, &mut [0; BLOCK]).is_err());
     }
 }

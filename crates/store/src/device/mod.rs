@@ -11,7 +11,7 @@ mod memory;
 
 pub use aligned::AlignedBuf;
 pub use file::FileDevice;
-pub use lossy::LossyDevice;
+pub use lossy::{LossyDevice, Survivors};
 pub use memory::MemoryDevice;
 
 use std::io;

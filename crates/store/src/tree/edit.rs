@@ -28,7 +28,7 @@ pub(crate) struct Sums {
 }
 
 /// A node that a split cut off to the right, and the key where it begins.
-type Split = Option<(Vec<u8>, Arc<Node>)>;
+type Piece = (Vec<u8>, Arc<Node>);
 
 /// A tree open for changes.
 pub(crate) struct Tree<'a, O> {
@@ -42,10 +42,10 @@ impl<O: Owner> Tree<'_, O> {
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         let mut sums = Sums::default();
         let writer = Writer { nodes: self.nodes, owner: self.owner };
-        let split = writer.put(&mut self.root.link, self.root.level, key, value, &mut sums)?;
+        let mut pieces = writer.put(&mut self.root.link, self.root.level, key, value, &mut sums)?;
         self.settle(sums);
-        if let Some((separator, right)) = split {
-            self.grow(separator, right);
+        while !pieces.is_empty() {
+            pieces = self.grow(&writer, pieces);
         }
         Ok(())
     }
@@ -80,21 +80,25 @@ impl<O: Owner> Tree<'_, O> {
         self.root.bytes = self.root.bytes.wrapping_add_signed(sums.bytes);
     }
 
-    /// Puts a new root above the old one and the node split off it.
-    fn grow(&mut self, separator: Vec<u8>, right: Arc<Node>) {
+    /// Puts a new root above the old one and the nodes split off it; what is split off that one.
+    fn grow(&mut self, writer: &Writer<'_, O>, pieces: Vec<Piece>) -> Vec<Piece> {
         let mut keys = Entries::default();
         keys.push(&[], &[], &[]);
-        keys.push(&[], &separator, &[]);
-        let (entries, bytes) = right.sums();
-        let left = Child {
-            link: self.root.link.clone(),
-            entries: self.root.entries - entries,
-            bytes: self.root.bytes - bytes,
+        let (entries, bytes) = match &self.root.link {
+            Link::Mem(node) => node.sums(),
+            Link::Disk(_) => unreachable!("a root that was split is in memory"),
         };
-        let children = vec![left, Child { link: Link::Mem(right), entries, bytes }];
+        let mut children = vec![Child { link: self.root.link.clone(), entries, bytes }];
+        for (separator, node) in pieces {
+            let (entries, bytes) = node.sums();
+            keys.push(&[], &separator, &[]);
+            children.push(Child { link: Link::Mem(node), entries, bytes });
+        }
         self.root.level += 1;
-        let root = Node::new(self.owner.birth(), self.root.level, Body::Inner { keys, children });
+        let mut root = Node::new(self.owner.birth(), self.root.level, Body::Inner { keys, children });
+        let pieces = writer.split(&mut root, false);
         self.root.link = Link::Mem(Arc::new(root));
+        pieces
     }
 
     /// Takes away roots with a single child, or with none. Such a root was just changed, so it is
@@ -144,7 +148,7 @@ impl<O: Owner> Writer<'_, O> {
         Ok(node)
     }
 
-    fn put(&self, link: &mut Link, level: u8, key: &[u8], value: &[u8], sums: &mut Sums) -> Result<Split> {
+    fn put(&self, link: &mut Link, level: u8, key: &[u8], value: &[u8], sums: &mut Sums) -> Result<Vec<Piece>> {
         let node = self.own(link, level)?;
         let at_end = match &mut node.body {
             Body::Leaf(entries) => {
@@ -153,21 +157,38 @@ impl<O: Owner> Writer<'_, O> {
             }
             Body::Inner { keys, children } => {
                 let i = Node::child_index(keys, key);
-                let split = self.put(&mut children[i].link, level - 1, key, value, sums)?;
+                if i == 0 && key < keys.key(0) {
+                    // The child with lower keys was removed once. What splits off this one must
+                    // still belong behind it.
+                    keys.replace_key(0, key);
+                }
+                let pieces = self.put(&mut children[i].link, level - 1, key, value, sums)?;
                 children[i].entries = children[i].entries.wrapping_add_signed(sums.entries);
                 children[i].bytes = children[i].bytes.wrapping_add_signed(sums.bytes);
-                match split {
-                    Some((separator, right)) => adopt(keys, children, i, &separator, right),
-                    None => return Ok(None),
-                }
-                i + 2 == children.len()
+                let at_end = i + 1 == children.len() && !pieces.is_empty();
+                adopt(keys, children, i, pieces);
+                at_end
             }
         };
-        Ok(if node.overfull() { Some(self.split(node, at_end)) } else { None })
+        Ok(self.split(node, at_end))
     }
 
-    /// Cuts an overfull node in two: in the middle, or at its end while keys arrive in order.
-    fn split(&self, node: &mut Node, at_end: bool) -> (Vec<u8>, Arc<Node>) {
+    /// Cuts a node into as many as it needs; those to its right. One cut is enough unless keys lost
+    /// a prefix that all of them had in common.
+    fn split(&self, node: &mut Node, at_end: bool) -> Vec<Piece> {
+        if !node.overfull() {
+            return Vec::new();
+        }
+        let (separator, mut right) = self.cut(node, at_end);
+        let mut pieces = self.split(node, false);
+        let behind = self.split(&mut right, false);
+        pieces.push((separator, Arc::new(right)));
+        pieces.extend(behind);
+        pieces
+    }
+
+    /// Cuts a node in two: in the middle, or at its end while keys arrive in order.
+    fn cut(&self, node: &mut Node, at_end: bool) -> (Vec<u8>, Node) {
         let birth = self.owner.birth();
         let (separator, body) = match &mut node.body {
             Body::Leaf(entries) => {
@@ -182,7 +203,7 @@ impl<O: Owner> Writer<'_, O> {
                 (right.key(0).to_vec(), Body::Inner { keys: right, children })
             }
         };
-        (separator, Arc::new(Node::new(birth, node.level, body)))
+        (separator, Node::new(birth, node.level, body))
     }
 
     fn remove(&self, link: &mut Link, level: u8, key: &[u8], sums: &mut Sums) -> Result<()> {
@@ -256,13 +277,15 @@ fn put_record(entries: &mut Entries, key: &[u8], value: &[u8], sums: &mut Sums) 
     }
 }
 
-/// Takes a node split off child `i` in as child `i + 1`.
-fn adopt(keys: &mut Entries, children: &mut Vec<Child>, i: usize, separator: &[u8], right: Arc<Node>) {
-    let (entries, bytes) = right.sums();
-    children[i].entries = children[i].entries.wrapping_sub(entries);
-    children[i].bytes = children[i].bytes.wrapping_sub(bytes);
-    keys.insert(i + 1, separator, &[]);
-    children.insert(i + 1, Child { link: Link::Mem(right), entries, bytes });
+/// Takes the nodes split off child `i` in behind it.
+fn adopt(keys: &mut Entries, children: &mut Vec<Child>, i: usize, pieces: Vec<Piece>) {
+    for (at, (separator, node)) in (i + 1..).zip(pieces) {
+        let (entries, bytes) = node.sums();
+        children[i].entries = children[i].entries.wrapping_sub(entries);
+        children[i].bytes = children[i].bytes.wrapping_sub(bytes);
+        keys.insert(at, &separator, &[]);
+        children.insert(at, Child { link: Link::Mem(node), entries, bytes });
+    }
 }
 
 fn split_place(entries: &Entries, at_end: bool, per_record: usize) -> usize {
