@@ -210,7 +210,7 @@ impl Shared {
                     if self.crew.leave_to_others() {
                         return Ok(());
                     }
-                    self.queue.wait()?;
+                    self.crew.sleep_at_queue(|| self.queue.wait())?;
                     continue;
                 }
             }
@@ -246,6 +246,7 @@ impl Shared {
             if long {
                 return Ok(());
             }
+            self.crew.back_at_queue();
         }
     }
 
