@@ -238,6 +238,7 @@ impl Engine {
             Op::Map { map, block, runs } => {
                 let blocks = runs.iter().map(|run| run.sums.len() as u64).sum();
                 tree.unmap(map, *block, blocks, &mut dropped)?;
+                runs.iter().for_each(|run| self.space.name((run.addr, run.sums.len() as u64)));
                 let mut at = *block;
                 for (addr, sums) in runs.iter().flat_map(extent_pieces) {
                     let blocks = sums.len() as u64;

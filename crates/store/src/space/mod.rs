@@ -84,7 +84,8 @@ impl Space {
         Space { device, state: Mutex::new(state) }
     }
 
-    /// Blocks for data, in as few runs as there are; taken from `arena` first.
+    /// Blocks for data, in as few runs as there are; taken from `arena` first. No checkpoint records
+    /// them before they are named.
     pub fn allocate(&self, arena: &mut Arena, blocks: u64) -> Result<Vec<BlockRun>> {
         let mut state = lock(&self.state);
         let mut runs: Vec<BlockRun> = Vec::new();
@@ -93,13 +94,10 @@ impl Space {
             if arena.is_empty()
                 && let Err(error) = self.refill(&mut state, arena, missing, false)
             {
-                for run in runs {
-                    self.give_back(&mut state, run);
-                }
+                runs.into_iter().for_each(|run| state.release(run));
                 return Err(error);
             }
             let run = arena.take(missing);
-            state.set_image(&*self.device, run, true, Author::Writer);
             missing -= run.1;
             match runs.last_mut() {
                 Some(last) if last.0 + last.1 == run.0 => last.1 += run.1,
@@ -107,6 +105,11 @@ impl Space {
             }
         }
         Ok(runs)
+    }
+
+    /// A commit names these blocks: the next checkpoint records them as used.
+    pub fn name(&self, run: BlockRun) {
+        lock(&self.state).set_image(&*self.device, run, true, Author::Writer);
     }
 
     /// A place for a node of the checkpoint that is being written.
@@ -221,11 +224,6 @@ impl Space {
     /// Gives blocks back that were handed out and never used.
     pub fn give_back_unused(&self, arena: &mut Arena) {
         lock(&self.state).release_arena(arena);
-    }
-
-    fn give_back(&self, state: &mut State, run: BlockRun) {
-        state.set_image(&*self.device, run, false, Author::Writer);
-        state.release(run);
     }
 
     /// Releases what waited for readers alone, as far as readers since `oldest` allow.
