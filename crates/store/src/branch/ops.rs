@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+/// Nodes that making, naming or resetting a branch may change: its own, and the paths of its records.
+const NODES_OF_A_BRANCH: u64 = 8;
+
 /// The rule for names: 1 to 128 of letters, digits, `. _ - /`; not starting with `-` or `.`.
 fn check_name(name: &str) -> Result<()> {
     let why = if name.is_empty() || name.len() > 128 {
@@ -47,7 +50,7 @@ impl Engine {
     }
 
     pub(crate) fn create_branch(&self, name: &str) -> Result<Arc<Core>> {
-        self.prepare()?;
+        self.prepare(NODES_OF_A_BRANCH)?;
         let _epoch = read(&self.epoch);
         let mut catalog = lock(&self.catalog);
         check_free(&catalog, name)?;
@@ -60,6 +63,7 @@ impl Engine {
             expires: None,
             share_gen: 0,
         };
+        self.changed_nodes.fetch_add(1, Ordering::Relaxed);
         let id = catalog.next_branch;
         let core = self.do_create(&mut catalog, id, meta.clone());
         self.log(&core, Record::Create { branch: core.id, meta });
@@ -79,7 +83,7 @@ impl Engine {
     }
 
     pub(crate) fn fork(&self, from: &str, new: &str, options: &ForkOptions) -> Result<Arc<Core>> {
-        self.prepare()?;
+        self.prepare(NODES_OF_A_BRANCH)?;
         let _epoch = read(&self.epoch);
         let mut catalog = lock(&self.catalog);
         check_free(&catalog, new)?;
@@ -178,7 +182,7 @@ impl Engine {
     }
 
     pub(crate) fn rename(&self, old: &str, new: &str) -> Result<()> {
-        self.prepare()?;
+        self.prepare(NODES_OF_A_BRANCH)?;
         let _epoch = read(&self.epoch);
         let mut catalog = lock(&self.catalog);
         let core = catalog.named(old)?;
@@ -195,7 +199,7 @@ impl Engine {
     }
 
     pub(crate) fn reset(&self, name: &str, to: Option<&str>) -> Result<()> {
-        self.prepare()?;
+        self.prepare(NODES_OF_A_BRANCH)?;
         let _epoch = read(&self.epoch);
         let mut catalog = lock(&self.catalog);
         let core = catalog.named(name)?;

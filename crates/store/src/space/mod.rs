@@ -48,6 +48,8 @@ struct State {
     ready: u64,
     /// Of these, how many node writes may need: data must leave them alone.
     reserved: u64,
+    /// And how many the checkpoint being written may still need.
+    writing: u64,
     /// Where the search for free runs goes on.
     cursor: usize,
     /// A checkpoint is being written: images as of its cut are kept.
@@ -75,13 +77,15 @@ impl Space {
             nodes: Arena::default(),
             ready,
             reserved: 0,
+            writing: 0,
             cursor: 0,
             cut: false,
         };
         Space { device, state: Mutex::new(state) }
     }
 
-    /// Blocks for data, in as few runs as there are; taken from `arena` first.
+    /// Blocks for data, in as few runs as there are; taken from `arena` first. No checkpoint records
+    /// them before they are named.
     pub fn allocate(&self, arena: &mut Arena, blocks: u64) -> Result<Vec<BlockRun>> {
         let mut state = lock(&self.state);
         let mut runs: Vec<BlockRun> = Vec::new();
@@ -90,13 +94,10 @@ impl Space {
             if arena.is_empty()
                 && let Err(error) = self.refill(&mut state, arena, missing, false)
             {
-                for run in runs {
-                    self.give_back(&mut state, run);
-                }
+                runs.into_iter().for_each(|run| state.release(run));
                 return Err(error);
             }
             let run = arena.take(missing);
-            state.set_image(&*self.device, run, true, Author::Writer);
             missing -= run.1;
             match runs.last_mut() {
                 Some(last) if last.0 + last.1 == run.0 => last.1 += run.1,
@@ -106,6 +107,11 @@ impl Space {
         Ok(runs)
     }
 
+    /// A commit names these blocks: the next checkpoint records them as used.
+    pub fn name(&self, run: BlockRun) {
+        lock(&self.state).set_image(&*self.device, run, true, Author::Writer);
+    }
+
     /// A place for a node of the checkpoint that is being written.
     pub fn allocate_node(&self) -> Result<u64> {
         let mut state = lock(&self.state);
@@ -113,6 +119,7 @@ impl Space {
             if state.nodes.left() >= NODE_BLOCKS {
                 let run = state.nodes.take(NODE_BLOCKS);
                 state.set_image(&*self.device, run, true, Author::Checkpoint);
+                state.writing = state.writing.saturating_sub(NODE_BLOCKS);
                 return Ok(run.0);
             }
             let mut arena = std::mem::take(&mut state.nodes);
@@ -120,6 +127,9 @@ impl Space {
             let filled = self.refill(&mut state, &mut arena, NODE_BLOCKS, true);
             state.nodes = arena;
             filled?;
+            if state.nodes.left() < NODE_BLOCKS {
+                return Err(Error::NoSpace { what: "a tree node: single blocks are all that is left".into() });
+            }
         }
     }
 
@@ -154,7 +164,7 @@ impl Space {
     /// changes (deletes) may count on the emergency reserve.
     pub fn reserve(&self, node_blocks: u64, urgent: bool) -> Result<()> {
         let mut state = lock(&self.state);
-        let wanted = node_blocks + if urgent { 0 } else { EMERGENCY_BLOCKS };
+        let wanted = state.writing + node_blocks + if urgent { 0 } else { EMERGENCY_BLOCKS };
         while state.ready < wanted {
             self.ready_chunk(&mut state)?;
         }
@@ -162,9 +172,11 @@ impl Space {
         Ok(())
     }
 
-    /// Forgets earlier reservations: the nodes they were for are being written.
+    /// Begins to reserve anew: the nodes that room was kept for are being written.
     pub fn restart_reserve(&self) {
-        lock(&self.state).reserved = EMERGENCY_BLOCKS;
+        let mut state = lock(&self.state);
+        state.writing = state.reserved;
+        state.reserved = EMERGENCY_BLOCKS;
     }
 
     /// Frees blocks that only memory named: they wait for readers alone.
@@ -214,11 +226,6 @@ impl Space {
         lock(&self.state).release_arena(arena);
     }
 
-    fn give_back(&self, state: &mut State, run: BlockRun) {
-        state.set_image(&*self.device, run, false, Author::Writer);
-        state.release(run);
-    }
-
     /// Releases what waited for readers alone, as far as readers since `oldest` allow.
     pub fn drain(&self, oldest_reader: u64) {
         let mut state = lock(&self.state);
@@ -238,7 +245,7 @@ impl Space {
     /// Fills `arena` with a free run, of at least `blocks` if there is one.
     fn refill(&self, state: &mut State, arena: &mut Arena, blocks: u64, reserved_too: bool) -> Result<()> {
         let wanted = arena.next_size(blocks);
-        let floor = if reserved_too { 0 } else { state.reserved.max(EMERGENCY_BLOCKS) };
+        let floor = if reserved_too { 0 } else { state.writing + state.reserved.max(EMERGENCY_BLOCKS) };
         let run = match state.find(&*self.device, wanted, true)? {
             Some(run) if state.ready >= floor + run.1 => Some(run),
             _ => self.open_chunks(state, wanted)?,

@@ -140,6 +140,7 @@ impl Space {
     pub fn settle_cut(&self, epoch: u64) {
         let mut state = lock(&self.state);
         state.cut = false;
+        state.writing = 0;
         state.segments.iter_mut().for_each(Segment::end_cut);
         state.limbo.settle(epoch);
     }

@@ -18,6 +18,8 @@ pub(crate) trait Owner {
     fn share_gen(&self) -> u64;
     /// A copy took the place of `node` in this tree.
     fn superseded(&self, node: &Arc<Node>) -> Result<()>;
+    /// The tree has one node more.
+    fn grew(&self);
 }
 
 /// How a change moved the sums of a subtree.
@@ -94,6 +96,7 @@ impl<O: Owner> Tree<'_, O> {
             keys.push(&[], &separator, &[]);
             children.push(Child { link: Link::Mem(node), entries, bytes });
         }
+        self.owner.grew();
         self.root.level += 1;
         let mut root = Node::new(self.owner.birth(), self.root.level, Body::Inner { keys, children });
         let pieces = writer.split(&mut root, false);
@@ -203,6 +206,7 @@ impl<O: Owner> Writer<'_, O> {
                 (right.key(0).to_vec(), Body::Inner { keys: right, children })
             }
         };
+        self.owner.grew();
         (separator, Node::new(birth, node.level, body))
     }
 
