@@ -27,9 +27,13 @@ impl Header {
 
     /// What the bytes of the header say; `branch` names it in errors.
     pub fn decode(branch: &Branch, bytes: Option<Vec<u8>>) -> Result<Header> {
-        let Some(bytes) = bytes else {
-            return Err(Error::NotFormatted { branch: branch.name() });
-        };
+        match bytes {
+            Some(bytes) => Header::parse(&branch.name(), bytes),
+            None => Err(Error::NotFormatted { branch: branch.name() }),
+        }
+    }
+
+    pub fn parse(branch: &str, bytes: Vec<u8>) -> Result<Header> {
         match <[u8; BYTES]>::try_from(bytes) {
             Ok([VERSION, rest @ ..]) => {
                 let [seed, next] = [0, 8].map(|at| {
@@ -40,7 +44,7 @@ impl Header {
                 Ok(Header { seed, next })
             }
             Ok([found, ..]) if found > VERSION => {
-                Err(Error::Version { branch: branch.name(), found, known: VERSION })
+                Err(Error::Version { branch: branch.into(), found, known: VERSION })
             }
             _ => Err(Error::Damaged { ino: 0, what: "the header" }),
         }

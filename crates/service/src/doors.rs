@@ -2,13 +2,12 @@
 //!
 //! All of it happens in the command's process. The holder serves the mounts, so it must never wait for one.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::syncfs;
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use tine_fuse::MountOptions;
@@ -18,7 +17,7 @@ use crate::client::Reach;
 use crate::request::{Mount, Request};
 use crate::response::{Inspected, OneBranch, Response};
 use crate::time::micros;
-use crate::{Client, Code, Connection, Error, Result, mount_table, servers};
+use crate::{Client, Code, Connection, Error, Result, flush, mount_table, servers};
 
 /// How long a mount may take to hand over its last data.
 const DETACH_MS: u64 = 60_000;
@@ -236,8 +235,7 @@ pub fn flush(reach: &mut Reach, name: &str) -> Result<Duration> {
     }
     let start = Instant::now();
     let path = mount.reachable_path();
-    let flushed = File::open(&path).and_then(|root| Ok(syncfs(&root)?));
-    match flushed {
+    match flush::flush(&path) {
         Ok(()) => Ok(start.elapsed()),
         // It ended between the question and the flush, and handed over everything as it did.
         Err(_) if find(reach, name)?.is_none() => Ok(start.elapsed()),

@@ -15,6 +15,7 @@ mod client;
 mod copy;
 mod error;
 mod execute;
+mod flush;
 mod holder;
 mod listing;
 mod mount_table;

@@ -3,8 +3,7 @@
 mod lab;
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::FileExt;
+use std::io::{BufRead, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -49,28 +48,49 @@ fn a_fork_of_a_mounted_branch_has_every_write_that_finished_before() {
         return;
     }
     let lab = Lab::with_main();
-    let directory = lab.mount("main");
-    // Kept open: closing would hand the data over by itself.
-    let file = fs::File::create(directory.join("open")).unwrap();
-    file.set_len(32 << 20).unwrap();
+    let path = lab.mount("main").join("open");
+    // Another process keeps the file open: closing it, as starting a command from here would in the
+    // child, hands the data over by itself.
+    let mut writer = Command::new("perl")
+        .args(["-e", WRITER])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut orders = writer.stdin.take().unwrap();
+    let mut answers = std::io::BufReader::new(writer.stdout.take().unwrap()).lines();
     for round in 1..=5u8 {
-        for block in 0..8192u64 {
-            file.write_all_at(&[round; 4096], (block * 2_654_435_761 % 8192) * 4096).unwrap();
-        }
+        writeln!(orders, "{round}").unwrap();
+        assert_eq!(answers.next().unwrap().unwrap(), "written");
         let name = format!("f{round}");
         let made = lab.json(&["branch", &name, "--from", "main"]);
         assert!(made["created"][0]["flush_us"].as_u64().unwrap() > 0);
-        // What comes later stays out.
-        file.write_all_at(&[99; 4096], 0).unwrap();
         lab.ok(&["export", &name, &lab.text(&name)]);
         let copied = fs::read(lab.path(&name).join("open")).unwrap();
-        let missing = copied.iter().filter(|&&byte| byte != round).count();
+        let missing =
+            copied.chunks(4096).filter(|block| block.iter().any(|&it| it != round)).count();
         assert_eq!((copied.len(), missing), (32 << 20, 0), "round {round}");
         fs::remove_dir_all(lab.path(&name)).unwrap();
     }
-    drop(file);
+    drop(orders);
+    assert!(writer.wait().unwrap().success());
     lab.ok(&["unmount", "main"]);
 }
+
+/// Fills a file that it keeps open with the number it is told, block by block in a scattered order.
+const WRITER: &str = r#"
+    $| = 1;
+    open F, "+>", $ARGV[0] or die;
+    while (<STDIN>) {
+        my $block = chr($_) x 4096;
+        for my $n (0 .. 8191) {
+            sysseek F, ($n * 5167 % 8192) * 4096, 0 or die;
+            syswrite(F, $block) == 4096 or die;
+        }
+        print "written\n";
+    }
+"#;
 
 #[test]
 fn a_fork_without_a_flush_does_not_wait() {

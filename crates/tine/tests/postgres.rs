@@ -98,6 +98,13 @@ fn pgbench(bin: &Path, uri: &str, arguments: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
+/// What `tine check` finds, shortened.
+fn sound(lab: &Lab, when: &str) {
+    let said = lab.run(&["check", "--json"]);
+    let beginning: String = said.out.chars().take(600).collect();
+    assert_eq!(said.status, 0, "{when}: {beginning}");
+}
+
 fn uri(row: &Value) -> String {
     row["uri"].as_str().unwrap().to_owned()
 }
@@ -130,6 +137,7 @@ fn a_running_server_is_taken_in_forked_while_it_serves_and_cleaned_up_after_any_
     lab.fails(&["postgres", "import", &outside.uri(), "main"], "branch-exists");
     assert_eq!(lab.mounts(), Vec::<String>::new());
 
+    sound(&lab, "taken in");
     let main = lab.json(&["postgres", "start", "main"]);
     for field in ["branch", "uri", "port", "pid", "elapsed_us"] {
         assert!(main.get(field).is_some(), "{field}");
@@ -149,6 +157,7 @@ fn a_running_server_is_taken_in_forked_while_it_serves_and_cleaned_up_after_any_
     let servers = lab.json(&["postgres", "list"])["servers"].clone();
     assert_eq!((&servers[0]["branch"], &servers[1]["branch"]), (&"fork".into(), &"main".into()));
     lab.fails(&["delete", "main"], "branch-busy");
+    sound(&lab, "two servers have worked");
 
     // A killed server is noticed, and starts again by recovery.
     send("KILL", u32::try_from(main["pid"].as_u64().unwrap()).unwrap());
@@ -159,9 +168,11 @@ fn a_running_server_is_taken_in_forked_while_it_serves_and_cleaned_up_after_any_
     assert_eq!(query(&uri(&main), BALANCED), "t");
 
     // A killed holder takes its mounts along; the next commands tidy up, and what was committed is there.
+    sound(&lab, "a server was killed");
     query(&uri(&main), "create table committed as select 42 as n");
     lab.kill_holder();
     assert_eq!(lab.json(&["postgres", "list"])["servers"], serde_json::json!([]));
+    sound(&lab, "the holder was killed");
     let main = lab.json(&["postgres", "start", "main"]);
     assert_eq!(query(&uri(&main), "select n from committed"), "42");
 
@@ -171,7 +182,7 @@ fn a_running_server_is_taken_in_forked_while_it_serves_and_cleaned_up_after_any_
     assert!(fork["port"].is_u64());
     lab.ok(&["delete", "fork", "--force"]);
     assert_eq!(lab.names(), ["main"]);
-    assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]));
+    sound(&lab, "all servers are gone");
 }
 
 #[test]

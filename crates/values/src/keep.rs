@@ -36,7 +36,7 @@ use crate::engine::node::{FANOUT, Inner, Node};
 use crate::engine::path::HEIGHT_MAX;
 use crate::engine::rebase::rebase;
 use crate::engine::tree::Tree;
-use crate::hash::{Hashed, HashMap, Slot};
+use crate::hash::{HashMap, Hashed, Slot};
 use crate::ord::{OrdMap, Ordered};
 use crate::seq::Seq;
 use crate::seq::kind::Sequence;
@@ -222,7 +222,8 @@ where
                 postcard::to_allocvec(&(1u32, inner.height, kids))
             }
         };
-        let id = self.store.put(&bytes.map_err(|_| KeepError::Encode)?).map_err(KeepError::Store)?;
+        let id =
+            self.store.put(&bytes.map_err(|_| KeepError::Encode)?).map_err(KeepError::Store)?;
         if node.address() != 0 {
             self.ids.insert(node.address(), id.clone());
             self.nodes.insert(id.clone(), node.clone());
@@ -261,7 +262,8 @@ where
                 for (_, _, id) in stored {
                     let kid = self.load_node(&id, height)?;
                     len = len.checked_add(kid.len()).ok_or(KeepError::NotANode)?;
-                    if kid.len() == 0 || kid.height() + 1 != height || isize::try_from(len).is_err() {
+                    if kid.len() == 0 || kid.height() + 1 != height || isize::try_from(len).is_err()
+                    {
                         return Err(KeepError::NotANode);
                     }
                     kids.push(kid);
@@ -330,7 +332,11 @@ where
     /// # Errors
     ///
     /// When the store fails, or what it holds is not a map of this type.
-    pub fn read<Q: Ord + ?Sized>(&self, id: &S::Id, key: &Q) -> Result<Option<V>, KeepError<S::Error>>
+    pub fn read<Q: Ord + ?Sized>(
+        &self,
+        id: &S::Id,
+        key: &Q,
+    ) -> Result<Option<V>, KeepError<S::Error>>
     where
         K: Borrow<Q>,
     {

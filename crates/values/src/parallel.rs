@@ -1,9 +1,7 @@
 //! Parallel iteration: leaves are shared out among threads.
 
 use alloc::vec::Vec;
-use core::hash::Hash;
-use rayon::iter::{FromParallelIterator, IntoParallelIterator, ParallelIterator};
-use rayon::slice::Iter as Slices;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::{HashMap, OrdMap, Seq};
 

@@ -154,7 +154,7 @@ macro_rules! set_of {
 
         impl<T: $bound + $also + Clone $(, $s: $hash)?> Extend<T> for $set<T $(, $s)?> {
             fn extend<I: IntoIterator<Item = T>>(&mut self, items: I) {
-                items.into_iter().for_each(|item| drop(self.insert(item)));
+                self.map.extend(items.into_iter().map(|item| (item, ())));
             }
         }
 

@@ -121,15 +121,6 @@ impl<T> Chunk<T> {
             other => each!(other, arc => of(arc), 0),
         }
     }
-
-    /// Allocations behind the leaf.
-    pub(crate) fn allocations(&self) -> usize {
-        match self {
-            Chunk::Empty => 0,
-            Chunk::Long(arc) => 1 + usize::from(arc.capacity() > 0 && size_of::<T>() > 0),
-            _ => 1,
-        }
-    }
 }
 
 impl<T: Clone> Chunk<T> {

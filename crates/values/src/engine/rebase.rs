@@ -24,7 +24,8 @@ pub(crate) fn rebase<K: Grow>(
     let arc = match node {
         Node::Leaf(chunk) => {
             let items = base.items();
-            if chunk.len() != items.len() || !chunk.items().iter().zip(items).all(|(a, b)| eq(a, b)) {
+            if chunk.len() != items.len() || !chunk.items().iter().zip(items).all(|(a, b)| eq(a, b))
+            {
                 return 0;
             }
             let bytes = chunk.heap_bytes();

@@ -18,8 +18,8 @@ pub use set::HashSet;
 /// watch it; name `std`'s `RandomState` where keys come from one.
 pub type RandomState = foldhash::fast::RandomState;
 
+pub(crate) use kind::Hashed;
 #[cfg(any(feature = "serde", feature = "rayon"))]
 pub(crate) use kind::Slot;
-pub(crate) use kind::Hashed;
 #[cfg(feature = "serde")]
 pub(crate) use kind::rank;

@@ -3,7 +3,6 @@
 use core::hash::{BuildHasher, Hasher};
 use proptest::prelude::*;
 use std::collections::HashMap as Std;
-use std::vec;
 use std::vec::Vec;
 
 use super::HashMap;
@@ -68,15 +67,18 @@ enum Step {
 
 fn step() -> impl Strategy<Value = (usize, Step)> {
     let key = 0u16..160;
-    (any::<usize>(), prop_oneof![
-        2 => Just(Step::Fork),
-        1 => Just(Step::Drop),
-        12 => (key.clone(), any::<u8>()).prop_map(|(key, value)| Step::Insert(key, value)),
-        10 => key.clone().prop_map(Step::Remove),
-        2 => key.prop_map(Step::Entry),
-        1 => any::<u8>().prop_map(Step::Retain),
-        1 => Just(Step::AddToAll),
-    ])
+    (
+        any::<usize>(),
+        prop_oneof![
+            2 => Just(Step::Fork),
+            1 => Just(Step::Drop),
+            12 => (key.clone(), any::<u8>()).prop_map(|(key, value)| Step::Insert(key, value)),
+            10 => key.clone().prop_map(Step::Remove),
+            2 => key.prop_map(Step::Entry),
+            1 => any::<u8>().prop_map(Step::Retain),
+            1 => Just(Step::AddToAll),
+        ],
+    )
 }
 
 fn apply(versions: &mut Vec<(Ours, Std<u16, u8>)>, which: usize, step: Step) {

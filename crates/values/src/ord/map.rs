@@ -6,7 +6,7 @@ use core::mem;
 use core::ops::{ControlFlow, RangeBounds};
 
 use super::entry::Entry;
-use super::iter::{IntoIter, Iter, IterMut, Keys, Range, RangeMut, Values, ValuesMut};
+use super::iter::{Iter, IterMut, Keys, Range, RangeMut, Values, ValuesMut};
 use super::kind::{Edge, Key, Ordered};
 use crate::changes::{Change, Conflict, MapDiff, MapPatch, PatchError, changes_of_maps, gather};
 use crate::engine::cursor::pair_up;

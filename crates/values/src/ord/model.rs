@@ -15,9 +15,7 @@ fn sound(map: &OrdMap<u16, u8>) {
     check::<Ordered<u16, u8>>(
         &map.tree.root,
         |mark, inner, step| {
-            step == 0
-                || *mark <= inner.kids[step].first().0
-                    && last(&inner.kids[step - 1]) < *mark
+            step == 0 || *mark <= inner.kids[step].first().0 && last(&inner.kids[step - 1]) < *mark
         },
         false,
     );
@@ -49,20 +47,23 @@ enum Step {
 
 fn step() -> impl Strategy<Value = (usize, Step)> {
     let key = 0u16..160;
-    (any::<usize>(), prop_oneof![
-        2 => Just(Step::Fork),
-        1 => Just(Step::Drop),
-        12 => (key.clone(), any::<u8>()).prop_map(|(key, value)| Step::Insert(key, value)),
-        10 => key.clone().prop_map(Step::Remove),
-        2 => key.clone().prop_map(Step::Entry),
-        2 => key.clone().prop_map(Step::Split),
-        2 => Just(Step::Append),
-        1 => any::<u8>().prop_map(Step::Retain),
-        1 => (key.clone(), key).prop_map(|(a, b)| Step::RangeMut(a, b)),
-        1 => any::<bool>().prop_map(Step::Pop),
-        1 => any::<u8>().prop_map(Step::Extract),
-        1 => any::<u8>().prop_map(Step::Rising),
-    ])
+    (
+        any::<usize>(),
+        prop_oneof![
+            2 => Just(Step::Fork),
+            1 => Just(Step::Drop),
+            12 => (key.clone(), any::<u8>()).prop_map(|(key, value)| Step::Insert(key, value)),
+            10 => key.clone().prop_map(Step::Remove),
+            2 => key.clone().prop_map(Step::Entry),
+            2 => key.clone().prop_map(Step::Split),
+            2 => Just(Step::Append),
+            1 => any::<u8>().prop_map(Step::Retain),
+            1 => (key.clone(), key).prop_map(|(a, b)| Step::RangeMut(a, b)),
+            1 => any::<bool>().prop_map(Step::Pop),
+            1 => any::<u8>().prop_map(Step::Extract),
+            1 => any::<u8>().prop_map(Step::Rising),
+        ],
+    )
 }
 
 fn apply(versions: &mut Vec<(OrdMap<u16, u8>, Model)>, which: usize, step: Step) {

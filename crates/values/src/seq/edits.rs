@@ -25,7 +25,8 @@ pub(crate) struct Edit {
 pub(crate) fn edits<K: Kind<Mark = usize, Item: Eq>>(old: &Node<K>, new: &Node<K>) -> Vec<Edit> {
     let mut all: Vec<Edit> = Vec::new();
     for gap in gaps(old, new) {
-        let (from, to): (Vec<_>, Vec<_>) = (gap.ours.items().collect(), gap.theirs.items().collect());
+        let (from, to): (Vec<_>, Vec<_>) =
+            (gap.ours.items().collect(), gap.theirs.items().collect());
         for edit in compare(&from, &to) {
             let old = edit.old.start + gap.ours.start..edit.old.end + gap.ours.start;
             let new = edit.new.start + gap.theirs.start..edit.new.end + gap.theirs.start;

@@ -56,7 +56,9 @@ pub(crate) fn plan(ours: &[Edit], theirs: &[Edit]) -> Vec<Step> {
     let mut steps = Vec::new();
     while let Some(edit) = theirs.get(j) {
         let mut base = edit.old.clone();
-        while let Some(own) = ours.get(i).filter(|own| own.old.end <= base.start && !overlap(&own.old, &base)) {
+        while let Some(own) =
+            ours.get(i).filter(|own| own.old.end <= base.start && !overlap(&own.old, &base))
+        {
             our_drift.pass(own);
             i += 1;
         }
@@ -70,7 +72,9 @@ pub(crate) fn plan(ours: &[Edit], theirs: &[Edit]) -> Vec<Step> {
                 our_drift.pass(own);
                 i += 1;
                 contested = true;
-            } else if let Some(more) = theirs.get(j).filter(|more| contested && overlap(&more.old, &base)) {
+            } else if let Some(more) =
+                theirs.get(j).filter(|more| contested && overlap(&more.old, &base))
+            {
                 base.end = base.end.max(more.old.end);
                 their_drift.pass(more);
                 j += 1;

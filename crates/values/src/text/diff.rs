@@ -136,7 +136,12 @@ pub fn merge3(
                 continue;
             }
             let at = step.base.start;
-            wanted = resolve(TextConflict { at, base: base.slice(step.base), ours: own, theirs: wanted });
+            wanted = resolve(TextConflict {
+                at,
+                base: base.slice(step.base),
+                ours: own,
+                theirs: wanted,
+            });
         }
         merged.replace(step.ours, wanted.tree());
     }

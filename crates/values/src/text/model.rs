@@ -2,7 +2,6 @@
 
 use proptest::prelude::*;
 use std::string::{String, ToString};
-use std::vec;
 use std::vec::Vec;
 
 use super::{Text, Utf8, merge3};
@@ -22,8 +21,11 @@ fn sound(text: &Text) {
 }
 
 fn piece() -> impl Strategy<Value = String> {
-    proptest::collection::vec(prop_oneof![Just('a'), Just('é'), Just('木'), Just('🌳'), Just('\n')], 0..24)
-        .prop_map(|characters| characters.into_iter().collect())
+    proptest::collection::vec(
+        prop_oneof![Just('a'), Just('é'), Just('木'), Just('🌳'), Just('\n')],
+        0..24,
+    )
+    .prop_map(|characters| characters.into_iter().collect())
 }
 
 fn boundary(text: &str, at: usize) -> usize {
