@@ -24,7 +24,8 @@ impl Shared {
         if engine.options.background {
             let spawn = |name: &str, work: fn(&Engine), engine: &Arc<Engine>| {
                 let engine = Arc::clone(engine);
-                let thread = std::thread::Builder::new().name(name.into()).spawn(move || work(&engine));
+                let thread =
+                    std::thread::Builder::new().name(name.into()).spawn(move || work(&engine));
                 thread.map_err(|e| crate::Error::io("starting a background worker", e))
             };
             background.push(spawn("tine-flush", keep_durable, &engine)?);

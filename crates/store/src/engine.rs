@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::dirty::DirtySet;
 use crate::error::{Error, Result};
 use crate::format::extent::{Extent, TAG_BYTES};
-use crate::format::layout::NODE_BLOCKS;
+use crate::format::layout::{NODE_BLOCKS, NODE_BYTES};
 use crate::format::record::Record;
 use crate::health::Health;
 use crate::journal::{Flush, Journal};
@@ -31,6 +31,8 @@ const PENDING_BYTES_MAX: usize = 2 << 20;
 /// Changed nodes in memory before a checkpoint is due, and before committers wait for one.
 const CHANGED_NODES_DUE: u64 = 4096;
 const CHANGED_NODES_MAX: u64 = 16384;
+/// Keys of one transaction lie close together: room is reserved for this many paths at most.
+const PATHS_MAX: u64 = 1024;
 
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -91,6 +93,9 @@ impl Owner for BranchOwner<'_> {
         }
         Ok(())
     }
+    fn grew(&self) {
+        self.engine.changed_nodes.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl BranchOwner<'_> {
@@ -106,8 +111,9 @@ impl BranchOwner<'_> {
 }
 
 impl Engine {
-    /// Before a change of any kind: the store takes writes, and memory is within its bounds.
-    pub(crate) fn prepare(&self) -> Result<()> {
+    /// Before a change of any kind that makes up to `nodes`: the store takes writes, memory is
+    /// within its bounds, and there is room for all that the next checkpoint will write.
+    pub(crate) fn prepare(&self, nodes: u64) -> Result<()> {
         self.health.check()?;
         if self.journal.pending_bytes() > PENDING_BYTES_MAX {
             self.flush(self.journal.next(), false)?;
@@ -118,13 +124,14 @@ impl Engine {
         } else if changed > CHANGED_NODES_DUE {
             self.signal.wake();
         }
-        self.reserve_nodes(false)
+        self.reserve_nodes(nodes, false)
     }
 
-    /// Room for all changed nodes, and for those of the next change.
-    fn reserve_nodes(&self, urgent: bool) -> Result<()> {
+    /// Room for all changed nodes, and for those of the next change; some more, as others change
+    /// the store at the same time and the system tree grows too.
+    fn reserve_nodes(&self, nodes: u64, urgent: bool) -> Result<()> {
         const HEADROOM_NODES: u64 = 64;
-        let nodes = self.changed_nodes.load(Ordering::Relaxed) + HEADROOM_NODES;
+        let nodes = self.changed_nodes.load(Ordering::Relaxed) + nodes + HEADROOM_NODES;
         self.space.reserve(nodes * NODE_BLOCKS, urgent)
     }
 
@@ -151,8 +158,9 @@ impl Engine {
     /// Applies and logs a transaction.
     pub(crate) fn commit(&self, core: &Core, ops: Vec<Op>) -> Result<()> {
         let frees = ops.iter().all(|op| matches!(op, Op::Delete { .. } | Op::Unmap { .. }));
-        let prepared = match self.prepare() {
-            Err(Error::NoSpace { .. }) if frees => self.reserve_nodes(true),
+        let nodes = nodes_needed(&read(&core.state).root, &ops);
+        let prepared = match self.prepare(nodes) {
+            Err(Error::NoSpace { .. }) if frees => self.reserve_nodes(nodes, true),
             other => other,
         };
         if let Err(error) = prepared {
@@ -191,7 +199,8 @@ impl Engine {
     /// Applies operations to a branch's tree. An error leaves the content as it was, or else the
     /// store takes no more writes.
     pub(crate) fn apply(&self, root: &mut Root, share_gen: u64, ops: &[Op]) -> Result<()> {
-        let owner = BranchOwner { engine: self, birth: self.generation.load(Ordering::Acquire), share_gen };
+        let owner =
+            BranchOwner { engine: self, birth: self.generation.load(Ordering::Acquire), share_gen };
         let mut tree = Tree { nodes: &self.nodes, owner: &owner, root };
         if ops.len() > 1 {
             // What can fail is tried for all before anything changes.
@@ -201,11 +210,12 @@ impl Engine {
                     Op::Map { map, block, .. } | Op::Unmap { map, block, .. } => {
                         tree.own_path(&tree::map_key(map, *block))?;
                     }
-                    Op::Share { to, to_block, .. } => tree.own_path(&tree::map_key(to, *to_block))?,
+                    Op::Share { to, to_block, .. } => {
+                        tree.own_path(&tree::map_key(to, *to_block))?
+                    }
                 }
             }
         }
-        self.changed_nodes.fetch_add(ops.len() as u64 / 16, Ordering::Relaxed);
         for (done, op) in ops.iter().enumerate() {
             let applied = self.apply_one(&mut tree, &owner, op);
             if done > 0 || matches!(op, Op::Map { .. } | Op::Unmap { .. } | Op::Share { .. }) {
@@ -217,7 +227,12 @@ impl Engine {
         Ok(())
     }
 
-    fn apply_one(&self, tree: &mut Tree<'_, BranchOwner<'_>>, owner: &BranchOwner<'_>, op: &Op) -> Result<()> {
+    fn apply_one(
+        &self,
+        tree: &mut Tree<'_, BranchOwner<'_>>,
+        owner: &BranchOwner<'_>,
+        op: &Op,
+    ) -> Result<()> {
         let mut dropped = |extent: &Extent| owner.dropped(extent);
         match op {
             Op::Put { key, value } => {
@@ -231,6 +246,7 @@ impl Engine {
             Op::Map { map, block, runs } => {
                 let blocks = runs.iter().map(|run| run.sums.len() as u64).sum();
                 tree.unmap(map, *block, blocks, &mut dropped)?;
+                runs.iter().for_each(|run| self.space.name((run.addr, run.sums.len() as u64)));
                 let mut at = *block;
                 for (addr, sums) in runs.iter().flat_map(extent_pieces) {
                     let blocks = sums.len() as u64;
@@ -331,10 +347,39 @@ impl Engine {
         let mut rest: &[u8] = bytes;
         let mut runs = Vec::with_capacity(places.len());
         for (addr, blocks) in places {
-            let (mine, others) = rest.split_at(blocks as usize * crate::format::layout::BLOCK_BYTES);
+            let (mine, others) =
+                rest.split_at(blocks as usize * crate::format::layout::BLOCK_BYTES);
             rest = others;
             runs.push(self.place_run(addr, mine, true)?);
         }
         Ok(runs)
+    }
+}
+
+/// Nodes that the operations may make: a path for each, but no more than the tree has nodes by a
+/// fair guess, and what the new entries fill.
+fn nodes_needed(root: &Root, ops: &[Op]) -> u64 {
+    /// A leaf holds this many entries or more, in nearly every tree.
+    const ENTRIES_PER_LEAF: u64 = 2;
+    let paths = (ops.len() as u64).min(root.entries / ENTRIES_PER_LEAF + 1).min(PATHS_MAX);
+    let entry_bytes: u64 = ops.iter().map(entry_bytes_max).sum();
+    // Nodes that a split leaves are about half full.
+    paths * (u64::from(root.level) + 1) + entry_bytes.div_ceil(NODE_BYTES as u64 / 2)
+}
+
+/// Bytes of tree entries that an operation may add.
+fn entry_bytes_max(op: &Op) -> u64 {
+    /// An extent entry with all its checksums and a fair key.
+    const EXTENT_BYTES: u64 = 1200;
+    match op {
+        Op::Put { key, value } => (key.len() + value.len() + 16) as u64,
+        Op::Delete { .. } => 0,
+        Op::Map { runs, .. } => {
+            let blocks: u64 = runs.iter().map(|run| run.sums.len() as u64).sum();
+            blocks * 4 + (runs.len() as u64 + blocks / 256 + 1) * EXTENT_BYTES
+        }
+        // The ends of the span cut two entries.
+        Op::Unmap { .. } => EXTENT_BYTES,
+        Op::Share { blocks, .. } => EXTENT_BYTES * 2 + blocks.min(&(1 << 20)) * 8,
     }
 }

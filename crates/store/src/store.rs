@@ -64,7 +64,9 @@ impl Store {
     pub fn open(path: &Path, options: &Options) -> Result<Store> {
         let file = FileDevice::open(path, options.direct).map_err(|e| open_error(path, e))?;
         Store::open_on(behind(file, options)?, options).map_err(|error| match error {
-            Error::NotAStore { why, .. } => Error::NotAStore { what: path.display().to_string(), why },
+            Error::NotAStore { why, .. } => {
+                Error::NotAStore { what: path.display().to_string(), why }
+            }
             other => other,
         })
     }

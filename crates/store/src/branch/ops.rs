@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+/// Nodes that making, naming or resetting a branch may change: its own, and the paths of its records.
+const NODES_OF_A_BRANCH: u64 = 8;
+
 /// The rule for names: 1 to 128 of letters, digits, `. _ - /`; not starting with `-` or `.`.
 fn check_name(name: &str) -> Result<()> {
     let why = if name.is_empty() || name.len() > 128 {
@@ -47,7 +50,7 @@ impl Engine {
     }
 
     pub(crate) fn create_branch(&self, name: &str) -> Result<Arc<Core>> {
-        self.prepare()?;
+        self.prepare(NODES_OF_A_BRANCH)?;
         let _epoch = read(&self.epoch);
         let mut catalog = lock(&self.catalog);
         check_free(&catalog, name)?;
@@ -60,17 +63,24 @@ impl Engine {
             expires: None,
             share_gen: 0,
         };
+        self.changed_nodes.fetch_add(1, Ordering::Relaxed);
         let id = catalog.next_branch;
         let core = self.do_create(&mut catalog, id, meta.clone());
         self.log(&core, Record::Create { branch: core.id, meta });
         Ok(core)
     }
 
-    pub(crate) fn do_create(&self, catalog: &mut Catalog, id: u64, mut meta: BranchMeta) -> Arc<Core> {
+    pub(crate) fn do_create(
+        &self,
+        catalog: &mut Catalog,
+        id: u64,
+        mut meta: BranchMeta,
+    ) -> Arc<Core> {
         let birth = self.generation.load(Ordering::Acquire);
         // Nothing of it is shared: whatever it will hold is born later.
         meta.share_gen = birth.saturating_sub(1);
-        let root = Root { link: Link::Mem(Arc::new(Node::empty(birth))), level: 0, entries: 0, bytes: 0 };
+        let root =
+            Root { link: Link::Mem(Arc::new(Node::empty(birth))), level: 0, entries: 0, bytes: 0 };
         let core = Core::new(id, meta, root);
         core.dirty.store(true, Ordering::Release);
         self.changed();
@@ -79,7 +89,7 @@ impl Engine {
     }
 
     pub(crate) fn fork(&self, from: &str, new: &str, options: &ForkOptions) -> Result<Arc<Core>> {
-        self.prepare()?;
+        self.prepare(NODES_OF_A_BRANCH)?;
         let _epoch = read(&self.epoch);
         let mut catalog = lock(&self.catalog);
         check_free(&catalog, new)?;
@@ -178,7 +188,7 @@ impl Engine {
     }
 
     pub(crate) fn rename(&self, old: &str, new: &str) -> Result<()> {
-        self.prepare()?;
+        self.prepare(NODES_OF_A_BRANCH)?;
         let _epoch = read(&self.epoch);
         let mut catalog = lock(&self.catalog);
         let core = catalog.named(old)?;
@@ -195,7 +205,7 @@ impl Engine {
     }
 
     pub(crate) fn reset(&self, name: &str, to: Option<&str>) -> Result<()> {
-        self.prepare()?;
+        self.prepare(NODES_OF_A_BRANCH)?;
         let _epoch = read(&self.epoch);
         let mut catalog = lock(&self.catalog);
         let core = catalog.named(name)?;
@@ -203,7 +213,9 @@ impl Engine {
             return Err(Error::Sealed { name: name.into() });
         }
         let (to, base) = match to {
-            None if read(&core.state).meta.base == 0 => return Err(Error::NoForkPoint { name: name.into() }),
+            None if read(&core.state).meta.base == 0 => {
+                return Err(Error::NoForkPoint { name: name.into() });
+            }
             None => (0, 0),
             Some(to) => {
                 let source = catalog.named(to)?;
@@ -219,13 +231,22 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn do_reset(&self, catalog: &mut Catalog, core: &Arc<Core>, to: u64, base: u64) -> Result<()> {
+    pub(crate) fn do_reset(
+        &self,
+        catalog: &mut Catalog,
+        core: &Arc<Core>,
+        to: u64,
+        base: u64,
+    ) -> Result<()> {
         let (root, base) = if to == 0 {
             let base = read(&core.state).meta.base;
-            let kept = catalog.base(base)?.ok_or_else(|| Error::damaged(0, "a branch's fork point is missing"))?;
+            let kept = catalog
+                .base(base)?
+                .ok_or_else(|| Error::damaged(0, "a branch's fork point is missing"))?;
             (kept.root, base)
         } else {
-            let source = catalog.branch(to)?.ok_or_else(|| Error::damaged(0, "a reset names no branch"))?;
+            let source =
+                catalog.branch(to)?.ok_or_else(|| Error::damaged(0, "a reset names no branch"))?;
             let mut state = write(&source.state);
             self.keep_base(catalog, base, &mut state)?;
             self.share(&mut state, &source);

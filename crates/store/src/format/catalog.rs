@@ -132,7 +132,10 @@ pub(crate) fn number_key(prefix: u8, number: u64) -> [u8; 9] {
 
 pub(crate) fn key_number(key: &[u8]) -> Decoded<u64> {
     let digits = key.get(1..9).and_then(|d| <[u8; 8]>::try_from(d).ok());
-    digits.filter(|_| key.len() == 9).map(u64::from_be_bytes).ok_or(Malformed("a system key has the wrong length"))
+    digits
+        .filter(|_| key.len() == 9)
+        .map(u64::from_be_bytes)
+        .ok_or(Malformed("a system key has the wrong length"))
 }
 
 pub(crate) fn name_key(name: &str) -> Vec<u8> {

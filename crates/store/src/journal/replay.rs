@@ -1,12 +1,14 @@
 //! Reading the journal after a crash or a close. Writes nothing.
 
-use super::ring::Ring;
+use super::ring::{Mark, Ring};
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
+use crate::format::block_checksum;
 use crate::format::group::{self, Header};
 use crate::format::layout::BLOCK_BYTES;
 use crate::format::record::Record;
 use crate::format::superblock::Superblock;
+use crate::txn::{DataRun, RunData};
 
 /// The valid part of the journal behind a superblock.
 #[derive(Debug)]
@@ -18,18 +20,29 @@ pub(crate) struct Replayed {
     pub clean: bool,
 }
 
-/// Reads groups until the chain breaks.
+/// A valid group, and the place in front of it.
+struct Group {
+    records: Vec<Record>,
+    before: Mark,
+}
+
+/// Reads groups until the chain breaks, or the data that a group names is not there.
 pub(crate) fn replay(device: &dyn Device, sb: &Superblock) -> Result<Replayed> {
     let mut ring = Ring::of(sb);
-    let mut records = Vec::new();
+    let mut groups = Vec::new();
+    let mut durable = ring.link.sequence;
     let mut walked = 0;
     while walked < ring.blocks {
         if ring.head >= ring.blocks {
             walked += 1;
             ring.head = 0;
         }
-        let Some((header, bytes)) = read_group(device, &ring, &ring.link_header(device)?)? else { break };
+        let Some((header, bytes)) = read_group(device, &ring, &ring.link_header(device)?)? else {
+            break;
+        };
         let Ok(found) = group::decode(&bytes, &header) else { break };
+        let before = Mark { head: ring.head, link: ring.link };
+        durable = durable.max(header.durable);
         walked += header.blocks();
         ring.link.chain = header.sum;
         if header.wrap {
@@ -39,13 +52,53 @@ pub(crate) fn replay(device: &dyn Device, sb: &Superblock) -> Result<Replayed> {
         }
         ring.head += header.blocks();
         ring.link.sequence += header.records;
-        records.extend(found);
+        groups.push(Group { records: found, before });
     }
-    let clean = matches!(records.last(), Some(Record::Close)) || records.is_empty() && sb.replay_sequence == 0;
+    if let Some(lost) = first_without_data(device, &groups, durable)? {
+        let before = groups[lost].before;
+        (ring.head, ring.link) = (before.head, before.link);
+        groups.truncate(lost);
+    }
+    let records: Vec<Record> = groups.into_iter().flat_map(|group| group.records).collect();
+    let clean = matches!(records.last(), Some(Record::Close))
+        || records.is_empty() && sb.replay_sequence == 0;
     if !clean {
         refuse_lost_records(device, &ring)?;
     }
     Ok(Replayed { records, ring, clean })
+}
+
+/// The first group that names data which never reached the disk. Group and data share a flush, so
+/// only what no later group calls durable can be without; nothing else is read.
+fn first_without_data(
+    device: &dyn Device,
+    groups: &[Group],
+    durable: u64,
+) -> Result<Option<usize>> {
+    for (index, group) in groups.iter().enumerate() {
+        if group.before.link.sequence + group.records.len() as u64 <= durable {
+            continue;
+        }
+        for run in group.records.iter().flat_map(Record::runs) {
+            if matches!(run.data, RunData::OnDevice) && !data_is_there(device, run)? {
+                return Ok(Some(index));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn data_is_there(device: &dyn Device, run: &DataRun) -> Result<bool> {
+    let in_file =
+        run.addr.checked_mul(BLOCK_BYTES as u64).is_some_and(|at| at < i64::MAX as u64 / 2);
+    if !in_file {
+        return Ok(false);
+    }
+    let data = read_blocks(device, run.addr, run.sums.len() as u64)?;
+    Ok(data
+        .chunks_exact(BLOCK_BYTES)
+        .zip(run.sums.iter())
+        .all(|(block, sum)| block_checksum(block) == *sum))
 }
 
 impl Ring {
@@ -56,7 +109,11 @@ impl Ring {
 }
 
 /// The bytes of the group at the head, when its header continues the chain and it fits the ring.
-fn read_group(device: &dyn Device, ring: &Ring, header: &Option<Header>) -> Result<Option<(Header, Vec<u8>)>> {
+fn read_group(
+    device: &dyn Device,
+    ring: &Ring,
+    header: &Option<Header>,
+) -> Result<Option<(Header, Vec<u8>)>> {
     let Some(header) = header else { return Ok(None) };
     if header.blocks() > ring.blocks - ring.head {
         return Ok(None);

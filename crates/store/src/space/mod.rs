@@ -17,8 +17,8 @@ pub(crate) use persist::TableImage;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::format::layout::{
-    BLOCK_BYTES, CHUNK_BLOCKS, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, SEGMENTS_MAX, segment_of,
-    segment_start,
+    BLOCK_BYTES, CHUNK_BLOCKS, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, SEGMENTS_MAX,
+    segment_of, segment_start,
 };
 use crate::sync::lock;
 use limbo::{Limbo, Wait};
@@ -48,6 +48,8 @@ struct State {
     ready: u64,
     /// Of these, how many node writes may need: data must leave them alone.
     reserved: u64,
+    /// And how many the checkpoint being written may still need.
+    writing: u64,
     /// Where the search for free runs goes on.
     cursor: usize,
     /// A checkpoint is being written: images as of its cut are kept.
@@ -75,13 +77,15 @@ impl Space {
             nodes: Arena::default(),
             ready,
             reserved: 0,
+            writing: 0,
             cursor: 0,
             cut: false,
         };
         Space { device, state: Mutex::new(state) }
     }
 
-    /// Blocks for data, in as few runs as there are; taken from `arena` first.
+    /// Blocks for data, in as few runs as there are; taken from `arena` first. No checkpoint records
+    /// them before they are named.
     pub fn allocate(&self, arena: &mut Arena, blocks: u64) -> Result<Vec<BlockRun>> {
         let mut state = lock(&self.state);
         let mut runs: Vec<BlockRun> = Vec::new();
@@ -90,13 +94,10 @@ impl Space {
             if arena.is_empty()
                 && let Err(error) = self.refill(&mut state, arena, missing, false)
             {
-                for run in runs {
-                    self.give_back(&mut state, run);
-                }
+                runs.into_iter().for_each(|run| state.release(run));
                 return Err(error);
             }
             let run = arena.take(missing);
-            state.set_image(&*self.device, run, true, Author::Writer);
             missing -= run.1;
             match runs.last_mut() {
                 Some(last) if last.0 + last.1 == run.0 => last.1 += run.1,
@@ -106,6 +107,11 @@ impl Space {
         Ok(runs)
     }
 
+    /// A commit names these blocks: the next checkpoint records them as used.
+    pub fn name(&self, run: BlockRun) {
+        lock(&self.state).set_image(&*self.device, run, true, Author::Writer);
+    }
+
     /// A place for a node of the checkpoint that is being written.
     pub fn allocate_node(&self) -> Result<u64> {
         let mut state = lock(&self.state);
@@ -113,6 +119,7 @@ impl Space {
             if state.nodes.left() >= NODE_BLOCKS {
                 let run = state.nodes.take(NODE_BLOCKS);
                 state.set_image(&*self.device, run, true, Author::Checkpoint);
+                state.writing = state.writing.saturating_sub(NODE_BLOCKS);
                 return Ok(run.0);
             }
             let mut arena = std::mem::take(&mut state.nodes);
@@ -120,6 +127,11 @@ impl Space {
             let filled = self.refill(&mut state, &mut arena, NODE_BLOCKS, true);
             state.nodes = arena;
             filled?;
+            if state.nodes.left() < NODE_BLOCKS {
+                return Err(Error::NoSpace {
+                    what: "a tree node: single blocks are all that is left".into(),
+                });
+            }
         }
     }
 
@@ -143,10 +155,11 @@ impl Space {
         let mut state = lock(&self.state);
         self.grow(&mut state)?;
         let index = state.segments.len() as u64 - 1;
-        let (start, blocks) = (segment_start(index) + SEGMENT_HEAD_BLOCKS, SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
+        let (start, blocks) =
+            (segment_start(index) + SEGMENT_HEAD_BLOCKS, SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
         self.reserve_host(start, blocks)?;
         state.take_busy(&*self.device, (start, blocks))?;
-        state.set_image(&*self.device, (start, blocks), true, Author::Checkpoint);
+        state.set_image(&*self.device, (start, blocks), true, Author::Writer);
         Ok(start)
     }
 
@@ -154,7 +167,7 @@ impl Space {
     /// changes (deletes) may count on the emergency reserve.
     pub fn reserve(&self, node_blocks: u64, urgent: bool) -> Result<()> {
         let mut state = lock(&self.state);
-        let wanted = node_blocks + if urgent { 0 } else { EMERGENCY_BLOCKS };
+        let wanted = state.writing + node_blocks + if urgent { 0 } else { EMERGENCY_BLOCKS };
         while state.ready < wanted {
             self.ready_chunk(&mut state)?;
         }
@@ -162,9 +175,11 @@ impl Space {
         Ok(())
     }
 
-    /// Forgets earlier reservations: the nodes they were for are being written.
+    /// Begins to reserve anew: the nodes that room was kept for are being written.
     pub fn restart_reserve(&self) {
-        lock(&self.state).reserved = EMERGENCY_BLOCKS;
+        let mut state = lock(&self.state);
+        state.writing = state.reserved;
+        state.reserved = EMERGENCY_BLOCKS;
     }
 
     /// Frees blocks that only memory named: they wait for readers alone.
@@ -193,9 +208,12 @@ impl Space {
     /// Claims blocks that the journal names, before anything is allocated.
     pub fn claim(&self, run: BlockRun) -> Result<()> {
         let mut state = lock(&self.state);
-        let inside = segment_of(run.0).is_some_and(|(s, _)| s < SEGMENTS_MAX) && run.1 <= SEGMENT_BLOCKS;
+        let inside =
+            segment_of(run.0).is_some_and(|(s, _)| s < SEGMENTS_MAX) && run.1 <= SEGMENT_BLOCKS;
         let end = run.0.saturating_add(run.1).saturating_sub(1);
-        let (Some((first, at)), Some((last, _)), true) = (segment_of(run.0), segment_of(end), inside) else {
+        let (Some((first, at)), Some((last, _)), true) =
+            (segment_of(run.0), segment_of(end), inside)
+        else {
             return Err(Error::damaged(run.0, "the journal names blocks outside the store"));
         };
         if first != last || at < SEGMENT_HEAD_BLOCKS {
@@ -212,11 +230,6 @@ impl Space {
     /// Gives blocks back that were handed out and never used.
     pub fn give_back_unused(&self, arena: &mut Arena) {
         lock(&self.state).release_arena(arena);
-    }
-
-    fn give_back(&self, state: &mut State, run: BlockRun) {
-        state.set_image(&*self.device, run, false, Author::Writer);
-        state.release(run);
     }
 
     /// Releases what waited for readers alone, as far as readers since `oldest` allow.
@@ -236,9 +249,16 @@ impl Space {
     }
 
     /// Fills `arena` with a free run, of at least `blocks` if there is one.
-    fn refill(&self, state: &mut State, arena: &mut Arena, blocks: u64, reserved_too: bool) -> Result<()> {
+    fn refill(
+        &self,
+        state: &mut State,
+        arena: &mut Arena,
+        blocks: u64,
+        reserved_too: bool,
+    ) -> Result<()> {
         let wanted = arena.next_size(blocks);
-        let floor = if reserved_too { 0 } else { state.reserved.max(EMERGENCY_BLOCKS) };
+        let floor =
+            if reserved_too { 0 } else { state.writing + state.reserved.max(EMERGENCY_BLOCKS) };
         let run = match state.find(&*self.device, wanted, true)? {
             Some(run) if state.ready >= floor + run.1 => Some(run),
             _ => self.open_chunks(state, wanted)?,
@@ -247,7 +267,9 @@ impl Space {
             Some(run) => run,
             // Nothing new to be had from the host: the longest free run, down to a single block.
             None => match state.find(&*self.device, wanted, false)? {
-                Some(run) if state.ready >= floor + run.1.min(blocks) => (run.0, run.1.min(state.ready - floor)),
+                Some(run) if state.ready >= floor + run.1.min(blocks) => {
+                    (run.0, run.1.min(state.ready - floor))
+                }
                 _ => return Err(Error::NoSpace { what: format!("{blocks} blocks of 4 KiB") }),
             },
         };
@@ -292,7 +314,10 @@ impl Space {
     }
 
     fn open_chunk(&self, state: &mut State, index: usize, chunk: u64, chunks: u64) -> Result<()> {
-        self.reserve_host(segment_start(index as u64) + chunk * CHUNK_BLOCKS, chunks * CHUNK_BLOCKS)?;
+        self.reserve_host(
+            segment_start(index as u64) + chunk * CHUNK_BLOCKS,
+            chunks * CHUNK_BLOCKS,
+        )?;
         state.adjust(index, |segment| segment.own_chunks(chunk, chunks));
         Ok(())
     }
@@ -308,10 +333,15 @@ impl Space {
     fn grow(&self, state: &mut State) -> Result<()> {
         let index = state.segments.len() as u64;
         if index >= SEGMENTS_MAX {
-            return Err(Error::NoSpace { what: "another segment: the store has its largest size".into() });
+            return Err(Error::NoSpace {
+                what: "another segment: the store has its largest size".into(),
+            });
         }
         let end = segment_start(index + 1) * BLOCK_BYTES as u64;
-        let grown = self.device.len().and_then(|len| if len < end { self.device.set_len(end) } else { Ok(()) });
+        let grown = self
+            .device
+            .len()
+            .and_then(|len| if len < end { self.device.set_len(end) } else { Ok(()) });
         grown.map_err(|e| Error::io("growing the store's file", e))?;
         state.segments.push(Segment::fresh());
         Ok(())

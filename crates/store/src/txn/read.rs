@@ -57,7 +57,11 @@ impl ReadTxn {
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         tree::get(&self.shared.engine.nodes, &self.root, key, |value| match value {
             [TAG_BYTES, bytes @ ..] => Ok(bytes.to_vec()),
-            _ => Err(Error::WrongKind { key: hex(key), found: "an extent", wanted: "an inline value" }),
+            _ => Err(Error::WrongKind {
+                key: hex(key),
+                found: "an extent",
+                wanted: "an inline value",
+            }),
         })?
         .transpose()
     }
@@ -198,7 +202,8 @@ impl Iterator for Extents {
         if self.cursor.is_none() {
             // The run that covers the first block may begin before it.
             let engine = &self.txn.shared.engine;
-            let first = map_runs(&engine.nodes, &self.txn.root, &self.map, self.from_block, u64::MAX);
+            let first =
+                map_runs(&engine.nodes, &self.txn.root, &self.map, self.from_block, u64::MAX);
             let start = match first.and_then(|mut runs| runs.next().transpose()) {
                 Ok(Some(mapped)) => tree::map_key(&self.map, mapped.block),
                 Ok(None) => return None,
@@ -211,7 +216,9 @@ impl Iterator for Extents {
         loop {
             return match self.cursor.as_mut()?.next()? {
                 Ok((key, Value::Extent { blocks, .. })) => {
-                    let digits = key.strip_prefix(self.map.as_slice()).and_then(|d| <[u8; 8]>::try_from(d).ok());
+                    let digits = key
+                        .strip_prefix(self.map.as_slice())
+                        .and_then(|d| <[u8; 8]>::try_from(d).ok());
                     let Some(digits) = digits else { continue };
                     Some(Ok(Run { block: u64::from_be_bytes(digits), blocks }))
                 }
