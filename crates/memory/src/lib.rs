@@ -70,6 +70,8 @@ mod merge;
 mod page;
 #[cfg(target_os = "linux")]
 mod page_map;
+#[cfg(all(target_os = "linux", feature = "peers"))]
+pub mod peers;
 #[cfg(target_os = "linux")]
 mod pod;
 #[cfg(target_os = "linux")]
