@@ -15,6 +15,11 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+/// The guide's examples, kept true.
+#[cfg(all(doctest, feature = "serde"))]
+#[doc = include_str!("../../../docs/values.md")]
+mod guide {}
+
 mod bytes;
 mod changes;
 mod engine;

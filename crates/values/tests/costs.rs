@@ -1,7 +1,6 @@
 //! What operations ask of the allocator: nothing for a clone or a write in place, one path for a write to a fork.
 
 use std::alloc::System;
-use std::sync::{Mutex, MutexGuard};
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 use tine_values::{Bytes, HashMap, OrdMap, Seq, Text, Tracker, Value};
@@ -9,11 +8,15 @@ use tine_values::{Bytes, HashMap, OrdMap, Seq, Text, Tracker, Value};
 #[global_allocator]
 static COUNTING: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// The counters are the process's, so that one test measures at a time.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+/// The counters are the process's, and the harness allocates beside tests that run together: one test, part by part.
+#[test]
+fn the_allocator_sees_what_values_promise() {
+    a_clone_asks_for_nothing();
+    a_write_to_a_value_with_one_owner_asks_for_nothing();
+    a_write_to_a_fork_copies_one_path();
+    usage_is_the_allocators_bytes_to_the_byte();
+    exclusive_bytes_are_what_dropping_a_fork_frees();
+    everything_is_freed_in_the_end();
 }
 
 fn asked<R>(work: impl FnOnce() -> R) -> (Stats, R) {
@@ -40,9 +43,7 @@ fn hash() -> HashMap<u64, u64> {
     (0..COUNT).map(|key| (key, key)).collect()
 }
 
-#[test]
 fn a_clone_asks_for_nothing() {
-    let _alone = alone();
     let (seq, ord, hash) = (seq(), ord(), hash());
     let (text, bytes) = (Text::from("x".repeat(5000).as_str()), Bytes::from(&[1; 5000][..]));
     let (change, _clones) = asked(|| {
@@ -51,9 +52,7 @@ fn a_clone_asks_for_nothing() {
     assert_eq!((change.allocations, change.reallocations), (0, 0));
 }
 
-#[test]
 fn a_write_to_a_value_with_one_owner_asks_for_nothing() {
-    let _alone = alone();
     let (mut seq, mut ord, mut hash) = (seq(), ord(), hash());
     let (change, ()) = asked(|| {
         for at in (0..COUNT).step_by(97) {
@@ -66,13 +65,11 @@ fn a_write_to_a_value_with_one_owner_asks_for_nothing() {
     assert_eq!((change.allocations, change.reallocations), (0, 0));
 }
 
-#[test]
 fn a_write_to_a_fork_copies_one_path() {
-    let _alone = alone();
     let (seq, ord, hash) = (seq(), ord(), hash());
     for at in (0..COUNT).step_by(9973) {
         let (mut a, mut b, mut c) = (seq.clone(), ord.clone(), hash.clone());
-        let (change, ()) = asked(|| drop(a.set(at as usize, 0)));
+        let (change, _) = asked(|| a.set(at as usize, 0));
         assert_eq!(change.allocations, seq.usage().depth, "Seq");
         let (change, _) = asked(|| b.insert(at, 0));
         assert_eq!(change.allocations, ord.usage().depth, "OrdMap");
@@ -81,9 +78,7 @@ fn a_write_to_a_fork_copies_one_path() {
     }
 }
 
-#[test]
 fn usage_is_the_allocators_bytes_to_the_byte() {
-    let _alone = alone();
     fn agree<V: Value>(make: impl FnOnce() -> V) {
         let (change, value) = asked(make);
         let usage = value.usage();
@@ -105,23 +100,21 @@ fn usage_is_the_allocators_bytes_to_the_byte() {
         });
         agree(|| {
             let mut map = OrdMap::new();
-            (0..count).for_each(|key| drop(map.insert(key.wrapping_mul(0x9e37_79b9), key)));
+            (0..count).for_each(|key| _ = map.insert(key.wrapping_mul(0x9e37_79b9), key));
             map
         });
         agree(|| {
             let mut map = HashMap::new();
-            (0..count).for_each(|key| drop(map.insert(key, key)));
+            (0..count).for_each(|key| _ = map.insert(key, key));
             map
         });
     }
 }
 
-#[test]
 fn exclusive_bytes_are_what_dropping_a_fork_frees() {
-    let _alone = alone();
     let base = ord();
     let mut fork = base.clone();
-    (0..50).for_each(|key| drop(fork.insert(key * 1999, 0)));
+    (0..50).for_each(|key| _ = fork.insert(key * 1999, 0));
     let exclusive = fork.usage().exclusive;
     assert!(exclusive > 0 && exclusive < base.usage().total / 2);
     let mut tracker = Tracker::new();
@@ -134,9 +127,7 @@ fn exclusive_bytes_are_what_dropping_a_fork_frees() {
     assert_eq!(base.usage().exclusive, base.usage().total);
 }
 
-#[test]
 fn everything_is_freed_in_the_end() {
-    let _alone = alone();
     let (change, ()) = asked(|| {
         let mut versions = vec![seq()];
         for step in 0..200usize {

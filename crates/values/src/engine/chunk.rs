@@ -113,8 +113,7 @@ impl<T> Chunk<T> {
     /// Bytes of heap that the leaf asked for.
     pub(crate) fn heap_bytes(&self) -> usize {
         fn of<U>(_: &Arc<U>) -> usize {
-            // The count, then the value at its alignment.
-            size_of::<usize>().next_multiple_of(align_of::<U>()) + size_of::<U>()
+            arc_bytes::<U>()
         }
         match self {
             Chunk::Long(arc) => of(arc) + arc.capacity() * size_of::<T>(),
@@ -303,4 +302,10 @@ impl<T: Clone> Chunk<T> {
         }
         items
     }
+}
+
+/// Bytes of an allocation with a count of owners: the count, then the value at its alignment, rounded to the larger.
+pub(crate) const fn arc_bytes<U>() -> usize {
+    let align = if align_of::<U>() > align_of::<usize>() { align_of::<U>() } else { align_of::<usize>() };
+    (align + size_of::<U>()).next_multiple_of(align)
 }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use triomphe::Arc;
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, arc_bytes};
 use super::kind::{Grow, Kind};
 use crate::stats;
 
@@ -84,9 +84,7 @@ impl<K: Kind> Node<K> {
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
             Node::Leaf(chunk) => chunk.heap_bytes(),
-            Node::Inner(_) => {
-                size_of::<usize>().next_multiple_of(align_of::<Inner<K>>()) + size_of::<Inner<K>>()
-            }
+            Node::Inner(_) => arc_bytes::<Inner<K>>(),
         }
     }
 
