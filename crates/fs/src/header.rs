@@ -54,3 +54,16 @@ impl Header {
         Header::decode(branch, branch.read()?.get(key::HEADER)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_the_header_stay_as_they_are_drawn() {
+        let header = Header { seed: 0x1122_3344_5566_7788, next: 4098 };
+        let bytes = *b"\x01\x88\x77\x66\x55\x44\x33\x22\x11\x02\x10\x00\x00\x00\x00\x00\x00";
+        assert_eq!(header.encode(), bytes);
+        assert_eq!(Header::parse("main", bytes.to_vec()).unwrap(), header);
+    }
+}
