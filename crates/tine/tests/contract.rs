@@ -218,6 +218,20 @@ fn the_store_is_named_by_flag_before_environment_before_the_desktops_place() {
 }
 
 #[test]
+fn a_setting_that_makes_no_sense_is_named() {
+    let lab = Lab::with_main();
+    for (name, value) in
+        [("TINE_CACHE_MIB", "lots"), ("TINE_CACHE_MIB", "0"), ("TINE_LOSSY", "yes")]
+    {
+        let said = said(lab.command(&["list"]).env(name, value).output().unwrap());
+        assert_eq!(said.status, 2, "{said:?}");
+        assert!(said.err.contains(name), "{said:?}");
+    }
+    let said = said(lab.command(&["list"]).env("TINE_CACHE_MIB", "8").output().unwrap());
+    assert_eq!(said.status, 0, "{said:?}");
+}
+
+#[test]
 fn a_reader_that_hangs_up_is_no_failure() {
     let lab = Lab::with_main();
     lab.ok(&["branch", "w", "--count", "2000"]);

@@ -12,17 +12,17 @@ use tine_service::run::{self, After, Entry, Run};
 use tine_service::servers::{self, Start};
 use tine_service::transfer::{self, Watch};
 use tine_service::{Client, Code, Error, Progress, Request, Result, hold, takein};
-use tine_store::Options;
 
 use crate::args::{Cli, Global, Postgres, Verb};
 use crate::progress::Bar;
 use crate::say::Voice;
-use crate::{interrupt, run as running};
+use crate::{interrupt, run as running, settings};
 
 /// Does what the command line says; the status to exit with.
 pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
     let path = store_path(&cli.global)?;
-    let client = Client::new(&path, Options::default())?;
+    let options = settings::options()?;
+    let client = Client::new(&path, options.clone())?;
     let response = match cli.verb {
         Verb::Init => client.init()?,
         Verb::Import { directory, name } => {
@@ -66,7 +66,7 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
         }
         Verb::Diff { name, other } => doors::diff(&client, &name, other.as_deref())?,
         Verb::Check => client.call(Request::Check)?,
-        Verb::Hold => return hold(client.store(), &Options::default()).map(|()| 0),
+        Verb::Hold => return hold(client.store(), &options).map(|()| 0),
         Verb::Enter { name, at, read_only, command } => {
             let (error, status) = run::enter(&client, &Entry { name, at, read_only, command });
             voice.failure(&error);
