@@ -37,7 +37,11 @@ fn main() {
     let mut tracker = Tracker::new();
     let first = tracker.add(&original);
     let second = tracker.add(&drawn);
-    println!("original {} kB; drawn copy {} kB more", first.new_bytes / 1000, second.new_bytes / 1000);
+    println!(
+        "original {} kB; drawn copy {} kB more",
+        first.new_bytes / 1000,
+        second.new_bytes / 1000
+    );
     println!("{} spans differ, found in the leaves that were copied", original.diff(&drawn).len());
     println!("the copy alone holds {} kB", drawn.usage().exclusive / 1000);
 }

@@ -120,7 +120,10 @@ fn exclusive_bytes_are_what_dropping_a_fork_frees() {
     let mut tracker = Tracker::new();
     assert_eq!(tracker.add(&base).new_bytes, base.usage().total);
     let added = tracker.add(&fork);
-    assert_eq!((added.new_bytes, added.new_bytes + added.shared_bytes), (exclusive, fork.usage().total));
+    assert_eq!(
+        (added.new_bytes, added.new_bytes + added.shared_bytes),
+        (exclusive, fork.usage().total)
+    );
     assert_eq!(tracker.total_bytes(), base.usage().total + exclusive);
     let (change, ()) = asked(|| drop(fork));
     assert_eq!(change.bytes_deallocated, exclusive);

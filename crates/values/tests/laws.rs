@@ -184,7 +184,10 @@ fn values_print_hash_and_order_like_those_of_std() {
     use std::hash::BuildHasher;
     let (seq, map) = (Seq::from([1, 2, 3]), OrdMap::from([(1, "a"), (2, "b")]));
     assert_eq!(format!("{seq:?} {map:?}"), r#"[1, 2, 3] {1: "a", 2: "b"}"#);
-    assert_eq!(format!("{:?} {:?}", Text::from("é\n"), Bytes::from(&b"\x00a"[..])), r#""é\n" b"\x00a""#);
+    assert_eq!(
+        format!("{:?} {:?}", Text::from("é\n"), Bytes::from(&b"\x00a"[..])),
+        r#""é\n" b"\x00a""#
+    );
     let hasher = std::hash::RandomState::new();
     let (mut built, mut grown) = ((0..999).collect::<Seq<i32>>(), Seq::new());
     (0..999).for_each(|item| grown.push(item));
@@ -208,7 +211,10 @@ fn forks_are_written_by_many_threads_without_locks() {
                     map.insert(at * 2 + 1, thread);
                     map.remove(&(at * 2));
                 }
-                assert_eq!((0..2000).filter(|at| seq[(at * 7 + thread) as usize] == thread).count(), 2000);
+                assert_eq!(
+                    (0..2000).filter(|at| seq[(at * 7 + thread) as usize] == thread).count(),
+                    2000
+                );
                 assert_eq!(map.len() as u64, COUNT);
             });
         }

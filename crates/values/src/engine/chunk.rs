@@ -306,6 +306,7 @@ impl<T: Clone> Chunk<T> {
 
 /// Bytes of an allocation with a count of owners: the count, then the value at its alignment, rounded to the larger.
 pub(crate) const fn arc_bytes<U>() -> usize {
-    let align = if align_of::<U>() > align_of::<usize>() { align_of::<U>() } else { align_of::<usize>() };
+    let align =
+        if align_of::<U>() > align_of::<usize>() { align_of::<U>() } else { align_of::<usize>() };
     (align + size_of::<U>()).next_multiple_of(align)
 }
