@@ -232,11 +232,22 @@ pub fn enter(client: &Client, entry: &Entry) -> (Error, u8) {
     match prepare(client, entry) {
         Ok(mut command) => {
             let error = command.exec();
-            let status = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-            (Error::path("run", Path::new(command.get_program()), error), status)
+            let program = Path::new(command.get_program());
+            let status = if is_there(program) { 126 } else { 127 };
+            (Error::path("run", program, error), status)
         }
         Err(error) => (error, 1),
     }
+}
+
+/// Whether a program exists, on the search path if its name is bare. The system's own answer does not
+/// tell: one directory of the path that may not be searched makes it `permission denied`.
+fn is_there(program: &Path) -> bool {
+    if program.components().count() > 1 || program.is_absolute() {
+        return program.exists();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).exists())
 }
 
 fn prepare(client: &Client, entry: &Entry) -> Result<Command> {
