@@ -77,6 +77,7 @@ fn keep_durable(engine: &Engine) {
             last = Instant::now();
         } else {
             let _ = engine.flush(engine.journal.next(), true);
+            let _ = engine.give_back_space();
         }
     }
 }

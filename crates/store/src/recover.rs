@@ -113,11 +113,28 @@ pub(crate) fn newest_superblock(device: &dyn Device) -> Result<Superblock> {
     }
     match (newer_format, newest) {
         (Some(found), _) => Err(Error::Version { found, known: "1".into() }),
-        (None, Some(newest)) => check_ring(device, newest),
+        (None, Some(newest)) => check_ring(device, check_numbers(newest)?),
         (None, None) if torn => Err(Error::damaged(0, "no superblock passes its checksum")),
         (None, None) => {
             Err(Error::NotAStore { what: "the file".into(), why: "it has no superblock".into() })
         }
+    }
+}
+
+/// Counters begin near zero: one this large was never reached, and leaves room to count on.
+fn check_numbers(sb: Superblock) -> Result<Superblock> {
+    const NUMBER_MAX: u64 = 1 << 62;
+    let counters = [
+        sb.checkpoint,
+        sb.generation,
+        sb.replay_sequence,
+        sb.next_branch,
+        sb.next_base,
+        sb.next_reclaim,
+    ];
+    match counters.iter().all(|number| *number < NUMBER_MAX) {
+        true => Ok(sb),
+        false => Err(Error::damaged(0, "the superblock holds an impossible number")),
     }
 }
 

@@ -200,8 +200,9 @@ impl Store {
                 self.shared.engine.checkpoint()?;
             }
         }
-        // One checkpoint records the frees, the next finds the blocks unused.
-        self.shared.engine.checkpoint()
+        self.shared.engine.checkpoint()?;
+        while self.shared.engine.give_back_space()? {}
+        Ok(())
     }
 
     /// Recomputes everything from scratch and compares it with what the store says.

@@ -18,13 +18,16 @@ impl Dice {
     }
 }
 
+/// What a map holds, by key.
+type Content = BTreeMap<u64, u8>;
+
 /// One writer: its branch, and the forks that it makes and deletes.
 fn writer(store: &Store, name: &str, seed: u64, rounds: u64) {
     let mut dice = Dice(seed | 1);
     let branch = store.branch(name).unwrap();
     let mut entries: BTreeMap<u64, u8> = BTreeMap::new();
     let mut blocks: BTreeMap<u64, u8> = BTreeMap::new();
-    let mut forks: Vec<(String, BTreeMap<u64, u8>, BTreeMap<u64, u8>)> = Vec::new();
+    let mut forks: Vec<(String, Content, Content)> = Vec::new();
     for round in 0..rounds {
         let byte = round as u8;
         let mut txn = branch.write().unwrap();

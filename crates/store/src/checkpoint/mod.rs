@@ -27,7 +27,7 @@ use std::time::Instant;
 
 /// A ring that fills within this time is grown.
 const RING_SECONDS_MIN: f64 = 5.0;
-/// Chunks of 1 MiB given back to the host after one checkpoint.
+/// Chunks of 1 MiB given back to the host at a time, so that nobody waits long for it.
 const PUNCH_CHUNKS_MAX: usize = 256;
 
 /// What the last durable checkpoint recorded.
@@ -222,9 +222,14 @@ impl Engine {
             write(&core.state).root.link.demote();
             self.space.give_back_unused(&mut lock(&core.arena));
         }
+        self.give_back_space().map(drop)
+    }
+
+    /// Gives some of the space that nobody uses back to the host; whether there was any.
+    pub(crate) fn give_back_space(&self) -> Result<bool> {
         self.space.drain(self.pins.advance());
         let punched = self.space.punch(PUNCH_CHUNKS_MAX);
-        self.health.guard(punched).map(drop)
+        Ok(self.health.guard(punched)? > 0)
     }
 }
 

@@ -18,7 +18,12 @@ impl DiskRoot {
         w.u8(self.level).u64(self.entries).u64(self.bytes);
     }
     fn decode(r: &mut Reader) -> Decoded<DiskRoot> {
-        Ok(DiskRoot { ptr: Ptr::decode(r)?, level: r.u8()?, entries: r.u64()?, bytes: r.u64()? })
+        Ok(DiskRoot {
+            ptr: Ptr::decode(r)?,
+            level: r.u8()?,
+            entries: r.number()?,
+            bytes: r.number()?,
+        })
     }
 }
 
@@ -47,9 +52,9 @@ impl BranchMeta {
         w.u64(expires.0).u32(expires.1).u64(self.share_gen);
     }
     pub fn decode(r: &mut Reader) -> Decoded<BranchMeta> {
-        let (name, parent, base, flags) = (r.text()?, r.u64()?, r.u64()?, r.u8()?);
-        let created = (r.u64()?, r.u32()?);
-        let expires = (r.u64()?, r.u32()?);
+        let (name, parent, base, flags) = (r.text()?, r.number()?, r.number()?, r.u8()?);
+        let created = (r.number()?, r.u32()?);
+        let expires = (r.number()?, r.u32()?);
         if created.1 >= 1_000_000_000 || expires.1 >= 1_000_000_000 {
             return Err(Malformed("a time has too many nanoseconds"));
         }
@@ -60,7 +65,7 @@ impl BranchMeta {
             sealed: flags & 1 != 0,
             created,
             expires: (flags & 2 != 0).then_some(expires),
-            share_gen: r.u64()?,
+            share_gen: r.number()?,
         })
     }
 }
@@ -87,7 +92,7 @@ pub(crate) fn encode_base(users: u64, root: &DiskRoot) -> Vec<u8> {
 
 pub(crate) fn decode_base(value: &[u8]) -> Decoded<(u64, DiskRoot)> {
     let mut r = Reader(value);
-    Ok((r.u64()?, DiskRoot::decode(&mut r)?))
+    Ok((r.number()?, DiskRoot::decode(&mut r)?))
 }
 
 /// A subtree whose pointer was dropped and waits to be taken apart.
@@ -110,7 +115,7 @@ pub(crate) fn encode_count(blocks: u64, count: u32) -> Vec<u8> {
 
 pub(crate) fn decode_count(value: &[u8]) -> Decoded<(u64, u32)> {
     let mut r = Reader(value);
-    let (blocks, count) = (r.u64()?, r.u32()?);
+    let (blocks, count) = (r.address()?, r.u32()?);
     if blocks == 0 || count < 2 {
         return Err(Malformed("a stored count is below two"));
     }
@@ -132,10 +137,8 @@ pub(crate) fn number_key(prefix: u8, number: u64) -> [u8; 9] {
 
 pub(crate) fn key_number(key: &[u8]) -> Decoded<u64> {
     let digits = key.get(1..9).and_then(|d| <[u8; 8]>::try_from(d).ok());
-    digits
-        .filter(|_| key.len() == 9)
-        .map(u64::from_be_bytes)
-        .ok_or(Malformed("a system key has the wrong length"))
+    let number = digits.filter(|_| key.len() == 9).map(u64::from_be_bytes);
+    number.filter(|n| *n < 1 << 56).ok_or(Malformed("a system key holds no sensible number"))
 }
 
 pub(crate) fn name_key(name: &str) -> Vec<u8> {

@@ -73,6 +73,16 @@ impl<'a> Reader<'a> {
     pub fn u128(&mut self) -> Decoded<u128> {
         Ok(u128::from_le_bytes(self.array()?))
     }
+    /// A counter or a sum: no store reaches 2^56, and what counts on stays far from overflowing.
+    pub fn number(&mut self) -> Decoded<u64> {
+        Some(self.u64()?).filter(|n| *n < 1 << 56).ok_or(Malformed("a number is impossibly large"))
+    }
+    /// The address of a block, or a number of blocks: no file has 2^50 blocks.
+    pub fn address(&mut self) -> Decoded<u64> {
+        Some(self.u64()?)
+            .filter(|n| *n < 1 << 50)
+            .ok_or(Malformed("an address leads out of any file"))
+    }
     pub fn short(&mut self) -> Decoded<&'a [u8]> {
         let n = self.u16()?;
         self.raw(usize::from(n))

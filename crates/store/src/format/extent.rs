@@ -55,8 +55,8 @@ impl Extent {
         if r.u8()? != TAG_EXTENT {
             return Err(Malformed("an extent entry has another tag"));
         }
-        let (addr, birth, flags, blocks) = (r.u64()?, r.u64()?, r.u8()?, r.u16()?);
-        if blocks == 0 || u64::from(blocks) > EXTENT_BLOCKS_MAX || addr > u64::MAX >> 16 {
+        let (addr, birth, flags, blocks) = (r.address()?, r.number()?, r.u8()?, r.u16()?);
+        if blocks == 0 || u64::from(blocks) > EXTENT_BLOCKS_MAX {
             return Err(Malformed("an extent is out of range"));
         }
         let sums = r.raw(usize::from(blocks) * 4)?;

@@ -91,18 +91,22 @@ impl Record {
     pub fn decode(r: &mut Reader) -> Decoded<Record> {
         Ok(match r.u8()? {
             COMMIT => {
-                let (branch, count) = (r.u64()?, r.u32()?);
+                let (branch, count) = (r.number()?, r.u32()?);
                 let mut ops = Vec::new();
                 for _ in 0..count {
                     ops.push(decode_op(r)?);
                 }
                 Record::Commit { branch, ops }
             }
-            CREATE => Record::Create { branch: r.u64()?, meta: BranchMeta::decode(r)? },
-            FORK => Record::Fork { from: r.u64()?, branch: r.u64()?, meta: BranchMeta::decode(r)? },
-            DELETE => Record::Delete { branch: r.u64()? },
-            RENAME => Record::Rename { branch: r.u64()?, name: r.text()? },
-            RESET => Record::Reset { branch: r.u64()?, to: r.u64()?, base: r.u64()? },
+            CREATE => Record::Create { branch: r.number()?, meta: BranchMeta::decode(r)? },
+            FORK => Record::Fork {
+                from: r.number()?,
+                branch: r.number()?,
+                meta: BranchMeta::decode(r)?,
+            },
+            DELETE => Record::Delete { branch: r.number()? },
+            RENAME => Record::Rename { branch: r.number()?, name: r.text()? },
+            RESET => Record::Reset { branch: r.number()?, to: r.number()?, base: r.number()? },
             CLOSE => Record::Close,
             _ => return Err(Malformed("a journal record of unknown kind")),
         })
@@ -215,7 +219,7 @@ fn decode_run(r: &mut Reader) -> Decoded<DataRun> {
             Ok(DataRun { addr: 0, sums: Arc::from([]), data: RunData::Replayed(bytes.into()) })
         }
         RUN_NAMED => {
-            let addr = r.u64()?;
+            let addr = r.address()?;
             let sums = r.raw(blocks * 4)?.chunks_exact(4);
             let sums = sums.map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
             Ok(DataRun { addr, sums: sums.collect(), data: RunData::OnDevice })

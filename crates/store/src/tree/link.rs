@@ -20,7 +20,7 @@ impl Ptr {
         w.u64(self.addr).u64(self.birth).u128(self.sum);
     }
     pub fn decode(r: &mut Reader) -> Decoded<Ptr> {
-        Ok(Ptr { addr: r.u64()?, birth: r.u64()?, sum: r.u128()? })
+        Ok(Ptr { addr: r.address()?, birth: r.number()?, sum: r.u128()? })
     }
 }
 

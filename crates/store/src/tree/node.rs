@@ -178,8 +178,8 @@ fn decode_body(r: &mut Reader, prefix: &[u8], records: usize, level: u8) -> Deco
             keys.push(prefix, suffix, &[]);
             children.push(Child {
                 link: Link::Disk(Ptr::decode(r)?),
-                entries: r.u64()?,
-                bytes: r.u64()?,
+                entries: r.number()?,
+                bytes: r.number()?,
             });
         }
         if i > 0 && keys.key(i - 1) >= keys.key(i) {

@@ -73,7 +73,8 @@ impl Nodes {
     }
 
     fn load_ptr(&self, ptr: &Ptr, level: u8) -> Result<Arc<Node>> {
-        if let Some(node) = self.cached(ptr) {
+        // A parent that lies about the level finds out by reading.
+        if let Some(node) = self.cached(ptr).filter(|node| node.level == level) {
             return Ok(node);
         }
         let node = Arc::new(self.read(ptr, level)?);
