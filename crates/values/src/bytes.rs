@@ -116,10 +116,10 @@ impl Bytes {
 
     /// Appends bytes.
     pub fn push_slice(&mut self, bytes: &[u8]) {
-        if let Repr::Inline(inline) = &mut self.0 {
-            if inline.try_extend_from_slice(bytes).is_ok() {
-                return;
-            }
+        if let Repr::Inline(inline) = &mut self.0
+            && inline.try_extend_from_slice(bytes).is_ok()
+        {
+            return;
         }
         self.edit(|seq| seq.extend(bytes));
     }

@@ -26,7 +26,7 @@ impl<K, V> Change<K, V> {
     }
 
     /// The value before, if the key was there.
-    pub fn old(&self) -> Option<&V> {
+    pub fn before(&self) -> Option<&V> {
         match self {
             Change::Added(..) => None,
             Change::Removed(_, old) | Change::Changed(_, old, _) => Some(old),
@@ -34,7 +34,7 @@ impl<K, V> Change<K, V> {
     }
 
     /// The value after, if the key is still there.
-    pub fn new(&self) -> Option<&V> {
+    pub fn after(&self) -> Option<&V> {
         match self {
             Change::Removed(..) => None,
             Change::Added(_, new) | Change::Changed(_, _, new) => Some(new),
@@ -157,7 +157,7 @@ macro_rules! changes_of_maps {
         pub fn apply(&mut self, patch: &MapPatch<K, V>) -> Result<(), PatchError> {
             let mut patched = self.clone();
             for (at, change) in patch.changes.iter().enumerate() {
-                if patched.get(change.key()) != change.old() {
+                if patched.get(change.key()) != change.before() {
                     let why = match change {
                         Change::Added(..) => "a key to add is there already",
                         Change::Removed(..) => "a key to remove is absent or has another value",
@@ -165,7 +165,7 @@ macro_rules! changes_of_maps {
                     };
                     return Err(PatchError::new(at, why));
                 }
-                match change.new() {
+                match change.after() {
                     Some(new) => drop(patched.insert(change.key().clone(), new.clone())),
                     None => drop(patched.remove(change.key())),
                 }
@@ -186,7 +186,7 @@ macro_rules! changes_of_maps {
         ) -> Self {
             let mut merged = ours.clone();
             for change in base.diff(theirs) {
-                let (key, base, theirs) = (*change.key(), change.old(), change.new());
+                let (key, base, theirs) = (*change.key(), change.before(), change.after());
                 let ours = ours.get(key);
                 let (base, theirs) = (base.copied(), theirs.copied());
                 if ours == theirs {

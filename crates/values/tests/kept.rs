@@ -79,10 +79,9 @@ impl NodeStore for Damaged {
 
     fn get(&self, id: &u64) -> Result<Vec<u8>, Infallible> {
         let mut node = self.inner.get(id)?;
-        if let Some((_, at)) = self.flip.filter(|(which, _)| which == id) {
-            if let Some(byte) = node.get_mut(at) {
-                *byte ^= 0x41;
-            }
+        let hit = self.flip.filter(|(which, _)| which == id);
+        if let Some(byte) = hit.and_then(|(_, at)| node.get_mut(at)) {
+            *byte ^= 0x41;
         }
         Ok(node)
     }

@@ -112,7 +112,7 @@ fn insert_by<K: Grow>(root: &mut Node<K>, mut route: impl Route<K>, item: K::Ite
     let spare = match &*root {
         Node::Inner(inner) if !inner.is_full() => None,
         Node::Leaf(chunk) if chunk.len() < K::LEAF => None,
-        full => Some(K::mark_of(&full)),
+        full => Some(K::mark_of(full)),
     };
     let mut unused = Vec::new();
     let split = descend(root, &mut route, item, true, &mut unused);

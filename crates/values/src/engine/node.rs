@@ -189,7 +189,7 @@ impl<K: Grow> Inner<K> {
     /// Puts a child before all others; there must be room.
     pub(crate) fn push_front(&mut self, kid: Node<K>) {
         if let Some(first) = self.kids.first() {
-            self.marks[0] = K::mark_of(&first);
+            self.marks[0] = K::mark_of(first);
         }
         let mark = K::mark_of(&kid);
         let len = kid.len();
@@ -218,7 +218,7 @@ impl<K: Grow> Inner<K> {
     /// Appends the children of a right neighbour, whose first mark is made a true one; there must be room.
     pub(crate) fn append(&mut self, right: &mut Inner<K>) {
         if let Some(first) = right.kids.first() {
-            right.marks[0] = K::mark_of(&first);
+            right.marks[0] = K::mark_of(first);
         }
         K::shift(&mut right.marks, self.len as isize);
         self.len += right.len;

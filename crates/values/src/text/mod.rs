@@ -181,10 +181,10 @@ impl Text {
 
     /// Appends text.
     pub fn push_str(&mut self, text: &str) {
-        if let Repr::Inline(inline) = &mut self.0 {
-            if inline.try_push_str(text).is_ok() {
-                return;
-            }
+        if let Repr::Inline(inline) = &mut self.0
+            && inline.try_push_str(text).is_ok()
+        {
+            return;
         }
         let mut tree = self.take();
         tree.append(Tree::build(text.bytes()));
