@@ -171,7 +171,7 @@ impl Fs {
         }
         let usage = self.0.store.usage()?;
         let block = BLOCK_BYTES as u64;
-        let blocks_free = usage.free_bytes / block;
+        let blocks_free = usage.free_bytes.saturating_add(usage.host_free_bytes) / block;
         let used = usage.data_bytes.saturating_add(usage.metadata_bytes).div_ceil(block);
         Ok(Stat {
             block_bytes: BLOCK_BYTES as u32,

@@ -61,6 +61,9 @@ impl Device for Disk {
     fn allocated_bytes(&self) -> io::Result<u64> {
         self.now.allocated_bytes()
     }
+    fn host_free_bytes(&self) -> io::Result<u64> {
+        self.now.host_free_bytes()
+    }
 }
 
 /// Nothing is flushed unless the test says so.

@@ -191,7 +191,7 @@ impl Engine {
     pub(crate) fn discard(&self, ops: &[Op]) {
         for op in ops {
             if let Op::Map { runs, .. } = op {
-                runs.iter().for_each(|run| self.free_data((run.addr, run.sums.len() as u64)));
+                runs.iter().for_each(|run| self.free_unseen((run.addr, run.sums.len() as u64)));
             }
         }
     }
@@ -303,7 +303,20 @@ impl Engine {
     }
 
     /// The last name of data blocks is gone.
+    ///
+    /// What was not written yet need not be, unless somebody still reads by the older name: then the
+    /// bytes must stay, and they are written like any others. The writer gave up its own view, and who
+    /// begins to read now sees the new state, as the branch's is held.
     pub(crate) fn free_data(&self, run: BlockRun) {
+        if self.pins.readers() == 0 {
+            self.free_unseen(run);
+        } else {
+            self.space.free_named(run, self.pins.epoch());
+        }
+    }
+
+    /// Frees data blocks that no reader can know.
+    pub(crate) fn free_unseen(&self, run: BlockRun) {
         let epoch = self.pins.epoch();
         if self.dirty.forget(run.0, run.1) {
             self.space.free_unnamed(run, epoch);

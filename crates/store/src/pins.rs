@@ -31,6 +31,11 @@ impl Pins {
         Pin { pins: Arc::clone(self), epoch }
     }
 
+    /// How many readers there are; a writer counts as one until it commits.
+    pub fn readers(&self) -> usize {
+        lock(&self.active).values().sum()
+    }
+
     /// Begins a new epoch; what was freed before the returned one has no reader left.
     pub fn advance(&self) -> u64 {
         let active = lock(&self.active);

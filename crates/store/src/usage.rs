@@ -19,6 +19,8 @@ pub struct StoreUsage {
     pub metadata_bytes: u64,
     /// Bytes of blocks that are free inside the file's size.
     pub free_bytes: u64,
+    /// Bytes that the host could still set aside for the file to grow.
+    pub host_free_bytes: u64,
     /// Bytes referenced by deleted branches that were not taken apart yet: at most this comes free.
     pub reclaim_pending_bytes: u64,
     /// Branches and snapshots.
@@ -48,6 +50,10 @@ impl Engine {
             data_bytes: totals.used_blocks * block,
             metadata_bytes: (ring_blocks + 4) * block,
             free_bytes: totals.free_blocks * block,
+            host_free_bytes: self
+                .device
+                .host_free_bytes()
+                .map_err(|e| Error::io("measuring the host", e))?,
             reclaim_pending_bytes: self.reclaim.pending_bytes(),
             branches: lock(&self.catalog).all()?.len() as u64,
         })

@@ -41,3 +41,29 @@ fn long_common_prefixes_survive_a_key_that_breaks_them() {
     }
     assert_eq!(read.get(b"a").unwrap(), Some(b"here".to_vec()));
 }
+
+#[test]
+fn a_reader_keeps_data_that_was_replaced_before_it_was_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::create(&dir.path().join("s.tine"), &Options::default()).unwrap();
+    let branch = store.create_branch("main").unwrap();
+    let write = |byte: u8| {
+        let staged = branch.stage(&[byte; 4096]).unwrap();
+        let mut txn = branch.write().unwrap();
+        txn.map(b"m", 0, staged).unwrap();
+        txn.commit().unwrap();
+    };
+    write(1);
+    let before = branch.read().unwrap();
+    for byte in 2..50 {
+        write(byte);
+    }
+    let mut data = vec![0; 4096];
+    before.read_map(b"m", 0, &mut data).unwrap();
+    assert!(data.iter().all(|byte| *byte == 1));
+    store.checkpoint().unwrap();
+    before.read_map(b"m", 0, &mut data).unwrap();
+    assert!(data.iter().all(|byte| *byte == 1));
+    drop(before);
+    assert!(store.check().unwrap().findings.is_empty());
+}

@@ -487,6 +487,9 @@ impl Device for Failing {
     fn allocated_bytes(&self) -> io::Result<u64> {
         self.disk.allocated_bytes()
     }
+    fn host_free_bytes(&self) -> io::Result<u64> {
+        self.disk.host_free_bytes()
+    }
 }
 
 #[test]

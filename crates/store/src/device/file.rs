@@ -200,6 +200,11 @@ impl Device for FileDevice {
     fn allocated_bytes(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.blocks() * 512)
     }
+
+    fn host_free_bytes(&self) -> io::Result<u64> {
+        let host = rustix::fs::fstatvfs(&self.file)?;
+        Ok(host.f_bavail.saturating_mul(host.f_frsize))
+    }
 }
 
 /// Turns O_DIRECT on, and leaves it on where a first read shows that the host serves it.

@@ -230,6 +230,10 @@ impl Device for LossyDevice {
         self.view().powered()?;
         self.base.allocated_bytes()
     }
+
+    fn host_free_bytes(&self) -> io::Result<u64> {
+        self.base.host_free_bytes()
+    }
 }
 
 /// Brings the base to the device's length; what was cut away meanwhile becomes zeros.

@@ -140,6 +140,13 @@ impl Device for MemoryDevice {
     fn allocated_bytes(&self) -> io::Result<u64> {
         Ok(self.view().blocks.len() as u64 * BLOCK as u64)
     }
+
+    /// What is left of the capacity; without one, as much as a file can hold.
+    fn host_free_bytes(&self) -> io::Result<u64> {
+        let view = self.view();
+        let capacity = view.capacity_bytes.unwrap_or(i64::MAX as u64);
+        Ok(capacity.saturating_sub(view.blocks.len() as u64 * BLOCK as u64))
+    }
 }
 
 #[cfg(test)]

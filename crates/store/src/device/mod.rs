@@ -47,6 +47,9 @@ pub trait Device: Send + Sync + std::fmt::Debug {
     /// Bytes that the host has really set aside for the device.
     fn allocated_bytes(&self) -> io::Result<u64>;
 
+    /// Bytes that the host could still set aside.
+    fn host_free_bytes(&self) -> io::Result<u64>;
+
     /// Whether the device is empty.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)

@@ -64,7 +64,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         for run in &self.runs {
-            self.engine.free_data((run.addr, run.sums.len() as u64));
+            self.engine.free_unseen((run.addr, run.sums.len() as u64));
         }
     }
 }
