@@ -32,6 +32,10 @@ pub(crate) struct Shared {
     start: usize,
     len: usize,
     gates: Vec<Gate>,
+    /// Set while a snapshot takes the gates one by one, with the turnstile held: without it a busy
+    /// writer could take its gate again and again, and all others would wait for it.
+    cutting: AtomicBool,
+    turnstile: Mutex<()>,
     snapshots: AtomicU64,
 }
 
@@ -91,6 +95,8 @@ impl Live {
             start,
             len,
             gates,
+            cutting: AtomicBool::new(false),
+            turnstile: Mutex::new(()),
             snapshots: AtomicU64::new(0),
         });
         let shards =
@@ -106,8 +112,13 @@ impl Live {
         let shared = &self.0;
         let mut space = lock(&shared.space);
         space.settle()?;
+        let turnstile = lock(&shared.turnstile);
+        shared.cutting.store(true, Ordering::Relaxed);
         let held: Vec<MutexGuard<'_, ()>> =
             shared.gates.iter().map(|gate| lock(&gate.lock)).collect();
+        // Whoever still sees the flag waits at the turnstile, until this function is left at the
+        // latest.
+        shared.cutting.store(false, Ordering::Relaxed);
         let begun = Instant::now();
         // SAFETY: the shards' bytes are reached through guards alone, and every lock that a guard
         // holds is held here.
@@ -119,6 +130,7 @@ impl Live {
         let unwritten = written.filter(|(_, written)| !written).map(|(range, _)| range).collect();
         let pause = begun.elapsed();
         drop(held);
+        drop(turnstile);
         let number = shared.snapshots.fetch_add(1, Ordering::Relaxed) + 1;
         let cut = Cut { len: shared.len, unwritten, number, pause };
         Ok(Snapshot::new(self.0.clone(), frozen, cut))
@@ -148,8 +160,14 @@ impl Live {
 
 impl Shard {
     /// Access to the shard's bytes. Waits while a snapshot is being cut.
+    ///
+    /// A thread that holds one shard's guard must drop it before it asks for another's: a snapshot that
+    /// is being cut would wait for the one, and the thread for the snapshot.
     pub fn guard(&mut self) -> Guard<'_> {
         let gate = &self.shared.gates[self.index];
+        if self.shared.cutting.load(Ordering::Relaxed) {
+            drop(lock(&self.shared.turnstile));
+        }
         let held = lock(&gate.lock);
         let start = self.shared.start + gate.range.start;
         // SAFETY: the mapping lives as long as `shared`. Ranges of shards are disjoint, the shard is

@@ -1,6 +1,6 @@
 //! Random trees of regions against plain vectors.
 
-use tine_memory::{CopyAhead, ForkMode, Image, PAGE, Region};
+use tine_memory::{CopyAhead, ForkMode, Image, Merger, PAGE, Region};
 
 /// Steps of a run; `TINE_SOAK_STEPS` asks for more.
 fn steps() -> u64 {
@@ -67,6 +67,17 @@ fn check(pair: &Pair, random: &mut Random) {
     }
 }
 
+/// Merges the images of a few regions, which move over.
+fn merge(pairs: &mut [Pair], random: &mut Random) {
+    let mut merger = Merger::new();
+    let first = random.below(pairs.len());
+    let chosen = first..(first + 3).min(pairs.len());
+    pairs[chosen.clone()].iter().for_each(|pair| merger.add(pair.region.image()));
+    for (pair, merged) in pairs[chosen].iter_mut().zip(merger.scan().unwrap()) {
+        pair.region.rebase(&merged).unwrap();
+    }
+}
+
 fn step(pairs: &mut Vec<Pair>, random: &mut Random) {
     let which = random.below(pairs.len());
     let pair = &mut pairs[which];
@@ -117,7 +128,8 @@ fn step(pairs: &mut Vec<Pair>, random: &mut Random) {
             pair.bytes.resize(len, 0);
             pair.image.resize(len, 0);
         }
-        97..=98 if pairs.len() > 2 => drop(pairs.swap_remove(which)),
+        98 => merge(pairs, random),
+        97 if pairs.len() > 2 => drop(pairs.swap_remove(which)),
         _ if pairs.len() < LIVING_MAX => {
             let (image, bytes) = seed_image(random);
             let region = image.fork().unwrap();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rustix::mount::UnmountFlags;
+use tine_sys::fuse_device;
 use tine_sys::namespace::enter_private_mounts;
 
 use crate::client::Connection;
@@ -44,7 +45,10 @@ pub fn take_in(
     let directory = place.join("mnt");
     runtime::make(&directory)?;
     let result = enter_and_fill(client, &mut holder, &hidden, &directory, uri, progress, begin);
-    // The mount is gone, or hidden in a namespace that ends with this process.
+    if result.is_err() {
+        // It is not there if it failed before it was made; otherwise the directory is not free yet.
+        let _ = fuse_device::unmount(&directory);
+    }
     let _ = std::fs::remove_dir(&directory);
     let _ = std::fs::remove_dir(&place);
     let _ = place.parent().map(std::fs::remove_dir);

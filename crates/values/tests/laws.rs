@@ -172,7 +172,7 @@ fn sets_behave_like_those_of_std() {
     assert!((0..5000).all(|n| hash.contains(&n) == model.contains(&n)));
     assert!(ord.range(100..200).eq(model.range(100..200)));
     let mut fork = hash.clone();
-    let out: BTreeSet<u32> = fork.extract_if(|n| n % 2 == 0).into_iter().collect();
+    let out: BTreeSet<u32> = fork.extract_if(|n| n % 2 == 0).collect();
     assert!(out.iter().all(|n| n % 2 == 0) && out.len() + fork.len() == hash.len());
     assert!(fork.is_subset(&hash) && hash.difference(&fork).count() == out.len());
     let merged = HashSet::merge3(&hash, &fork, &hash);

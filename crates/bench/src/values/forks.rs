@@ -101,7 +101,7 @@ pub fn run(table: &mut Table) -> Result<()> {
             0 | 2 => fork.insert(at as u64 * 2 + 1),
             _ => fork.remove(&(at as u64 * 2)),
         },
-        |b, o, t| OrdSet::merge3(b, o, t)
+        OrdSet::merge3
     );
     of_kind!(
         table,

@@ -165,7 +165,9 @@ fn filled<V: Item, M: Map<V>>(keys: &[u64]) -> M {
 }
 
 fn fill<V: Item, M: Map<V>>(keys: &[u64], times: usize) -> f64 {
-    timed(keys.len() * times, || (0..times).map(|_| black_box(filled::<V, M>(keys))).last())
+    timed(keys.len() * times, || {
+        (0..times).fold(None, |_, _| Some(black_box(filled::<V, M>(keys))))
+    })
 }
 
 fn find<V: Item>(map: &impl Map<V>, keys: &[u64]) -> f64 {

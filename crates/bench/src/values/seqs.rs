@@ -76,8 +76,11 @@ pub fn run<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> 
     let times = 1_000_000usize.div_ceil(count).min(100);
 
     if table.wants(&each("Seq get")) {
-        let (ours, imbl, im) =
-            (Seq::<T>::gather(count), imbl::Vector::<T>::gather(count), im::Vector::<T>::gather(count));
+        let (ours, imbl, im) = (
+            Seq::<T>::gather(count),
+            imbl::Vector::<T>::gather(count),
+            im::Vector::<T>::gather(count),
+        );
         let (eco, std) = (ecow::EcoVec::gather(count), Vec::gather(count));
         compare(
             table,
@@ -172,7 +175,7 @@ fn get<T: Item, S: Sequence<T>>(seq: &S, at: &[usize]) -> f64 {
 }
 
 fn push<T: Item, S: Sequence<T>>(count: usize, times: usize) -> f64 {
-    timed(count * times, || (0..times).map(|_| black_box(S::gather(count))).last())
+    timed(count * times, || (0..times).fold(None, |_, _| Some(black_box(S::gather(count)))))
 }
 
 fn set<T: Item>(seq: &mut impl Sequence<T>, at: &[usize]) -> f64 {
