@@ -139,9 +139,10 @@ impl<'b> WriteTxn<'b> {
     /// Maps staged blocks from `block` of a map on; what was mapped there is dropped.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] for a map prefix above 504 bytes.
+    /// [`Error::TooLarge`] for a map prefix above 504 bytes, or a run beyond the last block number.
     pub fn map(&mut self, map: &[u8], block: u64, staged: Staged) -> Result<()> {
         limit("a map prefix", map.len(), KEY_BYTES_MAX - 8)?;
+        within_map(block, staged.blocks())?;
         self.ops.push(Op::Map { map: map.into(), block, runs: staged.into_runs() });
         Ok(())
     }
@@ -167,6 +168,8 @@ impl<'b> WriteTxn<'b> {
             let distance = from_block.abs_diff(to_block) as usize;
             return Err(Error::TooLarge { what: "an overlapping share", len: blocks as usize, limit: distance });
         }
+        within_map(to_block, blocks)?;
+        within_map(from_block, blocks)?;
         self.ops.push(Op::Share { from: from.into(), from_block, to: to.into(), to_block, blocks });
         Ok(())
     }
@@ -198,6 +201,14 @@ impl Drop for WriteTxn<'_> {
 pub(crate) fn extent_pieces(run: &DataRun) -> impl Iterator<Item = (u64, Vec<u32>)> {
     let step = EXTENT_BLOCKS_MAX as usize;
     run.sums.chunks(step).enumerate().map(move |(i, sums)| (run.addr + (i * step) as u64, sums.to_vec()))
+}
+
+/// Block numbers, and the one behind the last, fit 64 bits.
+fn within_map(block: u64, blocks: u64) -> Result<()> {
+    match block.checked_add(blocks) {
+        Some(_) => Ok(()),
+        None => Err(Error::TooLarge { what: "a run of blocks", len: blocks as usize, limit: (u64::MAX - block) as usize }),
+    }
 }
 
 fn limit(what: &'static str, len: usize, limit: usize) -> Result<()> {
