@@ -39,7 +39,7 @@ fn run(area: &str, table: &mut Table) -> Result<()> {
         "values" => values::run(table),
         _ => {
             let _ = table;
-            bail!("not an area of this build; use `cargo xtask bench branch|kv|memory|values`")
+            bail!("not an area of this build; use `cargo xtask bench branch|memory|values`")
         }
     }
 }

@@ -36,6 +36,7 @@ fn main() {
         Fs::format(&branch, &NewRoot { mode: 0o755, uid: 0, gid: 0 }).expect("a new tree");
         let fs = Fs::open(&store, branch).expect("the new tree");
         small_files(&fs);
+        a_difference(&store, &fs);
         one_large_file(&fs);
         fs.sync().expect("all of it durable");
     }
@@ -91,6 +92,27 @@ fn small_files(fs: &Fs) {
         fs.unlink(top, &name(i)).expect("a removal");
         fs.released(ino).expect("a release");
     });
+}
+
+/// Five files of many, changed in a fork.
+fn a_difference(store: &Store, fs: &Fs) {
+    let top = fs.mkdir(&ME, ROOT, b"compared", 0o755).expect("a directory").ino;
+    for i in 0..FILES {
+        let ino = fs.create(&ME, top, &name(i), 0o644).expect("a file").ino;
+        fs.write(ino, 0, &[7; 1024], false).expect("a write");
+    }
+    let new = store.fork("main", "new").expect("a fork");
+    let new = Fs::open(store, new).expect("a tree");
+    for i in 0..5 {
+        let ino = new.lookup(top, &name(i * FILES / 5)).expect("a name").ino;
+        new.write(ino, 0, &[8; 1024], false).expect("a write");
+    }
+    let before = fs.branch().read().expect("a snapshot");
+    let after = new.branch().read().expect("a snapshot");
+    let begin = Instant::now();
+    let changes = tine_fs::diff(&before, &after).expect("a difference");
+    let micros = begin.elapsed().as_secs_f64() * 1e6;
+    println!("{:32} {micros:8.2} µs", format!("compare: {} of {FILES} files", changes.len()));
 }
 
 fn one_large_file(fs: &Fs) {

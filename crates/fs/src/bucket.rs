@@ -132,6 +132,14 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_and_the_hash_of_an_entry_stay_as_they_are() {
+        let mut bytes = Vec::new();
+        add(1, &mut bytes, b"abc", 0x0102, Kind::Directory).unwrap();
+        assert_eq!(bytes, b"\x00\x02\x02\x01\x00\x00\x00\x00\x00\x00\x03abc");
+        assert_eq!(hash(7, b"abc"), 20_546_947_272_795_033);
+    }
+
+    #[test]
     fn names_that_share_a_hash_keep_their_slots() {
         let bytes = without(1, &three(), b"").unwrap();
         assert_eq!(find(1, &bytes, &[0xff; 255]).unwrap().unwrap().slot, 2);

@@ -9,7 +9,7 @@ use tine_store::{BLOCK_BYTES, ReadTxn, Value};
 
 use crate::inode::{Inode, Link};
 use crate::path::Paths;
-use crate::{Error, Ino, Kind, ROOT, Result, bucket, key};
+use crate::{Error, Ino, Kind, ROOT, Result, bucket, key, path};
 
 /// How a path changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,8 @@ pub struct PathChange {
     pub kind: Kind,
     /// How it changed.
     pub change: Change,
-    /// Bytes of data that changed: of an added or deleted file, what its data takes.
+    /// Bytes of data that changed, in whole blocks: of an added or deleted file, what its data takes; of
+    /// others, what was written or cut.
     pub bytes: u64,
 }
 
@@ -50,9 +51,10 @@ struct Touched {
     /// Names that it lost and names that it gained, each with the directory.
     lost: Vec<(Ino, Vec<u8>)>,
     gained: Vec<(Ino, Vec<u8>)>,
-    /// Whether its data or target changed, and how much of the data.
+    /// Whether its data or target changed, and the runs of data that differ.
     data: bool,
-    data_bytes: u64,
+    runs_before: Vec<Placed>,
+    runs_after: Vec<Placed>,
     xattrs: bool,
     /// Whether entries of this directory changed.
     entries: bool,
@@ -76,7 +78,7 @@ fn gather(before: &ReadTxn, after: &ReadTxn) -> Result<BTreeMap<Ino, Touched>> {
     let mut inodes: BTreeMap<Ino, Touched> = BTreeMap::new();
     for change in tine_store::diff(before, after)? {
         let change = change?;
-        let Some((letter, ino, _)) = key::parse(&change.key) else { continue };
+        let Some((letter, ino, rest)) = key::parse(&change.key) else { continue };
         match letter {
             key::INODE => {
                 let touched = inodes.entry(ino).or_default();
@@ -96,7 +98,9 @@ fn gather(before: &ReadTxn, after: &ReadTxn) -> Result<BTreeMap<Ino, Touched>> {
             key::DATA => {
                 let touched = inodes.entry(ino).or_default();
                 touched.data = true;
-                touched.data_bytes += bytes(change.after.as_ref().or(change.before.as_ref()));
+                let block = key::number(rest);
+                touched.runs_before.extend(placed(block, change.before.as_ref()));
+                touched.runs_after.extend(placed(block, change.after.as_ref()));
             }
             key::TARGET => inodes.entry(ino).or_default().data = true,
             key::XATTR => inodes.entry(ino).or_default().xattrs = true,
@@ -121,11 +125,41 @@ fn names(dir: Ino, value: &Option<Value>) -> Result<Vec<(Vec<u8>, Ino)>> {
         .collect()
 }
 
-fn bytes(value: Option<&Value>) -> u64 {
-    match value {
-        Some(Value::Extent { blocks, .. }) => blocks * BLOCK_BYTES as u64,
-        _ => 0,
+/// A run of data by its blocks in the file and in the store.
+struct Placed {
+    block: u64,
+    blocks: u64,
+    place: u64,
+}
+
+fn placed(block: Option<u64>, value: Option<&Value>) -> Option<Placed> {
+    match (block, value) {
+        (Some(block), Some(&Value::Extent { blocks, place })) => {
+            Some(Placed { block, blocks, place })
+        }
+        _ => None,
     }
+}
+
+/// How many blocks of a file two lists of runs, both in order, do not have in common.
+fn blocks_that_differ(before: &[Placed], after: &[Placed]) -> u64 {
+    let blocks = |runs: &[Placed]| runs.iter().map(|run| run.blocks).sum::<u64>();
+    let (mut both, mut same) = (0, 0);
+    let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
+    while let (Some(a), Some(b)) = (old.peek(), new.peek()) {
+        let (a_end, b_end) = (a.block.saturating_add(a.blocks), b.block.saturating_add(b.blocks));
+        let overlap = a_end.min(b_end).saturating_sub(a.block.max(b.block));
+        both += overlap;
+        if a.place.wrapping_sub(a.block) == b.place.wrapping_sub(b.block) {
+            same += overlap;
+        }
+        if a_end < b_end {
+            old.next()
+        } else {
+            new.next()
+        };
+    }
+    (blocks(before) + blocks(after)).saturating_sub(both + same)
 }
 
 struct Report<'a> {
@@ -144,8 +178,8 @@ impl Report<'_> {
     ) -> Result<()> {
         // A record that did not change is not in the difference; then both sides have it.
         if touched.before.is_none() && touched.after.is_none() {
-            touched.before = crate::path::inode(before, ino)?;
-            touched.after = crate::path::inode(after, ino)?;
+            touched.before = path::inode(before, ino)?;
+            touched.after = path::inode(after, ino)?;
         }
         let (old, new) = (named(touched.before), named(touched.after));
         match (old, new) {
@@ -164,7 +198,8 @@ impl Report<'_> {
 
     /// A file that is there before and after.
     fn kept(&mut self, old: &Inode, new: &Inode, touched: &Touched) -> Result<()> {
-        let bytes = if touched.data { touched.data_bytes } else { 0 };
+        let blocks = blocks_that_differ(&touched.runs_before, &touched.runs_after);
+        let bytes = blocks * BLOCK_BYTES as u64;
         let moves = touched.lost.len().min(touched.gained.len());
         for (lost, gained) in touched.lost.iter().zip(&touched.gained) {
             let from = self.before.of_name(lost.0, &lost.1)?;
@@ -191,7 +226,7 @@ impl Report<'_> {
             }
             () => return Ok(()),
         };
-        if let Some(path) = self.path_after(new)? {
+        if let Some(path) = self.path_after(new, touched)? {
             self.push(path, new.attr.kind, change, bytes);
         }
         Ok(())
@@ -216,11 +251,23 @@ impl Report<'_> {
         Ok(())
     }
 
-    fn path_after(&mut self, inode: &Inode) -> Result<Option<Vec<u8>>> {
-        match inode.attr.ino {
-            ROOT => Ok(Some(Vec::new())),
-            _ => self.after.of_link(inode.home),
+    /// A path that leads to a file now, and did before unless every name of it is new.
+    fn path_after(&mut self, inode: &Inode, touched: &Touched) -> Result<Option<Vec<u8>>> {
+        if inode.attr.ino == ROOT {
+            return Ok(Some(Vec::new()));
         }
+        let mut gained = Vec::new();
+        for (parent, name) in &touched.gained {
+            gained.push(self.after.of_name(*parent, name)?);
+        }
+        let others = path::links(self.after.txn(), inode.attr.ino);
+        for link in std::iter::once(Ok(inode.home)).chain(others) {
+            let path = self.after.of_link(link?)?;
+            if !gained.contains(&path) {
+                return Ok(path);
+            }
+        }
+        self.after.of_link(inode.home)
     }
 
     fn push(&mut self, path: Vec<u8>, kind: Kind, change: Change, bytes: u64) {

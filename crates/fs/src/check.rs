@@ -10,6 +10,7 @@ use tine_store::{Finding, ReadTxn, Severity, Value};
 
 use crate::data::{BLOCK, mapped};
 use crate::edit::entry_size;
+use crate::header::Header;
 use crate::inode::{Inode, Link};
 use crate::{Error, Ino, Kind, ROOT, Result, bucket, key};
 
@@ -21,11 +22,15 @@ struct Counted {
     subdirs: u32,
 }
 
-/// Checks the file tree of a snapshot and says what is wrong with it; nothing, if all is well.
+/// Checks the file tree of a snapshot and says what is wrong with it; nothing, if all is well or there is none.
 pub fn check(txn: &ReadTxn) -> Result<Vec<Finding>> {
     let mut check =
         Check { txn, inodes: BTreeMap::new(), counted: BTreeMap::new(), findings: Vec::new() };
     check.inodes()?;
+    if check.inodes.is_empty() && txn.get(key::HEADER)?.is_none() {
+        return Ok(Vec::new());
+    }
+    check.header()?;
     check.entries()?;
     check.links()?;
     for inode in check.inodes.values().copied().collect::<Vec<_>>() {
@@ -67,6 +72,19 @@ impl Check<'_> {
                 }
                 _ => self.found(ino, "attributes that make no sense"),
             }
+        }
+        Ok(())
+    }
+
+    fn header(&mut self) -> Result<()> {
+        let bytes = self.txn.get(key::HEADER)?.unwrap_or_default();
+        let last = self.inodes.last_key_value().map_or(0, |(ino, _)| *ino);
+        match Header::parse("", bytes) {
+            Ok(header) if header.next <= last => {
+                self.found(last, "a number that may be given to another file");
+            }
+            Ok(_) => {}
+            Err(error) => self.found(0, error.to_string()),
         }
         if !self.inodes.get(&ROOT).is_some_and(Inode::is_dir) {
             self.found(ROOT, "the root is missing or no directory");

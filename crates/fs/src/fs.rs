@@ -75,6 +75,9 @@ impl Fs {
 
     /// Opens the file tree of a branch, and reclaims the files that nobody can reach any more: unlinked while
     /// in use, then cut off by a crash or a fork. A snapshot opens too; every change of it is refused.
+    ///
+    /// A branch has one open tree at a time, clones aside: a second would reclaim what the first has in use. To look
+    /// into a branch that is open elsewhere, fork it and open the fork.
     pub fn open(store: &Store, branch: Branch) -> Result<Fs> {
         let header = Header::read(&branch)?;
         let fs = Fs(Arc::new(Inner {
@@ -187,8 +190,13 @@ impl Fs {
 
     /// The host directory that the tree was taken from, if it was.
     pub fn origin(&self) -> Result<Option<Vec<u8>>> {
-        blob::get(&self.snapshot()?, key::ORIGIN)
+        origin(&self.snapshot()?)
     }
+}
+
+/// The host directory that the tree of a snapshot was taken from, if it was.
+pub fn origin(txn: &ReadTxn) -> Result<Option<Vec<u8>>> {
+    blob::get(txn, key::ORIGIN)
 }
 
 /// An inode that has to be there.

@@ -27,9 +27,13 @@ impl Header {
 
     /// What the bytes of the header say; `branch` names it in errors.
     pub fn decode(branch: &Branch, bytes: Option<Vec<u8>>) -> Result<Header> {
-        let Some(bytes) = bytes else {
-            return Err(Error::NotFormatted { branch: branch.name() });
-        };
+        match bytes {
+            Some(bytes) => Header::parse(&branch.name(), bytes),
+            None => Err(Error::NotFormatted { branch: branch.name() }),
+        }
+    }
+
+    pub fn parse(branch: &str, bytes: Vec<u8>) -> Result<Header> {
         match <[u8; BYTES]>::try_from(bytes) {
             Ok([VERSION, rest @ ..]) => {
                 let [seed, next] = [0, 8].map(|at| {
@@ -40,7 +44,7 @@ impl Header {
                 Ok(Header { seed, next })
             }
             Ok([found, ..]) if found > VERSION => {
-                Err(Error::Version { branch: branch.name(), found, known: VERSION })
+                Err(Error::Version { branch: branch.into(), found, known: VERSION })
             }
             _ => Err(Error::Damaged { ino: 0, what: "the header" }),
         }
@@ -48,5 +52,18 @@ impl Header {
 
     pub fn read(branch: &Branch) -> Result<Header> {
         Header::decode(branch, branch.read()?.get(key::HEADER)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_the_header_stay_as_they_are_drawn() {
+        let header = Header { seed: 0x1122_3344_5566_7788, next: 4098 };
+        let bytes = *b"\x01\x88\x77\x66\x55\x44\x33\x22\x11\x02\x10\x00\x00\x00\x00\x00\x00";
+        assert_eq!(header.encode(), bytes);
+        assert_eq!(Header::parse("main", bytes.to_vec()).unwrap(), header);
     }
 }

@@ -167,6 +167,19 @@ mod tests {
         }
     }
 
+    /// The bytes of the sample, laid out by hand from the drawing above: a store in the field has them so.
+    const GOLDEN: &str = concat!(
+        "0107ff0fe8fd0000feffffff070000000108000001000000ffffffffffffff7f0300000000000000",
+        "ffffffffffffffffffc99a3b0200000000000000ffc99a3bffffffffffffff7fffc99a3b04000000",
+        "00000000ffc99a3b01000000000000000000000000000040",
+    );
+
+    #[test]
+    fn the_bytes_of_an_inode_stay_as_they_are_drawn() {
+        let hex: String = sample().encode().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, GOLDEN);
+    }
+
     #[test]
     fn an_inode_survives_its_bytes() {
         assert_eq!(Inode::decode(42, &sample().encode()).unwrap(), sample());

@@ -41,7 +41,7 @@ pub use change::{Change, PathChange, diff};
 pub use check::check;
 pub use dir::DirEntry;
 pub use error::{Error, Result};
-pub use fs::{Fs, Stat};
+pub use fs::{Fs, Stat, origin};
 pub use range::{Fallocate, Seek};
 pub use rename::RenameMode;
 pub use xattr::XattrMode;

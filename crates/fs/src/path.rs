@@ -55,6 +55,11 @@ impl<'a> Paths<'a> {
         Paths { txn, dirs: HashMap::from([(ROOT, Some(Vec::new()))]) }
     }
 
+    /// The snapshot that the paths are of.
+    pub fn txn(&self) -> &'a ReadTxn {
+        self.txn
+    }
+
     /// The path of a name, without a leading slash; none if a directory above has lost its own name.
     pub fn of_link(&mut self, link: Link) -> Result<Option<Vec<u8>>> {
         let name = name_at(self.txn, link)?;

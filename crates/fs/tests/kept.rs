@@ -182,6 +182,7 @@ fn a_snapshot_opens_and_refuses_every_change() {
 fn a_branch_without_a_tree_or_with_one_says_so() {
     let t = tree();
     let bare = t.store.create_branch("bare").unwrap();
+    assert!(tine_fs::check(&bare.read().unwrap()).unwrap().is_empty());
     let error = Fs::open(&t.store, bare.clone()).err().unwrap();
     assert_eq!(error.to_string(), "branch bare holds no file tree");
     let again = Fs::format(t.fs.branch(), &NewRoot { mode: 0o755, uid: 0, gid: 0 });

@@ -5,14 +5,25 @@
 //! request, serves it, and looks for the next. Before a request that may take long it steps away,
 //! and if nobody else is at the queue wakes a thread that rests. When requests pile up, those at the
 //! queue wake another; whoever finds the queue empty while another is there goes to rest.
+//!
+//! A request that should be short may still wait, for a checkpoint or for memory to be written out. So
+//! while there is work one of those that rest, the *deputy*, looks up every other millisecond, and takes
+//! a place at the queue when nobody came back to it meanwhile.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// How often the deputy looks up.
+const WATCH: Duration = Duration::from_millis(2);
 
 /// Who is where. A thread that neither rests nor is at the queue serves a long request.
 #[derive(Debug, Default)]
 pub(crate) struct Crew {
     posts: Mutex<Posts>,
     called: Condvar,
+    /// How often somebody came back to the queue.
+    returns: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -23,6 +34,10 @@ struct Posts {
     resting: usize,
     /// Calls that no thread has answered yet.
     calls: usize,
+    /// Whoever is at the queue sleeps, since nothing is asked.
+    idle: bool,
+    /// One of those that rest watches the others.
+    deputy: bool,
     stopped: bool,
 }
 
@@ -36,14 +51,58 @@ impl Crew {
             return !posts.stopped;
         }
         posts.resting += 1;
-        while posts.calls == 0 && !posts.stopped {
-            posts = self.called.wait(posts).unwrap_or_else(|poison| poison.into_inner());
+        let mut watched = false;
+        loop {
+            if posts.stopped {
+                return false;
+            }
+            if posts.calls > 0 {
+                posts.calls -= 1;
+                if watched {
+                    // Somebody else watches from now on.
+                    self.called.notify_one();
+                }
+                return true;
+            }
+            if posts.idle || posts.deputy {
+                posts = self.called.wait(posts).unwrap_or_else(|poison| poison.into_inner());
+                continue;
+            }
+            posts.deputy = true;
+            watched = true;
+            let returns = self.returns.load(Ordering::Relaxed);
+            let timeout;
+            (posts, timeout) =
+                self.called.wait_timeout(posts, WATCH).unwrap_or_else(|poison| poison.into_inner());
+            posts.deputy = false;
+            let stuck = timeout.timed_out()
+                && posts.calls == 0
+                && !posts.idle
+                && self.returns.load(Ordering::Relaxed) == returns;
+            if stuck && !posts.stopped {
+                posts.resting -= 1;
+                posts.at_queue += 1;
+                self.called.notify_one();
+                return true;
+            }
         }
-        if posts.stopped {
-            return false;
+    }
+
+    /// Says that somebody at the queue served a request and is back.
+    pub fn back_at_queue(&self) {
+        self.returns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Sleeps at the queue by `sleep`, during which nobody needs to watch.
+    pub fn sleep_at_queue<T>(&self, sleep: impl FnOnce() -> T) -> T {
+        self.posts().idle = true;
+        let slept = sleep();
+        let mut posts = self.posts();
+        posts.idle = false;
+        if !posts.deputy {
+            self.called.notify_one();
         }
-        posts.calls -= 1;
-        true
+        slept
     }
 
     /// Leaves the queue for a long request.
@@ -110,11 +169,46 @@ mod tests {
                 arrived.send(crew.report_for_duty()).unwrap();
             }
         });
-        assert!(arrivals.recv_timeout(Duration::from_millis(50)).is_err(), "one is enough");
+        crew.sleep_at_queue(|| {
+            let early = arrivals.recv_timeout(Duration::from_millis(50));
+            assert!(early.is_err(), "one is enough");
+        });
         crew.step_away();
         assert_eq!(arrivals.recv_timeout(Duration::from_secs(5)), Ok(true));
         other.join().unwrap();
         assert!(!crew.leave_to_others(), "the only one at the queue stays");
+    }
+
+    #[test]
+    fn the_deputy_takes_over_when_nobody_comes_back() {
+        let crew = Arc::new(Crew::default());
+        assert!(crew.report_for_duty());
+        let deputy = thread::spawn({
+            let crew = crew.clone();
+            move || crew.report_for_duty()
+        });
+        assert!(deputy.join().unwrap(), "this thread serves one request for ever");
+        assert!(crew.leave_to_others());
+    }
+
+    #[test]
+    fn the_deputy_leaves_a_busy_and_an_idle_queue_alone() {
+        let crew = Arc::new(Crew::default());
+        assert!(crew.report_for_duty());
+        let (arrived, arrivals) = mpsc::channel();
+        let deputy = thread::spawn({
+            let crew = crew.clone();
+            move || arrived.send(crew.report_for_duty())
+        });
+        for _ in 0..200 {
+            crew.back_at_queue();
+            thread::sleep(Duration::from_micros(200));
+        }
+        crew.sleep_at_queue(|| thread::sleep(20 * WATCH));
+        assert!(arrivals.try_recv().is_err(), "it was not needed");
+        crew.stop();
+        assert_eq!(arrivals.recv(), Ok(false));
+        deputy.join().unwrap().unwrap();
     }
 
     #[test]

@@ -90,6 +90,11 @@ impl Door {
         self.agreed.load(Ordering::Relaxed)
     }
 
+    /// Tells whoever looks after the mount.
+    pub fn report(&self, what: &dyn Display) {
+        (self.report)(what);
+    }
+
     fn call(&self, request: &Request<'_>, reply: &mut Reply) -> Outcome {
         let node = request.node;
         let caller = Caller { uid: request.uid, gid: request.gid };
@@ -160,7 +165,7 @@ impl Door {
                 reply.u32(0);
                 Ok(Then::Answer)
             }
-            Call::FSync { data_only: _ } | Call::FSyncDir => self.plain(self.fs.fsync(node)),
+            Call::FSync => self.plain(self.fs.fsync(node)),
             Call::SyncFs => self.plain(self.fs.sync()),
             Call::StatFs => self.statfs(reply),
             Call::SetXattr { name, value, flags } => {

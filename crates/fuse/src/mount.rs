@@ -13,7 +13,7 @@ use crate::crew::Crew;
 use crate::door::{Door, Report, Then};
 use crate::queue::{Ended, Inbox, Queue};
 use crate::reply::Reply;
-use crate::request::{Call, Request};
+use crate::request::{Call, Request, Truncated};
 use crate::{Error, Result, tuning};
 
 /// Threads that serve a mount unless told otherwise: as many requests may wait for the disk at a time.
@@ -181,7 +181,7 @@ impl Shared {
             self.door.serve(&request, &mut reply);
             let answer = reply.message();
             let refused = answer[4..8] != [0; 4];
-            self.queue.send(answer).map_err(|Ended| Error::NotMounted)?;
+            self.send(answer).map_err(|Ended| Error::NotMounted)?;
             if refused {
                 return Err(Error::Protocol(format!("it speaks version {major}.{minor}")));
             }
@@ -210,7 +210,7 @@ impl Shared {
                     if self.crew.leave_to_others() {
                         return Ok(());
                     }
-                    self.queue.wait()?;
+                    self.crew.sleep_at_queue(|| self.queue.wait())?;
                     continue;
                 }
             }
@@ -218,8 +218,16 @@ impl Shared {
             if served_in_a_row.is_multiple_of(4) {
                 self.crew.call_for_help();
             }
-            let Ok(request) = Request::decode(inbox.message()) else {
-                return Err(Ended);
+            let request = match Request::decode(inbox.message()) {
+                Ok(request) => request,
+                Err(Truncated { unique }) => {
+                    if let Some(unique) = unique {
+                        reply.start();
+                        reply.finish(unique, libc::EIO);
+                        self.send(reply.message())?;
+                    }
+                    continue;
+                }
             };
             let long = request.may_take_long();
             if long {
@@ -227,10 +235,10 @@ impl Shared {
             }
             let then = self.door.serve(&request, reply);
             if let Some(notice) = reply.notice() {
-                self.queue.send(&notice)?;
+                self.send(&notice)?;
             }
             if then != Then::Silence {
-                self.queue.send(reply.message())?;
+                self.send(reply.message())?;
             }
             if then == Then::Stop {
                 return Err(Ended);
@@ -238,7 +246,16 @@ impl Shared {
             if long {
                 return Ok(());
             }
+            self.crew.back_at_queue();
         }
+    }
+
+    fn send(&self, message: &[u8]) -> std::result::Result<(), Ended> {
+        let sent = self.queue.send(message)?;
+        sent.unwrap_or_else(|errno| {
+            self.door.report(&format_args!("the kernel refused a message: {errno}"))
+        });
+        Ok(())
     }
 
     fn stop(&self) {

@@ -107,8 +107,6 @@ pub mod setattr {
 
 /// A write by someone who may not keep the set-id bits of the file.
 pub const WRITE_KILL_SUIDGID: u32 = 1 << 2;
-/// FSYNC of the data alone.
-pub const FSYNC_FDATASYNC: u32 = 1 << 0;
 /// Cached pages stay valid over an open.
 pub const FOPEN_KEEP_CACHE: u32 = 1 << 1;
 /// A message of the server's own accord: forget what is cached of an inode.

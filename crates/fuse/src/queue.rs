@@ -99,13 +99,15 @@ impl Queue {
         }
     }
 
-    /// Sends an answer or a notice. That nobody waits for it any more, or knows the inode, is no error.
-    pub fn send(&self, message: &[u8]) -> Result<(), Ended> {
+    /// Sends an answer or a notice. That nobody waits for it any more, or knows the inode, is no error;
+    /// what else the kernel has against it is the inner result.
+    pub fn send(&self, message: &[u8]) -> Result<Result<(), Errno>, Ended> {
         loop {
             match rustix::io::write(&self.device, message) {
-                Ok(_) | Err(Errno::NOENT) => return Ok(()),
+                Ok(_) | Err(Errno::NOENT) => return Ok(Ok(())),
                 Err(Errno::INTR | Errno::AGAIN) => continue,
-                Err(_) => return Err(Ended),
+                Err(Errno::NODEV) => return Err(Ended),
+                Err(errno) => return Ok(Err(errno)),
             }
         }
     }

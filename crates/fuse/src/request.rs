@@ -7,6 +7,10 @@ use tine_fs::Time;
 
 use crate::protocol::{self as wire, opcode};
 
+/// Moving this much takes long. Less is over in the time that it takes to wake another thread: a short
+/// write stays in the memory of the store, and a short read waits for the disk once at most.
+const LONG_TRANSFER_BYTES: usize = 64 << 10;
+
 /// One request.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Request<'a> {
@@ -86,10 +90,7 @@ pub(crate) enum Call<'a> {
         kill_set_id: bool,
         data: &'a [u8],
     },
-    FSync {
-        data_only: bool,
-    },
-    FSyncDir,
+    FSync,
     SyncFs,
     StatFs,
     SetXattr {
@@ -179,19 +180,17 @@ pub(crate) struct Truncated {
 impl<'a> Request<'a> {
     /// Whether serving it may wait for a disk or move much data.
     pub fn may_take_long(&self) -> bool {
-        matches!(
-            self.call,
-            Call::Read { .. }
-                | Call::Write { .. }
-                | Call::FSync { .. }
-                | Call::FSyncDir
-                | Call::SyncFs
-                | Call::FAllocate { .. }
-                | Call::CopyRange { .. }
-                | Call::SetAttr(SetAttr { size: Some(_), .. })
-                | Call::Forget { .. }
-                | Call::BatchForget(_)
-        )
+        match self.call {
+            Call::Write { data, .. } => data.len() >= LONG_TRANSFER_BYTES,
+            Call::Read { size, .. } => size as usize >= LONG_TRANSFER_BYTES,
+            Call::FSync
+            | Call::SyncFs
+            | Call::FAllocate { .. }
+            | Call::CopyRange { .. }
+            | Call::SetAttr(SetAttr { size: Some(_), .. })
+            | Call::BatchForget(_) => true,
+            _ => false,
+        }
     }
 
     pub fn decode(message: &'a [u8]) -> Result<Request<'a>, Truncated> {
@@ -268,11 +267,7 @@ fn decode_call<'a>(code: u32, mut from: Fields<'a>) -> Result<Call<'a>, Short> {
             Call::Read { offset: from.u64()?, size: from.u32()? }
         }
         opcode::WRITE => decode_write(from)?,
-        opcode::FSYNC => {
-            from.u64()?;
-            Call::FSync { data_only: from.u32()? & wire::FSYNC_FDATASYNC != 0 }
-        }
-        opcode::FSYNCDIR => Call::FSyncDir,
+        opcode::FSYNC | opcode::FSYNCDIR => Call::FSync,
         opcode::SYNCFS => Call::SyncFs,
         opcode::STATFS => Call::StatFs,
         opcode::SETXATTR => {

@@ -2,13 +2,12 @@
 //!
 //! All of it happens in the command's process. The holder serves the mounts, so it must never wait for one.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::syncfs;
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use tine_fuse::MountOptions;
@@ -18,7 +17,7 @@ use crate::client::Reach;
 use crate::request::{Mount, Request};
 use crate::response::{Inspected, OneBranch, Response};
 use crate::time::micros;
-use crate::{Client, Code, Connection, Error, Result, mount_table};
+use crate::{Client, Code, Connection, Error, Result, flush, mount_table, servers};
 
 /// How long a mount may take to hand over its last data.
 const DETACH_MS: u64 = 60_000;
@@ -37,18 +36,16 @@ pub struct How {
 /// # Errors
 /// `branch-busy` when it is mounted already, `not-permitted` and `unsupported` where FUSE is not to be had.
 pub fn mount(client: &Client, name: &str, directory: &Path, how: How) -> Result<Response> {
-    let directory = mount_point(directory)?;
+    // First, because it may be a holder's death that left the directory in its way.
     let mut holder = client.hold()?;
+    let directory = mount_point(directory)?;
     let inspected = inspect(&mut holder, name)?;
     let read_only = how.read_only || inspected.sealed;
     let mut options = MountOptions::new(mount_table::source(client.store(), name));
     options.read_only = read_only;
     options.allow_other |= how.allow_other;
-    let device = tine_fuse::mount_at(&directory, &options).map_err(not_mounted)?;
     let mount = Mount { directory: directory.clone(), private_to: None, read_only };
-    let attach = Request::Attach { name: name.into(), mount };
-    let attached = holder.call_with(attach, &[device.as_fd()], &mut |_| {});
-    drop(device);
+    let attached = attach(&mut holder, name, mount, &options);
     // The first look completes the mount, and tells whether it answers.
     let looked = attached.and_then(|response| match fs::metadata(&directory) {
         Ok(_) => Ok(response),
@@ -59,6 +56,37 @@ pub fn mount(client: &Client, name: &str, directory: &Path, how: How) -> Result<
         let _ = fuse_device::unmount(&directory);
     }
     looked
+}
+
+/// Mounts a branch where only this process sees it.
+pub(crate) fn mount_here(
+    client: &Client,
+    holder: &mut Connection,
+    name: &str,
+    mount: Mount,
+) -> Result<Response> {
+    let mut options = MountOptions::new(mount_table::source(client.store(), name));
+    options.read_only = mount.read_only;
+    attach(holder, name, mount, &options)
+}
+
+/// Mounts, and hands the device to the holder.
+fn attach(
+    holder: &mut Connection,
+    name: &str,
+    mount: Mount,
+    options: &MountOptions,
+) -> Result<Response> {
+    let device = tine_fuse::mount_at(&mount.directory, options).map_err(not_mounted)?;
+    let attach = Request::Attach { name: name.into(), mount };
+    holder.call_with(attach, &[device.as_fd()], &mut |_| {})
+}
+
+/// The error of a namespace that the system does not let this user make.
+pub(crate) fn not_permitted(error: tine_sys::Error) -> Error {
+    let hint = error.advice().map(str::to_owned);
+    let error = Error::new(Code::NotPermitted, error.to_string());
+    hint.into_iter().fold(error, Error::hint)
 }
 
 /// What is known of a branch that is not in use.
@@ -79,7 +107,7 @@ fn busy(name: &str, mount: &Mount) -> Error {
 }
 
 /// The error of tine-fuse as the contract has it.
-pub(crate) fn not_mounted(error: tine_fuse::Error) -> Error {
+fn not_mounted(error: tine_fuse::Error) -> Error {
     let hint = error.advice().map(str::to_owned);
     let code = match &error {
         tine_fuse::Error::System(system) => match Errno::from_raw_os_error(system.errno()) {
@@ -181,6 +209,9 @@ fn detach(mount: &Mount, name: &str, force: bool) -> Result<()> {
 /// # Errors
 /// When a mount cannot be taken off.
 pub fn detach_by_force(client: &Client, names: &[String]) -> Result<()> {
+    for name in names {
+        servers::stop_if_running(client, name)?;
+    }
     let mut reach = client.reach()?;
     for name in names {
         if let Some(mount) = find(&mut reach, name)?
@@ -204,8 +235,7 @@ pub fn flush(reach: &mut Reach, name: &str) -> Result<Duration> {
     }
     let start = Instant::now();
     let path = mount.reachable_path();
-    let flushed = File::open(&path).and_then(|root| Ok(syncfs(&root)?));
-    match flushed {
+    match flush::flush(&path) {
         Ok(()) => Ok(start.elapsed()),
         // It ended between the question and the flush, and handed over everything as it did.
         Err(_) if find(reach, name)?.is_none() => Ok(start.elapsed()),

@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use tine_fs::Fs;
-use tine_store::{Options, Store};
+use rustix::process::{getegid, geteuid};
+use tine_fs::{Fs, NewRoot};
+use tine_store::{ForkOptions, Options, Store};
 
 use crate::mounts::Mounts;
 use crate::progress::Progress;
@@ -36,6 +37,22 @@ impl Context {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Deletes the branches whose time has come; one that is mounted waits until it is not.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn expire(&self) -> Result<()> {
+        let now = SystemTime::now();
+        for info in self.store.branches()? {
+            if info.expires.is_some_and(|time| time <= now)
+                && self.mounts.find(&info.name).is_none()
+            {
+                self.store.delete(&info.name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether nothing is mounted.
@@ -71,7 +88,10 @@ pub fn execute(
             store.sync()?;
             Ok(Response::Created(CreatedList { created }))
         }
-        Request::List => listing::branches(store, mounts).map(Response::Branches),
+        Request::List => {
+            context.expire()?;
+            listing::branches(store, mounts).map(Response::Branches)
+        }
         Request::Usage { name: None } => listing::store_usage(store).map(Response::StoreUsage),
         Request::Usage { name: Some(name) } => {
             listing::branch_usage(store, &name).map(Response::BranchUsage)
@@ -119,6 +139,19 @@ pub fn execute(
             let directory = one_descriptor(carried)?;
             copy::export(store, &name, directory, &target, progress).map(Response::Exported)
         }
+        Request::Reserve { name } => {
+            names::must_be_free(store, &name)?;
+            let hidden = names::reserve(store)?;
+            Fs::format(&hidden, &NewRoot { mode: 0o700, uid: owner().0, gid: owner().1 })?;
+            Ok(Response::Branch(OneBranch { branch: hidden.name() }))
+        }
+        Request::Publish { hidden, name } => {
+            names::must_be_free(store, &name)?;
+            mounts.must_be_free(&hidden)?;
+            store.rename(&hidden, &name)?;
+            store.sync()?;
+            Ok(Response::Branch(OneBranch { branch: name }))
+        }
         Request::Inspect { name } => inspect(context, &name).map(Response::Inspected),
         Request::Attach { name, mount } => attach(context, &name, mount, carried),
         Request::Began { name } => Ok(Response::Began(mounts.forget_beginning(&name))),
@@ -163,9 +196,9 @@ fn branch(
 }
 
 fn fork(store: &Store, from: &str, name: &str, ttl_s: Option<u64>) -> Result<Created> {
-    let _ = ttl_s;
     let start = Instant::now();
-    store.fork(from, name)?;
+    let expires = ttl_s.and_then(|ttl_s| SystemTime::now().checked_add(Duration::from_secs(ttl_s)));
+    store.fork_with(from, name, &ForkOptions { expires, ..ForkOptions::default() })?;
     Ok(created(name.into(), from.into(), start))
 }
 
@@ -175,7 +208,6 @@ fn created(name: String, from: String, start: Instant) -> Created {
 
 /// An error unless the branch exists and is free, or is to be taken by force.
 fn claim(context: &Context, name: &str, force: bool) -> Result<()> {
-    names::must_be_valid(name)?;
     context.store.branch(name)?;
     match force {
         true => Ok(()),
@@ -189,7 +221,21 @@ fn inspect(context: &Context, name: &str) -> Result<Inspected> {
     let mount = context.mounts.find(name);
     // A fork is opened rather than the branch: opening reclaims what a running mount still uses.
     let origin = origin(&context.store, name)?;
-    Ok(Inspected { sealed, origin, mount })
+    // A branch of another store may have the same number; it was made at another time.
+    let created = created_at(&context.store, name)?;
+    let identity = format!("{}-{created}", branch.id());
+    Ok(Inspected { id: branch.id(), identity, sealed, origin, mount })
+}
+
+/// Who owns what this process makes.
+fn owner() -> (u32, u32) {
+    (geteuid().as_raw(), getegid().as_raw())
+}
+
+fn created_at(store: &Store, name: &str) -> Result<u128> {
+    let info = store.branches()?.into_iter().find(|info| info.name == name);
+    let since = info.and_then(|info| info.created.duration_since(std::time::UNIX_EPOCH).ok());
+    Ok(since.unwrap_or_default().as_nanos())
 }
 
 fn origin(store: &Store, name: &str) -> Result<Option<std::path::PathBuf>> {

@@ -27,6 +27,8 @@ use crate::{Context, Error, Request, Response, Result, execute, socket, stale};
 const LINGER: Duration = Duration::from_millis(300);
 /// How often it looks whether it is still needed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often it looks for branches whose time has come.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// How often a command hears how far its request is.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
@@ -77,21 +79,21 @@ fn begin(path: &Path, options: &Options) -> Result<(Arc<Context>, UnixListener)>
     let listener = socket::listen(path)?;
     let nonblocking = listener.set_nonblocking(true);
     nonblocking.map_err(|error| Error::io("preparing the socket", error))?;
-    close_on_terminate(path, &context)?;
+    close_on_terminate(&context)?;
     Ok((context, listener))
 }
 
 /// A polite end of the machine or the session loses nothing that was written.
-fn close_on_terminate(path: &Path, context: &Arc<Context>) -> Result<()> {
+fn close_on_terminate(context: &Arc<Context>) -> Result<()> {
     let failed = |error| Error::io("preparing for signals", error);
     // Blocked for this thread and all that it starts; only the one below takes it.
     let blocked = Signals::block(&[Signal::TERM]).map_err(failed)?;
-    let (path, context) = (path.to_path_buf(), Arc::downgrade(context));
+    let context = Arc::downgrade(context);
     let wait = move || {
         let caught = Signals::block(&[Signal::TERM]).and_then(|signals| signals.wait());
         if caught.is_ok() {
+            // The socket stays: it tells the next command that there are mounts to take off.
             let synced = context.upgrade().map(|context| context.store().sync());
-            let _ = socket::remove(&path);
             std::process::exit(match synced {
                 Some(Err(_)) => 1,
                 _ => 0,
@@ -107,7 +109,14 @@ fn close_on_terminate(path: &Path, context: &Arc<Context>) -> Result<()> {
 fn serve(path: &Path, context: &Arc<Context>, listener: &UnixListener) {
     let connections = Arc::new(AtomicUsize::new(0));
     let mut needed = Instant::now();
+    let mut expired = Instant::now();
     loop {
+        if expired.elapsed() >= EXPIRE_EVERY {
+            expired = Instant::now();
+            if let Err(error) = context.expire() {
+                eprintln!("error: {error}");
+            }
+        }
         if connections.load(Ordering::Acquire) > 0 || !context.is_idle() {
             needed = Instant::now();
         } else if needed.elapsed() >= LINGER {
@@ -171,8 +180,14 @@ fn attend(context: &Context, stream: &UnixStream) -> io::Result<()> {
         pid: std::process::id(),
     };
     wire::send(stream, &hello, &[])?;
+    let mut reserved = Reserved { context, names: Vec::new() };
     while let Some((ask, carried)) = wire::receive_ask(stream)? {
         let Ask::Execute(request) = ask else { continue };
+        let (reserves, publishes) = match &request {
+            Request::Reserve { .. } => (true, None),
+            Request::Publish { hidden, .. } => (false, Some(hidden.clone())),
+            _ => (false, None),
+        };
         let result = match takes_long(&request) {
             false => execute(context, request, carried, &Progress::default()),
             true => {
@@ -181,9 +196,30 @@ fn attend(context: &Context, stream: &UnixStream) -> io::Result<()> {
                 while_listening(stream, &progress, work)
             }
         };
+        match &result {
+            Ok(Response::Branch(made)) if reserves => reserved.names.push(made.branch.clone()),
+            Ok(_) => reserved.names.retain(|name| Some(name) != publishes.as_ref()),
+            Err(_) => {}
+        }
         wire::send(stream, &Reply::Done(result), &[])?;
     }
     Ok(())
+}
+
+/// Branches that a command is filling. They go with its connection.
+struct Reserved<'a> {
+    context: &'a Context,
+    names: Vec<String>,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        for name in self.names.drain(..) {
+            let delete = Request::Delete { names: vec![name], force: true };
+            // What cannot be deleted now is swept by the next process that opens the store.
+            let _ = execute(self.context, delete, Vec::new(), &Progress::default());
+        }
+    }
 }
 
 fn takes_long(request: &Request) -> bool {

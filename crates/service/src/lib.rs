@@ -4,7 +4,8 @@
 //! [`Client`] chooses: in the caller's own process when the store is free, else over the socket of the
 //! *holder* ([`hold`]), the one process that keeps a store open while branches are mounted. What has to
 //! happen where the caller is (opening a directory, mounting, flushing a mount) happens around the request,
-//! in [`doors`], [`transfer`] and [`run`].
+//! in [`doors`], [`transfer`],
+//! [`run`], [`servers`] and [`takein`].
 //!
 //! This crate knows nothing about arguments, terminals or the wording of results.
 #![forbid(unsafe_code)]
@@ -14,12 +15,14 @@ mod client;
 mod copy;
 mod error;
 mod execute;
+mod flush;
 mod holder;
 mod listing;
 mod mount_table;
 mod mounts;
 mod names;
 mod progress;
+mod runtime;
 mod socket;
 mod stale;
 mod time;
@@ -30,6 +33,8 @@ pub mod postgres;
 pub mod request;
 pub mod response;
 pub mod run;
+pub mod servers;
+pub mod takein;
 pub mod transfer;
 
 pub use client::{Canceller, Client, Connection, Reach};

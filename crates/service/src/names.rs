@@ -29,7 +29,7 @@ pub fn must_be_valid(name: &str) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(tine_store::Error::NameInvalid { name: name.into(), why: why.into() }.into())
+    Err(tine_store::Error::NameInvalid { name: name.into(), why }.into())
 }
 
 /// An error unless a new branch can have the name.

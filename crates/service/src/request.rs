@@ -84,6 +84,18 @@ pub enum Request {
         /// Where the directory is, for messages.
         target: PathBuf,
     },
+    /// An empty branch to be filled and published as `name`; it goes when the connection does.
+    Reserve {
+        /// The name that it is to get.
+        name: String,
+    },
+    /// Give a reserved branch its name.
+    Publish {
+        /// The reserved branch.
+        hidden: String,
+        /// The name that it gets.
+        name: String,
+    },
     /// What a door to a branch needs to know before it is made.
     Inspect {
         /// The branch.

@@ -35,6 +35,12 @@ pub enum Response {
     Diff(Diff),
     /// What a check found.
     Checked(Checked),
+    /// A server was started.
+    Server(ServerRow),
+    /// The servers there are.
+    Servers(ServerList),
+    /// A server's data was taken in.
+    TakenIn(TakenIn),
     /// A branch was mounted.
     Mounted(Mounted),
     /// The facts a door needs.
@@ -62,6 +68,9 @@ impl Response {
             Response::Deleted(it) => serde_json::to_value(it),
             Response::Diff(it) => serde_json::to_value(it),
             Response::Checked(it) => serde_json::to_value(it),
+            Response::Server(it) => serde_json::to_value(it),
+            Response::Servers(it) => serde_json::to_value(it),
+            Response::TakenIn(it) => serde_json::to_value(it),
             Response::Mounted(it) => serde_json::to_value(it),
             Response::Inspected(it) => serde_json::to_value(it),
             Response::Mounts(it) => serde_json::to_value(it),
@@ -288,9 +297,47 @@ pub struct Mounted {
     pub directory: PathBuf,
 }
 
+/// A server on a branch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerRow {
+    /// The branch.
+    pub branch: String,
+    /// How to connect, over its Unix socket.
+    pub uri: String,
+    /// Its TCP port on 127.0.0.1.
+    pub port: u16,
+    /// Its process.
+    pub pid: u32,
+    /// How long the start took, where it was just started.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub elapsed_us: Option<u64>,
+}
+
+/// The servers on branches of a store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerList {
+    /// Sorted by branch.
+    pub servers: Vec<ServerRow>,
+}
+
+/// A server's data was taken in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TakenIn {
+    /// The new branch.
+    pub branch: String,
+    /// Bytes that the server sent.
+    pub bytes: u64,
+    /// How long it took.
+    pub elapsed_us: u64,
+}
+
 /// The facts that a door needs before it is made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inspected {
+    /// The number of the branch.
+    pub id: u64,
+    /// What tells the branch from every other, in other stores too.
+    pub identity: String,
     /// Whether the branch is a snapshot.
     pub sealed: bool,
     /// The directory that it was imported from, or whose branch it was made from.

@@ -7,21 +7,19 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::SystemTime;
 
-use tine_fuse::MountOptions;
 use tine_sys::namespace::enter_private_mounts;
 use tine_sys::process::run_in_foreground;
 
-use crate::doors::{self, Fork, inspect, not_mounted, unexpected};
+use crate::doors::{self, Fork, inspect, unexpected};
 use crate::request::{Mount, Request};
 use crate::response::{Change, Response};
 use crate::time::rfc3339;
-use crate::{Client, Code, Connection, Error, Result, mount_table};
+use crate::{Client, Code, Connection, Error, Result};
 
 /// How long a mount may take to hand over its data after the command has ended.
 const DETACH_MS: u64 = 30_000;
@@ -226,18 +224,30 @@ pub struct Entry {
     pub command: Vec<OsString>,
 }
 
-/// Becomes the command, inside the branch; returns only when that fails.
+/// Becomes the command, inside the branch; returns only when that fails, with the status to exit with:
+/// that of a shell for a program that is not there (127) or not to be run (126).
 ///
 /// The calling process must have one thread only.
-pub fn enter(client: &Client, entry: &Entry) -> Error {
+pub fn enter(client: &Client, entry: &Entry) -> (Error, u8) {
     match prepare(client, entry) {
         Ok(mut command) => {
             let error = command.exec();
             let program = Path::new(command.get_program());
-            Error::path("run", program, error)
+            let status = if is_there(program) { 126 } else { 127 };
+            (Error::path("run", program, error), status)
         }
-        Err(error) => error,
+        Err(error) => (error, 1),
     }
+}
+
+/// Whether a program exists, on the search path if its name is bare. The system's own answer does not
+/// tell: one directory of the path that may not be searched makes it `permission denied`.
+fn is_there(program: &Path) -> bool {
+    if program.components().count() > 1 || program.is_absolute() {
+        return program.exists();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).exists())
 }
 
 fn prepare(client: &Client, entry: &Entry) -> Result<Command> {
@@ -245,24 +255,13 @@ fn prepare(client: &Client, entry: &Entry) -> Result<Command> {
     let here = std::env::current_dir().ok();
     // Before the namespace changes, so that the holder sees this user as it is.
     let mut holder = client.hold()?;
-    enter_private_mounts().map_err(|error| {
-        let hint = error.advice().map(str::to_owned);
-        let error = Error::new(Code::NotPermitted, error.to_string());
-        hint.into_iter().fold(error, Error::hint)
-    })?;
-    let mut options = MountOptions::new(mount_table::source(client.store(), name));
-    options.read_only = *read_only;
-    let device = tine_fuse::mount_at(at, &options).map_err(not_mounted)?;
+    enter_private_mounts().map_err(doors::not_permitted)?;
     let mount = Mount {
         directory: at.clone(),
         private_to: Some(std::process::id()),
         read_only: *read_only,
     };
-    let attach = Request::Attach { name: name.clone(), mount };
-    match holder.call_with(attach, &[device.as_fd()], &mut |_| {})? {
-        Response::Mounted(_) => {}
-        _ => return Err(unexpected()),
-    }
+    doors::mount_here(client, &mut holder, name, mount)?;
     // A process that stood in the directory stands in the branch now, at the same place if it is there.
     let inside = here.filter(|here| here.starts_with(at));
     let stand = inside.filter(|here| here.is_dir()).unwrap_or_else(|| at.clone());

@@ -13,8 +13,17 @@ use crate::mount_table;
 /// A mount that cannot be taken off stays dead and harms nobody else, so that is no error of the
 /// command that happens to come by.
 pub fn detach(store: &Path) {
+    detach_where(|entry| entry.store == store);
+}
+
+/// Takes a dead mount off one directory, if a mount of ours is on it.
+pub fn detach_one(directory: &Path) {
+    detach_where(|entry| entry.directory == directory);
+}
+
+fn detach_where(dead: impl Fn(&mount_table::Entry) -> bool) {
     let entries = mount_table::ours().unwrap_or_default();
-    for entry in entries.iter().filter(|entry| entry.store == store) {
+    for entry in entries.iter().filter(|entry| dead(entry)) {
         let _ = fuse_device::unmount(&entry.directory);
     }
 }

@@ -24,7 +24,8 @@ impl Shared {
         if engine.options.background {
             let spawn = |name: &str, work: fn(&Engine), engine: &Arc<Engine>| {
                 let engine = Arc::clone(engine);
-                let thread = std::thread::Builder::new().name(name.into()).spawn(move || work(&engine));
+                let thread =
+                    std::thread::Builder::new().name(name.into()).spawn(move || work(&engine));
                 thread.map_err(|e| crate::Error::io("starting a background worker", e))
             };
             background.push(spawn("tine-flush", keep_durable, &engine)?);
@@ -76,6 +77,7 @@ fn keep_durable(engine: &Engine) {
             last = Instant::now();
         } else {
             let _ = engine.flush(engine.journal.next(), true);
+            let _ = engine.give_back_space();
         }
     }
 }

@@ -1,15 +1,19 @@
 //! The checker: recomputes counts, space, sums and order from the roots, and compares them with what
 //! the store recorded. Shares no bookkeeping with the code it checks.
 
+use crate::device::AlignedBuf;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::block_checksum;
-use crate::format::catalog::{self as format, PREFIX_BASE, PREFIX_BRANCH, PREFIX_COUNT, PREFIX_RECLAIM};
+use crate::format::catalog::{
+    self as format, PREFIX_BASE, PREFIX_BRANCH, PREFIX_COUNT, PREFIX_RECLAIM,
+};
 use crate::format::codec::Malformed;
 use crate::format::extent::Extent;
-use crate::format::layout::{BLOCK_BYTES, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, segment_of, segment_start};
+use crate::format::layout::{
+    BLOCK_BYTES, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, segment_of, segment_start,
+};
 use crate::format::superblock::Superblock;
-use crate::device::AlignedBuf;
 use crate::space::{Bits, TableImage};
 use crate::sync::lock;
 use crate::tree::{Body, Child, Cursor, Link, Node, Root};
@@ -179,7 +183,11 @@ impl Checker<'_> {
             self.find(Severity::Error, "it is younger than its parent", at.clone());
         }
         if sums_known && node.sums() != (child.entries, child.bytes) {
-            let what = format!("its sums are {:?}, its parent says {:?}", node.sums(), (child.entries, child.bytes));
+            let what = format!(
+                "its sums are {:?}, its parent says {:?}",
+                node.sums(),
+                (child.entries, child.bytes)
+            );
             self.find(Severity::Error, what, at.clone());
         }
         self.body(place, &at, &node, (low, high), sums_known)
@@ -215,7 +223,14 @@ impl Checker<'_> {
                     let child_low = if i == 0 { low } else { keys.key(i) };
                     let child_high = if i + 1 < keys.len() { Some(keys.key(i + 1)) } else { high };
                     let bounds = (child_low, child_high);
-                    sound &= self.node(place, child, node.level - 1, bounds, Some(node.birth), sums_known)?;
+                    sound &= self.node(
+                        place,
+                        child,
+                        node.level - 1,
+                        bounds,
+                        Some(node.birth),
+                        sums_known,
+                    )?;
                 }
             }
         }
@@ -225,7 +240,10 @@ impl Checker<'_> {
     /// Verifies the data of an extent.
     fn extent(&mut self, at: &str, extent: &Extent) -> Result<()> {
         self.data.push((extent.addr, extent.blocks()));
-        let end = extent.addr.checked_add(extent.blocks()).and_then(|e| e.checked_mul(BLOCK_BYTES as u64));
+        let end = extent
+            .addr
+            .checked_add(extent.blocks())
+            .and_then(|e| e.checked_mul(BLOCK_BYTES as u64));
         let len = self.engine.device.len().map_err(|e| Error::io("measuring the store", e))?;
         if end.is_none_or(|end| end > len) {
             self.find(Severity::Error, "an extent leads out of the file", at);
@@ -233,7 +251,10 @@ impl Checker<'_> {
         }
         let mut data = AlignedBuf::zeroed(extent.sums.len() * BLOCK_BYTES);
         let offset = extent.addr * BLOCK_BYTES as u64;
-        self.engine.device.read_at(offset, &mut data).map_err(|e| Error::io("reading file data", e))?;
+        self.engine
+            .device
+            .read_at(offset, &mut data)
+            .map_err(|e| Error::io("reading file data", e))?;
         for (i, (block, sum)) in data.chunks_exact(BLOCK_BYTES).zip(&extent.sums).enumerate() {
             if block_checksum(block) != *sum {
                 let place = format!("{at}, data block {}", extent.addr + i as u64);
@@ -270,15 +291,21 @@ impl Checker<'_> {
         pieces.retain(|piece| piece.2 > 1);
         pieces.sort_unstable();
         let expected = join(pieces.into_iter());
-        let stored = join(recorded.iter().map(|(addr, (blocks, count))| (*addr, addr + blocks, *count)));
+        let stored =
+            join(recorded.iter().map(|(addr, (blocks, count))| (*addr, addr + blocks, *count)));
         if expected == stored {
             return;
         }
-        let wrong = expected.iter().find(|p| !stored.contains(p)).or(stored.iter().find(|p| !expected.contains(p)));
+        let wrong = expected
+            .iter()
+            .find(|p| !stored.contains(p))
+            .or(stored.iter().find(|p| !expected.contains(p)));
         if let Some((start, end, count)) = wrong {
             let recorded = stored.iter().find(|p| p.0 < *end && p.1 > *start).map_or(1, |p| p.2);
             let real = expected.iter().find(|p| p.0 < *end && p.1 > *start).map_or(1, |p| p.2);
-            let what = format!("a reference count is {real}, and {recorded} is recorded (piece of {count})");
+            let what = format!(
+                "a reference count is {real}, and {recorded} is recorded (piece of {count})"
+            );
             self.find(Severity::Error, what, format!("blocks {start} to {end}"));
         }
     }
@@ -287,8 +314,14 @@ impl Checker<'_> {
         let bitmaps = TableImage::of(superblock).bitmaps(&*self.engine.device)?;
         let mut expected = vec![Bits::clear(); bitmaps.len()];
         for (start, blocks) in std::mem::take(&mut self.used) {
-            let Some((index, at)) = segment_of(start).filter(|(i, _)| (*i as usize) < bitmaps.len()) else {
-                self.find(Severity::Fatal, "a block in use lies outside the segments", format!("block {start}"));
+            let Some((index, at)) =
+                segment_of(start).filter(|(i, _)| (*i as usize) < bitmaps.len())
+            else {
+                self.find(
+                    Severity::Fatal,
+                    "a block in use lies outside the segments",
+                    format!("block {start}"),
+                );
                 continue;
             };
             if expected[index as usize].set(at, blocks, true) != blocks {

@@ -70,7 +70,8 @@ impl DirtySet {
     pub fn insert(&self, addr: u64, data: &[u8]) -> Arc<DirtyData> {
         let bytes = AlignedBuf::from_slice(data);
         let mut state = lock(&self.state);
-        let dirty = Arc::new(DirtyData { addr, bytes, state: AtomicU8::new(FRESH), cut: state.cut });
+        let dirty =
+            Arc::new(DirtyData { addr, bytes, state: AtomicU8::new(FRESH), cut: state.cut });
         state.bytes += data.len();
         state.by_addr.insert(addr, Arc::clone(&dirty));
         dirty
@@ -101,19 +102,23 @@ impl DirtySet {
                 Vec::new()
             } else {
                 let first = state.by_addr.range(..=addr).next_back().map_or(addr, |(a, _)| *a);
-                let overlaps = state.by_addr.range(first..end).filter(|(_, d)| d.addr + d.blocks() > addr);
+                let overlaps =
+                    state.by_addr.range(first..end).filter(|(_, d)| d.addr + d.blocks() > addr);
                 overlaps.map(|(_, d)| Arc::clone(d)).collect()
             }
         };
-        let covered: u64 = held.iter().map(|d| (d.addr + d.blocks()).min(end) - d.addr.max(addr)).sum();
+        let covered: u64 =
+            held.iter().map(|d| (d.addr + d.blocks()).min(end) - d.addr.max(addr)).sum();
         if covered < end - addr {
             let offset = addr.checked_mul(BLOCK_BYTES as u64).filter(|o| *o < i64::MAX as u64 / 2);
-            let offset = offset.ok_or_else(|| Error::damaged(addr, "an extent leads out of the file"))?;
+            let offset =
+                offset.ok_or_else(|| Error::damaged(addr, "an extent leads out of the file"))?;
             self.device.read_at(offset, out).map_err(|e| Error::io("reading file data", e))?;
         }
         for dirty in held {
             let (from, to) = (dirty.addr.max(addr), (dirty.addr + dirty.blocks()).min(end));
-            let source = (from - dirty.addr) as usize * BLOCK_BYTES..(to - dirty.addr) as usize * BLOCK_BYTES;
+            let source = (from - dirty.addr) as usize * BLOCK_BYTES
+                ..(to - dirty.addr) as usize * BLOCK_BYTES;
             let target = (from - addr) as usize * BLOCK_BYTES..(to - addr) as usize * BLOCK_BYTES;
             out[target].copy_from_slice(&dirty.bytes[source]);
         }
@@ -181,7 +186,9 @@ impl DirtySet {
         for dirty in run {
             // After a failed write the store is poisoned; the data stays readable in memory.
             dirty.state.store(if result.is_ok() { WRITTEN } else { FAILED }, Ordering::Release);
-            if result.is_ok() && state.by_addr.get(&dirty.addr).is_some_and(|d| Arc::ptr_eq(d, dirty)) {
+            if result.is_ok()
+                && state.by_addr.get(&dirty.addr).is_some_and(|d| Arc::ptr_eq(d, dirty))
+            {
                 state.by_addr.remove(&dirty.addr);
                 state.bytes -= dirty.bytes.len();
             }

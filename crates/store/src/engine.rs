@@ -199,7 +199,8 @@ impl Engine {
     /// Applies operations to a branch's tree. An error leaves the content as it was, or else the
     /// store takes no more writes.
     pub(crate) fn apply(&self, root: &mut Root, share_gen: u64, ops: &[Op]) -> Result<()> {
-        let owner = BranchOwner { engine: self, birth: self.generation.load(Ordering::Acquire), share_gen };
+        let owner =
+            BranchOwner { engine: self, birth: self.generation.load(Ordering::Acquire), share_gen };
         let mut tree = Tree { nodes: &self.nodes, owner: &owner, root };
         if ops.len() > 1 {
             // What can fail is tried for all before anything changes.
@@ -209,7 +210,9 @@ impl Engine {
                     Op::Map { map, block, .. } | Op::Unmap { map, block, .. } => {
                         tree.own_path(&tree::map_key(map, *block))?;
                     }
-                    Op::Share { to, to_block, .. } => tree.own_path(&tree::map_key(to, *to_block))?,
+                    Op::Share { to, to_block, .. } => {
+                        tree.own_path(&tree::map_key(to, *to_block))?
+                    }
                 }
             }
         }
@@ -224,7 +227,12 @@ impl Engine {
         Ok(())
     }
 
-    fn apply_one(&self, tree: &mut Tree<'_, BranchOwner<'_>>, owner: &BranchOwner<'_>, op: &Op) -> Result<()> {
+    fn apply_one(
+        &self,
+        tree: &mut Tree<'_, BranchOwner<'_>>,
+        owner: &BranchOwner<'_>,
+        op: &Op,
+    ) -> Result<()> {
         let mut dropped = |extent: &Extent| owner.dropped(extent);
         match op {
             Op::Put { key, value } => {
@@ -339,7 +347,8 @@ impl Engine {
         let mut rest: &[u8] = bytes;
         let mut runs = Vec::with_capacity(places.len());
         for (addr, blocks) in places {
-            let (mine, others) = rest.split_at(blocks as usize * crate::format::layout::BLOCK_BYTES);
+            let (mine, others) =
+                rest.split_at(blocks as usize * crate::format::layout::BLOCK_BYTES);
             rest = others;
             runs.push(self.place_run(addr, mine, true)?);
         }

@@ -111,7 +111,9 @@ pub enum Error {
         wanted: &'static str,
     },
     /// A write or flush failed earlier; nothing more is written into this store until it is reopened.
-    #[error("the store stopped taking writes after an earlier failure: {why}; reopen it to recover")]
+    #[error(
+        "the store stopped taking writes after an earlier failure: {why}; reopen it to recover"
+    )]
     Poisoned {
         /// The failure that came first.
         why: String,

@@ -33,6 +33,12 @@ pub enum Lossy {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { cache_bytes: 64 << 20, dirty_bytes: 16 << 20, direct: true, background: true, lossy: None }
+        Options {
+            cache_bytes: 64 << 20,
+            dirty_bytes: 16 << 20,
+            direct: true,
+            background: true,
+            lossy: None,
+        }
     }
 }

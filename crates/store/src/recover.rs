@@ -13,7 +13,9 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog::{PREFIX_RECLAIM, decode_reclaim, key_number};
 use crate::format::codec::Malformed;
-use crate::format::layout::{BLOCK_BYTES, FIRST_RING_BLOCK, FIRST_RING_BLOCKS, FIRST_SEGMENT_BLOCK, SUPERBLOCK_SLOTS};
+use crate::format::layout::{
+    BLOCK_BYTES, FIRST_RING_BLOCK, FIRST_RING_BLOCKS, FIRST_SEGMENT_BLOCK, SUPERBLOCK_SLOTS,
+};
 use crate::format::record::Record;
 use crate::format::superblock::{Superblock, SuperblockFault};
 use crate::health::Health;
@@ -81,10 +83,8 @@ pub(crate) fn open(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Eng
     if !clean {
         let mut durable = lock(&engine.durable);
         let ring = Ring::of(&durable.superblock);
-        let ring = Ring {
-            link: crate::format::group::Link { salt: fresh_number(), ..ring.link },
-            ..ring
-        };
+        let ring =
+            Ring { link: crate::format::group::Link { salt: fresh_number(), ..ring.link }, ..ring };
         engine.checkpoint_with_ring(&mut durable, ring)?;
     }
     Ok(engine)
@@ -102,7 +102,9 @@ pub(crate) fn newest_superblock(device: &dyn Device) -> Result<Superblock> {
             .map_err(|e| Error::io("reading the superblock", e))?;
         for copy in copies.chunks_exact(BLOCK_BYTES) {
             match Superblock::decode(copy) {
-                Ok(found) if newest.as_ref().is_none_or(|n| n.checkpoint < found.checkpoint) => newest = Some(found),
+                Ok(found) if newest.as_ref().is_none_or(|n| n.checkpoint < found.checkpoint) => {
+                    newest = Some(found)
+                }
                 Ok(_) | Err(SuperblockFault::NotOurs) => {}
                 Err(SuperblockFault::Newer(version)) => newer_format = Some(version),
                 Err(SuperblockFault::Torn(_)) => torn = true,
@@ -113,15 +115,23 @@ pub(crate) fn newest_superblock(device: &dyn Device) -> Result<Superblock> {
         (Some(found), _) => Err(Error::Version { found, known: "1".into() }),
         (None, Some(newest)) => check_ring(device, check_numbers(newest)?),
         (None, None) if torn => Err(Error::damaged(0, "no superblock passes its checksum")),
-        (None, None) => Err(Error::NotAStore { what: "the file".into(), why: "it has no superblock".into() }),
+        (None, None) => {
+            Err(Error::NotAStore { what: "the file".into(), why: "it has no superblock".into() })
+        }
     }
 }
 
 /// Counters begin near zero: one this large was never reached, and leaves room to count on.
 fn check_numbers(sb: Superblock) -> Result<Superblock> {
     const NUMBER_MAX: u64 = 1 << 62;
-    let counters =
-        [sb.checkpoint, sb.generation, sb.replay_sequence, sb.next_branch, sb.next_base, sb.next_reclaim];
+    let counters = [
+        sb.checkpoint,
+        sb.generation,
+        sb.replay_sequence,
+        sb.next_branch,
+        sb.next_base,
+        sb.next_reclaim,
+    ];
     match counters.iter().all(|number| *number < NUMBER_MAX) {
         true => Ok(sb),
         false => Err(Error::damaged(0, "the superblock holds an impossible number")),
@@ -132,7 +142,10 @@ fn check_ring(device: &dyn Device, sb: Superblock) -> Result<Superblock> {
     let len = device.len().map_err(|e| Error::io("measuring the store", e))? / BLOCK_BYTES as u64;
     let end = sb.ring_block.checked_add(sb.ring_blocks);
     if sb.ring_blocks < 2 || end.is_none_or(|end| end > len) || sb.replay_block > sb.ring_blocks {
-        return Err(Error::damaged(sb.ring_block, "the journal lies outside the file: it was cut short"));
+        return Err(Error::damaged(
+            sb.ring_block,
+            "the journal lies outside the file: it was cut short",
+        ));
     }
     Ok(sb)
 }
@@ -145,7 +158,12 @@ fn assemble(
     ring: Option<Ring>,
 ) -> Result<Arc<Engine>> {
     let nodes = Arc::new(Nodes::new(Arc::clone(&device), options.cache_bytes));
-    let system = superblock.system.map(|(ptr, level)| Root { link: Link::Disk(ptr), level, entries: 0, bytes: 0 });
+    let system = superblock.system.map(|(ptr, level)| Root {
+        link: Link::Disk(ptr),
+        level,
+        entries: 0,
+        bytes: 0,
+    });
     let reclaim = load_reclaim(&nodes, system.as_ref())?;
     let closed = ring.is_some();
     let ring = ring.unwrap_or_else(|| Ring::of(&superblock));
@@ -155,7 +173,12 @@ fn assemble(
         refs: Refs::new(Arc::clone(&nodes), system.clone()),
         dirty: DirtySet::new(Arc::clone(&device)),
         journal: Journal::new(Arc::clone(&device), ring, closed),
-        catalog: Mutex::new(Catalog::new(nodes, system, superblock.next_branch, superblock.next_base)),
+        catalog: Mutex::new(Catalog::new(
+            nodes,
+            system,
+            superblock.next_branch,
+            superblock.next_base,
+        )),
         reclaim: Reclaim::load(reclaim, superblock.next_reclaim),
         pins: Arc::new(Pins::default()),
         health: Health::default(),
@@ -177,7 +200,10 @@ fn load_reclaim(nodes: &Nodes, system: Option<&Root>) -> Result<BTreeMap<u64, Ro
     while let Some((key, value)) = cursor.next(nodes)?
         && key.first() == Some(&PREFIX_RECLAIM)
     {
-        items.insert(key_number(&key).map_err(bad)?, Root::on_disk(&decode_reclaim(&value).map_err(bad)?));
+        items.insert(
+            key_number(&key).map_err(bad)?,
+            Root::on_disk(&decode_reclaim(&value).map_err(bad)?),
+        );
     }
     Ok(items)
 }
@@ -202,7 +228,9 @@ impl Engine {
     }
 
     fn replay_branch(&self, id: u64) -> Result<Arc<Core>> {
-        lock(&self.catalog).branch(id)?.ok_or_else(|| inconsistent("names a branch that does not exist"))
+        lock(&self.catalog)
+            .branch(id)?
+            .ok_or_else(|| inconsistent("names a branch that does not exist"))
     }
 
     fn replay_one(&self, record: Record) -> Result<()> {
@@ -210,7 +238,10 @@ impl Engine {
         match record {
             Record::Commit { branch, ops } => {
                 let core = self.replay_branch(branch)?;
-                let ops = ops.into_iter().map(|op| self.settle_op(&core, op)).collect::<Result<Vec<_>>>()?;
+                let ops = ops
+                    .into_iter()
+                    .map(|op| self.settle_op(&core, op))
+                    .collect::<Result<Vec<_>>>()?;
                 let mut state = write(&core.state);
                 let share_gen = state.meta.share_gen;
                 self.apply(&mut state.root, share_gen, &ops)?;

@@ -64,7 +64,9 @@ impl Store {
     pub fn open(path: &Path, options: &Options) -> Result<Store> {
         let file = FileDevice::open(path, options.direct).map_err(|e| open_error(path, e))?;
         Store::open_on(behind(file, options)?, options).map_err(|error| match error {
-            Error::NotAStore { why, .. } => Error::NotAStore { what: path.display().to_string(), why },
+            Error::NotAStore { why, .. } => {
+                Error::NotAStore { what: path.display().to_string(), why }
+            }
             other => other,
         })
     }
@@ -198,8 +200,9 @@ impl Store {
                 self.shared.engine.checkpoint()?;
             }
         }
-        // One checkpoint records the frees, the next finds the blocks unused.
-        self.shared.engine.checkpoint()
+        self.shared.engine.checkpoint()?;
+        while self.shared.engine.give_back_space()? {}
+        Ok(())
     }
 
     /// Recomputes everything from scratch and compares it with what the store says.

@@ -40,7 +40,8 @@ impl Engine {
     pub(crate) fn store_usage(&self) -> Result<StoreUsage> {
         let totals = self.space.totals();
         let block = BLOCK_BYTES as u64;
-        let file_bytes = self.device.allocated_bytes().map_err(|e| Error::io("measuring the store", e))?;
+        let file_bytes =
+            self.device.allocated_bytes().map_err(|e| Error::io("measuring the store", e))?;
         let (_, ring_blocks) = self.journal.fill();
         Ok(StoreUsage {
             file_bytes,
@@ -76,7 +77,11 @@ impl Engine {
             return Ok(0);
         }
         let node = self.nodes.load(link, level)?;
-        let mut bytes = if node.place.get().is_some() { NODE_BLOCKS * BLOCK_BYTES as u64 } else { NODE_BYTES as u64 };
+        let mut bytes = if node.place.get().is_some() {
+            NODE_BLOCKS * BLOCK_BYTES as u64
+        } else {
+            NODE_BYTES as u64
+        };
         match &node.body {
             Body::Inner { children, .. } => {
                 for child in children {
@@ -85,7 +90,8 @@ impl Engine {
             }
             Body::Leaf(entries) => {
                 for i in (0..entries.len()).filter(|i| Extent::peek_blocks(entries.value(*i)) > 0) {
-                    let extent = Extent::decode(entries.value(i)).map_err(|m| Error::damaged(0, m.0))?;
+                    let extent =
+                        Extent::decode(entries.value(i)).map_err(|m| Error::damaged(0, m.0))?;
                     bytes += self.exclusive_blocks(&extent)? * BLOCK_BYTES as u64;
                 }
             }

@@ -72,11 +72,19 @@ fn a_path_without_a_store_says_what_is_there_instead() {
     ] {
         std::fs::write(at(name), &bytes).unwrap();
         let error = open_error(&at(name));
-        assert!(matches!(error, Error::NotAStore { .. } | Error::Damaged { .. }), "{name}: {error}");
-        assert_eq!(std::fs::read(at(name)).unwrap(), bytes, "looking at a file changes nothing in it");
+        assert!(
+            matches!(error, Error::NotAStore { .. } | Error::Damaged { .. }),
+            "{name}: {error}"
+        );
+        assert_eq!(
+            std::fs::read(at(name)).unwrap(),
+            bytes,
+            "looking at a file changes nothing in it"
+        );
     }
     let mut noise = Dice(1);
-    std::fs::write(at("noise"), (0..9 << 20).map(|_| noise.roll(256) as u8).collect::<Vec<_>>()).unwrap();
+    std::fs::write(at("noise"), (0..9 << 20).map(|_| noise.roll(256) as u8).collect::<Vec<_>>())
+        .unwrap();
     assert!(matches!(open_error(&at("noise")), Error::NotAStore { .. }));
 }
 
@@ -167,7 +175,12 @@ fn a_store_of_a_later_format_is_refused_by_its_number() {
 fn judge(disk: MemoryDevice, allowed: &[&Branches], what: &str) -> bool {
     let store = match Store::open_on(Arc::new(disk), &quiet()) {
         Ok(store) => store,
-        Err(Error::Damaged { .. } | Error::NotAStore { .. } | Error::Version { .. } | Error::NoSpace { .. }) => {
+        Err(
+            Error::Damaged { .. }
+            | Error::NotAStore { .. }
+            | Error::Version { .. }
+            | Error::NoSpace { .. },
+        ) => {
             return false;
         }
         Err(error) => panic!("{what}: {error}"),
@@ -269,7 +282,8 @@ fn damage_in_the_journal_is_an_error_or_a_prefix_of_what_was_committed() {
     store.close().unwrap();
     let allowed: Vec<&Branches> = states.iter().collect();
     let last = [&states[20]];
-    let journal: Vec<u64> = used_blocks(&disk).into_iter().filter(|b| (512..SEGMENTS).contains(b)).collect();
+    let journal: Vec<u64> =
+        used_blocks(&disk).into_iter().filter(|b| (512..SEGMENTS).contains(b)).collect();
     assert!(journal.len() >= 20);
     let mut dice = Dice(13);
     assert!(judge(disk.clone_contents(), &last, "undamaged"));
@@ -321,7 +335,9 @@ fn survive(disk: MemoryDevice, what: &str) {
         for info in store.branches().unwrap_or_default() {
             let Ok(branch) = store.branch(&info.name) else { continue };
             if let Ok(read) = branch.read() {
-                for entry in read.range(std::ops::Bound::Unbounded, std::ops::Bound::Unbounded).take(2000) {
+                for entry in
+                    read.range(std::ops::Bound::Unbounded, std::ops::Bound::Unbounded).take(2000)
+                {
                     let Ok((key, _)) = entry else { break };
                     let _ = read.get(&key);
                 }
@@ -347,7 +363,8 @@ fn survive(disk: MemoryDevice, what: &str) {
 fn a_system_tree_forged_with_right_checksums_never_makes_it_panic() {
     let (disk, _) = small_store();
     let mut newest = vec![0; BLOCK_BYTES];
-    let number = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let number =
+        |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
     for block in [0, 256] {
         let mut bytes = vec![0; BLOCK_BYTES];
         disk.read_at(block * BLOCK, &mut bytes).unwrap();
@@ -408,7 +425,10 @@ fn the_checker_names_rotten_data_and_where_it_lies() {
     disk.write_at(rotten * BLOCK, &numbered(31, 1)).unwrap();
     let report = store.check().unwrap();
     assert!(
-        report.findings.iter().any(|f| f.severity >= Severity::Error && f.place.contains(&rotten.to_string())),
+        report
+            .findings
+            .iter()
+            .any(|f| f.severity >= Severity::Error && f.place.contains(&rotten.to_string())),
         "{:?}",
         report.findings
     );

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use tine_store::{BLOCK_BYTES, Branch, Device, Error, ForkOptions, MemoryDevice, Options, Store, Value, diff};
+use tine_store::{
+    BLOCK_BYTES, Branch, Device, Error, ForkOptions, MemoryDevice, Options, Store, Value, diff,
+};
 
 fn fresh() -> (Arc<MemoryDevice>, Store) {
     let disk = Arc::new(MemoryDevice::new());
@@ -182,7 +184,10 @@ fn forking_a_large_branch_costs_no_more_than_forking_a_small_one() {
         store.usage().unwrap().data_bytes.saturating_sub(before)
     };
     let (small, large) = (bytes_of("small", "s"), bytes_of("main", "l"));
-    assert!(large <= small + (64 << 10), "100 forks of nothing take {small} bytes, of 4 MB {large}");
+    assert!(
+        large <= small + (64 << 10),
+        "100 forks of nothing take {small} bytes, of 4 MB {large}"
+    );
     assert!(disk.len().unwrap() > 0);
     assert_sound(&store);
 }
@@ -202,7 +207,10 @@ fn thousands_of_branches_are_all_there_after_reopening() {
         let read = store.branch(&format!("b{n}")).unwrap().read().unwrap();
         let mut line = n;
         loop {
-            assert!(read.get(&line.to_be_bytes()).unwrap().is_some(), "b{n} lacks what b{line} wrote before");
+            assert!(
+                read.get(&line.to_be_bytes()).unwrap().is_some(),
+                "b{n} lacks what b{line} wrote before"
+            );
             if line == 0 {
                 break;
             }
@@ -217,13 +225,18 @@ fn a_branch_remembers_who_made_it_when_and_until_when() {
     let (disk, store) = fresh();
     let expires = SystemTime::UNIX_EPOCH + Duration::new(4_000_000_000, 123);
     let before = SystemTime::now();
-    store.fork_with("main", "trial", &ForkOptions { sealed: true, expires: Some(expires) }).unwrap();
+    store
+        .fork_with("main", "trial", &ForkOptions { sealed: true, expires: Some(expires) })
+        .unwrap();
     let id = store.branch("trial").unwrap().id();
     store.rename("main", "trunk").unwrap();
     store.close().unwrap();
     let store = Store::open_on(disk, &quiet()).unwrap();
     let info = store.branches().unwrap().remove(0);
-    assert_eq!((info.name.as_str(), info.parent.as_deref(), info.sealed), ("trial", Some("trunk"), true));
+    assert_eq!(
+        (info.name.as_str(), info.parent.as_deref(), info.sealed),
+        ("trial", Some("trunk"), true)
+    );
     assert_eq!((info.id, info.expires), (id, Some(expires)));
     assert!(info.created >= before && info.created <= SystemTime::now());
     store.delete("trial").unwrap();
@@ -239,7 +252,9 @@ fn keys_values_and_blocks_beyond_their_limits_are_refused() {
     txn.put(&[1; 512], &[2; 2000]).unwrap();
     txn.put(b"", b"the empty key").unwrap();
     txn.put(b"empty", b"").unwrap();
-    let too_large = |result: Result<(), Error>| assert!(matches!(result, Err(Error::TooLarge { .. })), "{result:?}");
+    let too_large = |result: Result<(), Error>| {
+        assert!(matches!(result, Err(Error::TooLarge { .. })), "{result:?}")
+    };
     too_large(txn.put(&[1; 513], b""));
     too_large(txn.put(b"k", &[2; 2001]));
     too_large(txn.delete(&[1; 513]));
@@ -266,7 +281,10 @@ fn block_numbers_at_the_far_end_of_a_map_are_as_good_as_others_or_refused() {
         txn.commit().unwrap();
     }
     let runs: Vec<_> = main.read().unwrap().extents(b"~f", 0).map(Result::unwrap).collect();
-    assert_eq!(runs.iter().map(|run| (run.block, run.blocks)).collect::<Vec<_>>(), [(u64::MAX - 4, 4)]);
+    assert_eq!(
+        runs.iter().map(|run| (run.block, run.blocks)).collect::<Vec<_>>(),
+        [(u64::MAX - 4, 4)]
+    );
     let mut beyond = [9; 100];
     let read = main.read().unwrap().read_map(b"~f", u64::MAX - 50, &mut beyond);
     assert!(read.is_err() || beyond == [0; 100]);
@@ -321,7 +339,13 @@ fn a_diff_names_exactly_what_differs() {
                 let key = format!("k{:05}", dice.roll(2000)).into_bytes();
                 match dice.roll(4) {
                     0 => txn.delete(&key).unwrap(),
-                    1 => txn.map(b"~f", dice.roll(300), branch.stage(&numbered(dice.roll(1 << 40), 3)).unwrap()).unwrap(),
+                    1 => txn
+                        .map(
+                            b"~f",
+                            dice.roll(300),
+                            branch.stage(&numbered(dice.roll(1 << 40), 3)).unwrap(),
+                        )
+                        .unwrap(),
                     _ => txn.put(&key, &dice.roll(9).to_le_bytes()).unwrap(),
                 }
             }
@@ -340,11 +364,19 @@ fn a_diff_names_exactly_what_differs() {
         };
         let (old, new) = (entries(&before), entries(&after));
         let keys: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
-        let expected: Vec<_> = keys.into_iter().filter(|k| old.get(*k) != new.get(*k)).cloned().collect();
+        let expected: Vec<_> =
+            keys.into_iter().filter(|k| old.get(*k) != new.get(*k)).cloned().collect();
         let found: Vec<_> = diff(&before, &after).unwrap().map(Result::unwrap).collect();
-        assert_eq!(found.iter().map(|c| c.key.clone()).collect::<Vec<_>>(), expected, "seed {seed}");
+        assert_eq!(
+            found.iter().map(|c| c.key.clone()).collect::<Vec<_>>(),
+            expected,
+            "seed {seed}"
+        );
         for change in found {
-            assert_eq!((change.before.as_ref(), change.after.as_ref()), (old.get(&change.key), new.get(&change.key)));
+            assert_eq!(
+                (change.before.as_ref(), change.after.as_ref()),
+                (old.get(&change.key), new.get(&change.key))
+            );
         }
     }
 }
@@ -367,14 +399,16 @@ fn readers_see_whole_transactions_while_writers_of_many_branches_go_on() {
                     round += 1;
                     let mut txn = branch.write().unwrap();
                     for key in 0..40u64 {
-                        txn.put(&(key * 77).to_be_bytes(), &round.to_le_bytes().repeat(20)).unwrap();
+                        txn.put(&(key * 77).to_be_bytes(), &round.to_le_bytes().repeat(20))
+                            .unwrap();
                     }
-                    txn.map(b"~f", 0, branch.stage(&round.to_le_bytes().repeat(9 * 512)).unwrap()).unwrap();
+                    txn.map(b"~f", 0, branch.stage(&round.to_le_bytes().repeat(9 * 512)).unwrap())
+                        .unwrap();
                     txn.commit().unwrap();
-                    if round % 50 == 0 {
+                    if round.is_multiple_of(50) {
                         store.fork(&format!("w{n}"), &format!("f{n}-{round}")).unwrap();
                     }
-                    if round % 70 == 0 {
+                    if round.is_multiple_of(70) {
                         store.checkpoint().unwrap();
                     }
                 }
@@ -383,8 +417,13 @@ fn readers_see_whole_transactions_while_writers_of_many_branches_go_on() {
                 let branch = store.branch(&format!("w{n}")).unwrap();
                 while Instant::now() < until {
                     let content = read_content(&branch.read().unwrap()).unwrap();
-                    let rounds: std::collections::BTreeSet<_> = content.values().map(|v| v[..8].to_vec()).collect();
-                    assert!(rounds.len() <= 1, "a reader sees parts of {} transactions", rounds.len());
+                    let rounds: std::collections::BTreeSet<_> =
+                        content.values().map(|v| v[..8].to_vec()).collect();
+                    assert!(
+                        rounds.len() <= 1,
+                        "a reader sees parts of {} transactions",
+                        rounds.len()
+                    );
                 }
             });
         }

@@ -3,7 +3,9 @@
 
 mod oracle;
 
-use oracle::{Content, Dice, assert_sound, block_key, numbered, quiet, read_branches, read_content};
+use oracle::{
+    Content, Dice, assert_sound, block_key, numbered, quiet, read_branches, read_content,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
@@ -11,7 +13,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tine_store::{Device, Error, Lossy, LossyDevice, MemoryDevice, Options, Result, Store, Survivors};
+use tine_store::{
+    Device, Error, Lossy, LossyDevice, MemoryDevice, Options, Result, Store, Survivors,
+};
 
 /// A branch: its content, that of its fork point, whether it is sealed.
 type BranchModel = (Content, Option<Content>, bool);
@@ -45,7 +49,15 @@ impl Life {
     fn begin(store: Store, seed: u64) -> Life {
         let issued = vec![read_world(&store)];
         let names = seed % 1_000_000 * 1000;
-        Life { store, dice: Dice(seed), issued, acknowledged: 0, written: BTreeMap::new(), names, stamp: seed << 20 }
+        Life {
+            store,
+            dice: Dice(seed),
+            issued,
+            acknowledged: 0,
+            written: BTreeMap::new(),
+            names,
+            stamp: seed << 20,
+        }
     }
 
     fn now(&self) -> &World {
@@ -74,7 +86,8 @@ impl Life {
             15 => {
                 let name = self.pick();
                 self.store.branch(&name)?.sync()?;
-                self.acknowledged = self.acknowledged.max(self.written.get(&name).copied().unwrap_or(0));
+                self.acknowledged =
+                    self.acknowledged.max(self.written.get(&name).copied().unwrap_or(0));
                 Ok(())
             }
             16 | 17 => self.all_durable(Store::sync),
@@ -116,12 +129,16 @@ impl Life {
                 }
                 4 => {
                     // Small runs travel in the journal, large ones are written beside it.
-                    let blocks = if dice.roll(3) == 0 { 8 + dice.roll(30) } else { 1 + dice.roll(4) };
+                    let blocks =
+                        if dice.roll(3) == 0 { 8 + dice.roll(30) } else { 1 + dice.roll(4) };
                     let at = dice.roll(100);
                     let staged = branch.stage(&numbered(self.stamp, blocks))?;
                     txn.map(&map, at, staged)?;
                     for n in 0..blocks {
-                        content.insert(block_key(&map, at + n), (self.stamp + n).to_le_bytes().to_vec());
+                        content.insert(
+                            block_key(&map, at + n),
+                            (self.stamp + n).to_le_bytes().to_vec(),
+                        );
                     }
                 }
                 _ => {
@@ -146,7 +163,11 @@ impl Life {
         world.insert(new.clone(), (content.clone(), Some(content), sealed));
         self.written.insert(new.clone(), self.issued.len());
         self.issued.push(world);
-        if sealed { self.store.snapshot(&from, &new).map(drop) } else { self.store.fork(&from, &new).map(drop) }
+        if sealed {
+            self.store.snapshot(&from, &new).map(drop)
+        } else {
+            self.store.fork(&from, &new).map(drop)
+        }
     }
 
     fn delete(&mut self) -> Result<()> {
@@ -191,7 +212,11 @@ impl Life {
         let Some(k) = k else {
             panic!("what came back is no prefix of the {} states", self.issued.len());
         };
-        assert!(k >= self.acknowledged, "state {k} came back, state {} was acknowledged", self.acknowledged);
+        assert!(
+            k >= self.acknowledged,
+            "state {k} came back, state {} was acknowledged",
+            self.acknowledged
+        );
     }
 }
 
@@ -284,7 +309,9 @@ fn a_cut_at_every_change_of_a_short_history_keeps_what_was_acknowledged() {
         let store = Store::open_on(device.clone(), &quiet()).unwrap();
         device.cut_after(changes);
         let (mut issued, mut acknowledged) = (0, 0);
-        let finished = short_history(&store, |durable| if durable { acknowledged += 1 } else { issued += 1 }).is_ok();
+        let finished =
+            short_history(&store, |durable| if durable { acknowledged += 1 } else { issued += 1 })
+                .is_ok();
         drop(store);
         if finished {
             break;
@@ -305,7 +332,10 @@ fn a_cut_at_every_change_of_a_short_history_keeps_what_was_acknowledged() {
                 let there = found.values().any(|content| content.contains_key(*key));
                 // The branch of the third and fifth is deleted later on.
                 let may_be_gone = [2, 4].contains(&at) && issued >= 5;
-                assert!(there || at >= acknowledged || may_be_gone, "cut {changes}/{again}: key {at} is lost");
+                assert!(
+                    there || at >= acknowledged || may_be_gone,
+                    "cut {changes}/{again}: key {at} is lost"
+                );
                 assert!(!there || at < issued, "cut {changes}/{again}: key {at} was never issued");
             }
             assert_sound(&store);
@@ -362,7 +392,12 @@ fn a_journal_that_outgrew_its_first_ring_is_as_safe_as_before() {
             // What is written now must not land on the journal, nor the journal on it.
             for part in 0..8 {
                 let mut txn = main.write().unwrap();
-                txn.map(b"~g", part * 256, main.stage(&numbered(round * 10_000 + part * 256, 256)).unwrap()).unwrap();
+                txn.map(
+                    b"~g",
+                    part * 256,
+                    main.stage(&numbered(round * 10_000 + part * 256, 256)).unwrap(),
+                )
+                .unwrap();
                 txn.commit().unwrap();
                 main.sync().unwrap();
             }
@@ -462,9 +497,15 @@ fn parallel_writers_come_back_in_one_order_over_all_branches() {
         };
         for writer in 0..WRITERS {
             let n = number(writer, b"n");
-            assert!(n >= durable[writer].load(Ordering::Acquire), "an acknowledged commit of w{writer} is lost");
+            assert!(
+                n >= durable[writer].load(Ordering::Acquire),
+                "an acknowledged commit of w{writer} is lost"
+            );
             assert!(n <= committed[writer].load(Ordering::Acquire) + 1);
-            assert!(number(writer + 1, b"n") >= number(writer, b"seen"), "w{writer} came back without what it saw");
+            assert!(
+                number(writer + 1, b"n") >= number(writer, b"seen"),
+                "w{writer} came back without what it saw"
+            );
         }
     }
 }
@@ -536,7 +577,11 @@ fn a_failed_flush_or_write_ends_all_writing_until_the_store_is_opened_again() {
         assert!(matches!(put(b"after"), Err(Error::Poisoned { .. })));
         assert!(matches!(store.checkpoint(), Err(Error::Poisoned { .. })));
         assert!(matches!(store.fork("main", "trial"), Err(Error::Poisoned { .. })));
-        assert_eq!(main.read().unwrap().get(b"before").unwrap(), Some(b"v".to_vec()), "reading goes on");
+        assert_eq!(
+            main.read().unwrap().get(b"before").unwrap(),
+            Some(b"v".to_vec()),
+            "reading goes on"
+        );
         drop(main);
         assert!(store.close().is_err());
         let store = Store::open_on(disk, &quiet()).unwrap();
@@ -602,7 +647,8 @@ fn kill_after(count: usize, ignores_flushes: bool) -> (u64, Result<(u64, bool)>)
     child.wait().unwrap();
     let found = Store::open(&path, &quiet()).and_then(|store| {
         let read = store.branch("main")?.read()?;
-        let numbers = (1..).take_while(|n: &u64| matches!(read.get(&n.to_be_bytes()), Ok(Some(_)))).count();
+        let numbers =
+            (1..).take_while(|n: &u64| matches!(read.get(&n.to_be_bytes()), Ok(Some(_)))).count();
         read_content(&read)?;
         Ok((numbers as u64, store.check()?.findings.is_empty()))
     });
@@ -621,5 +667,8 @@ fn a_killed_process_on_a_disk_that_forgets_loses_nothing_acknowledged() {
 #[test]
 fn a_killed_process_on_a_disk_that_ignores_flushes_does_lose_what_it_acknowledged() {
     let (last, found) = kill_after(20, true);
-    assert!(!matches!(found, Ok((numbers, _)) if numbers >= last), "the test of crash safety cannot fail");
+    assert!(
+        !matches!(found, Ok((numbers, _)) if numbers >= last),
+        "the test of crash safety cannot fail"
+    );
 }

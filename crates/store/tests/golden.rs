@@ -72,7 +72,12 @@ fn the_first_format_reads_as_it_was_written() {
     build(&fresh);
     let expected = Store::open_on(fresh, &quiet()).unwrap();
     let names = |store: &Store| -> Vec<_> {
-        store.branches().unwrap().into_iter().map(|info| (info.name, info.parent, info.sealed, info.id)).collect()
+        store
+            .branches()
+            .unwrap()
+            .into_iter()
+            .map(|info| (info.name, info.parent, info.sealed, info.id))
+            .collect()
     };
     assert_eq!(names(&store), names(&expected));
     assert_eq!(names(&store).len(), 5);
@@ -102,7 +107,10 @@ fn the_first_format_can_be_written_on() {
     assert_sound(&store);
     store.close().unwrap();
     let store = Store::open_on(disk, &quiet()).unwrap();
-    assert_eq!(store.branch("trial").unwrap().read().unwrap().get(b"later").unwrap(), Some(b"on".to_vec()));
+    assert_eq!(
+        store.branch("trial").unwrap().read().unwrap().get(b"later").unwrap(),
+        Some(b"on".to_vec())
+    );
     assert_sound(&store);
 }
 

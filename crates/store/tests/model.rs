@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
-use tine_store::{BLOCK_BYTES, Device, LossyDevice, MemoryDevice, Options, Store, Survivors, Value};
+use tine_store::{
+    BLOCK_BYTES, Device, LossyDevice, MemoryDevice, Options, Store, Survivors, Value,
+};
 
 /// A branch as the model sees it: inline entries, and one block of data per (map, block).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -124,7 +126,11 @@ impl Run {
         format!("b{}", self.names)
     }
 
-    fn write(&mut self, pick: usize, change: impl FnOnce(&mut Model, &tine_store::Branch, &mut tine_store::WriteTxn<'_>)) {
+    fn write(
+        &mut self,
+        pick: usize,
+        change: impl FnOnce(&mut Model, &tine_store::Branch, &mut tine_store::WriteTxn<'_>),
+    ) {
         let name = self.name(pick);
         let branch = self.store().branch(&name).unwrap();
         let (model, _, sealed) = self.now.branches.get_mut(&name).unwrap();
@@ -161,25 +167,30 @@ impl Run {
                     model.entries.remove(&key(n));
                 }
             }),
-            Step::Map { branch, map, block, blocks, byte } => self.write(branch, |model, branch, txn| {
-                let data = vec![byte; blocks as usize * BLOCK_BYTES];
-                txn.map(&map_name(map), block, branch.stage(&data).unwrap()).unwrap();
-                model.blocks.extend((block..block + blocks).map(|b| ((map, b), byte)));
-            }),
+            Step::Map { branch, map, block, blocks, byte } => {
+                self.write(branch, |model, branch, txn| {
+                    let data = vec![byte; blocks as usize * BLOCK_BYTES];
+                    txn.map(&map_name(map), block, branch.stage(&data).unwrap()).unwrap();
+                    model.blocks.extend((block..block + blocks).map(|b| ((map, b), byte)));
+                })
+            }
             Step::Unmap { branch, map, block, blocks } => self.write(branch, |model, _, txn| {
                 txn.unmap(&map_name(map), block, blocks).unwrap();
                 model.blocks.retain(|(m, b), _| *m != map || !(block..block + blocks).contains(b));
             }),
-            Step::Share { branch, from, from_block, to_block, blocks } => self.write(branch, |model, _, txn| {
-                let to = (from + 1) % 3;
-                txn.share(&map_name(from), from_block, &map_name(to), to_block, blocks).unwrap();
-                for i in 0..blocks {
-                    match model.blocks.get(&(from, from_block + i)).copied() {
-                        Some(byte) => model.blocks.insert((to, to_block + i), byte),
-                        None => model.blocks.remove(&(to, to_block + i)),
-                    };
-                }
-            }),
+            Step::Share { branch, from, from_block, to_block, blocks } => {
+                self.write(branch, |model, _, txn| {
+                    let to = (from + 1) % 3;
+                    txn.share(&map_name(from), from_block, &map_name(to), to_block, blocks)
+                        .unwrap();
+                    for i in 0..blocks {
+                        match model.blocks.get(&(from, from_block + i)).copied() {
+                            Some(byte) => model.blocks.insert((to, to_block + i), byte),
+                            None => model.blocks.remove(&(to, to_block + i)),
+                        };
+                    }
+                })
+            }
             Step::Fork { branch, sealed } => {
                 let (from, new) = (self.name(branch), self.new_name());
                 if sealed {
@@ -256,7 +267,8 @@ impl Run {
 
     /// Loses what was not flushed, but for a random subset; what comes back is a prefix.
     fn power_cut(&mut self, seed: u64) {
-        let survivors = if seed.is_multiple_of(3) { Survivors::None } else { Survivors::Random(seed) };
+        let survivors =
+            if seed.is_multiple_of(3) { Survivors::None } else { Survivors::Random(seed) };
         self.lossy.power_cut(survivors).unwrap();
         // What the old store still writes while it is dropped, a dead device refuses.
         drop(self.store.take());

@@ -79,15 +79,20 @@ fn branches_deleted_in_any_order_leave_what_the_others_name_and_nothing_more() {
         let mut left: Vec<String> = (0..12).map(|n| format!("b{n}")).collect();
         while !left.is_empty() {
             let name = left.swap_remove(dice.roll(left.len() as u64) as usize);
-            let kept: Vec<_> =
-                left.iter().map(|n| read_content(&store.branch(n).unwrap().read().unwrap()).unwrap()).collect();
+            let kept: Vec<_> = left
+                .iter()
+                .map(|n| read_content(&store.branch(n).unwrap().read().unwrap()).unwrap())
+                .collect();
             store.delete(&name).unwrap();
             if dice.roll(2) == 0 {
                 store.reclaim_all().unwrap();
                 assert_sound(&store);
             }
             for (name, content) in left.iter().zip(kept) {
-                assert_eq!(read_content(&store.branch(name).unwrap().read().unwrap()).unwrap(), content);
+                assert_eq!(
+                    read_content(&store.branch(name).unwrap().read().unwrap()).unwrap(),
+                    content
+                );
             }
         }
         store.reclaim_all().unwrap();
@@ -96,7 +101,11 @@ fn branches_deleted_in_any_order_leave_what_the_others_name_and_nothing_more() {
         let usage = store.usage().unwrap();
         assert_eq!((usage.branches, usage.reclaim_pending_bytes), (0, 0));
         let slack = 8 * BLOCK_BYTES as u64;
-        assert!(usage.data_bytes <= empty_used + slack, "{} bytes are in use by no branch", usage.data_bytes);
+        assert!(
+            usage.data_bytes <= empty_used + slack,
+            "{} bytes are in use by no branch",
+            usage.data_bytes
+        );
     }
 }
 
@@ -132,7 +141,10 @@ fn exclusive_bytes_are_what_deleting_gives_back() {
     store.checkpoint().unwrap();
     let freed = before - store.usage().unwrap().data_bytes;
     assert!((3 * MIB..4 * MIB).contains(&exclusive), "{exclusive}");
-    assert!(freed.abs_diff(exclusive) <= 64 << 10, "{freed} bytes came free, {exclusive} were promised");
+    assert!(
+        freed.abs_diff(exclusive) <= 64 << 10,
+        "{freed} bytes came free, {exclusive} were promised"
+    );
 }
 
 #[test]
@@ -202,7 +214,10 @@ fn a_host_full_of_file_data_refuses_more_and_keeps_all_that_was_acknowledged() {
         txn.commit()?;
         main.sync()
     });
-    assert!(written * 64 * BLOCK_BYTES as u64 > 20 * MIB, "only {written} writes of 256 KiB fit into 40 MiB");
+    assert!(
+        written * 64 * BLOCK_BYTES as u64 > 20 * MIB,
+        "only {written} writes of 256 KiB fit into 40 MiB"
+    );
     let content = read_content(&main.read().unwrap()).unwrap();
     assert!(content.len() as u64 >= written * 64);
 

@@ -182,8 +182,15 @@ fn helper() -> Option<PathBuf> {
 /// # Errors
 /// When the table of mounts cannot be read. `None` when nothing is mounted there.
 pub fn device_number(directory: &Path) -> io::Result<Option<String>> {
+    // The last component is the mount itself, which may be waiting to be served by this process.
+    let place = match (directory.parent(), directory.file_name()) {
+        (Some(parent), Some(name)) if parent != Path::new("") => {
+            fs::canonicalize(parent)?.join(name)
+        }
+        _ => std::path::absolute(directory)?,
+    };
     let table = fs::read("/proc/self/mountinfo")?;
-    Ok(find_device_number(&table, directory))
+    Ok(find_device_number(&table, &place))
 }
 
 fn find_device_number(table: &[u8], directory: &Path) -> Option<String> {

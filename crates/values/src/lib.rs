@@ -15,8 +15,36 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-mod engine;
-pub mod seq;
-mod stats;
+/// The guide's examples, kept true.
+#[cfg(all(doctest, feature = "serde"))]
+#[doc = include_str!("../../../docs/values.md")]
+mod guide {}
 
+mod bytes;
+mod changes;
+mod engine;
+mod entry;
+pub mod hash;
+#[cfg(feature = "serde")]
+pub mod keep;
+pub mod ord;
+#[cfg(feature = "rayon")]
+mod parallel;
+pub mod seq;
+#[cfg(feature = "serde")]
+mod serial;
+mod sets;
+#[cfg(feature = "stats")]
+pub mod stats;
+#[cfg(not(feature = "stats"))]
+mod stats;
+pub mod text;
+mod usage;
+
+pub use bytes::Bytes;
+pub use changes::{Change, Conflict, MapDiff, MapPatch, PatchError};
+pub use hash::{HashMap, HashSet};
+pub use ord::{OrdMap, OrdSet};
 pub use seq::Seq;
+pub use text::Text;
+pub use usage::{Added, Tracker, Usage, Value};

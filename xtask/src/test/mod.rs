@@ -9,6 +9,7 @@ mod ordinary;
 mod programs;
 mod python;
 mod tally;
+mod tour;
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -23,7 +24,7 @@ use crate::workspace::{Workspace, cargo};
 use tally::Tally;
 
 /// Features of tine-bench whose code is linted and tested with everything else.
-const BENCH_AREAS: &str = "tine-bench/branch,tine-bench/kv,tine-bench/memory,tine-bench/values";
+const BENCH_AREAS: &str = "tine-bench/branch,tine-bench/memory,tine-bench/values";
 
 /// Runs it all; fails if anything failed.
 pub fn run() -> Result<ExitCode> {
@@ -38,7 +39,16 @@ pub fn run() -> Result<ExitCode> {
         }
     }
 
-    check(&mut tally, "format", || process::run(cargo().args(["fmt", "--all", "--check"])));
+    check(&mut tally, "format", || {
+        let unformatted = process::output(cargo().args(["fmt", "--all", "--check", "--", "-l"]))?;
+        let files = String::from_utf8_lossy(&unformatted.stdout);
+        anyhow::ensure!(
+            unformatted.status.success(),
+            "`cargo fmt` would change:\n{}",
+            files.trim()
+        );
+        Ok(())
+    });
     check(&mut tally, "lints", lint);
     check(&mut tally, "tidy", || {
         let findings = tidy::check()?;
@@ -54,6 +64,7 @@ pub fn run() -> Result<ExitCode> {
         tally.add(&program.name, programs::run(&workspace, &program.name, &mut command)?);
     }
     programs::doc_tests(&workspace, &mut tally)?;
+    check(&mut tally, "the README's tour", || tour::run(&workspace));
     println!("tests took {:.0} s", start.elapsed().as_secs_f64());
 
     ordinary::run(&workspace, &programs, &mut tally)?;

@@ -23,7 +23,8 @@ const ACCOUNT: &str = "daemon";
 const BECOME: &str = r#"
 set -e
 if [ -c /dev/fuse ] && [ "$(stat -c %a /dev/fuse)" != 666 ]; then
-    mknod -m 666 "$HOME/fuse" c 10 229 2>/dev/null && chmod 666 "$HOME/fuse" && mount --bind "$HOME/fuse" /dev/fuse
+    [ -c "$HOME/fuse" ] || { mknod "$HOME/fuse" c 10 229 && chmod 666 "$HOME/fuse"; } &&
+        mount --bind "$HOME/fuse" /dev/fuse
 fi
 exec setpriv --reuid="$0" --regid="$0" --clear-groups -- "$@"
 "#;

@@ -46,13 +46,15 @@ fn stray(source: &Source) -> Vec<String> {
         .collect()
 }
 
-/// Blocks and implementations need a `SAFETY:` comment above; the documentation of functions is
-/// the compiler's lint.
+/// Declarations, whose `# Safety` section is the compiler's lint.
+const DOCUMENTED: [&str; 3] = ["unsafe fn", "unsafe extern", "unsafe trait"];
+
+/// Blocks and implementations need a `SAFETY:` comment above.
 fn without_reason(source: &Source) -> Vec<String> {
     let code = code_only(&source.text);
     let text: Vec<&str> = source.text.lines().collect();
     lines_with_unsafe(&code)
-        .filter(|(_, line)| !line.contains("unsafe fn") && !line.contains("unsafe extern"))
+        .filter(|(_, line)| !DOCUMENTED.iter().any(|declared| line.contains(declared)))
         .filter(|(number, _)| !has_reason(&text, *number))
         .map(|(number, _)| {
             format!(

@@ -144,7 +144,11 @@ impl Overlay {
 
 impl Drop for Overlay {
     fn drop(&mut self) {
-        if let Err(error) = execute("umount", &[&self.directory.to_string_lossy()]) {
+        // A FUSE server may still be at its last requests; then the mount goes when it has answered.
+        let directory = self.directory.to_string_lossy();
+        let gone =
+            execute("umount", &[&directory]).or_else(|_| execute("umount", &["-l", &directory]));
+        if let Err(error) = gone {
             eprintln!("warning: {error:#}");
         }
     }

@@ -83,8 +83,14 @@ fn first_write(table: &mut Table) -> Result<()> {
     table.print_probe();
 
     let peers: [(&str, Box<dyn Fn(u64) -> Result<f64>>); 2] = [
-        ("overlayfs", Box::new(|round| overlay(&lab, &source, round, Overlay::kernel))),
-        ("fuse-overlayfs", Box::new(|round| overlay(&lab, &source, round, Overlay::fuse))),
+        (
+            "overlayfs",
+            Box::new(|round| overlay(&lab, &source, &format!("kernel-{round}"), Overlay::kernel)),
+        ),
+        (
+            "fuse-overlayfs",
+            Box::new(|round| overlay(&lab, &source, &format!("fuse-{round}"), Overlay::fuse)),
+        ),
     ];
     for (name, measure) in peers {
         let what = format!("{what}, {name}");
@@ -123,15 +129,19 @@ fn first_page(file: &Path, round: u64) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64())
 }
 
+/// Each round has an upper directory of its own: the whole file is copied up into it.
 fn overlay(
     lab: &Lab,
     source: &Path,
-    round: u64,
+    name: &str,
     mount: impl Fn(&Path, &Path) -> Result<Overlay>,
 ) -> Result<f64> {
-    let place = lab.path(&format!("overlay-{round}"));
+    let place = lab.path(name);
     let overlay = mount(source, &place)?;
-    first_page(&overlay.directory().join("large"), round)
+    let seconds = first_page(&overlay.directory().join("large"), 1)?;
+    drop(overlay);
+    std::fs::remove_dir_all(&place)?;
+    Ok(seconds)
 }
 
 fn reflink(lab: &Lab, source: &Path, kind: Kind) -> Result<Samples> {

@@ -96,7 +96,7 @@ fn create_and_remove(place: &Path) -> Result<f64> {
 
 /// A tree like a source repository's: files of 1 to 20 kB.
 fn make_tree(top: &Path) -> Result<()> {
-    let text = "let mut branch = store.fork(\"main\", \"attempt\")?;\n".repeat(400);
+    let text = "let mut branch = store.fork(\"main\", \"attempt\")?;\n".repeat(420);
     for n in 0..TREE_FILES {
         let directory = top.join(format!("crate-{}/src", n / FILES_A_DIRECTORY));
         if n % FILES_A_DIRECTORY == 0 {

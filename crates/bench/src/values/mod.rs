@@ -1,10 +1,99 @@
-//! The area `values`.
+//! Copy-on-write values beside imbl, and beside the other peers where they show something.
+//!
+//! Values are `u64`, a million of them unless a row says otherwise; every value read is summed, byte by byte for
+//! large ones; all hash maps use one hasher. The unfavourable end of the 95 % interval must reach the bar.
+
+mod forks;
+mod heap;
+mod item;
+mod maps;
+mod seqs;
+mod small;
 
 use anyhow::Result;
+use tine_bench::rounds::Rounds;
+use tine_bench::table::{Bar, Judge, Table, Unit};
 
-use tine_bench::table::Table;
+use item::Item;
+
+const ROUNDS: usize = 9;
+const LARGE: usize = 1_000_000;
+const SMALL: usize = 1000;
 
 /// Measures the rows of this area.
-pub fn run(_table: &mut Table) -> Result<()> {
+pub fn run(table: &mut Table) -> Result<()> {
+    seqs::run::<u64>(table, LARGE, &seqs::BARS)?;
+    maps::run::<u64>(table, LARGE, &maps::BARS)?;
+    maps::footprints(table);
+    forks::run(table)?;
+    small::run(table)?;
+    seqs::run::<u64>(table, SMALL, &seqs::PARITY)?;
+    seqs::run::<Page>(table, SMALL, &seqs::PARITY)?;
+    maps::run::<u64>(table, SMALL, &maps::PARITY)?;
+    maps::run::<Page>(table, SMALL, &maps::PARITY)?;
     Ok(())
+}
+
+/// A value of 256 bytes.
+type Page = [u8; 256];
+
+/// Seconds an operation, of one round.
+type Measure<'a> = Box<dyn FnMut() -> f64 + 'a>;
+
+/// Measures contestants together: ours, imbl, then others that are only shown.
+fn compare(
+    table: &mut Table,
+    what: &str,
+    bar: Bar,
+    contestants: Vec<(&str, Measure<'_>)>,
+) -> Result<()> {
+    let mut rounds = Rounds::new(ROUNDS);
+    let mut names = Vec::new();
+    for (name, mut measure) in contestants {
+        names.push(name);
+        rounds.contestant(move || Ok(measure()));
+    }
+    let samples = rounds.run()?;
+    table
+        .row(what, Unit::Seconds, &samples[0])
+        .peer(names[1], &samples[1])
+        .judged_by(Judge::Interval)
+        .bar(bar);
+    for (name, samples) in names.iter().zip(&samples).skip(2) {
+        table.note(&format!(
+            "{name}: {:.3e} s ±{:.0}%",
+            samples.median(),
+            samples.spread() * 100.0
+        ));
+    }
+    Ok(())
+}
+
+/// Runs `work` over `count` operations and returns the seconds of one.
+fn timed<R>(count: usize, work: impl FnOnce() -> R) -> f64 {
+    let start = std::time::Instant::now();
+    let result = std::hint::black_box(work());
+    let seconds = start.elapsed().as_secs_f64() / count as f64;
+    drop(result);
+    seconds
+}
+
+/// Name of a row: what, of which values, how many.
+fn named<T: Item>(what: &str, count: usize) -> String {
+    match (T::NAME, count) {
+        ("", LARGE) => what.to_owned(),
+        (name, count) => format!("{what}, {count} {name}").trim_end().to_owned(),
+    }
+}
+
+/// Places below `below` in an order that no cache foresees, the same each time.
+fn places(count: usize, below: usize) -> Vec<usize> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    (0..count).map(|_| (next() % below as u64) as usize).collect()
 }

@@ -1,5 +1,10 @@
 //! A file tree as plainly as it can be said: maps and byte vectors.
 
+#![allow(dead_code)]
+
+pub mod ops;
+pub mod paths;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use tine_fs::{Fallocate, Ino, ROOT, RenameMode, XATTR_BYTES_MAX};
@@ -33,7 +38,7 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(content: Content, names: u32) -> Node {
+    fn new(content: Content, names: u32) -> Node {
         Node { content, names, opens: 0, xattrs: BTreeMap::new() }
     }
 }
@@ -129,6 +134,13 @@ impl Model {
         self.entries_mut(dir).insert(name.to_vec(), ino);
         assert!(!self.gone.contains(&ino), "number {ino} came back");
         assert!(self.nodes.insert(ino, Node::new(content, 1)).is_none(), "{ino} is taken");
+        Ok(())
+    }
+
+    pub fn tmpfile(&mut self, dir: Ino, ino: Ino) -> Answer<()> {
+        self.alive(dir)?;
+        self.nodes.insert(ino, Node::new(Content::file(), 0));
+        self.open(ino);
         Ok(())
     }
 

@@ -29,6 +29,8 @@ pub const TESTS: &[Test] = tests!(files:
     reading_does_not_move_the_access_time
     a_long_symbolic_link_comes_back_whole
     space_and_limits_are_told
+    a_file_takes_sixty_five_thousand_names_and_no_more
+    direct_and_cached_access_see_the_same_bytes
 );
 
 pub fn what_is_written_is_there_after_a_remount() {
@@ -309,5 +311,34 @@ pub fn space_and_limits_are_told() {
     let stat = rustix::fs::statvfs(mounted.path(".")).unwrap();
     assert_eq!((stat.f_frsize, stat.f_namemax), (4096, 255));
     assert!(stat.f_blocks >= stat.f_bfree);
+    mounted.close();
+}
+
+pub fn a_file_takes_sixty_five_thousand_names_and_no_more() {
+    let workshop = Workshop::new();
+    let mounted = workshop.mount("main");
+    let file = mounted.path("file");
+    fs::write(&file, b"x").unwrap();
+    fs::create_dir(mounted.path("names")).unwrap();
+    for name in 1..65_000 {
+        fs::hard_link(&file, mounted.path(&format!("names/{name}"))).unwrap();
+    }
+    let refused = fs::hard_link(&file, mounted.path("names/more")).unwrap_err();
+    assert_eq!(rustix::io::Errno::from_io_error(&refused), Some(rustix::io::Errno::MLINK));
+    assert_eq!(fs::metadata(&file).unwrap().nlink(), 65_000);
+    mounted.close();
+}
+
+pub fn direct_and_cached_access_see_the_same_bytes() {
+    let workshop = Workshop::new();
+    let mounted = workshop.mount("main");
+    mounted.sh(r#"
+        head -c 3000000 /dev/urandom > cached
+        dd if=cached of=direct bs=64k oflag=direct iflag=fullblock conv=notrunc status=none
+        cmp cached direct
+        dd if=direct bs=1M iflag=direct status=none | cmp - cached
+        printf changed | dd of=cached conv=notrunc status=none
+        dd if=cached bs=4096 count=1 iflag=direct status=none | head -c 7 | grep -qx changed
+        "#);
     mounted.close();
 }

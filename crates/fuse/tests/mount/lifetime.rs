@@ -13,6 +13,7 @@ use crate::{Test, tests};
 pub const TESTS: &[Test] = tests!(lifetime:
     a_fork_has_what_was_flushed_and_nothing_later
     a_fork_goes_on_while_the_source_is_written
+    forks_taken_under_many_busy_processes_are_whole_trees
     a_snapshot_refuses_writes
     a_read_only_mount_refuses_writes
     a_stopped_mount_answers_that_it_is_not_connected
@@ -51,6 +52,54 @@ pub fn a_fork_goes_on_while_the_source_is_written() {
     source.close();
 }
 
+pub fn forks_taken_under_many_busy_processes_are_whole_trees() {
+    const WORK: &str = r#"
+        work() {
+            RANDOM=$1
+            for n in $(seq 150); do
+                a=d$((RANDOM % 4)) b=d$((RANDOM % 4)) f=f$((RANDOM % 8)) g=f$((RANDOM % 8))
+                case $((RANDOM % 8)) in
+                    0|1) mkdir -p $a && head -c $((RANDOM * 3)) /dev/zero > $a/$f ;;
+                    2) mv -f $a/$f $b/$g ;;
+                    3) rm -f $a/$f ;;
+                    4) ln -f $a/$f $b/$g ;;
+                    5) echo $n >> $a/$f ;;
+                    6) mkdir $a/s$1 && mv -T $a/s$1 $b/s$1 && rmdir $b/s$1 ;;
+                    7) truncate -s $((RANDOM * 2)) $a/$f && cat $a/$f > /dev/null ;;
+                esac
+            done 2> /dev/null || true
+        }
+        set +e
+        for worker in 1 2 3 4 5 6; do work $worker & done
+        wait
+    "#;
+    let workshop = Workshop::new();
+    let source = workshop.mount("main");
+    let names = std::thread::scope(|scope| {
+        let work = scope.spawn(|| source.sh(WORK));
+        let mut names = Vec::new();
+        while !work.is_finished() {
+            names.push(format!("fork{}", names.len()));
+            workshop.store.fork("main", names.last().unwrap()).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        work.join().unwrap();
+        names
+    });
+    source.close();
+    assert!(names.len() > 3, "the work was over too soon to fork it");
+    for name in names.iter().map(String::as_str).chain(["main"]) {
+        let fork = workshop.mount(name);
+        fork.sh("find . -type f -exec cat {} + | wc -c");
+        fork.close();
+        let findings =
+            tine_fs::check(&workshop.store.branch(name).unwrap().read().unwrap()).unwrap();
+        assert!(findings.is_empty(), "{name}: {findings:?}");
+    }
+    let findings = workshop.store.check().unwrap().findings;
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
 pub fn a_snapshot_refuses_writes() {
     let workshop = Workshop::new();
     let mounted = workshop.mount("main");
@@ -66,9 +115,33 @@ pub fn a_snapshot_refuses_writes() {
 
 pub fn a_read_only_mount_refuses_writes() {
     let workshop = Workshop::new();
+    let mounted = workshop.mount("main");
+    mounted.sh("echo kept > f; mkdir d; mkfifo p");
+    mounted.close();
     let mounted = workshop.mount_with("main", true);
-    let refused = fs::create_dir(mounted.path("d")).unwrap_err();
-    assert_eq!(Errno::from_io_error(&refused), Some(Errno::ROFS));
+    for change in [
+        "echo x > f",
+        "echo x > new",
+        "truncate -s 1 f",
+        "chmod 600 f",
+        "chown $(id -u) f",
+        "touch f",
+        "ln f g",
+        "ln -s f g",
+        "mv f g",
+        "rm -f f",
+        "rmdir d",
+        "mkdir e",
+        "mkfifo q",
+    ] {
+        let output = mounted.try_sh(change);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains("Read-only file system"),
+            "{change}: {said}"
+        );
+    }
+    assert_eq!(mounted.sh("cat f; ls"), "kept\nd\nf\np");
     mounted.close();
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{Dir, readlinkat};
+use rustix::process::{getegid, geteuid};
 use tine_fs::{Fs, Ino, Kind, ROOT, Time};
 
 use super::crew::{self, Stack};
@@ -106,9 +107,11 @@ fn directory(
     Ok(())
 }
 
-/// The permission bits that an export gives: without privilege, set-id bits would speak for another owner.
+/// The permission bits that an export gives: set-id bits only where they speak for the same owner.
 pub fn mode(meta: &Meta, privileged: bool) -> u32 {
-    match privileged || meta.kind == Kind::Directory {
+    let owner = (geteuid().as_raw(), getegid().as_raw());
+    let same_owner = privileged || (meta.uid, meta.gid) == owner;
+    match same_owner || meta.kind == Kind::Directory {
         true => meta.mode,
         false => meta.mode & 0o1777,
     }
@@ -121,9 +124,8 @@ fn comparable(mut meta: Meta, privileged: bool) -> Meta {
     };
     if !privileged {
         (meta.uid, meta.gid) = (0, 0);
-        if meta.kind == Kind::Directory {
-            meta.mode &= 0o1777;
-        }
+        // The host may have taken them, without a word, from a group that is not the user's.
+        meta.mode &= 0o1777;
     }
     (meta.atime, meta.mtime) = (Time::default(), Time::default());
     meta

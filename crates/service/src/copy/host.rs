@@ -35,8 +35,8 @@ pub fn meta(directory: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> io::Result<M
         uid: stat.st_uid,
         gid: stat.st_gid,
         rdev,
-        atime: time(stat.st_atime as i64, stat.st_atime_nsec as u32),
-        mtime: time(stat.st_mtime as i64, stat.st_mtime_nsec as u32),
+        atime: time(stat.st_atime, stat.st_atime_nsec as u32),
+        mtime: time(stat.st_mtime, stat.st_mtime_nsec as u32),
         size: if kind == Kind::File { stat.st_size as u64 } else { 0 },
         xattrs: xattrs(directory, name)?,
     })

@@ -15,6 +15,7 @@ mod cluster;
 mod installation;
 mod prepare;
 mod process;
+mod roles;
 mod server;
 mod uri;
 

@@ -16,6 +16,7 @@ use super::cluster::Cluster;
 use super::installation::Installation;
 use super::prepare::{isolating_settings, prepare};
 use super::process::start_ticks;
+use super::roles::superusers;
 use super::uri;
 use crate::{Code, Error, Result};
 
@@ -240,8 +241,8 @@ impl Launch<'_> {
         })
     }
 
-    /// A role that exists and a database to begin with. Who made the cluster is not written anywhere
-    /// outside it, so that the usual names are tried.
+    /// A role that may log in and a database to begin with: the superusers of the cluster, then the
+    /// usual names.
     fn role_and_database(
         &self,
         installation: &Installation,
@@ -250,17 +251,18 @@ impl Launch<'_> {
     ) -> (Option<String>, String) {
         const QUERY: &str = "select datname from pg_database where datallowconn and not datistemplate \
                              order by datname <> 'postgres', oid limit 1";
-        let user = std::env::var("USER").unwrap_or_default();
-        for role in [account.name.as_str(), "postgres", user.as_str()] {
+        let mut roles = superusers(&self.cluster.directory);
+        roles.extend([account.name.clone(), "postgres".to_owned()]);
+        for role in roles {
             let mut psql: Command = account.command(&installation.program("psql"));
-            psql.args(["-X", "-A", "-t", "-w", "-d", "template1", "-U", role, "-c", QUERY]);
+            psql.args(["-X", "-A", "-t", "-w", "-d", "template1", "-U", &role, "-c", QUERY]);
             psql.arg("-h").arg(self.runtime).args(["-p", &port.to_string()]);
             if let Ok(output) = psql.output()
                 && output.status.success()
             {
                 let database = String::from_utf8_lossy(&output.stdout).trim().to_owned();
                 let database = if database.is_empty() { "template1".to_owned() } else { database };
-                return (Some(role.to_owned()), database);
+                return (Some(role), database);
             }
         }
         (None, "postgres".to_owned())

@@ -48,7 +48,12 @@ fn damaged(m: crate::format::codec::Malformed) -> Error {
 }
 
 impl Catalog {
-    pub fn new(nodes: Arc<Nodes>, system: Option<Root>, next_branch: u64, next_base: u64) -> Catalog {
+    pub fn new(
+        nodes: Arc<Nodes>,
+        system: Option<Root>,
+        next_branch: u64,
+        next_base: u64,
+    ) -> Catalog {
         Catalog {
             nodes,
             system,
@@ -96,7 +101,9 @@ impl Catalog {
         if self.deleted.get(&id).is_some() {
             return Ok(None);
         }
-        let Some(record) = self.system_get(&number_key(PREFIX_BRANCH, id), format::decode_branch)? else {
+        let Some(record) =
+            self.system_get(&number_key(PREFIX_BRANCH, id), format::decode_branch)?
+        else {
             return Ok(None);
         };
         let (meta, root) = record.map_err(damaged)?;
@@ -202,7 +209,8 @@ fn time((seconds, nanos): (u64, u32)) -> SystemTime {
 
 /// What a listing shows.
 pub(crate) fn infos(all: Vec<(u64, BranchMeta, Root)>) -> Vec<BranchInfo> {
-    let names: HashMap<u64, String> = all.iter().map(|(id, meta, _)| (*id, meta.name.clone())).collect();
+    let names: HashMap<u64, String> =
+        all.iter().map(|(id, meta, _)| (*id, meta.name.clone())).collect();
     let mut infos: Vec<BranchInfo> = all
         .into_iter()
         .map(|(id, meta, root)| BranchInfo {

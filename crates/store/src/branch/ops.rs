@@ -70,11 +70,17 @@ impl Engine {
         Ok(core)
     }
 
-    pub(crate) fn do_create(&self, catalog: &mut Catalog, id: u64, mut meta: BranchMeta) -> Arc<Core> {
+    pub(crate) fn do_create(
+        &self,
+        catalog: &mut Catalog,
+        id: u64,
+        mut meta: BranchMeta,
+    ) -> Arc<Core> {
         let birth = self.generation.load(Ordering::Acquire);
         // Nothing of it is shared: whatever it will hold is born later.
         meta.share_gen = birth.saturating_sub(1);
-        let root = Root { link: Link::Mem(Arc::new(Node::empty(birth))), level: 0, entries: 0, bytes: 0 };
+        let root =
+            Root { link: Link::Mem(Arc::new(Node::empty(birth))), level: 0, entries: 0, bytes: 0 };
         let core = Core::new(id, meta, root);
         core.dirty.store(true, Ordering::Release);
         self.changed();
@@ -207,7 +213,9 @@ impl Engine {
             return Err(Error::Sealed { name: name.into() });
         }
         let (to, base) = match to {
-            None if read(&core.state).meta.base == 0 => return Err(Error::NoForkPoint { name: name.into() }),
+            None if read(&core.state).meta.base == 0 => {
+                return Err(Error::NoForkPoint { name: name.into() });
+            }
             None => (0, 0),
             Some(to) => {
                 let source = catalog.named(to)?;
@@ -223,13 +231,22 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn do_reset(&self, catalog: &mut Catalog, core: &Arc<Core>, to: u64, base: u64) -> Result<()> {
+    pub(crate) fn do_reset(
+        &self,
+        catalog: &mut Catalog,
+        core: &Arc<Core>,
+        to: u64,
+        base: u64,
+    ) -> Result<()> {
         let (root, base) = if to == 0 {
             let base = read(&core.state).meta.base;
-            let kept = catalog.base(base)?.ok_or_else(|| Error::damaged(0, "a branch's fork point is missing"))?;
+            let kept = catalog
+                .base(base)?
+                .ok_or_else(|| Error::damaged(0, "a branch's fork point is missing"))?;
             (kept.root, base)
         } else {
-            let source = catalog.branch(to)?.ok_or_else(|| Error::damaged(0, "a reset names no branch"))?;
+            let source =
+                catalog.branch(to)?.ok_or_else(|| Error::damaged(0, "a reset names no branch"))?;
             let mut state = write(&source.state);
             self.keep_base(catalog, base, &mut state)?;
             self.share(&mut state, &source);

@@ -9,6 +9,7 @@
 mod nodes;
 
 use crate::branch::Frozen;
+use crate::device::{AlignedBuf, Device};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog as format;
@@ -16,7 +17,6 @@ use crate::format::layout::{BLOCK_BYTES, GROWN_RING_BLOCKS, NODE_BLOCKS, SUPERBL
 use crate::format::superblock::Superblock;
 use crate::journal::Ring;
 use crate::refs;
-use crate::device::{AlignedBuf, Device};
 use crate::space::TableImage;
 use crate::sync::{lock, write};
 use crate::tree::{Link, Node, Root, Tree};
@@ -27,7 +27,7 @@ use std::time::Instant;
 
 /// A ring that fills within this time is grown.
 const RING_SECONDS_MIN: f64 = 5.0;
-/// Chunks of 1 MiB given back to the host after one checkpoint.
+/// Chunks of 1 MiB given back to the host at a time, so that nobody waits long for it.
 const PUNCH_CHUNKS_MAX: usize = 256;
 
 /// What the last durable checkpoint recorded.
@@ -61,7 +61,8 @@ impl Engine {
         self.health.check()?;
         let (used, blocks) = self.journal.fill();
         let small = blocks < GROWN_RING_BLOCKS;
-        let grow = small && used > blocks / 3 && durable.when.elapsed().as_secs_f64() < RING_SECONDS_MIN;
+        let grow =
+            small && used > blocks / 3 && durable.when.elapsed().as_secs_f64() < RING_SECONDS_MIN;
         let written = self.write_checkpoint(&mut durable, None);
         self.health.guard(written)?;
         if grow {
@@ -160,8 +161,14 @@ impl Engine {
     }
 
     /// Writes all trees of the cut, and the system tree that names them.
-    fn write_system(&self, cut: &Cut, old: Option<Root>, writer: &mut NodeWriter<'_>) -> Result<Root> {
-        let fresh = || Root { link: Link::Mem(Arc::new(Node::empty(1))), level: 0, entries: 0, bytes: 0 };
+    fn write_system(
+        &self,
+        cut: &Cut,
+        old: Option<Root>,
+        writer: &mut NodeWriter<'_>,
+    ) -> Result<Root> {
+        let fresh =
+            || Root { link: Link::Mem(Arc::new(Node::empty(1))), level: 0, entries: 0, bytes: 0 };
         let mut root = old.unwrap_or_else(fresh);
         let owner = SystemOwner::new(cut.generation);
         let mut tree = Tree { nodes: &self.nodes, owner: &owner, root: &mut root };
@@ -181,7 +188,9 @@ impl Engine {
         for (id, base) in &cut.catalog.bases {
             let key = format::number_key(format::PREFIX_BASE, *id);
             match base {
-                Some(base) => tree.put(&key, &format::encode_base(base.users, &writer.write(&base.root)?))?,
+                Some(base) => {
+                    tree.put(&key, &format::encode_base(base.users, &writer.write(&base.root)?))?
+                }
                 None => drop(tree.remove(&key)?),
             }
         }
@@ -213,9 +222,14 @@ impl Engine {
             write(&core.state).root.link.demote();
             self.space.give_back_unused(&mut lock(&core.arena));
         }
+        self.give_back_space().map(drop)
+    }
+
+    /// Gives some of the space that nobody uses back to the host; whether there was any.
+    pub(crate) fn give_back_space(&self) -> Result<bool> {
         self.space.drain(self.pins.advance());
         let punched = self.space.punch(PUNCH_CHUNKS_MAX);
-        self.health.guard(punched).map(drop)
+        Ok(self.health.guard(punched)? > 0)
     }
 }
 

@@ -45,12 +45,15 @@ impl<'a> NodeWriter<'a> {
 
     fn place_node(&mut self, node: &Arc<Node>) -> Result<Ptr> {
         let addr = self.engine.space.allocate_node()?;
-        let (image, ptr) =
-            node.encode(addr).ok_or_else(|| Error::damaged(addr, "a child of a node has no place"))?;
+        let (image, ptr) = node
+            .encode(addr)
+            .ok_or_else(|| Error::damaged(addr, "a child of a node has no place"))?;
         if image.len() != NODE_BYTES {
             return Err(Error::damaged(addr, "a node outgrew its place"));
         }
-        if addr != self.first + self.batch.len() as u64 * NODE_BLOCKS || self.batch.len() >= BATCH_NODES_MAX {
+        if addr != self.first + self.batch.len() as u64 * NODE_BLOCKS
+            || self.batch.len() >= BATCH_NODES_MAX
+        {
             self.finish()?;
             self.first = addr;
         }

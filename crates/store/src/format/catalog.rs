@@ -18,7 +18,12 @@ impl DiskRoot {
         w.u8(self.level).u64(self.entries).u64(self.bytes);
     }
     fn decode(r: &mut Reader) -> Decoded<DiskRoot> {
-        Ok(DiskRoot { ptr: Ptr::decode(r)?, level: r.u8()?, entries: r.number()?, bytes: r.number()? })
+        Ok(DiskRoot {
+            ptr: Ptr::decode(r)?,
+            level: r.u8()?,
+            entries: r.number()?,
+            bytes: r.number()?,
+        })
     }
 }
 

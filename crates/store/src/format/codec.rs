@@ -79,7 +79,9 @@ impl<'a> Reader<'a> {
     }
     /// The address of a block, or a number of blocks: no file has 2^50 blocks.
     pub fn address(&mut self) -> Decoded<u64> {
-        Some(self.u64()?).filter(|n| *n < 1 << 50).ok_or(Malformed("an address leads out of any file"))
+        Some(self.u64()?)
+            .filter(|n| *n < 1 << 50)
+            .ok_or(Malformed("an address leads out of any file"))
     }
     pub fn short(&mut self) -> Decoded<&'a [u8]> {
         let n = self.u16()?;

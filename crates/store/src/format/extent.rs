@@ -37,7 +37,11 @@ impl Extent {
 
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer(Vec::with_capacity(HEADER_BYTES + self.sums.len() * 4));
-        w.u8(TAG_EXTENT).u64(self.addr).u64(self.birth).u8(if self.shared { FLAG_SHARED } else { 0 });
+        w.u8(TAG_EXTENT).u64(self.addr).u64(self.birth).u8(if self.shared {
+            FLAG_SHARED
+        } else {
+            0
+        });
         w.u16(self.sums.len() as u16);
         for sum in &self.sums {
             w.u32(*sum);

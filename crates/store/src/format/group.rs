@@ -42,7 +42,8 @@ impl Header {
     /// `None` when these bytes don't begin a group that continues `link`.
     pub fn decode(block: &[u8], link: &Link) -> Option<Header> {
         let header = Self::any(block)?;
-        let continues = header.salt == link.salt && header.first == link.sequence && header.chain == link.chain;
+        let continues =
+            header.salt == link.salt && header.first == link.sequence && header.chain == link.chain;
         continues.then_some(header)
     }
 
@@ -70,7 +71,13 @@ impl Header {
     }
 }
 
-fn seal(mut bytes: Vec<u8>, flags: u32, link: &Link, records: u64, durable: u64) -> (Vec<u8>, u128) {
+fn seal(
+    mut bytes: Vec<u8>,
+    flags: u32,
+    link: &Link,
+    records: u64,
+    durable: u64,
+) -> (Vec<u8>, u128) {
     let mut w = Writer(Vec::with_capacity(HEADER_BYTES));
     w.u32(MAGIC).u32(flags).u64(bytes.len() as u64).u64(link.salt).u64(link.sequence).u64(records);
     w.u64(durable).u128(link.chain).u128(0);

@@ -10,14 +10,33 @@ use std::sync::Arc;
 /// One totally ordered step of the store.
 #[derive(Debug)]
 pub(crate) enum Record {
-    Commit { branch: u64, ops: Vec<Op> },
+    Commit {
+        branch: u64,
+        ops: Vec<Op>,
+    },
     /// An empty branch.
-    Create { branch: u64, meta: BranchMeta },
-    Fork { from: u64, branch: u64, meta: BranchMeta },
-    Delete { branch: u64 },
-    Rename { branch: u64, name: String },
+    Create {
+        branch: u64,
+        meta: BranchMeta,
+    },
+    Fork {
+        from: u64,
+        branch: u64,
+        meta: BranchMeta,
+    },
+    Delete {
+        branch: u64,
+    },
+    Rename {
+        branch: u64,
+        name: String,
+    },
     /// To the root of branch `to`, or to the fork point when `to` is 0.
-    Reset { branch: u64, to: u64, base: u64 },
+    Reset {
+        branch: u64,
+        to: u64,
+        base: u64,
+    },
     /// The store was closed with nothing in flight.
     Close,
 }
@@ -80,7 +99,11 @@ impl Record {
                 Record::Commit { branch, ops }
             }
             CREATE => Record::Create { branch: r.number()?, meta: BranchMeta::decode(r)? },
-            FORK => Record::Fork { from: r.number()?, branch: r.number()?, meta: BranchMeta::decode(r)? },
+            FORK => Record::Fork {
+                from: r.number()?,
+                branch: r.number()?,
+                meta: BranchMeta::decode(r)?,
+            },
             DELETE => Record::Delete { branch: r.number()? },
             RENAME => Record::Rename { branch: r.number()?, name: r.text()? },
             RESET => Record::Reset { branch: r.number()?, to: r.number()?, base: r.number()? },

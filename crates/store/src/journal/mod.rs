@@ -57,7 +57,12 @@ impl Journal {
     pub fn new(device: Arc<dyn Device>, ring: Ring, closed: bool) -> Journal {
         let next = ring.link.sequence;
         let pending = Pending { records: VecDeque::new(), next, bytes: 0, cut: None, closed };
-        Journal { device, pending: Mutex::new(pending), ring: Mutex::new(ring), durable: AtomicU64::new(next) }
+        Journal {
+            device,
+            pending: Mutex::new(pending),
+            ring: Mutex::new(ring),
+            durable: AtomicU64::new(next),
+        }
     }
 
     /// Appends a record; its number.

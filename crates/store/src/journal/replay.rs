@@ -37,7 +37,9 @@ pub(crate) fn replay(device: &dyn Device, sb: &Superblock) -> Result<Replayed> {
             walked += 1;
             ring.head = 0;
         }
-        let Some((header, bytes)) = read_group(device, &ring, &ring.link_header(device)?)? else { break };
+        let Some((header, bytes)) = read_group(device, &ring, &ring.link_header(device)?)? else {
+            break;
+        };
         let Ok(found) = group::decode(&bytes, &header) else { break };
         let before = Mark { head: ring.head, link: ring.link };
         durable = durable.max(header.durable);
@@ -58,7 +60,8 @@ pub(crate) fn replay(device: &dyn Device, sb: &Superblock) -> Result<Replayed> {
         groups.truncate(lost);
     }
     let records: Vec<Record> = groups.into_iter().flat_map(|group| group.records).collect();
-    let clean = matches!(records.last(), Some(Record::Close)) || records.is_empty() && sb.replay_sequence == 0;
+    let clean = matches!(records.last(), Some(Record::Close))
+        || records.is_empty() && sb.replay_sequence == 0;
     if !clean {
         refuse_lost_records(device, &ring)?;
     }
@@ -67,7 +70,11 @@ pub(crate) fn replay(device: &dyn Device, sb: &Superblock) -> Result<Replayed> {
 
 /// The first group that names data which never reached the disk. Group and data share a flush, so
 /// only what no later group calls durable can be without; nothing else is read.
-fn first_without_data(device: &dyn Device, groups: &[Group], durable: u64) -> Result<Option<usize>> {
+fn first_without_data(
+    device: &dyn Device,
+    groups: &[Group],
+    durable: u64,
+) -> Result<Option<usize>> {
     for (index, group) in groups.iter().enumerate() {
         if group.before.link.sequence + group.records.len() as u64 <= durable {
             continue;
@@ -82,12 +89,16 @@ fn first_without_data(device: &dyn Device, groups: &[Group], durable: u64) -> Re
 }
 
 fn data_is_there(device: &dyn Device, run: &DataRun) -> Result<bool> {
-    let in_file = run.addr.checked_mul(BLOCK_BYTES as u64).is_some_and(|at| at < i64::MAX as u64 / 2);
+    let in_file =
+        run.addr.checked_mul(BLOCK_BYTES as u64).is_some_and(|at| at < i64::MAX as u64 / 2);
     if !in_file {
         return Ok(false);
     }
     let data = read_blocks(device, run.addr, run.sums.len() as u64)?;
-    Ok(data.chunks_exact(BLOCK_BYTES).zip(run.sums.iter()).all(|(block, sum)| block_checksum(block) == *sum))
+    Ok(data
+        .chunks_exact(BLOCK_BYTES)
+        .zip(run.sums.iter())
+        .all(|(block, sum)| block_checksum(block) == *sum))
 }
 
 impl Ring {
@@ -98,7 +109,11 @@ impl Ring {
 }
 
 /// The bytes of the group at the head, when its header continues the chain and it fits the ring.
-fn read_group(device: &dyn Device, ring: &Ring, header: &Option<Header>) -> Result<Option<(Header, Vec<u8>)>> {
+fn read_group(
+    device: &dyn Device,
+    ring: &Ring,
+    header: &Option<Header>,
+) -> Result<Option<(Header, Vec<u8>)>> {
     let Some(header) = header else { return Ok(None) };
     if header.blocks() > ring.blocks - ring.head {
         return Ok(None);

@@ -19,7 +19,8 @@ pub(crate) fn apply<O: Owner>(tree: &mut Tree<'_, O>, deltas: &RangeDeltas) -> R
             if count < 1 {
                 return Err(Error::damaged(from, format!("its reference count became {count}")));
             }
-            let count = u32::try_from(count).map_err(|_| Error::damaged(from, "its reference count overflows"))?;
+            let count = u32::try_from(count)
+                .map_err(|_| Error::damaged(from, "its reference count overflows"))?;
             if count > 1 {
                 tree.put(&number_key(PREFIX_COUNT, from), &encode_count(to - from, count))?;
             }
@@ -81,7 +82,10 @@ mod tests {
     #[test]
     fn a_delta_splits_the_ranges_it_cuts_and_joins_equal_ones() {
         let stored = [(0, 10, 3), (20, 30, 2)];
-        assert_eq!(summed(&stored, 5, 25, 1), [(0, 5, 3), (5, 10, 4), (10, 20, 2), (20, 25, 3), (25, 30, 2)]);
+        assert_eq!(
+            summed(&stored, 5, 25, 1),
+            [(0, 5, 3), (5, 10, 4), (10, 20, 2), (20, 25, 3), (25, 30, 2)]
+        );
         assert_eq!(summed(&stored, 10, 20, 2), [(0, 20, 3), (20, 30, 2)]);
         assert_eq!(summed(&[], 4, 6, 1), [(4, 6, 2)]);
         assert_eq!(summed(&[(4, 6, 2)], 4, 6, -1), [(4, 6, 1)]);

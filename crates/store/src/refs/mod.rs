@@ -162,7 +162,8 @@ impl Refs {
             Body::Leaf(entries) => {
                 for i in 0..entries.len() {
                     if Extent::peek_blocks(entries.value(i)) > 0 {
-                        let extent = Extent::decode(entries.value(i)).map_err(|m| Error::damaged(0, m.0))?;
+                        let extent =
+                            Extent::decode(entries.value(i)).map_err(|m| Error::damaged(0, m.0))?;
                         state.live.add(Target::Range(extent.addr, extent.blocks()), 1);
                     }
                 }

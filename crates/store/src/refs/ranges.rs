@@ -39,7 +39,8 @@ impl RangeDeltas {
 
     /// Makes `addr` the start of a range if it lies inside one.
     fn split_at(&mut self, addr: u64) {
-        if let Some((start, (end, delta))) = self.map.range(..addr).next_back().map(|(s, v)| (*s, *v))
+        if let Some((start, (end, delta))) =
+            self.map.range(..addr).next_back().map(|(s, v)| (*s, *v))
             && end > addr
         {
             self.map.insert(start, (addr, delta));

@@ -16,7 +16,12 @@ impl Bits {
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Bits {
-        Bits(bytes.chunks_exact(8).map(|c| u64::from_le_bytes(c.try_into().unwrap_or_default())).collect())
+        Bits(
+            bytes
+                .chunks_exact(8)
+                .map(|c| u64::from_le_bytes(c.try_into().unwrap_or_default()))
+                .collect(),
+        )
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -36,7 +41,11 @@ impl Bits {
             let mask = (u64::MAX >> (64 - count)) << (at % 64);
             let word = &mut self.0[(at / 64) as usize];
             let before = word.count_ones();
-            if value { *word |= mask } else { *word &= !mask }
+            if value {
+                *word |= mask
+            } else {
+                *word &= !mask
+            }
             changed += u64::from(word.count_ones().abs_diff(before));
             at += count;
         }
@@ -56,7 +65,8 @@ impl Bits {
     pub fn find_zeros(&self, skip: u64, wanted: u64) -> Option<(u64, u64)> {
         let mut longest = (0, 0);
         let mut run = (0, 0);
-        let word_at = |i: usize| if skip >> (i / CHUNK_WORDS) & 1 != 0 { u64::MAX } else { self.0[i] };
+        let word_at =
+            |i: usize| if skip >> (i / CHUNK_WORDS) & 1 != 0 { u64::MAX } else { self.0[i] };
         for i in 0..WORDS {
             let (word, mut bit) = (word_at(i), 0);
             while bit < 64 {

@@ -17,8 +17,8 @@ pub(crate) use persist::TableImage;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::format::layout::{
-    BLOCK_BYTES, CHUNK_BLOCKS, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, SEGMENTS_MAX, segment_of,
-    segment_start,
+    BLOCK_BYTES, CHUNK_BLOCKS, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, SEGMENTS_MAX,
+    segment_of, segment_start,
 };
 use crate::sync::lock;
 use limbo::{Limbo, Wait};
@@ -128,7 +128,9 @@ impl Space {
             state.nodes = arena;
             filled?;
             if state.nodes.left() < NODE_BLOCKS {
-                return Err(Error::NoSpace { what: "a tree node: single blocks are all that is left".into() });
+                return Err(Error::NoSpace {
+                    what: "a tree node: single blocks are all that is left".into(),
+                });
             }
         }
     }
@@ -153,7 +155,8 @@ impl Space {
         let mut state = lock(&self.state);
         self.grow(&mut state)?;
         let index = state.segments.len() as u64 - 1;
-        let (start, blocks) = (segment_start(index) + SEGMENT_HEAD_BLOCKS, SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
+        let (start, blocks) =
+            (segment_start(index) + SEGMENT_HEAD_BLOCKS, SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
         self.reserve_host(start, blocks)?;
         state.take_busy(&*self.device, (start, blocks))?;
         // No checkpoint is being written: the next one has to record it.
@@ -206,9 +209,12 @@ impl Space {
     /// Claims blocks that the journal names, before anything is allocated.
     pub fn claim(&self, run: BlockRun) -> Result<()> {
         let mut state = lock(&self.state);
-        let inside = segment_of(run.0).is_some_and(|(s, _)| s < SEGMENTS_MAX) && run.1 <= SEGMENT_BLOCKS;
+        let inside =
+            segment_of(run.0).is_some_and(|(s, _)| s < SEGMENTS_MAX) && run.1 <= SEGMENT_BLOCKS;
         let end = run.0.saturating_add(run.1).saturating_sub(1);
-        let (Some((first, at)), Some((last, _)), true) = (segment_of(run.0), segment_of(end), inside) else {
+        let (Some((first, at)), Some((last, _)), true) =
+            (segment_of(run.0), segment_of(end), inside)
+        else {
             return Err(Error::damaged(run.0, "the journal names blocks outside the store"));
         };
         if first != last || at < SEGMENT_HEAD_BLOCKS {
@@ -244,9 +250,16 @@ impl Space {
     }
 
     /// Fills `arena` with a free run, of at least `blocks` if there is one.
-    fn refill(&self, state: &mut State, arena: &mut Arena, blocks: u64, reserved_too: bool) -> Result<()> {
+    fn refill(
+        &self,
+        state: &mut State,
+        arena: &mut Arena,
+        blocks: u64,
+        reserved_too: bool,
+    ) -> Result<()> {
         let wanted = arena.next_size(blocks);
-        let floor = if reserved_too { 0 } else { state.writing + state.reserved.max(EMERGENCY_BLOCKS) };
+        let floor =
+            if reserved_too { 0 } else { state.writing + state.reserved.max(EMERGENCY_BLOCKS) };
         let run = match state.find(&*self.device, wanted, true)? {
             Some(run) if state.ready >= floor + run.1 => Some(run),
             _ => self.open_chunks(state, wanted)?,
@@ -255,7 +268,9 @@ impl Space {
             Some(run) => run,
             // Nothing new to be had from the host: the longest free run, down to a single block.
             None => match state.find(&*self.device, wanted, false)? {
-                Some(run) if state.ready >= floor + run.1.min(blocks) => (run.0, run.1.min(state.ready - floor)),
+                Some(run) if state.ready >= floor + run.1.min(blocks) => {
+                    (run.0, run.1.min(state.ready - floor))
+                }
                 _ => return Err(Error::NoSpace { what: format!("{blocks} blocks of 4 KiB") }),
             },
         };
@@ -300,7 +315,10 @@ impl Space {
     }
 
     fn open_chunk(&self, state: &mut State, index: usize, chunk: u64, chunks: u64) -> Result<()> {
-        self.reserve_host(segment_start(index as u64) + chunk * CHUNK_BLOCKS, chunks * CHUNK_BLOCKS)?;
+        self.reserve_host(
+            segment_start(index as u64) + chunk * CHUNK_BLOCKS,
+            chunks * CHUNK_BLOCKS,
+        )?;
         state.adjust(index, |segment| segment.own_chunks(chunk, chunks));
         Ok(())
     }
@@ -316,10 +334,15 @@ impl Space {
     fn grow(&self, state: &mut State) -> Result<()> {
         let index = state.segments.len() as u64;
         if index >= SEGMENTS_MAX {
-            return Err(Error::NoSpace { what: "another segment: the store has its largest size".into() });
+            return Err(Error::NoSpace {
+                what: "another segment: the store has its largest size".into(),
+            });
         }
         let end = segment_start(index + 1) * BLOCK_BYTES as u64;
-        let grown = self.device.len().and_then(|len| if len < end { self.device.set_len(end) } else { Ok(()) });
+        let grown = self
+            .device
+            .len()
+            .and_then(|len| if len < end { self.device.set_len(end) } else { Ok(()) });
         grown.map_err(|e| Error::io("growing the store's file", e))?;
         state.segments.push(Segment::fresh());
         Ok(())

@@ -22,7 +22,12 @@ pub(crate) struct TableImage {
 
 impl TableImage {
     pub fn of(sb: &Superblock) -> TableImage {
-        TableImage { block: sb.table_block, bytes: sb.table_bytes, segments: sb.segments, sum: sb.table_sum }
+        TableImage {
+            block: sb.table_block,
+            bytes: sb.table_bytes,
+            segments: sb.segments,
+            sum: sb.table_sum,
+        }
     }
 
     pub fn run(&self) -> Option<BlockRun> {
@@ -31,7 +36,10 @@ impl TableImage {
 
     fn read(&self, device: &dyn Device) -> Result<Vec<segments::SegmentEntry>> {
         if self.segments > SEGMENTS_MAX || self.bytes != self.segments * ENTRY_BYTES as u64 {
-            return Err(Error::damaged(0, "the superblock names a segment table of impossible size"));
+            return Err(Error::damaged(
+                0,
+                "the superblock names a segment table of impossible size",
+            ));
         }
         if self.bytes == 0 {
             return Ok(Vec::new());
@@ -66,7 +74,10 @@ impl Space {
         let entries = table.read(&*device)?;
         let len = device.len().map_err(|e| Error::io("measuring the store", e))?;
         if len < segment_start(entries.len() as u64) * BLOCK_BYTES as u64 {
-            return Err(Error::damaged(len / BLOCK_BYTES as u64, "the file is shorter than its segments"));
+            return Err(Error::damaged(
+                len / BLOCK_BYTES as u64,
+                "the file is shorter than its segments",
+            ));
         }
         Ok(Space::with_segments(device, entries.into_iter().map(Segment::stored).collect()))
     }

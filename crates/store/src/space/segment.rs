@@ -4,7 +4,9 @@ use super::bits::Bits;
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
 use crate::format::checksum;
-use crate::format::layout::{BLOCK_BYTES, CHUNK_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, segment_start};
+use crate::format::layout::{
+    BLOCK_BYTES, CHUNK_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, segment_start,
+};
 use crate::format::segments::SegmentEntry;
 
 /// On whose behalf an image changes.
@@ -68,7 +70,8 @@ impl Segment {
     /// those in holes.
     pub fn ready(&self) -> u64 {
         let head = if self.holes & 1 != 0 { SEGMENT_HEAD_BLOCKS } else { 0 };
-        u64::from(self.free).saturating_sub(u64::from(self.holes.count_ones()) * CHUNK_BLOCKS - head)
+        u64::from(self.free)
+            .saturating_sub(u64::from(self.holes.count_ones()) * CHUNK_BLOCKS - head)
     }
 
     pub fn may_hold(&self, blocks: u64) -> bool {
@@ -84,7 +87,12 @@ impl Segment {
     }
 
     /// The first run of `wanted` free blocks on the host, or the longest there is.
-    pub fn find(&mut self, device: &dyn Device, index: u64, wanted: u64) -> Result<Option<(u64, u64)>> {
+    pub fn find(
+        &mut self,
+        device: &dyn Device,
+        index: u64,
+        wanted: u64,
+    ) -> Result<Option<(u64, u64)>> {
         self.load(device, index)?;
         let found = self.bits.as_ref().and_then(|b| b.busy.find_zeros(self.holes, wanted));
         let len = found.map_or(0, |f| f.1);
@@ -163,7 +171,8 @@ impl Segment {
 
     /// The first of `chunks` neighbouring chunks that the host holds nothing for.
     pub fn hole_run(&self, chunks: u64) -> Option<u64> {
-        (0..64 - chunks.min(64) + 1).find(|first| (0..chunks.min(64)).all(|i| self.holes >> (first + i) & 1 != 0))
+        (0..64 - chunks.min(64) + 1)
+            .find(|first| (0..chunks.min(64)).all(|i| self.holes >> (first + i) & 1 != 0))
     }
 
     pub fn own_chunks(&mut self, chunk: u64, chunks: u64) {
@@ -174,7 +183,9 @@ impl Segment {
     /// Chunks on the host without a busy block. Chunk 0 holds the bitmaps.
     pub fn idle_chunks(&self) -> impl Iterator<Item = u64> {
         let bits = self.bits.as_ref();
-        (1..64).filter(move |c| self.holes >> c & 1 == 0 && bits.is_some_and(|b| b.busy.chunk_is_clear(*c)))
+        (1..64).filter(move |c| {
+            self.holes >> c & 1 == 0 && bits.is_some_and(|b| b.busy.chunk_is_clear(*c))
+        })
     }
 
     pub fn disown_chunk(&mut self, chunk: u64) {

@@ -7,7 +7,12 @@ use crate::error::Result;
 use std::sync::Arc;
 
 /// What `take` makes of the value of `key`, if the key is there.
-pub(crate) fn get<T>(nodes: &Nodes, root: &Root, key: &[u8], take: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
+pub(crate) fn get<T>(
+    nodes: &Nodes,
+    root: &Root,
+    key: &[u8],
+    take: impl FnOnce(&[u8]) -> T,
+) -> Result<Option<T>> {
     let mut level = root.level;
     let mut node = nodes.load(&root.link, level)?;
     loop {
@@ -74,7 +79,8 @@ impl Cursor {
 
     /// Moves to the last record of the leaf before this one; stays where it is if there is none.
     fn step_back(&mut self, nodes: &Nodes) -> Result<()> {
-        let Some(up) = (0..self.path.len().saturating_sub(1)).rev().find(|i| self.path[*i].1 > 0) else {
+        let Some(up) = (0..self.path.len().saturating_sub(1)).rev().find(|i| self.path[*i].1 > 0)
+        else {
             return Ok(());
         };
         self.path.truncate(up + 1);
@@ -82,7 +88,9 @@ impl Cursor {
         loop {
             let (node, index) = &self.path[self.path.len() - 1];
             let child = match &node.body {
-                Body::Inner { children, .. } => nodes.load(&children[*index].link, node.level - 1)?,
+                Body::Inner { children, .. } => {
+                    nodes.load(&children[*index].link, node.level - 1)?
+                }
                 Body::Leaf(_) => return Ok(()),
             };
             let last = child.records().saturating_sub(1);

@@ -54,7 +54,9 @@ impl Side {
         while let Some(Step { node, index, low }) = self.path.last() {
             if *index < node.records() {
                 return match &node.body {
-                    Body::Leaf(e) => Next::Entry((e.key(*index).to_vec(), e.value(*index).to_vec())),
+                    Body::Leaf(e) => {
+                        Next::Entry((e.key(*index).to_vec(), e.value(*index).to_vec()))
+                    }
                     Body::Inner { keys, children } => Next::Subtree {
                         link: children[*index].link.clone(),
                         level: node.level - 1,
@@ -108,7 +110,9 @@ impl Difference {
                     } else {
                         match level.cmp(&other_level).reverse().then_with(|| low.cmp(&other_low)) {
                             Ordering::Less => self.before.enter(nodes, &link, level, low)?,
-                            Ordering::Greater => self.after.enter(nodes, &other, other_level, other_low)?,
+                            Ordering::Greater => {
+                                self.after.enter(nodes, &other, other_level, other_low)?
+                            }
                             Ordering::Equal => {
                                 self.before.enter(nodes, &link, level, low)?;
                                 self.after.enter(nodes, &other, other_level, other_low)?;
@@ -123,8 +127,12 @@ impl Difference {
                 (Next::Entry(old), Next::Subtree { low, .. }) if old.0 < low => {
                     return Ok(Some(self.only_before(old)));
                 }
-                (Next::Subtree { link, level, low }, _) => self.before.enter(nodes, &link, level, low)?,
-                (_, Next::Subtree { link, level, low }) => self.after.enter(nodes, &link, level, low)?,
+                (Next::Subtree { link, level, low }, _) => {
+                    self.before.enter(nodes, &link, level, low)?
+                }
+                (_, Next::Subtree { link, level, low }) => {
+                    self.after.enter(nodes, &link, level, low)?
+                }
                 (Next::Entry(old), Next::Entry(new)) => match old.0.cmp(&new.0) {
                     Ordering::Less => return Ok(Some(self.only_before(old))),
                     Ordering::Greater => return Ok(Some(self.only_after(new))),

@@ -98,7 +98,8 @@ impl<O: Owner> Tree<'_, O> {
         }
         self.owner.grew();
         self.root.level += 1;
-        let mut root = Node::new(self.owner.birth(), self.root.level, Body::Inner { keys, children });
+        let mut root =
+            Node::new(self.owner.birth(), self.root.level, Body::Inner { keys, children });
         let pieces = writer.split(&mut root, false);
         self.root.link = Link::Mem(Arc::new(root));
         pieces
@@ -110,7 +111,9 @@ impl<O: Owner> Tree<'_, O> {
         loop {
             let Link::Mem(node) = &self.root.link else { return };
             match &node.body {
-                Body::Inner { children, .. } if children.len() == 1 && node.place.get().is_none() => {
+                Body::Inner { children, .. }
+                    if children.len() == 1 && node.place.get().is_none() =>
+                {
                     self.root.link = children[0].link.clone();
                     self.root.level -= 1;
                 }
@@ -134,7 +137,9 @@ impl<O: Owner> Writer<'_, O> {
     fn own<'n>(&self, link: &'n mut Link, level: u8) -> Result<&'n mut Node> {
         let in_place = match link {
             Link::Mem(node) => {
-                node.birth > self.owner.share_gen() && node.place.get().is_none() && Arc::get_mut(node).is_some()
+                node.birth > self.owner.share_gen()
+                    && node.place.get().is_none()
+                    && Arc::get_mut(node).is_some()
             }
             Link::Disk(_) => false,
         };
@@ -151,7 +156,14 @@ impl<O: Owner> Writer<'_, O> {
         Ok(node)
     }
 
-    fn put(&self, link: &mut Link, level: u8, key: &[u8], value: &[u8], sums: &mut Sums) -> Result<Vec<Piece>> {
+    fn put(
+        &self,
+        link: &mut Link,
+        level: u8,
+        key: &[u8],
+        value: &[u8],
+        sums: &mut Sums,
+    ) -> Result<Vec<Piece>> {
         let node = self.own(link, level)?;
         let at_end = match &mut node.body {
             Body::Leaf(entries) => {
@@ -246,7 +258,9 @@ impl<O: Owner> Writer<'_, O> {
             return;
         }
         let left = if i + 1 < children.len() { i } else { i - 1 };
-        let Ok(neighbour) = self.nodes.load(&children[if left == i { i + 1 } else { left }].link, level) else {
+        let Ok(neighbour) =
+            self.nodes.load(&children[if left == i { i + 1 } else { left }].link, level)
+        else {
             return;
         };
         if loose_bytes(child) + loose_bytes(&neighbour) > BODY_BYTES * 3 / 4 {

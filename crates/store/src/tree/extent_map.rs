@@ -49,7 +49,13 @@ pub(crate) struct Runs<'a> {
     to: u64,
 }
 
-pub(crate) fn map_runs<'a>(nodes: &'a Nodes, root: &Root, map: &'a [u8], from: u64, to: u64) -> Result<Runs<'a>> {
+pub(crate) fn map_runs<'a>(
+    nodes: &'a Nodes,
+    root: &Root,
+    map: &'a [u8],
+    from: u64,
+    to: u64,
+) -> Result<Runs<'a>> {
     let cursor = Cursor::seek_floor(nodes, root, &map_key(map, from))?;
     Ok(Runs { nodes, cursor, map, from, to })
 }
@@ -102,7 +108,9 @@ impl<O: Owner> Tree<'_, O> {
         let end = block.saturating_add(blocks);
         loop {
             // A few at a time: a file of terabytes has millions.
-            let found = map_runs(self.nodes, self.root, map, block, end)?.take(64).collect::<Result<Vec<_>>>()?;
+            let found = map_runs(self.nodes, self.root, map, block, end)?
+                .take(64)
+                .collect::<Result<Vec<_>>>()?;
             for mapped in &found {
                 self.cut(map, mapped, block, end, dropped)?;
             }

@@ -63,7 +63,6 @@ impl Link {
             children.iter_mut().for_each(|child| child.link.demote());
         }
     }
-
 }
 
 /// A whole tree: the link to its root node, its height above the leaves, and its sums.
@@ -77,7 +76,12 @@ pub(crate) struct Root {
 
 impl Root {
     pub fn on_disk(root: &DiskRoot) -> Root {
-        Root { link: Link::Disk(root.ptr), level: root.level, entries: root.entries, bytes: root.bytes }
+        Root {
+            link: Link::Disk(root.ptr),
+            level: root.level,
+            entries: root.entries,
+            bytes: root.bytes,
+        }
     }
 
     pub fn to_disk(&self, ptr: Ptr) -> DiskRoot {

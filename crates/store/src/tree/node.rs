@@ -30,7 +30,10 @@ pub(crate) struct Child {
 pub(crate) enum Body {
     Leaf(Entries),
     /// Child `i` holds the keys from key `i` on; what sorts before key 0 belongs to child 0 too.
-    Inner { keys: Entries, children: Vec<Child> },
+    Inner {
+        keys: Entries,
+        children: Vec<Child>,
+    },
 }
 
 #[derive(Debug)]
@@ -49,7 +52,13 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Node {
     pub fn new(birth: u64, level: u8, body: Body) -> Node {
-        Node { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), birth, level, place: OnceLock::new(), body }
+        Node {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            birth,
+            level,
+            place: OnceLock::new(),
+            body,
+        }
     }
 
     pub fn empty(birth: u64) -> Node {
@@ -84,7 +93,8 @@ impl Node {
     pub fn sums(&self) -> (u64, u64) {
         match &self.body {
             Body::Leaf(entries) => {
-                let bytes = (0..entries.len()).map(|i| entry_bytes(entries.key(i), entries.value(i))).sum();
+                let bytes =
+                    (0..entries.len()).map(|i| entry_bytes(entries.key(i), entries.value(i))).sum();
                 (entries.len() as u64, bytes)
             }
             Body::Inner { children, .. } => {
@@ -166,7 +176,11 @@ fn decode_body(r: &mut Reader, prefix: &[u8], records: usize, level: u8) -> Deco
             keys.push(prefix, suffix, r.short()?);
         } else {
             keys.push(prefix, suffix, &[]);
-            children.push(Child { link: Link::Disk(Ptr::decode(r)?), entries: r.number()?, bytes: r.number()? });
+            children.push(Child {
+                link: Link::Disk(Ptr::decode(r)?),
+                entries: r.number()?,
+                bytes: r.number()?,
+            });
         }
         if i > 0 && keys.key(i - 1) >= keys.key(i) {
             return Err(Malformed("a tree node's keys are out of order"));

@@ -98,8 +98,10 @@ impl Nodes {
             return Err(Error::damaged(ptr.addr, "a tree is impossibly deep"));
         }
         let mut image = AlignedBuf::zeroed(NODE_BYTES);
-        let offset = ptr.addr.checked_mul(BLOCK_BYTES as u64).filter(|o| *o < i64::MAX as u64 - (1 << 20));
-        let offset = offset.ok_or_else(|| Error::damaged(ptr.addr, "a pointer leads out of the file"))?;
+        let offset =
+            ptr.addr.checked_mul(BLOCK_BYTES as u64).filter(|o| *o < i64::MAX as u64 - (1 << 20));
+        let offset =
+            offset.ok_or_else(|| Error::damaged(ptr.addr, "a pointer leads out of the file"))?;
         self.device.read_at(offset, &mut image).map_err(|e| Error::io("reading a tree node", e))?;
         Node::decode(&image, ptr, level).map_err(|m| Error::damaged(ptr.addr, m.0))
     }
@@ -109,7 +111,9 @@ impl Nodes {
     pub fn remember(&self, node: &Arc<Node>) {
         let Some(ptr) = node.place.get() else { return };
         let kept = match &node.body {
-            Body::Inner { children, .. } if children.iter().any(|c| matches!(c.link, Link::Mem(_))) => {
+            Body::Inner { children, .. }
+                if children.iter().any(|c| matches!(c.link, Link::Mem(_))) =>
+            {
                 match slim(node) {
                     Some(slim) => Arc::new(slim),
                     None => return,

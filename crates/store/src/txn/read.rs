@@ -57,7 +57,11 @@ impl ReadTxn {
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         tree::get(&self.shared.engine.nodes, &self.root, key, |value| match value {
             [TAG_BYTES, bytes @ ..] => Ok(bytes.to_vec()),
-            _ => Err(Error::WrongKind { key: hex(key), found: "an extent", wanted: "an inline value" }),
+            _ => Err(Error::WrongKind {
+                key: hex(key),
+                found: "an extent",
+                wanted: "an inline value",
+            }),
         })?
         .transpose()
     }
@@ -86,7 +90,11 @@ impl ReadTxn {
         let block_bytes = BLOCK_BYTES as u64;
         let end = offset.saturating_add(buf.len() as u64);
         if end > i64::MAX as u64 {
-            return Err(Error::TooLarge { what: "an offset", len: end as usize, limit: i64::MAX as usize });
+            return Err(Error::TooLarge {
+                what: "an offset",
+                len: end as usize,
+                limit: i64::MAX as usize,
+            });
         }
         let (from, to) = (offset / block_bytes, end.div_ceil(block_bytes));
         for mapped in map_runs(&self.shared.engine.nodes, &self.root, map, from, to)? {
@@ -202,7 +210,8 @@ impl Iterator for Extents {
         if self.cursor.is_none() {
             // The run that covers the first block may begin before it.
             let engine = &self.txn.shared.engine;
-            let first = map_runs(&engine.nodes, &self.txn.root, &self.map, self.from_block, u64::MAX);
+            let first =
+                map_runs(&engine.nodes, &self.txn.root, &self.map, self.from_block, u64::MAX);
             let start = match first.and_then(|mut runs| runs.next().transpose()) {
                 Ok(Some(mapped)) => tree::map_key(&self.map, mapped.block),
                 Ok(None) => return None,
@@ -215,7 +224,9 @@ impl Iterator for Extents {
         loop {
             return match self.cursor.as_mut()?.next()? {
                 Ok((key, Value::Extent { blocks, .. })) => {
-                    let digits = key.strip_prefix(self.map.as_slice()).and_then(|d| <[u8; 8]>::try_from(d).ok());
+                    let digits = key
+                        .strip_prefix(self.map.as_slice())
+                        .and_then(|d| <[u8; 8]>::try_from(d).ok());
                     let Some(digits) = digits else { continue };
                     Some(Ok(Run { block: u64::from_be_bytes(digits), blocks }))
                 }

@@ -6,7 +6,9 @@ use crate::branch::Core;
 use crate::engine::{Engine, Shared};
 use crate::error::{Error, Result};
 use crate::format::block_checksum;
-use crate::format::layout::{BLOCK_BYTES, EXTENT_BLOCKS_MAX, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::format::layout::{
+    BLOCK_BYTES, EXTENT_BLOCKS_MAX, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX,
+};
 use crate::sync::lock;
 use std::sync::{Arc, MutexGuard};
 
@@ -24,18 +26,27 @@ pub struct Staged {
 impl Staged {
     pub(crate) fn new(engine: &Arc<Engine>, core: &Core, data: &[u8]) -> Result<Staged> {
         if data.len() > STAGE_BYTES_MAX || !data.len().is_multiple_of(BLOCK_BYTES) {
-            return Err(Error::TooLarge { what: "staged data", len: data.len(), limit: STAGE_BYTES_MAX });
+            return Err(Error::TooLarge {
+                what: "staged data",
+                len: data.len(),
+                limit: STAGE_BYTES_MAX,
+            });
         }
         engine.health.check()?;
         let blocks = (data.len() / BLOCK_BYTES) as u64;
         let places = engine.space.allocate(&mut lock(&core.arena), blocks)?;
         // From here on, dropping `staged` frees whatever it holds.
-        let mut staged = Staged { engine: Arc::clone(engine), runs: Vec::with_capacity(places.len()) };
+        let mut staged =
+            Staged { engine: Arc::clone(engine), runs: Vec::with_capacity(places.len()) };
         let mut rest = data;
         for (addr, blocks) in places {
             let (mine, others) = rest.split_at(blocks as usize * BLOCK_BYTES);
             rest = others;
-            staged.runs.push(staged.engine.place_run(addr, mine, data.len() < BUFFERED_BYTES_MAX)?);
+            staged.runs.push(staged.engine.place_run(
+                addr,
+                mine,
+                data.len() < BUFFERED_BYTES_MAX,
+            )?);
         }
         Ok(staged)
     }
@@ -162,11 +173,22 @@ impl<'b> WriteTxn<'b> {
     ///
     /// # Errors
     /// [`Error::TooLarge`] for a map prefix above 504 bytes, or for parts of one map that overlap.
-    pub fn share(&mut self, from: &[u8], from_block: u64, to: &[u8], to_block: u64, blocks: u64) -> Result<()> {
+    pub fn share(
+        &mut self,
+        from: &[u8],
+        from_block: u64,
+        to: &[u8],
+        to_block: u64,
+        blocks: u64,
+    ) -> Result<()> {
         limit("a map prefix", from.len().max(to.len()), KEY_BYTES_MAX - 8)?;
         if from == to && from_block.abs_diff(to_block) < blocks {
             let distance = from_block.abs_diff(to_block) as usize;
-            return Err(Error::TooLarge { what: "an overlapping share", len: blocks as usize, limit: distance });
+            return Err(Error::TooLarge {
+                what: "an overlapping share",
+                len: blocks as usize,
+                limit: distance,
+            });
         }
         within_map(to_block, blocks)?;
         within_map(from_block, blocks)?;
@@ -200,14 +222,21 @@ impl Drop for WriteTxn<'_> {
 /// A run as long as one extent entry can be.
 pub(crate) fn extent_pieces(run: &DataRun) -> impl Iterator<Item = (u64, Vec<u32>)> {
     let step = EXTENT_BLOCKS_MAX as usize;
-    run.sums.chunks(step).enumerate().map(move |(i, sums)| (run.addr + (i * step) as u64, sums.to_vec()))
+    run.sums
+        .chunks(step)
+        .enumerate()
+        .map(move |(i, sums)| (run.addr + (i * step) as u64, sums.to_vec()))
 }
 
 /// Block numbers, and the one behind the last, fit 64 bits.
 fn within_map(block: u64, blocks: u64) -> Result<()> {
     match block.checked_add(blocks) {
         Some(_) => Ok(()),
-        None => Err(Error::TooLarge { what: "a run of blocks", len: blocks as usize, limit: (u64::MAX - block) as usize }),
+        None => Err(Error::TooLarge {
+            what: "a run of blocks",
+            len: blocks as usize,
+            limit: (u64::MAX - block) as usize,
+        }),
     }
 }
 

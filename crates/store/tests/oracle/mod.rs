@@ -56,7 +56,10 @@ pub fn read_content(txn: &ReadTxn) -> Result<Content> {
 /// The content of every branch, by name.
 pub fn read_branches(store: &Store) -> Result<BTreeMap<String, Content>> {
     let infos = store.branches()?;
-    infos.into_iter().map(|info| Ok((info.name.clone(), read_content(&store.branch(&info.name)?.read()?)?))).collect()
+    infos
+        .into_iter()
+        .map(|info| Ok((info.name.clone(), read_content(&store.branch(&info.name)?.read()?)?)))
+        .collect()
 }
 
 /// The checker finds nothing at all.

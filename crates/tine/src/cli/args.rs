@@ -11,7 +11,8 @@ use clap_complete::Shell;
 #[command(name = "tine", version, propagate_version = true, disable_help_subcommand = true)]
 #[command(
     after_help = "Names are 1 to 128 of letters, digits, `. _ - /`, and start with none of `- .`.\n\
-    Exit status: 0 done, 1 failed, 2 wrong usage; `tine run` gives the command's own."
+    Exit status: 0 done, 1 failed, 2 wrong usage; `tine run` gives the command's own.\n\
+    TINE_CACHE_MIB bounds the memory for parts of the store that were read [default: 64]."
 )]
 pub struct Cli {
     #[command(flatten)]

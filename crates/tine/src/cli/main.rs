@@ -7,6 +7,7 @@ mod interrupt;
 mod progress;
 mod run;
 mod say;
+mod settings;
 mod tree;
 mod verbs;
 

@@ -11,7 +11,7 @@ use crate::say::Voice;
 
 /// Runs the command, says what changed, and returns the status to exit with.
 pub fn run(client: &Client, run: Run, voice: &Voice) -> Result<u8> {
-    let ended = run::run(client, run, |entry| entering(client.store(), entry))?;
+    let ended = run::run(client, run, |entry| entering(client.store(), entry, voice))?;
     if ended.began {
         voice.remark(&summary(&ended, voice));
     }
@@ -19,9 +19,12 @@ pub fn run(client: &Client, run: Run, voice: &Voice) -> Result<u8> {
 }
 
 /// This program again, as the process that becomes the command.
-fn entering(store: &Path, entry: &Entry) -> Command {
+fn entering(store: &Path, entry: &Entry, voice: &Voice) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg("enter").arg("--store").arg(store).arg("--at").arg(&entry.at);
+    if voice.is_json() {
+        command.arg("--json");
+    }
     if entry.read_only {
         command.arg("--read-only");
     }

@@ -35,6 +35,11 @@ impl Voice {
         !self.json && !self.quiet && io::stderr().is_terminal()
     }
 
+    /// Whether it speaks to programs.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// A result, on standard output.
     pub fn result(&self, response: &Response) {
         if self.json {
@@ -118,6 +123,12 @@ fn describe(response: &Response) -> (Vec<String>, bool) {
         Response::Deleted(it) => (vec![format!("deleted {}", it.deleted.join(", "))], false),
         Response::Diff(diff) => (diff.changes.iter().map(change).collect(), true),
         Response::Checked(checked) => (findings(checked), true),
+        Response::Server(server) => (vec![server.uri.clone()], true),
+        Response::Servers(list) => (list.servers.iter().map(server).collect(), true),
+        Response::TakenIn(it) => {
+            let time = duration(it.elapsed_us);
+            (vec![format!("took {} into {} in {time}", size(it.bytes), it.branch)], false)
+        }
         Response::Mounted(it) => {
             (vec![format!("{} is mounted at {}", it.branch, it.directory.display())], false)
         }
@@ -140,6 +151,10 @@ fn created(one: &Created) -> String {
         us => format!(", after flushing for {}", duration(us)),
     };
     format!("{} from {} in {}{flushed}", one.name, one.from, duration(one.elapsed_us))
+}
+
+fn server(row: &ServerRow) -> String {
+    format!("{}  process {}  port {}  {}", row.branch, row.pid, row.port, row.uri)
 }
 
 fn store_usage(usage: &StoreUsage) -> Vec<String> {

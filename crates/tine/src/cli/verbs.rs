@@ -1,33 +1,28 @@
 //! Each verb of the command line, handed to the service.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::CommandFactory;
+use clap_complete::Shell;
 use etcetera::BaseStrategy;
 use tine_service::doors::{self, Fork, How};
 use tine_service::response::{Response, Severity};
 use tine_service::run::{self, After, Entry, Run};
+use tine_service::servers::{self, Start};
 use tine_service::transfer::{self, Watch};
-use tine_service::{Client, Code, Error, Request, Result, hold};
-use tine_store::Options;
+use tine_service::{Client, Code, Error, Progress, Request, Result, hold, takein};
 
-use crate::args::{Cli, Global, Verb};
+use crate::args::{Cli, Global, Postgres, Verb};
 use crate::progress::Bar;
 use crate::say::Voice;
-use crate::{interrupt, run as running};
+use crate::{interrupt, run as running, settings};
 
 /// Does what the command line says; the status to exit with.
 pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
-    match cli.verb {
-        Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "tine", &mut std::io::stdout());
-            return Ok(0);
-        }
-        Verb::Man => return manual(),
-        _ => {}
-    }
     let path = store_path(&cli.global)?;
-    let client = Client::new(&path, Options::default())?;
+    let options = settings::options()?;
+    let client = Client::new(&path, options.clone())?;
     let response = match cli.verb {
         Verb::Init => client.init()?,
         Verb::Import { directory, name } => {
@@ -71,13 +66,15 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
         }
         Verb::Diff { name, other } => doors::diff(&client, &name, other.as_deref())?,
         Verb::Check => client.call(Request::Check)?,
-        Verb::Hold => return hold(client.store(), &Options::default()).map(|()| 0),
+        Verb::Hold => return hold(client.store(), &options).map(|()| 0),
         Verb::Enter { name, at, read_only, command } => {
-            return Err(run::enter(&client, &Entry { name, at, read_only, command }));
+            let (error, status) = run::enter(&client, &Entry { name, at, read_only, command });
+            voice.failure(&error);
+            return Ok(status);
         }
-        Verb::Postgres(_) | Verb::Completions { .. } | Verb::Man => {
-            return Err(Error::new(Code::Unsupported, "to come"));
-        }
+        Verb::Postgres(verb) => postgres(&client, verb)?,
+        Verb::Completions { shell } => return completions(shell),
+        Verb::Man => return manual(),
     };
     voice.result(&response);
     Ok(status(&response))
@@ -148,6 +145,34 @@ fn mount(
         interrupt::watch(unmount).map_err(failed)?;
         doors::await_unmounted(client, name)?;
     }
+    Ok(0)
+}
+
+fn postgres(client: &Client, verb: Postgres) -> Result<Response> {
+    match verb {
+        Postgres::Start { name, data_dir, port } => {
+            servers::start(client, &name, &Start { data_dir, port })
+        }
+        Postgres::Stop { name } => servers::stop(client, &name),
+        Postgres::List => servers::list(client),
+        Postgres::Import { uri, name } => {
+            let progress = Arc::new(Progress::default());
+            let watched = progress.clone();
+            let mut begin = || {
+                let watched = watched.clone();
+                interrupt::hold_back()
+                    .and_then(|()| interrupt::watch(move || watched.cancel()))
+                    .map_err(|error| Error::io("preparing for signals", error))
+            };
+            takein::take_in(client, &uri, &name, &progress, &mut begin)
+        }
+    }
+}
+
+fn completions(shell: Shell) -> Result<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tine", &mut script);
+    crate::say::print(&[String::from_utf8_lossy(&script).trim_end().to_owned()]);
     Ok(0)
 }
 

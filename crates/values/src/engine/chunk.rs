@@ -79,6 +79,16 @@ impl<T> Chunk<T> {
 
     #[inline(always)]
     pub(crate) fn items(&self) -> &[T] {
+        // The sizes of full leaves first: a test that predicts well instead of a jump through a table.
+        match self {
+            Chunk::C128(arc) => arc.as_slice(),
+            Chunk::C32(arc) => arc.as_slice(),
+            other => other.items_of_any(),
+        }
+    }
+
+    #[inline(never)]
+    fn items_of_any(&self) -> &[T] {
         each!(self, arc => arc.as_slice(), &[])
     }
 
@@ -103,21 +113,11 @@ impl<T> Chunk<T> {
     /// Bytes of heap that the leaf asked for.
     pub(crate) fn heap_bytes(&self) -> usize {
         fn of<U>(_: &Arc<U>) -> usize {
-            // The count, then the value at its alignment.
-            size_of::<usize>().next_multiple_of(align_of::<U>()) + size_of::<U>()
+            arc_bytes::<U>()
         }
         match self {
             Chunk::Long(arc) => of(arc) + arc.capacity() * size_of::<T>(),
             other => each!(other, arc => of(arc), 0),
-        }
-    }
-
-    /// Allocations behind the leaf.
-    pub(crate) fn allocations(&self) -> usize {
-        match self {
-            Chunk::Empty => 0,
-            Chunk::Long(arc) => 1 + usize::from(arc.capacity() > 0 && size_of::<T>() > 0),
-            _ => 1,
         }
     }
 }
@@ -215,18 +215,20 @@ impl<T: Clone> Chunk<T> {
         }, ());
     }
 
+    /// Appends an item to a leaf with one owner and room; gives it back otherwise.
     #[inline]
-    pub(crate) fn push(&mut self, item: T) {
-        let len = self.len();
-        if len == self.room_len() {
-            self.grow(len + 1);
-        }
-        self.own();
-        each!(self, arc => {
-            if let Some(items) = Arc::get_mut(arc) {
+    pub(crate) fn try_push(&mut self, item: T) -> Result<(), T> {
+        each!(self, arc => match Arc::get_mut(arc) {
+            Some(items) if items.len() < items.capacity() => {
                 items.push(item);
+                Ok(())
             }
-        }, ());
+            _ => Err(item),
+        }, Err(item))
+    }
+
+    pub(crate) fn push(&mut self, item: T) {
+        self.insert(self.len(), item);
     }
 
     #[cold]
@@ -300,4 +302,11 @@ impl<T: Clone> Chunk<T> {
         }
         items
     }
+}
+
+/// Bytes of an allocation with a count of owners: the count, then the value at its alignment, rounded to the larger.
+pub(crate) const fn arc_bytes<U>() -> usize {
+    let align =
+        if align_of::<U>() > align_of::<usize>() { align_of::<U>() } else { align_of::<usize>() };
+    (align + size_of::<U>()).next_multiple_of(align)
 }

@@ -60,17 +60,59 @@ pub(crate) fn insert<K: Grow>(root: &mut Node<K>, path: &Path, item: K::Item) {
 }
 
 /// Inserts an item after the last.
+#[inline]
 pub(crate) fn push<K: Grow>(root: &mut Node<K>, item: K::Item) {
-    insert_by(root, AtEnd, item);
+    if let Err(item) = push_in_place(root, item) {
+        insert_by(root, AtEnd, item);
+    }
 }
 
+/// The common case: the whole right edge has one owner and its leaf has room. Lengths are counted up on the way down
+/// and back when the edge turns out otherwise.
 #[inline]
+fn push_in_place<K: Grow>(root: &mut Node<K>, item: K::Item) -> Result<(), K::Item> {
+    let mut counted = 0;
+    let mut node = &mut *root;
+    let item = loop {
+        match node {
+            Node::Leaf(chunk) if chunk.len() < K::LEAF => match chunk.try_push(item) {
+                Ok(()) => return Ok(()),
+                Err(item) => break item,
+            },
+            Node::Leaf(_) => break item,
+            Node::Inner(arc) => {
+                let Some(inner) = Arc::get_mut(arc) else { break item };
+                inner.len += 1;
+                counted += 1;
+                match inner.kids.last_mut() {
+                    Some(last) => node = last,
+                    None => break item,
+                }
+            }
+        }
+    };
+    count_back(root, counted);
+    Err(item)
+}
+
+#[cold]
+fn count_back<K: Grow>(mut node: &mut Node<K>, levels: usize) {
+    for _ in 0..levels {
+        let Node::Inner(arc) = node else { return };
+        let Some(inner) = Arc::get_mut(arc) else { return };
+        inner.len -= 1;
+        let Some(last) = inner.kids.last_mut() else { return };
+        node = last;
+    }
+}
+
+#[inline(never)]
 fn insert_by<K: Grow>(root: &mut Node<K>, mut route: impl Route<K>, item: K::Item) {
     // The root's own mark in a new root separates nothing, but a value is needed; it is made before the change.
     let spare = match &*root {
         Node::Inner(inner) if !inner.is_full() => None,
         Node::Leaf(chunk) if chunk.len() < K::LEAF => None,
-        full => Some(K::mark(|| full.first())),
+        full => Some(K::mark_of(full)),
     };
     let mut unused = Vec::new();
     let split = descend(root, &mut route, item, true, &mut unused);
@@ -211,7 +253,7 @@ fn split_leaf<K: Grow>(
     last: bool,
 ) -> Split<K> {
     if last && K::APPENDS && at == chunk.len() {
-        let mark = K::mark(|| &item);
+        let mark = K::mark(&item);
         let mut right = Chunk::with_room(K::LEAF);
         right.push(item);
         return Some((mark, Node::Leaf(right)));
@@ -222,7 +264,7 @@ fn split_leaf<K: Grow>(
         chunk.insert(at, item);
         return None;
     }
-    let mark = K::mark(|| &chunk.items()[cut]);
+    let mark = K::mark(&chunk.items()[cut]);
     chunk.own();
     let mut right = chunk.split_off(cut);
     if at <= cut {

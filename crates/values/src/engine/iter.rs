@@ -71,6 +71,8 @@ pub(crate) struct Items<'a, K: Kind> {
     tail: Edge<'a, K>,
     /// Whether both edges stand on one leaf: then `front` and `back` are all that is left.
     met: bool,
+    /// Items between `front` and `back`, where the caller knows how many there are in all.
+    rest: usize,
     front: slice::Iter<'a, K::Item>,
     back: slice::Iter<'a, K::Item>,
 }
@@ -81,6 +83,7 @@ impl<K: Kind> Clone for Items<'_, K> {
             head: self.head.clone(),
             tail: self.tail.clone(),
             met: self.met,
+            rest: self.rest,
             front: self.front.clone(),
             back: self.back.clone(),
         }
@@ -109,7 +112,18 @@ impl<'a, K: Kind> Items<'a, K> {
         } else {
             (head.leaf[start..].iter(), tail.leaf[..end].iter())
         };
-        Items { head, tail, met, front, back }
+        Items { head, tail, met, rest: 0, front, back }
+    }
+
+    /// Tells how many items there are in all, so that [`Items::len`] is right.
+    pub(crate) fn counting(mut self, len: usize) -> Self {
+        self.rest = len - self.front.len() - self.back.len();
+        self
+    }
+
+    /// Items left, of a counting iterator.
+    pub(crate) fn len(&self) -> usize {
+        self.front.len() + self.rest + self.back.len()
     }
 
     #[cold]
@@ -122,6 +136,7 @@ impl<'a, K: Kind> Items<'a, K> {
             self.met = self.head.meets(&self.tail);
             if !self.met {
                 self.front = self.head.leaf.iter();
+                self.rest = self.rest.wrapping_sub(self.front.len());
                 if let Some(item) = self.front.next() {
                     return Some(item);
                 }
@@ -139,6 +154,7 @@ impl<'a, K: Kind> Items<'a, K> {
             self.met = self.head.meets(&self.tail);
             if !self.met {
                 self.back = self.tail.leaf.iter();
+                self.rest = self.rest.wrapping_sub(self.back.len());
                 if let Some(item) = self.back.next_back() {
                     return Some(item);
                 }

@@ -62,10 +62,8 @@ impl<'a, K: Grow> Iterator for ItemsMut<'a, K> {
         match self {
             ItemsMut::Leaf(items) => items.next(),
             ItemsMut::Inner { kids, front, back } => loop {
-                if let Some(open) = front {
-                    if let Some(item) = open.next() {
-                        return Some(item);
-                    }
+                if let Some(item) = front.as_mut().and_then(|open| open.next()) {
+                    return Some(item);
                 }
                 match kids.next() {
                     Some(kid) => *front = Some(Box::new(Self::all(kid))),
@@ -107,10 +105,8 @@ impl<K: Grow> DoubleEndedIterator for ItemsMut<'_, K> {
         match self {
             ItemsMut::Leaf(items) => items.next_back(),
             ItemsMut::Inner { kids, front, back } => loop {
-                if let Some(open) = back {
-                    if let Some(item) = open.next_back() {
-                        return Some(item);
-                    }
+                if let Some(item) = back.as_mut().and_then(|open| open.next_back()) {
+                    return Some(item);
                 }
                 match kids.next_back() {
                     Some(kid) => *back = Some(Box::new(Self::all(kid))),

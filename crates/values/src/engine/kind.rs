@@ -1,5 +1,7 @@
 //! What differs between a sequence, an ordered map, a hash map and a text, as the tree sees them.
 
+use super::node::Node;
+
 /// How many items of `item_bytes` a leaf of about `leaf_bytes` takes: a power of two, at least 8.
 pub(crate) const fn leaf_items(item_bytes: usize, leaf_bytes: usize) -> usize {
     if cfg!(test) {
@@ -33,9 +35,12 @@ pub(crate) trait Kind: Sized {
 /// What it takes to change a tree.
 pub(crate) trait Grow: Kind<Item: Clone, Mark: Clone> {
     /// The mark of a child that begins with `first`, as if it were the first child of its parent.
-    fn mark<'a>(first: impl FnOnce() -> &'a Self::Item) -> Self::Mark
-    where
-        Self::Item: 'a;
+    fn mark(first: &Self::Item) -> Self::Mark;
+
+    /// The mark of a child that is not empty, as if it were the first child of its parent.
+    fn mark_of(kid: &Node<Self>) -> Self::Mark {
+        Self::mark(kid.first())
+    }
 
     /// Moves marks that are positions by `by` items.
     fn shift(_marks: &mut [Self::Mark], _by: isize) {}

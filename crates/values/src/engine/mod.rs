@@ -21,6 +21,8 @@ pub(crate) mod join;
 pub(crate) mod kind;
 pub(crate) mod node;
 pub(crate) mod path;
+#[cfg(feature = "serde")]
+pub(crate) mod rebase;
 pub(crate) mod remove;
 pub(crate) mod split;
 pub(crate) mod tree;

@@ -4,12 +4,12 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use triomphe::Arc;
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, arc_bytes};
 use super::kind::{Grow, Kind};
 use crate::stats;
 
-/// Children of a full inner node. 32 keeps a copied path near 1 KiB a level and a million items at three levels.
-pub(crate) const FANOUT: usize = if cfg!(test) { 4 } else { 32 };
+/// Children of a full inner node. 16 keeps a copied path under 3 KiB with a full leaf, at four levels for a million items.
+pub(crate) const FANOUT: usize = if cfg!(test) { 4 } else { 16 };
 /// Logarithm of [`FANOUT`].
 pub(crate) const FANOUT_LOG2: u32 = FANOUT.trailing_zeros();
 /// Children below which an inner node is joined with a neighbour.
@@ -84,9 +84,7 @@ impl<K: Kind> Node<K> {
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
             Node::Leaf(chunk) => chunk.heap_bytes(),
-            Node::Inner(_) => {
-                size_of::<usize>().next_multiple_of(align_of::<Inner<K>>()) + size_of::<Inner<K>>()
-            }
+            Node::Inner(_) => arc_bytes::<Inner<K>>(),
         }
     }
 
@@ -181,7 +179,7 @@ impl<K: Grow> Inner<K> {
 
     /// Appends a child; there must be room.
     pub(crate) fn push(&mut self, kid: Node<K>) {
-        let mut mark = K::mark(|| kid.first());
+        let mut mark = K::mark_of(&kid);
         K::shift(core::slice::from_mut(&mut mark), self.len as isize);
         self.len += kid.len();
         self.marks.push(mark);
@@ -191,9 +189,9 @@ impl<K: Grow> Inner<K> {
     /// Puts a child before all others; there must be room.
     pub(crate) fn push_front(&mut self, kid: Node<K>) {
         if let Some(first) = self.kids.first() {
-            self.marks[0] = K::mark(|| first.first());
+            self.marks[0] = K::mark_of(first);
         }
-        let mark = K::mark(|| kid.first());
+        let mark = K::mark_of(&kid);
         let len = kid.len();
         self.len += len;
         K::shift(&mut self.marks, len as isize);
@@ -220,7 +218,7 @@ impl<K: Grow> Inner<K> {
     /// Appends the children of a right neighbour, whose first mark is made a true one; there must be room.
     pub(crate) fn append(&mut self, right: &mut Inner<K>) {
         if let Some(first) = right.kids.first() {
-            right.marks[0] = K::mark(|| first.first());
+            right.marks[0] = K::mark_of(first);
         }
         K::shift(&mut right.marks, self.len as isize);
         self.len += right.len;

@@ -87,7 +87,7 @@ fn even<K: Grow>(inner: &mut Inner<K>, at: usize) {
                 if cut == 0 || cut == b.len() {
                     return;
                 }
-                let mark = K::mark(|| &b.items()[cut]);
+                let mark = K::mark(&b.items()[cut]);
                 let rest = b.split_off(cut);
                 a.append(mem::replace(b, rest));
                 let len = a.len();
@@ -98,7 +98,7 @@ fn even<K: Grow>(inner: &mut Inner<K>, at: usize) {
                 if cut == 0 || cut == a.len() {
                     return;
                 }
-                let mark = K::mark(|| &a.items()[cut]);
+                let mark = K::mark(&a.items()[cut]);
                 let mut moved = a.split_off(cut);
                 moved.append(mem::replace(b, super::chunk::Chunk::Empty));
                 *b = moved;

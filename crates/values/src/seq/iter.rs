@@ -12,25 +12,22 @@ use crate::engine::iter_mut::ItemsMut;
 use crate::engine::node::Node;
 
 /// Items of a [`Seq`] by reference.
-pub struct Iter<'a, T> {
-    items: Items<'a, Sequence<T>>,
-    len: usize,
-}
+pub struct Iter<'a, T>(Items<'a, Sequence<T>>);
 
 impl<T> Clone for Iter<'_, T> {
     fn clone(&self) -> Self {
-        Iter { items: self.items.clone(), len: self.len }
+        Iter(self.0.clone())
     }
 }
 
 impl<'a, T> Iter<'a, T> {
     pub(super) fn new(seq: &'a Seq<T>) -> Self {
-        Iter { items: seq.tree.items(), len: seq.len() }
+        Iter(seq.tree.items().counting(seq.len()))
     }
 
     pub(super) fn between(seq: &'a Seq<T>, range: Range<usize>) -> Self {
         let (from, to) = (seq.place(range.start), seq.place(range.end));
-        Iter { items: Items::between(&seq.tree.root, &from, &to), len: range.len() }
+        Iter(Items::between(&seq.tree.root, &from, &to).counting(range.len()))
     }
 }
 
@@ -39,26 +36,22 @@ impl<'a, T> Iterator for Iter<'a, T> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a T> {
-        let item = self.items.next()?;
-        self.len -= 1;
-        Some(item)
+        self.0.next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.len, Some(self.len))
+        (self.0.len(), Some(self.0.len()))
     }
 
     fn fold<B, F: FnMut(B, &'a T) -> B>(self, init: B, f: F) -> B {
-        self.items.fold(init, f)
+        self.0.fold(init, f)
     }
 }
 
 impl<T> DoubleEndedIterator for Iter<'_, T> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
-        let item = self.items.next_back()?;
-        self.len -= 1;
-        Some(item)
+        self.0.next_back()
     }
 }
 

@@ -23,10 +23,11 @@ impl<T> Kind for Sequence<T> {
 }
 
 impl<T: Clone> Grow for Sequence<T> {
-    fn mark<'a>(_first: impl FnOnce() -> &'a T) -> usize
-    where
-        T: 'a,
-    {
+    fn mark(_first: &T) -> usize {
+        0
+    }
+
+    fn mark_of(_kid: &Node<Self>) -> usize {
         0
     }
 
@@ -46,9 +47,13 @@ impl<T: Clone> Grow for Sequence<T> {
 pub(crate) fn child<K: Kind<Mark = usize>>(inner: &Inner<K>, at: usize) -> (usize, usize) {
     let full_log2 = K::LEAF.trailing_zeros() + FANOUT_LOG2 * (inner.height - 1);
     let marks = inner.marks.as_slice();
-    let mut step = (at >> full_log2).min(marks.len() - 1);
-    while marks.get(step + 1).is_some_and(|next| *next <= at) {
-        step += 1;
+    let mut step = at >> full_log2;
+    if step + 1 >= marks.len() {
+        step = marks.len() - 1;
+    } else {
+        while step + 1 < marks.len() && marks[step + 1] <= at {
+            step += 1;
+        }
     }
     (step, at - marks[step])
 }

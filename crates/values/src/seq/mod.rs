@@ -18,7 +18,9 @@ use crate::engine::path::Path;
 use crate::engine::tree::Tree;
 use kind::{Position, Sequence};
 
+pub use diff::{Hunk, SeqDiff, SeqPatch};
 pub use iter::{Chunks, IntoIter, Iter, IterMut};
+pub use merge::{SeqConflict, merge3};
 
 /// A vector with O(1) `clone`, and O(log n) insertion, removal, cut and concatenation at any place.
 ///

@@ -1,0 +1,195 @@
+//! Sequences: reading, growing, changing, and writing to a fork.
+
+use anyhow::Result;
+use std::hint::black_box;
+use tine_bench::samples::Samples;
+use tine_bench::table::{Bar, Table, Unit};
+use tine_values::Seq;
+
+use super::{ROUNDS, compare, heap, item::Item, named, places, timed};
+
+/// What each row must reach against imbl, as speeds; and the share of its bytes.
+pub struct Bars {
+    get: f64,
+    iterate: f64,
+    push: f64,
+    set: f64,
+    fork: f64,
+    fork_bytes: f64,
+    insert: f64,
+}
+
+pub const BARS: Bars =
+    Bars { get: 3.0, iterate: 5.0, push: 1.0, set: 2.0, fork: 1.0, fork_bytes: 0.6, insert: 30.0 };
+
+pub const PARITY: Bars =
+    Bars { get: 0.9, iterate: 0.9, push: 0.9, set: 0.9, fork: 0.9, fork_bytes: 1.1, insert: 0.9 };
+
+/// A sequence of any maker.
+trait Sequence<T: Item>: Clone {
+    fn gather(count: usize) -> Self;
+    fn item(&self, at: usize) -> &T;
+    fn total(&self) -> u64;
+    fn put(&mut self, at: usize, item: T);
+    fn squeeze(&mut self, at: usize, item: T);
+}
+
+macro_rules! sequence {
+    ($kind:ty, $empty:expr, $push:ident, |$seq:ident, $at:ident, $item:ident| $put:expr) => {
+        impl<T: Item> Sequence<T> for $kind {
+            fn gather(count: usize) -> Self {
+                let mut seq = $empty;
+                (0..count as u64).for_each(|seed| seq.$push(T::make(seed)));
+                seq
+            }
+
+            fn item(&self, at: usize) -> &T {
+                &self[at]
+            }
+
+            fn total(&self) -> u64 {
+                self.iter().map(Item::sum).fold(0, u64::wrapping_add)
+            }
+
+            fn put(&mut self, $at: usize, $item: T) {
+                let $seq = self;
+                $put
+            }
+
+            fn squeeze(&mut self, at: usize, item: T) {
+                self.insert(at, item);
+            }
+        }
+    };
+}
+
+sequence!(Seq<T>, Seq::new(), push, |seq, at, item| seq[at] = item);
+sequence!(imbl::Vector<T>, imbl::Vector::new(), push_back, |seq, at, item| seq[at] = item);
+sequence!(im::Vector<T>, im::Vector::new(), push_back, |seq, at, item| seq[at] = item);
+sequence!(ecow::EcoVec<T>, ecow::EcoVec::new(), push, |seq, at, item| seq.make_mut()[at] = item);
+sequence!(Vec<T>, Vec::new(), push, |seq, at, item| seq[at] = item);
+
+pub fn run<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> {
+    let reads = places(count.max(100_000), count);
+    let writes = places(20_000, count);
+    let each = |what: &str| named::<T>(what, count);
+    let times = 1_000_000usize.div_ceil(count).min(100);
+
+    if table.wants(&each("Seq get")) {
+        let (ours, imbl, im) =
+            (Seq::<T>::gather(count), imbl::Vector::<T>::gather(count), im::Vector::<T>::gather(count));
+        let (eco, std) = (ecow::EcoVec::gather(count), Vec::gather(count));
+        compare(
+            table,
+            &each("Seq get"),
+            Bar::SpeedAtLeast(bars.get),
+            vec![
+                ("ours", Box::new(|| get::<T, _>(&ours, &reads))),
+                ("imbl", Box::new(|| get::<T, _>(&imbl, &reads))),
+                ("im", Box::new(|| get::<T, _>(&im, &reads))),
+                ("EcoVec", Box::new(|| get::<T, _>(&eco, &reads))),
+                ("std", Box::new(|| get::<T, _>(&std, &reads))),
+            ],
+        )?;
+        let sum = |seq: &dyn Fn() -> u64| {
+            timed(count * times, || (0..times).fold(0, |sum, _| black_box(seq()) ^ sum))
+        };
+        compare(
+            table,
+            &each("Seq iterate"),
+            Bar::SpeedAtLeast(bars.iterate),
+            vec![
+                ("ours", Box::new(|| sum(&|| ours.total()))),
+                ("imbl", Box::new(|| sum(&|| imbl.total()))),
+                ("im", Box::new(|| sum(&|| im.total()))),
+                ("std", Box::new(|| sum(&|| std.total()))),
+            ],
+        )?;
+    }
+    if table.wants(&each("Seq push")) {
+        compare(
+            table,
+            &each("Seq push"),
+            Bar::SpeedAtLeast(bars.push),
+            vec![
+                ("ours", Box::new(|| push::<T, Seq<T>>(count, times))),
+                ("imbl", Box::new(|| push::<T, imbl::Vector<T>>(count, times))),
+                ("im", Box::new(|| push::<T, im::Vector<T>>(count, times))),
+                ("EcoVec", Box::new(|| push::<T, ecow::EcoVec<T>>(count, times))),
+                ("std", Box::new(|| push::<T, Vec<T>>(count, times))),
+            ],
+        )?;
+    }
+    if table.wants(&each("Seq set in place")) {
+        let (mut ours, mut imbl) = (Seq::<T>::gather(count), imbl::Vector::<T>::gather(count));
+        compare(
+            table,
+            &each("Seq set in place"),
+            Bar::SpeedAtLeast(bars.set),
+            vec![
+                ("ours", Box::new(|| set(&mut ours, &reads))),
+                ("imbl", Box::new(|| set(&mut imbl, &reads))),
+            ],
+        )?;
+    }
+    if table.wants(&each("Seq clone + one write")) {
+        let (ours, imbl) = (Seq::<T>::gather(count), imbl::Vector::<T>::gather(count));
+        compare(
+            table,
+            &each("Seq clone + one write"),
+            Bar::SpeedAtLeast(bars.fork),
+            vec![
+                ("ours", Box::new(|| fork(&ours, &writes))),
+                ("imbl", Box::new(|| fork(&imbl, &writes))),
+            ],
+        )?;
+        let bytes = |asked: usize| Samples::new(vec![asked as f64 / writes.len() as f64; ROUNDS]);
+        let (mine, _) = heap::asked(|| fork(&ours, &writes));
+        let (peer, _) = heap::asked(|| fork(&imbl, &writes));
+        table
+            .row(&each("Seq clone + one write, bytes"), Unit::Bytes, &bytes(mine))
+            .peer("imbl", &bytes(peer))
+            .bar(Bar::CostAtMost(bars.fork_bytes));
+    }
+    if table.wants(&each("Seq random insert")) {
+        let (ours, imbl) = (Seq::<T>::gather(count), imbl::Vector::<T>::gather(count));
+        let few = &writes[..300];
+        compare(
+            table,
+            &each("Seq random insert"),
+            Bar::SpeedAtLeast(bars.insert),
+            vec![
+                ("ours", Box::new(|| insert(&mut ours.clone(), few))),
+                ("imbl", Box::new(|| insert(&mut imbl.clone(), few))),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn get<T: Item, S: Sequence<T>>(seq: &S, at: &[usize]) -> f64 {
+    timed(at.len(), || at.iter().fold(0u64, |sum, at| sum.wrapping_add(seq.item(*at).sum())))
+}
+
+fn push<T: Item, S: Sequence<T>>(count: usize, times: usize) -> f64 {
+    timed(count * times, || (0..times).map(|_| black_box(S::gather(count))).last())
+}
+
+fn set<T: Item>(seq: &mut impl Sequence<T>, at: &[usize]) -> f64 {
+    timed(at.len(), || at.iter().for_each(|at| seq.put(*at, T::make(*at as u64 + 1))))
+}
+
+fn fork<T: Item>(seq: &impl Sequence<T>, at: &[usize]) -> f64 {
+    timed(at.len(), || {
+        for at in at {
+            let mut fork = seq.clone();
+            fork.put(*at, T::make(1));
+            black_box(&fork);
+        }
+    })
+}
+
+/// The path is made unique by a first write, so that the insertions meet a value of their own at most places.
+fn insert<T: Item>(seq: &mut impl Sequence<T>, at: &[usize]) -> f64 {
+    timed(at.len(), || at.iter().for_each(|at| seq.squeeze(*at, T::make(1))))
+}

@@ -1,0 +1,169 @@
+//! What can go wrong, and what a person can do about it.
+
+use std::io;
+
+/// The result of everything here that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A feature of the system that a part of this crate rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Feature {
+    /// Linux 6.8 or later: `PAGEMAP_SCAN` (6.7), `UFFDIO_MOVE` (6.8), and every known hole in the
+    /// kernel's copy-on-write closed (CVE-2016-5195, CVE-2020-29374, CVE-2022-2590).
+    Kernel,
+    /// Pages of 4 KiB.
+    PageSize,
+    /// `memfd_create` with sealing.
+    SealedMemory,
+    /// The `PAGEMAP_SCAN` request on `/proc/self/pagemap`.
+    PagemapScan,
+    /// `userfaultfd` for faults from user mode; containers often forbid the system call.
+    Userfaultfd,
+    /// `UFFD_FEATURE_SIGBUS`: the faulting thread resolves its own fault.
+    FaultSignal,
+    /// Missing and minor faults on private mappings of shared memory.
+    SharedMemoryFaults,
+    /// `UFFDIO_MOVE`: moving a page instead of copying it.
+    MovePages,
+    /// `UFFD_FEATURE_WP_ASYNC`: finding written pages with no fault in user space.
+    WriteTracking,
+    /// `MADV_COLLAPSE`: making huge pages on request.
+    Collapse,
+    /// `PR_SET_MDWE`: no memory of the process becomes executable any more.
+    DenyExecutable,
+    /// The kernel's own same-page merging (KSM).
+    KernelMerging,
+}
+
+impl Feature {
+    /// The feature's name in the kernel's words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "Linux 6.8 or later",
+            Self::PageSize => "pages of 4 KiB",
+            Self::SealedMemory => "memfd_create with seals",
+            Self::PagemapScan => "PAGEMAP_SCAN",
+            Self::Userfaultfd => "userfaultfd",
+            Self::FaultSignal => "UFFD_FEATURE_SIGBUS",
+            Self::SharedMemoryFaults => "UFFD_FEATURE_MINOR_SHMEM",
+            Self::MovePages => "UFFD_FEATURE_MOVE",
+            Self::WriteTracking => "UFFD_FEATURE_WP_ASYNC",
+            Self::Collapse => "MADV_COLLAPSE",
+            Self::DenyExecutable => "PR_SET_MDWE",
+            Self::KernelMerging => "kernel same-page merging",
+        }
+    }
+}
+
+impl std::fmt::Display for Feature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why the system gave no address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// More than a process can address, or than its limit allows (`ulimit -v`).
+    AddressSpace,
+    /// Strict overcommit (`vm.overcommit_memory` = 2) counts the reservation against the commit limit.
+    Overcommit,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::AddressSpace => {
+                "the address space or its limit is too small; reserve less or raise `ulimit -v`"
+            }
+            Self::Overcommit => {
+                "strict overcommit is on; reserve less or set vm.overcommit_memory to 0 or 1"
+            }
+        })
+    }
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The system lacks what the operation rests on.
+    #[error("{feature} is not available here: {reason}")]
+    Unsupported {
+        /// What is missing.
+        feature: Feature,
+        /// How that was found, and what may help.
+        reason: String,
+    },
+    /// The system refused to reserve address space.
+    #[error("cannot reserve {bytes} bytes: {refusal}")]
+    Reserve {
+        /// Bytes asked for.
+        bytes: u64,
+        /// Why they were refused.
+        refusal: Refusal,
+    },
+    /// Too many separate mappings; the kernel's limit would be reached.
+    #[error(
+        "{needed} more mappings would exceed the budget ({used} of {limit} used): flatten images, \
+         drop forks, or raise vm.max_map_count"
+    )]
+    VmaBudget {
+        /// Mappings that the operation needs.
+        needed: usize,
+        /// Mappings in use by regions, images and snapshots.
+        used: usize,
+        /// Mappings that this crate allows itself.
+        limit: usize,
+    },
+    /// A descriptor whose memory someone could still change.
+    #[error("the descriptor is not a sealed image: {reason}")]
+    Unsealed {
+        /// Which seal or property is missing.
+        reason: String,
+    },
+    /// An offset or length that does not fit.
+    #[error("{what}: {offset} + {bytes} bytes lie outside the {len} bytes there are")]
+    Bounds {
+        /// The operation.
+        what: &'static str,
+        /// Where it was to start.
+        offset: u64,
+        /// How much it was to cover.
+        bytes: u64,
+        /// How much there is.
+        len: u64,
+    },
+    /// A length that cannot be had.
+    #[error("a length of {bytes} bytes is not possible: {reason}")]
+    Length {
+        /// The length.
+        bytes: u64,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// `rebase` onto an image that holds something else.
+    #[error("the image does not hold what the region was made from; rebase needs equal content")]
+    NotSameContent,
+    /// The system refused an operation.
+    #[error("cannot {what}: {source}")]
+    Os {
+        /// The operation.
+        what: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn os(what: &'static str, source: io::Error) -> Self {
+        Self::Os { what, source }
+    }
+
+    /// The error of the system call that has just failed.
+    pub(crate) fn last(what: &'static str) -> Self {
+        Self::os(what, io::Error::last_os_error())
+    }
+}

@@ -1,0 +1,133 @@
+//! Forking a region that has been written.
+//!
+//! Pages of a process cannot be shared with itself, so what was written since the image has to be
+//! copied now (*eager*), put into a sealed layer that both share (*layer*), or moved out of the way
+//! and brought back page by page as either side touches it (*lazy*).
+
+use crate::error::{Error, Result};
+use crate::page::PAGE;
+use crate::probe;
+use crate::region::{Region, copy_changed};
+use crate::reset::Warm;
+use crate::space::Space;
+use crate::sys::{self, Query, Watch};
+use crate::window::{DEPTH_MAX, fill_missing};
+
+/// How to fork a region that has been written. One that has not is forked in O(1) by each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForkMode {
+    /// The cheapest here: lazy where the system has windows, since moving page tables beats even
+    /// finding a handful of written pages; eager elsewhere.
+    #[default]
+    Auto,
+    /// Copies every written page: proportional to what was written, and done when it returns.
+    Eager,
+    /// Seals what was written into an image for both, once; forks after that are O(1). Both begin
+    /// clean.
+    Layer,
+    /// Moves what was written out of the way in microseconds, whatever its size; both sides copy a
+    /// page when they first touch it.
+    ///
+    /// Until the region is settled ([`Region::settle`]), a system call that uses an untouched page of
+    /// either side as its buffer fails with EFAULT: use [`Region::write_from`] and
+    /// [`Region::read_at_into`], or settle first. Pages must not be pinned by I/O in flight meanwhile.
+    Lazy,
+}
+
+impl Region {
+    /// A writable copy that shares what neither side has written, by [`ForkMode::Auto`].
+    pub fn fork(&mut self) -> Result<Region> {
+        self.fork_by(ForkMode::Auto)
+    }
+
+    /// A writable copy, made as `mode` says.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for [`ForkMode::Lazy`] where the system has no windows;
+    /// [`Error::VmaBudget`] and [`Error::Reserve`] where it has no room.
+    pub fn fork_by(&mut self, mode: ForkMode) -> Result<Region> {
+        if !self.written && self.space.window.is_none() {
+            let mut fork = self.image().fork()?;
+            fork.len = self.len;
+            return Ok(fork);
+        }
+        match mode {
+            ForkMode::Auto if probe::require_windows().is_ok() => self.fork_lazily(),
+            ForkMode::Auto | ForkMode::Eager => self.fork_eagerly(),
+            ForkMode::Layer => {
+                let mut fork = self.seal()?.fork()?;
+                fork.len = self.len;
+                Ok(fork)
+            }
+            ForkMode::Lazy => self.fork_lazily(),
+        }
+    }
+
+    fn fork_lazily(&mut self) -> Result<Region> {
+        let depth = self.space.window.as_ref().map_or(0, |window| window.frozen().depth());
+        if self.written && depth >= DEPTH_MAX {
+            self.settle()?;
+        }
+        let frozen = match &self.space.window {
+            // Nothing was written since the window opened: its frozen pages are still the content.
+            Some(window) if !self.written => window.frozen().clone(),
+            _ => {
+                self.warm.restart();
+                // SAFETY: `self` is borrowed exclusively, so no reference to its bytes exists.
+                unsafe { self.space.freeze() }?
+            }
+        };
+        self.written = false;
+        let mut fork = self.bare_fork()?;
+        fork.space.open_window(frozen)?;
+        Ok(fork)
+    }
+
+    fn fork_eagerly(&mut self) -> Result<Region> {
+        let mut fork = self.bare_fork()?;
+        fork.written = true;
+        if probe::require_windows().is_err() {
+            copy_changed(&self.space, &mut fork.space)?;
+            return Ok(fork);
+        }
+        let base = fork.space.mapping.start();
+        let spans = self.image().layout().segments().iter().map(|segment| {
+            (base + segment.pages.start * PAGE..base + segment.pages.end * PAGE, &segment.backing)
+        });
+        for (span, backing) in spans.clone() {
+            let watch = if backing.is_zero() { Watch::Missing } else { Watch::MissingOrMinor };
+            sys::watch(span, watch)?;
+        }
+        // Newest pages first: what an older level has of them is present by then, and stepped over.
+        let frozen = self.space.window.as_ref().map(|window| window.frozen());
+        let levels = frozen.iter().flat_map(|frozen| frozen.levels().map(|level| level.mapping()));
+        for source in std::iter::once(&self.space.mapping).chain(levels) {
+            copy_private_into(source, base)?;
+        }
+        for (span, _) in spans {
+            sys::unwatch(span)?;
+        }
+        Ok(fork)
+    }
+
+    /// A region of the same image, with no pages of its own, not even patches.
+    fn bare_fork(&self) -> Result<Region> {
+        let mapping = self.image().layout().map_unpatched()?;
+        let mut space = Space::of_mapping(mapping, self.image().clone());
+        space.copy_ahead = self.space.copy_ahead;
+        Ok(Region { space, len: self.len, written: false, warm: Warm::default() })
+    }
+}
+
+/// Copies the private pages of `source` to the watched mapping at `target`, where they are missing.
+fn copy_private_into(source: &sys::Mapping, target: usize) -> Result<()> {
+    sys::scan(source.addresses(), Query::Private, |run| {
+        let from = run.addresses();
+        let to = target + (from.start - source.start());
+        // SAFETY: the source is mapped, and holds what the fork is to hold.
+        let copied = fill_missing(&(to..to + from.len()), from.start, |target, source| unsafe {
+            sys::copy(target, source)
+        });
+        copied.map(|_| ()).map_err(|e| Error::os("copy pages to a fork", e))
+    })
+}

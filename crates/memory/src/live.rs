@@ -1,0 +1,209 @@
+//! Live memory: several writers, and snapshots that do not stop them for long.
+//!
+//! The memory is split into shards, each owned by whoever writes there. A shard's bytes can be reached
+//! only through its guard, and a snapshot is cut while it holds the guards of all shards: that no
+//! writer runs during the cut is a matter of types. The cut moves page tables, which takes
+//! microseconds; afterwards writers fault their pages back in as they touch them, and saving the
+//! snapshot moves the rest.
+
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::page::{PAGE, pages_touched};
+use crate::region::Region;
+use crate::snapshot::{Cut, Snapshot};
+use crate::space::Space;
+use crate::usage::Stats;
+use crate::window::{CopyAhead, Window};
+
+/// Memory that is written through [`Shard`]s and saved by [`Snapshot`]s.
+#[derive(Debug)]
+pub struct Live(Arc<Shared>);
+
+/// What shards, snapshots and the owner share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Held while the memory is cut or settled.
+    space: Mutex<Space>,
+    /// The mapping's first address, which never changes.
+    start: usize,
+    len: usize,
+    gates: Vec<Gate>,
+    snapshots: AtomicU64,
+}
+
+/// The lock of a shard.
+#[derive(Debug)]
+struct Gate {
+    range: Range<usize>,
+    lock: Mutex<()>,
+    /// Whether the shard was written since the last snapshot.
+    written: AtomicBool,
+}
+
+/// One writer's part of live memory.
+#[derive(Debug)]
+pub struct Shard {
+    shared: Arc<Shared>,
+    index: usize,
+}
+
+/// Access to a shard; a snapshot waits until it is dropped. Dereferences to the shard's bytes.
+#[derive(Debug)]
+pub struct Guard<'a> {
+    bytes: &'a mut [u8],
+    written: &'a AtomicBool,
+    shared: &'a Shared,
+    offset: usize,
+    _held: MutexGuard<'a, ()>,
+}
+
+impl Live {
+    /// Takes a region, and splits it into `shards` parts of equal whole pages; the last takes the
+    /// rest.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the system has no windows.
+    pub fn new(mut region: Region, shards: usize) -> Result<(Self, Vec<Shard>)> {
+        Window::require()?;
+        region.settle()?;
+        let (len, Region { space, .. }) = (region.len(), region);
+        let pages = (space.pages().end / shards.max(1)).max(1);
+        let starts: Vec<usize> =
+            (0..shards.max(1)).map(|n| (n * pages * PAGE).min(len)).chain([len]).collect();
+        let mut gates: Vec<Gate> = starts
+            .windows(2)
+            .map(|ends| Gate {
+                range: ends[0]..ends[1],
+                lock: Mutex::new(()),
+                written: AtomicBool::new(true),
+            })
+            .collect();
+        if let Some(last) = gates.last_mut() {
+            last.range.end = len;
+        }
+        let start = space.mapping.start();
+        let shared = Arc::new(Shared {
+            space: Mutex::new(space),
+            start,
+            len,
+            gates,
+            snapshots: AtomicU64::new(0),
+        });
+        let shards =
+            (0..shared.gates.len()).map(|index| Shard { shared: shared.clone(), index }).collect();
+        Ok((Self(shared), shards))
+    }
+
+    /// What the memory holds now, once every guard is dropped and before another is given.
+    ///
+    /// If the snapshot before has not been saved or dropped, its pages are copied first, while
+    /// writers go on.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let shared = &self.0;
+        let mut space = lock(&shared.space);
+        space.settle()?;
+        let held: Vec<MutexGuard<'_, ()>> =
+            shared.gates.iter().map(|gate| lock(&gate.lock)).collect();
+        let begun = Instant::now();
+        // SAFETY: the shards' bytes are reached through guards alone, and every lock that a guard
+        // holds is held here.
+        let frozen = unsafe { space.freeze() }?;
+        let written = shared
+            .gates
+            .iter()
+            .map(|gate| (gate.range.clone(), gate.written.swap(false, Ordering::Relaxed)));
+        let unwritten = written.filter(|(_, written)| !written).map(|(range, _)| range).collect();
+        let pause = begun.elapsed();
+        drop(held);
+        let number = shared.snapshots.fetch_add(1, Ordering::Relaxed) + 1;
+        let cut = Cut { len: shared.len, unwritten, number, pause };
+        Ok(Snapshot::new(self.0.clone(), frozen, cut))
+    }
+
+    /// Fills whatever still waits in a snapshot, whose pages are copied if it still exists.
+    pub fn settle(&self) -> Result<()> {
+        lock(&self.0.space).settle()
+    }
+
+    /// Chooses how copies run ahead of need from the next snapshot on.
+    pub fn set_copy_ahead(&self, policy: CopyAhead) {
+        lock(&self.0.space).copy_ahead = policy;
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> Stats {
+        lock(&self.0.space).stats()
+    }
+
+    /// Bytes.
+    #[allow(clippy::len_without_is_empty)] // A region has at least one byte.
+    pub fn len(&self) -> usize {
+        self.0.len
+    }
+}
+
+impl Shard {
+    /// Access to the shard's bytes. Waits while a snapshot is being cut.
+    pub fn guard(&mut self) -> Guard<'_> {
+        let gate = &self.shared.gates[self.index];
+        let held = lock(&gate.lock);
+        let start = self.shared.start + gate.range.start;
+        // SAFETY: the mapping lives as long as `shared`. Ranges of shards are disjoint, the shard is
+        // borrowed exclusively, and a snapshot touches the mapping only while it holds the lock.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, gate.range.len()) };
+        let (written, shared) = (&gate.written, &*self.shared);
+        Guard { bytes, written, shared, offset: gate.range.start, _held: held }
+    }
+
+    /// Where the shard lies in the memory.
+    pub fn range(&self) -> Range<usize> {
+        self.shared.gates[self.index].range.clone()
+    }
+}
+
+impl Guard<'_> {
+    /// Makes sure that system calls may use a part of the shard as a buffer, by filling the pages of
+    /// it that still wait in a snapshot.
+    pub fn settle(&self, range: Range<usize>) -> Result<()> {
+        let range = self.offset + range.start..self.offset + range.end;
+        self.shared.settle(pages_touched(&range))
+    }
+}
+
+impl Deref for Guard<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+impl DerefMut for Guard<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.written.store(true, Ordering::Relaxed);
+        self.bytes
+    }
+}
+
+impl Shared {
+    /// Looks at the space while nobody cuts or settles it.
+    pub fn with_space<R>(&self, then: impl FnOnce(&mut Space) -> R) -> R {
+        then(&mut lock(&self.space))
+    }
+
+    fn settle(&self, pages: Range<usize>) -> Result<()> {
+        match &lock(&self.space).window {
+            Some(window) => window.fill(pages),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A lock whose holder panicked protects nothing that a panic could have left half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}

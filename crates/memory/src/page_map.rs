@@ -1,0 +1,149 @@
+//! The state of every page of a region, and a picture of it.
+
+use std::fmt;
+
+use crate::error::Result;
+use crate::page::{HUGE, PAGE};
+use crate::space::Space;
+use crate::sys::{Category, Query, scan};
+use crate::usage::Usage;
+
+/// What a page is; several may hold at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageState {
+    /// A page-table entry maps it, or it is in swap.
+    pub present: bool,
+    /// It belongs to an image.
+    pub shared: bool,
+    /// It is the region's own.
+    pub exclusive: bool,
+    /// It was written since the region's image; in a kept region, since the last commit.
+    pub dirty: bool,
+    /// It reads as zeros and is stored nowhere.
+    pub zero: bool,
+    /// A huge page maps it.
+    pub huge: bool,
+    /// It waits in frozen pages until it is touched.
+    pub pending: bool,
+}
+
+/// The state of every page. Its [`Display`](fmt::Display) is a picture: `.` not touched yet, `0` zero,
+/// `=` shared, `H` shared and huge, `#` exclusive, `*` dirty, `?` pending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageMap {
+    pages: Vec<PageState>,
+    /// For each 2 MiB: whether the image's memory is huge there and is mapped page by page here.
+    huge_lost: usize,
+}
+
+/// Pages of a line of the picture.
+const LINE: usize = 64;
+/// Lines of a picture; each character then stands for several pages.
+const LINES_MAX: usize = 32;
+
+impl PageMap {
+    pub(crate) fn of(space: &Space) -> Result<Self> {
+        let mut pages = vec![PageState::default(); space.pages().end];
+        for segment in space.image.layout().segments() {
+            let zero = segment.backing.is_zero();
+            pages[segment.pages.clone()].iter_mut().for_each(|page| page.zero = zero);
+        }
+        if let Some(window) = &space.window {
+            for level in window.frozen().levels() {
+                level.runs(space.pages(), |run| {
+                    pages[run].iter_mut().for_each(|page| {
+                        (page.pending, page.zero) = (true, false);
+                    });
+                    Ok(())
+                })?;
+            }
+        }
+        let base = space.mapping.start();
+        scan(space.mapping.addresses(), Query::Mapped, |run| {
+            let is = |category| run.categories & category != 0;
+            let addresses = run.addresses();
+            let zero = is(Category::ZERO);
+            let exclusive = !is(Category::FILE) && !zero;
+            let state = PageState {
+                present: true,
+                shared: is(Category::FILE),
+                exclusive,
+                dirty: exclusive && (is(Category::WRITTEN) || !space.tracked),
+                zero,
+                huge: is(Category::HUGE),
+                pending: false,
+            };
+            pages[(addresses.start - base) / PAGE..(addresses.end - base) / PAGE].fill(state);
+            Ok(())
+        })?;
+        let huge_lost = huge_lost(&pages, space);
+        Ok(Self { pages, huge_lost })
+    }
+
+    /// The pages, in order.
+    pub fn pages(&self) -> &[PageState] {
+        &self.pages
+    }
+
+    /// Bytes by kind.
+    pub fn usage(&self) -> Usage {
+        let bytes = |is: fn(&PageState) -> bool| {
+            (self.pages.iter().filter(|page| is(page)).count() * PAGE) as u64
+        };
+        Usage {
+            total: (self.pages.len() * PAGE) as u64,
+            shared: bytes(|page| page.shared),
+            exclusive: bytes(|page| page.exclusive),
+            dirty: bytes(|page| page.dirty),
+            zero: bytes(|page| page.zero),
+            huge: bytes(|page| page.huge),
+            huge_lost: (self.huge_lost * HUGE) as u64,
+            pending: bytes(|page| page.pending),
+        }
+    }
+}
+
+/// Huge units of the image in which the region has pages of its own, so that no huge page maps them.
+fn huge_lost(pages: &[PageState], space: &Space) -> usize {
+    let mut lost = 0;
+    for (unit, states) in pages.chunks(HUGE / PAGE).enumerate() {
+        let mixed = states.iter().any(|page| page.exclusive) && !states.iter().all(|p| p.exclusive);
+        if mixed && space.image.is_collapsed(unit) {
+            lost += 1;
+        }
+    }
+    lost
+}
+
+impl PageState {
+    fn symbol(self) -> char {
+        match self {
+            Self { dirty: true, .. } => '*',
+            Self { exclusive: true, .. } => '#',
+            Self { pending: true, .. } => '?',
+            Self { huge: true, .. } => 'H',
+            Self { shared: true, .. } => '=',
+            Self { zero: true, .. } => '0',
+            _ => '.',
+        }
+    }
+}
+
+impl fmt::Display for PageMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What matters most wins where a character stands for several pages.
+        const ORDER: &str = "*#?H=0.";
+        let each = self.pages.len().div_ceil(LINE * LINES_MAX).max(1);
+        writeln!(f, "{} pages, {each} a character", self.pages.len())?;
+        for line in self.pages.chunks(LINE * each) {
+            let rank = |page: &PageState| ORDER.find(page.symbol());
+            let strongest = |group: &[PageState]| group.iter().filter_map(rank).min();
+            let text: String = line
+                .chunks(each)
+                .filter_map(|group| ORDER[strongest(group)?..].chars().next())
+                .collect();
+            writeln!(f, "{text}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! What the system offers, and a name for each thing that it does not.
+//!
+//! Forking an image, eager forks, sealing, resetting and merging need only what [`require`] asks for.
+//! Lazy forks and snapshots need *windows*: `userfaultfd` with its signal. Containers often forbid it,
+//! and everything else works without.
+
+use std::io;
+use std::sync::OnceLock;
+
+use crate::error::{Error, Feature, Result};
+use crate::page::PAGE;
+use crate::sys;
+
+/// What was found.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Probe {
+    /// The kernel's release.
+    pub kernel: String,
+    /// Every feature that is missing, and how that was found.
+    pub missing: Vec<(Feature, String)>,
+}
+
+impl Probe {
+    /// Asks the system, anew each time.
+    pub fn new() -> Self {
+        let kernel = sys::release();
+        let mut missing = Vec::new();
+        if !sys::memory_is_sound(&kernel) {
+            let reason = format!(
+                "this is {kernel:?}; older kernels lack needed calls or have known holes in \
+                 copy-on-write"
+            );
+            missing.push((Feature::Kernel, reason));
+        }
+        if sys::page_size() != PAGE {
+            missing.push((Feature::PageSize, format!("pages have {} bytes", sys::page_size())));
+        }
+        if let Err(error) = sys::pagemap_usable() {
+            missing.push((Feature::PagemapScan, refused("/proc/self/pagemap", error)));
+        }
+        missing.extend(missing_of_userfaultfd());
+        Self { kernel, missing }
+    }
+
+    /// Whether a feature is there.
+    pub fn has(&self, feature: Feature) -> bool {
+        self.missing.iter().all(|(missing, _)| *missing != feature)
+    }
+
+    /// Whether lazy forks and snapshots are possible.
+    pub fn has_windows(&self) -> bool {
+        WINDOWS.iter().all(|feature| self.has(*feature))
+    }
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Display for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Linux {}", self.kernel)?;
+        self.missing.iter().try_for_each(|(feature, reason)| write!(f, "\nno {feature}: {reason}"))
+    }
+}
+
+/// What windows rest on.
+const WINDOWS: [Feature; 4] =
+    [Feature::Userfaultfd, Feature::FaultSignal, Feature::SharedMemoryFaults, Feature::MovePages];
+
+fn missing_of_userfaultfd() -> Vec<(Feature, String)> {
+    use sys::features as bits;
+    let offered = match sys::features() {
+        Ok(offered) => offered,
+        Err(error) => {
+            let all = WINDOWS.into_iter().chain([Feature::WriteTracking]);
+            return all.map(|feature| (feature, refused("userfaultfd", error))).collect();
+        }
+    };
+    let needed = [
+        (Feature::FaultSignal, bits::SIGBUS),
+        (Feature::SharedMemoryFaults, bits::MISSING_SHMEM | bits::MINOR_SHMEM),
+        (Feature::MovePages, bits::MOVE),
+        (Feature::WriteTracking, bits::WP_ASYNC | bits::WP_SHMEM),
+    ];
+    let mut missing: Vec<_> = needed
+        .into_iter()
+        .filter(|(_, bits)| offered & bits != *bits)
+        .map(|(feature, _)| (feature, format!("the kernel offers {offered:#x} only")))
+        .collect();
+    if missing.is_empty()
+        && let Err(error) = sys::userfaultfd_usable()
+    {
+        missing.push((Feature::Userfaultfd, refused("userfaultfd", error)));
+    }
+    missing
+}
+
+fn refused(what: &str, error: i32) -> String {
+    let hint = match error {
+        libc::EPERM | libc::EACCES => "; a container's system-call filter or vm policy forbids it",
+        libc::ENOSYS => "; the kernel was built without it",
+        _ => "",
+    };
+    format!("{what} answered: {}{hint}", io::Error::from_raw_os_error(error))
+}
+
+/// What the process found when it first asked.
+fn found() -> &'static Probe {
+    static FOUND: OnceLock<Probe> = OnceLock::new();
+    FOUND.get_or_init(Probe::new)
+}
+
+/// Fails unless regions are safe and possible here.
+pub(crate) fn require() -> Result<()> {
+    require_all(&[Feature::Kernel, Feature::PageSize, Feature::PagemapScan])
+}
+
+/// Fails unless windows are possible here.
+pub(crate) fn require_windows() -> Result<()> {
+    require_all(&WINDOWS)
+}
+
+/// Fails unless written pages can be tracked here.
+pub(crate) fn require_tracking() -> Result<()> {
+    require_all(&[Feature::Userfaultfd, Feature::WriteTracking])
+}
+
+fn require_all(features: &[Feature]) -> Result<()> {
+    match found().missing.iter().find(|(feature, _)| features.contains(feature)) {
+        None => Ok(()),
+        Some((feature, reason)) => {
+            Err(Error::Unsupported { feature: *feature, reason: reason.clone() })
+        }
+    }
+}
+
+/// Names the feature when the kernel does not know the request to collapse.
+pub(crate) fn collapse_refused(error: Error) -> Error {
+    match error {
+        Error::Os { source, .. } if source.raw_os_error() == Some(libc::EINVAL) => {
+            Error::Unsupported {
+                feature: Feature::Collapse,
+                reason: format!("madvise answered: {source}; huge pages may be switched off"),
+            }
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_feature_is_named_with_its_reason() {
+        let probe = Probe {
+            kernel: "6.9.1".into(),
+            missing: vec![(Feature::Userfaultfd, refused("userfaultfd", libc::EPERM))],
+        };
+        assert!(!probe.has_windows() && probe.has(Feature::Kernel));
+        let text = probe.to_string();
+        assert!(text.contains("no userfaultfd: ") && text.contains("container"), "{text}");
+    }
+}

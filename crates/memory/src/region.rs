@@ -1,0 +1,177 @@
+//! Regions: writable memory that begins as an image.
+//!
+//! A region is a private mapping. Reading shows the image's pages, shared with every other region of
+//! it; the first write to a page makes the kernel copy it. Forks live at other addresses, so keep
+//! offsets in a region, not pointers.
+
+use std::ops::{Deref, DerefMut, Range};
+
+use crate::error::{Error, Result};
+use crate::image::{Image, check_len};
+use crate::page::{PAGE, pages_of};
+use crate::page_map::PageMap;
+use crate::reset::Warm;
+use crate::space::Space;
+use crate::usage::{Stats, Usage};
+use crate::window::CopyAhead;
+
+/// Writable memory with an image below it. Dereferences to its bytes.
+#[derive(Debug)]
+pub struct Region {
+    pub(crate) space: Space,
+    pub(crate) len: usize,
+    /// Whether someone could have written since the content was last the image's, or the window's.
+    pub(crate) written: bool,
+    pub(crate) warm: Warm,
+}
+
+impl Region {
+    /// A region of `len` bytes of zeros. Pages take memory when they are written, so a terabyte costs
+    /// nothing until then.
+    ///
+    /// # Errors
+    /// [`Error::Reserve`] where the system refuses the addresses.
+    pub fn zeroed(len: usize) -> Result<Self> {
+        Image::zeroed(len)?.fork()
+    }
+
+    pub(crate) fn of_image(image: Image) -> Result<Self> {
+        let len = image.len();
+        Ok(Self { space: Space::of_image(image)?, len, written: false, warm: Warm::default() })
+    }
+
+    /// The image that the region was made from, or that it was last sealed or rebased to.
+    pub fn image(&self) -> &Image {
+        &self.space.image
+    }
+
+    /// Makes the region longer, by zeros.
+    pub fn grow(&mut self, len: usize) -> Result<()> {
+        check_len(len)?;
+        if len < self.len {
+            return Err(Error::Length { bytes: len as u64, reason: "a region does not shrink" });
+        }
+        let (pages, more) = (self.space.pages().end, pages_of(len));
+        let image = Image::new(len, self.image().layout().extended(more));
+        if more > pages {
+            self.settle()?;
+            self.space.untrack()?;
+            self.warm.restart();
+            if !self.space.mapping.extend((more - pages) * PAGE)? {
+                return self.move_to(image).map(|()| self.len = len);
+            }
+        }
+        self.space.image = image;
+        self.len = len;
+        Ok(())
+    }
+
+    /// Moves to another image of the same content, such as a merged one. What was written stays.
+    ///
+    /// # Errors
+    /// [`Error::NotSameContent`] unless the image was made from this region's image by a
+    /// [`Merger`](crate::Merger) or by [`Image::flatten`].
+    pub fn rebase(&mut self, image: &Image) -> Result<()> {
+        if !image.holds_the_same_as(self.image()) {
+            return Err(Error::NotSameContent);
+        }
+        self.settle()?;
+        self.move_to(image.clone())
+    }
+
+    /// Fills what is still missing after a lazy fork. Afterwards system calls may use any byte of the
+    /// region as a buffer.
+    pub fn settle(&mut self) -> Result<()> {
+        // The pages are the region's own from now on, so its content is no longer the image's.
+        self.written |= self.space.window.is_some();
+        self.space.settle()
+    }
+
+    /// Whether nothing is missing.
+    pub fn is_settled(&self) -> bool {
+        self.space.window.is_none()
+    }
+
+    /// Chooses how copies run ahead of need after the next lazy fork.
+    pub fn set_copy_ahead(&mut self, policy: CopyAhead) {
+        self.space.copy_ahead = policy;
+    }
+
+    /// The runs of bytes that are the region's own: written since it was made from its image.
+    pub fn dirty_runs(&mut self) -> Result<Vec<Range<usize>>> {
+        self.settle()?;
+        let runs = self.space.private_runs()?;
+        Ok(runs.into_iter().map(|run| run.start * PAGE..(run.end * PAGE).min(self.len)).collect())
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> Stats {
+        self.space.stats()
+    }
+
+    /// What the region occupies.
+    pub fn usage(&self) -> Result<Usage> {
+        Ok(self.page_map()?.usage())
+    }
+
+    /// The state of every page.
+    pub fn page_map(&self) -> Result<PageMap> {
+        PageMap::of(&self.space)
+    }
+
+    /// Lets the kernel's own same-page merging, where it runs, look at the region's own pages.
+    /// [`kernel_merging`](crate::kernel_merging) says whether it does.
+    pub fn allow_kernel_merging(&self) -> Result<()> {
+        self.space.mapping.allow_merging().map_err(|error| match error {
+            Error::Os { source, .. } if source.kind() == std::io::ErrorKind::InvalidInput => {
+                Error::Unsupported {
+                    feature: crate::Feature::KernelMerging,
+                    reason: "the kernel was built without it".into(),
+                }
+            }
+            other => other,
+        })
+    }
+
+    /// Moves to a new mapping of `image`, which holds what the present one does, perhaps more. The
+    /// region must be settled.
+    fn move_to(&mut self, image: Image) -> Result<()> {
+        let mut space = Space::of_image(image)?;
+        if self.written {
+            copy_changed(&self.space, &mut space)?;
+        }
+        space.copy_ahead = self.space.copy_ahead;
+        self.space = space;
+        self.warm.restart();
+        Ok(())
+    }
+}
+
+impl Deref for Region {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.space.mapping.bytes()[..self.len]
+    }
+}
+
+impl DerefMut for Region {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.written = true;
+        &mut self.space.mapping.bytes_mut()[..self.len]
+    }
+}
+
+/// Copies the private pages of `from` to `to` where they differ.
+pub(crate) fn copy_changed(from: &Space, to: &mut Space) -> Result<()> {
+    for run in from.private_runs()? {
+        let bytes = run.start * PAGE..run.end * PAGE;
+        let pages = from.mapping.bytes()[bytes.clone()].chunks(PAGE);
+        for (page, at) in pages.zip(bytes.step_by(PAGE)) {
+            if to.mapping.bytes()[at..at + PAGE] != *page {
+                to.mapping.bytes_mut()[at..at + PAGE].copy_from_slice(page);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! A mapped image with pages of its own, and the window through which they may still be coming.
+//!
+//! What regions and live memory have in common; it knows nothing about who may touch the bytes when.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::error::Result;
+use crate::image::Image;
+use crate::page::{PAGE, push_run};
+use crate::probe;
+use crate::sys::{self, Mapping, Query, Watch, scan};
+use crate::usage::Stats;
+use crate::window::{self, CopyAhead, Frozen, Window};
+
+/// A mapped image, pages of its own, perhaps a window.
+#[derive(Debug)]
+pub(crate) struct Space {
+    pub mapping: Mapping,
+    pub image: Image,
+    pub window: Option<Arc<Window>>,
+    pub copy_ahead: CopyAhead,
+    /// Whether the kernel records writes, for commits.
+    pub tracked: bool,
+    /// Of the windows that have closed.
+    past: Stats,
+}
+
+impl Space {
+    /// Maps an image, patches and all.
+    pub fn of_image(image: Image) -> Result<Self> {
+        Ok(Self::of_mapping(image.layout().map()?, image))
+    }
+
+    /// Takes a mapping of the image.
+    pub fn of_mapping(mapping: Mapping, image: Image) -> Self {
+        let (window, copy_ahead) = (None, CopyAhead::default());
+        Self { mapping, image, window, copy_ahead, tracked: false, past: Stats::default() }
+    }
+
+    /// Pages.
+    pub fn pages(&self) -> Range<usize> {
+        0..self.mapping.len() / PAGE
+    }
+
+    /// The runs of pages that are this mapping's own, in order.
+    pub fn private_runs(&self) -> Result<Vec<Range<usize>>> {
+        self.runs(Query::Private)
+    }
+
+    /// The runs of pages that answer a query, in order.
+    pub fn runs(&self, query: Query) -> Result<Vec<Range<usize>>> {
+        let base = self.mapping.start();
+        let mut runs = Vec::new();
+        scan(self.mapping.addresses(), query, |run| {
+            let run = run.addresses();
+            push_run(&mut runs, (run.start - base) / PAGE..(run.end - base) / PAGE);
+            Ok(())
+        })?;
+        Ok(runs)
+    }
+
+    /// Moves every page of its own away, and opens a window through which they come back. The content
+    /// is as before; the frozen pages are what it was.
+    ///
+    /// # Safety
+    /// No one may touch the mapping meanwhile.
+    pub unsafe fn freeze(&mut self) -> Result<Arc<Frozen>> {
+        Window::require()?;
+        self.untrack()?;
+        let target = Mapping::zeroed(self.mapping.len(), self.image.vmas())?;
+        let below = self.window.as_ref().map(|window| window.frozen().clone());
+        if let Some(window) = self.window.take() {
+            window.close(&self.mapping)?;
+            self.remember(&window);
+        }
+        // SAFETY: the caller keeps everyone away, and the target is new.
+        if let Err(error) = unsafe { move_all(&self.image, &self.mapping, &target) } {
+            // SAFETY: as above. What has been moved goes back, and what has not stays.
+            unsafe { move_all(&self.image, &target, &self.mapping) }?;
+            return Err(error);
+        }
+        let frozen = Arc::new(Frozen::new(target, below));
+        match self.open_window(frozen.clone()) {
+            Ok(()) => Ok(frozen),
+            Err(error) => {
+                // SAFETY: as above. The window did not open; the pages go back to where they were.
+                unsafe { move_all(&self.image, frozen.mapping(), &self.mapping) }?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Has the kernel record writes from now on.
+    pub fn track(&mut self) -> Result<()> {
+        probe::require_tracking()?;
+        let base = self.mapping.start();
+        for segment in self.image.layout().segments() {
+            let span = base + segment.pages.start * PAGE..base + segment.pages.end * PAGE;
+            sys::watch(span, Watch::Writes)?;
+        }
+        self.tracked = true;
+        // Pages of the image that are mapped already would look as if they had been written.
+        self.runs(Query::SharedThenProtect).map(|_| ())
+    }
+
+    /// Ends the recording of writes.
+    pub fn untrack(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.tracked) {
+            sys::unwatch(self.mapping.addresses())?;
+        }
+        Ok(())
+    }
+
+    /// The pages of its own that are unprotected, in tracked memory: written since they were last
+    /// protected.
+    pub fn written_runs(&self, query: Query) -> Result<Vec<Range<usize>>> {
+        let base = self.mapping.start();
+        let mut runs = Vec::new();
+        for candidate in self.runs(query)? {
+            // Of the image's pages, those mapped since are unprotected too.
+            let span = base + candidate.start * PAGE..base + candidate.end * PAGE;
+            scan(span, Query::Private, |run| {
+                let run = run.addresses();
+                push_run(&mut runs, (run.start - base) / PAGE..(run.end - base) / PAGE);
+                Ok(())
+            })?;
+        }
+        Ok(runs)
+    }
+
+    /// Opens a window on a mapping that has no pages of its own.
+    pub fn open_window(&mut self, frozen: Arc<Frozen>) -> Result<()> {
+        let window = Window::open(&self.mapping, self.image.clone(), frozen, self.copy_ahead)?;
+        self.window = Some(window);
+        Ok(())
+    }
+
+    /// Ends the window, after filling what was still missing.
+    pub fn settle(&mut self) -> Result<()> {
+        if let Some(window) = &self.window {
+            window.settle_all()?;
+            self.close_window()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the window; what is missing comes from the image alone.
+    pub fn close_window(&mut self) -> Result<()> {
+        if let Some(window) = self.window.take() {
+            window.close(&self.mapping)?;
+            self.remember(&window);
+        }
+        Ok(())
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.past;
+        if let Some(window) = &self.window {
+            add_window(&mut stats, window);
+        }
+        stats.vmas = self.mapping.vmas();
+        stats
+    }
+
+    fn remember(&mut self, window: &Window) {
+        add_window(&mut self.past, window);
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        // The addresses may be someone else's soon.
+        window::forget(&self.mapping);
+    }
+}
+
+/// Moves the private pages of every segment.
+///
+/// # Safety
+/// As for [`Mapping::move_tables`].
+unsafe fn move_all(image: &Image, from: &Mapping, to: &Mapping) -> Result<()> {
+    image.layout().segments().iter().try_for_each(|segment| {
+        let range = segment.pages.start * PAGE..segment.pages.end * PAGE;
+        // SAFETY: the caller's promise.
+        unsafe { from.move_tables(range, to) }
+    })
+}
+
+fn add_window(stats: &mut Stats, window: &Window) {
+    let counters = &window.counters;
+    stats.faults += counters.faults.load(Ordering::Relaxed);
+    stats.pages_copied += counters.copied.load(Ordering::Relaxed);
+    stats.pages_copied_ahead += counters.copied_ahead.load(Ordering::Relaxed);
+    stats.pages_settled += counters.settled.load(Ordering::Relaxed);
+}

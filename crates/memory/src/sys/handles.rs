@@ -1,0 +1,118 @@
+//! The process's descriptors of `/proc/self/pagemap` and of `userfaultfd`, opened when first needed.
+//!
+//! Both speak about the memory of the process that opened them. A process made by `fork(2)` inherits
+//! the descriptors and would reach into its parent, so a page that the kernel wipes in children tells
+//! the two apart, and a child opens its own.
+
+use std::ptr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+use super::uffd;
+use crate::page::PAGE;
+
+/// Descriptors, for as long as the process lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handles {
+    /// Of `/proc/self/pagemap`.
+    pub pagemap: i32,
+    /// Of `userfaultfd`, or the error number that it was refused with.
+    pub uffd: Result<i32, i32>,
+}
+
+/// The error number with which `/proc/self/pagemap` could not be opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoHandles {
+    pub pagemap: i32,
+}
+
+static HANDLES: AtomicPtr<Handles> = AtomicPtr::new(ptr::null_mut());
+static MARK: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+static OPENING: Mutex<()> = Mutex::new(());
+
+/// The descriptors of this process. After the first call it is safe in a signal handler.
+pub(crate) fn handles() -> Result<Handles, NoHandles> {
+    match current() {
+        Some(handles) => Ok(handles),
+        None => open(),
+    }
+}
+
+/// Whether the page tables can be scanned; the error number otherwise.
+pub(crate) fn pagemap_usable() -> Result<(), i32> {
+    handles().map_err(|e| e.pagemap)?;
+    let here = [0_u8; 1];
+    let page = here.as_ptr() as usize / PAGE * PAGE;
+    super::scan_into(page..page + PAGE, super::Query::Mapped, &mut [super::Run::default()])
+        .map(|_| ())
+        .map_err(|e| e.raw_os_error().unwrap_or(libc::EIO))
+}
+
+/// Whether `userfaultfd` was granted; the error number otherwise.
+pub(crate) fn userfaultfd_usable() -> Result<(), i32> {
+    handles().map_err(|e| e.pagemap)?.uffd.map(|_| ())
+}
+
+fn current() -> Option<Handles> {
+    let handles = HANDLES.load(Ordering::Acquire);
+    let mark = MARK.load(Ordering::Acquire);
+    if handles.is_null() || mark.is_null() {
+        return None;
+    }
+    // SAFETY: both were published whole and are never freed.
+    unsafe { ((*mark).load(Ordering::Acquire) == 1).then(|| *handles) }
+}
+
+fn open() -> Result<Handles, NoHandles> {
+    let _alone = OPENING.lock().unwrap_or_else(|e| e.into_inner());
+    if let Some(handles) = current() {
+        return Ok(handles);
+    }
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: the path is a C string.
+    let pagemap = unsafe { libc::open(c"/proc/self/pagemap".as_ptr(), flags) };
+    if pagemap < 0 {
+        return Err(NoHandles { pagemap: errno() });
+    }
+    let mark = match mark() {
+        Ok(mark) => mark,
+        Err(error) => {
+            // SAFETY: the descriptor was opened above and is published nowhere.
+            unsafe { libc::close(pagemap) };
+            return Err(NoHandles { pagemap: error });
+        }
+    };
+    let handles = Handles { pagemap, uffd: uffd::open() };
+    // What a parent opened stays open in the child: closing a number that some other thread of the
+    // parent may have reused is worse than two descriptors.
+    HANDLES.store(Box::into_raw(Box::new(handles)), Ordering::Release);
+    mark.store(1, Ordering::Release);
+    Ok(handles)
+}
+
+/// The word that is 1 in the process that opened the handles and 0 in its children.
+fn mark() -> Result<&'static AtomicU32, i32> {
+    let known = MARK.load(Ordering::Acquire);
+    if !known.is_null() {
+        // SAFETY: published whole and never freed.
+        return Ok(unsafe { &*known });
+    }
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping that nothing else refers to.
+    let page = unsafe { libc::mmap(ptr::null_mut(), PAGE, access, flags, -1, 0) };
+    if page == libc::MAP_FAILED {
+        return Err(errno());
+    }
+    // SAFETY: the page was mapped above.
+    if unsafe { libc::madvise(page, PAGE, libc::MADV_WIPEONFORK) } != 0 {
+        return Err(errno());
+    }
+    MARK.store(page.cast(), Ordering::Release);
+    // SAFETY: a zeroed page, aligned for the word, that is never unmapped.
+    Ok(unsafe { &*page.cast::<AtomicU32>() })
+}
+
+pub(super) fn errno() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}

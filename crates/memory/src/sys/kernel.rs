@@ -1,0 +1,89 @@
+//! Facts about the kernel and switches of the process.
+
+use std::ffi::CStr;
+use std::fs;
+use std::sync::atomic::AtomicU32;
+
+use crate::error::{Error, Feature, Result};
+
+/// The kernel's release, as `uname -r` prints it.
+pub(crate) fn release() -> String {
+    // SAFETY: utsname is plain data, for which zeros are a value, and uname fills it.
+    let mut names: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    if unsafe { libc::uname(&mut names) } != 0 {
+        return String::new();
+    }
+    // SAFETY: the kernel ends each field with a zero.
+    unsafe { CStr::from_ptr(names.release.as_ptr()) }.to_string_lossy().into_owned()
+}
+
+/// Bytes of a page of this system.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: sysconf takes a number and touches no memory.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
+/// Whether a kernel of this release is new enough: 6.8 has what this crate uses and none of the known
+/// holes in copy-on-write.
+pub(crate) fn memory_is_sound(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (6, 8),
+        _ => false,
+    }
+}
+
+/// From now on no memory of the process can become executable.
+pub(crate) fn deny_executable() -> Result<()> {
+    const REFUSE_EXEC_GAIN: libc::c_ulong = 1;
+    // SAFETY: the call takes numbers and touches no memory.
+    let answer = unsafe { libc::prctl(libc::PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0) };
+    if answer == 0 {
+        return Ok(());
+    }
+    let error = std::io::Error::last_os_error();
+    Err(Error::Unsupported {
+        feature: Feature::DenyExecutable,
+        reason: format!("prctl answered: {error}"),
+    })
+}
+
+/// The kernel's merging: whether it runs, and whether it merges across memory nodes where it says so.
+pub(crate) fn kernel_merging() -> Option<(bool, Option<bool>)> {
+    let read = |name: &str| {
+        let text = fs::read_to_string(format!("/sys/kernel/mm/ksm/{name}")).ok()?;
+        text.trim().parse::<u32>().ok()
+    };
+    Some((read("run")? == 1, read("merge_across_nodes").map(|value| value == 1)))
+}
+
+/// Sleeps while a word holds `value`; may wake for nothing.
+pub(crate) fn sleep_while(word: &AtomicU32, value: u32) {
+    let none = std::ptr::null::<libc::timespec>();
+    let wait = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the word outlives the call, and there is no time limit.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), wait, value, none) };
+}
+
+/// Wakes the thread that sleeps on a word. Safe in a signal handler.
+pub(crate) fn wake(word: &AtomicU32) {
+    let wake = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the kernel uses the word's address only as a name.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), wake, 1) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_with_known_holes_and_unreadable_releases_are_refused() {
+        for release in ["6.8.0", "6.8", "6.18.44-fc-v595", "7.0.0-rc1"] {
+            assert!(memory_is_sound(release), "{release}");
+        }
+        for release in ["6.7.12", "5.15.0-91-generic", "4.8.0", "", "unknown"] {
+            assert!(!memory_is_sound(release), "{release}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! A range of addresses that is owned: mapped when made, unmapped when dropped.
+//!
+//! Every mapping is readable and writable and never executable. File memory is mapped only private
+//! and only when it is sealed, so that what is read through a mapping can change only by writes
+//! through it.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::budget::Ticket;
+use super::memfd::{Memfd, Sealed};
+use super::place;
+use crate::error::{Error, Refusal, Result};
+use crate::page::PAGE;
+
+const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
+const LAZY: libc::c_int = libc::MAP_PRIVATE | libc::MAP_NORESERVE;
+
+/// An owned range of addresses, in whole pages.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    start: usize,
+    bytes: usize,
+    vmas: Ticket,
+    /// The process from whose children the mapping is kept; 0 when it is not.
+    kept_by: AtomicU32,
+}
+
+impl Mapping {
+    /// Maps demand-zero pages. `vmas` is how many separate mappings the range will come to hold.
+    pub fn zeroed(bytes: usize, vmas: usize) -> Result<Self> {
+        let vmas = Ticket::take(vmas.max(1))?;
+        let start = map_anywhere(bytes, LAZY | libc::MAP_ANONYMOUS, -1, 0)?;
+        let mapping = Self { start, bytes, vmas, kept_by: AtomicU32::new(0) };
+        mapping.keep_pages_small(0..bytes)?;
+        Ok(mapping)
+    }
+
+    /// Maps sealed memory from an offset.
+    pub fn of_sealed(file: &Sealed, offset: usize, bytes: usize) -> Result<Self> {
+        let vmas = Ticket::take(1)?;
+        let start = map_anywhere(bytes, LAZY, file.as_raw_fd(), offset)?;
+        Ok(Self { start, bytes, vmas, kept_by: AtomicU32::new(0) })
+    }
+
+    /// Maps memory that is being built; writes go to the memory itself.
+    pub fn of_open(file: &Memfd, bytes: usize) -> Result<Self> {
+        let vmas = Ticket::take(1)?;
+        let start = map_anywhere(bytes, libc::MAP_SHARED, file.as_raw_fd(), 0)?;
+        Ok(Self { start, bytes, vmas, kept_by: AtomicU32::new(0) })
+    }
+
+    /// Replaces a range of this mapping by sealed memory.
+    pub fn overlay(&mut self, range: Range<usize>, file: &Sealed, offset: usize) -> Result<()> {
+        self.replace(range, LAZY, file.as_raw_fd(), offset)
+    }
+
+    /// Makes this mapping longer by demand-zero pages, where the addresses behind it are free.
+    /// Returns whether they were.
+    pub fn extend(&mut self, bytes: usize) -> Result<bool> {
+        assert!(bytes.is_multiple_of(PAGE));
+        self.vmas.extend(1)?;
+        let flags = LAZY | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+        if map(self.start + self.bytes, bytes, flags, -1, 0).is_err() {
+            return Ok(false);
+        }
+        let old = self.bytes;
+        self.bytes += bytes;
+        self.keep_pages_small(old..self.bytes)?;
+        Ok(true)
+    }
+
+    /// The first address.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Bytes, a multiple of a page.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Separate mappings that are counted for this one.
+    pub fn vmas(&self) -> usize {
+        self.vmas.held()
+    }
+
+    /// The addresses.
+    pub fn addresses(&self) -> Range<usize> {
+        self.start..self.start + self.bytes
+    }
+
+    /// The content.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the range is mapped readable as long as self lives, and no one writes to it
+        // while a shared borrow of self exists: writers need `bytes_mut`.
+        unsafe { std::slice::from_raw_parts(self.start as *const u8, self.bytes) }
+    }
+
+    /// The content, to be written.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the range is mapped writable as long as self lives, and the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.start as *mut u8, self.bytes) }
+    }
+
+    /// Drops the pages of a range: zeros or the file's content show again.
+    ///
+    /// The content changes, so the mapping is borrowed exclusively.
+    pub fn discard(&mut self, range: Range<usize>) -> Result<()> {
+        self.advise(range, libc::MADV_DONTNEED, "drop pages")
+    }
+
+    /// Drops pages that nobody will read again.
+    ///
+    /// # Safety
+    /// No reference to the range may be read any more.
+    pub unsafe fn release(&self, range: Range<usize>) -> Result<()> {
+        self.advise(range, libc::MADV_DONTNEED, "release pages")
+    }
+
+    /// Turns the memory of a range into huge pages where it can.
+    pub fn collapse(&self) -> Result<()> {
+        self.advise(0..self.bytes, libc::MADV_COLLAPSE, "collapse pages into huge pages")
+    }
+
+    /// Lets the kernel's own merging look at the private pages.
+    pub fn allow_merging(&self) -> Result<()> {
+        self.advise(0..self.bytes, libc::MADV_MERGEABLE, "offer pages to the kernel for merging")
+    }
+
+    /// Keeps the mapping out of processes made by `fork(2)`, or lets it in again.
+    pub fn keep_from_children(&self, keep: bool) -> Result<()> {
+        let advice = if keep { libc::MADV_DONTFORK } else { libc::MADV_DOFORK };
+        self.advise(0..self.bytes, advice, "choose whether child processes inherit memory")?;
+        self.kept_by.store(if keep { std::process::id() } else { 0 }, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Moves the private pages of a range, page tables and all, to the same range of `target`,
+    /// whose pages there are replaced. The range stays mapped here, with nothing in it.
+    ///
+    /// # Safety
+    /// No one may read or write the range of either mapping meanwhile, nor the range here
+    /// afterwards until its content has been provided for.
+    pub unsafe fn move_tables(&self, range: Range<usize>, target: &Mapping) -> Result<()> {
+        assert!(range.end <= self.bytes && range.end <= target.bytes);
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
+        let from = (self.start + range.start) as *mut libc::c_void;
+        let to = (target.start + range.start) as *mut libc::c_void;
+        // SAFETY: both ranges are owned mappings that nobody uses, which the caller promises.
+        let moved = unsafe { libc::mremap(from, range.len(), range.len(), flags, to) };
+        if moved == libc::MAP_FAILED {
+            return Err(Error::last("move the pages of a region"));
+        }
+        Ok(())
+    }
+
+    /// Reads sealed memory straight into a range, replacing the private copy of its pages.
+    pub fn read_sealed(&mut self, at: Range<usize>, file: &Sealed, offset: usize) -> Result<()> {
+        file.read_at(&mut self.bytes_mut()[at], offset)
+    }
+
+    fn replace(&mut self, at: Range<usize>, flags: i32, fd: i32, offset: usize) -> Result<()> {
+        assert!(at.start.is_multiple_of(PAGE) && at.end <= self.bytes);
+        let address = self.start + at.start;
+        map(address, at.len(), flags | libc::MAP_FIXED, fd, offset)
+            .map_err(|e| Error::os("map an image", e))?;
+        Ok(())
+    }
+
+    fn advise(&self, range: Range<usize>, advice: i32, what: &'static str) -> Result<()> {
+        assert!(range.start.is_multiple_of(PAGE) && range.end <= self.bytes);
+        let address = (self.start + range.start) as *mut libc::c_void;
+        // SAFETY: the range lies inside an owned mapping; the callers answer for what the advice
+        // does to its content.
+        if unsafe { libc::madvise(address, range.len(), advice) } != 0 {
+            return Err(Error::last(what));
+        }
+        Ok(())
+    }
+
+    /// Where huge pages come unasked, a write of one byte would fill two megabytes: refuse them.
+    fn keep_pages_small(&self, range: Range<usize>) -> Result<()> {
+        static UNASKED: OnceLock<bool> = OnceLock::new();
+        let unasked = *UNASKED.get_or_init(|| {
+            std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled")
+                .is_ok_and(|text| text.contains("[always]"))
+        });
+        if unasked { self.advise(range, libc::MADV_NOHUGEPAGE, "keep pages small") } else { Ok(()) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        let kept_by = *self.kept_by.get_mut();
+        if kept_by != 0 && kept_by != std::process::id() {
+            return; // Never mapped in this process: it was forked while the mapping was kept back.
+        }
+        // SAFETY: the range is owned, and borrows of its content have ended.
+        unsafe { libc::munmap(self.start as *mut libc::c_void, self.bytes) };
+    }
+}
+
+fn map_anywhere(bytes: usize, flags: i32, fd: i32, offset: usize) -> Result<usize> {
+    assert!(bytes.is_multiple_of(PAGE) && offset.is_multiple_of(PAGE));
+    place::find(bytes, |address, exact| {
+        let exact = if exact { libc::MAP_FIXED_NOREPLACE } else { 0 };
+        map(address, bytes, flags | exact, fd, offset)
+    })
+    .map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOMEM | libc::EOVERFLOW | libc::EINVAL) => {
+            Error::Reserve { bytes: bytes as u64, refusal: refusal() }
+        }
+        _ => Error::os("map memory", error),
+    })
+}
+
+fn map(address: usize, bytes: usize, flags: i32, fd: i32, offset: usize) -> io::Result<usize> {
+    let address = address as *mut libc::c_void;
+    // SAFETY: without MAP_FIXED nothing that exists is touched; with it, `replace` has checked that
+    // the range is owned.
+    let got = unsafe { libc::mmap(address, bytes, READ_WRITE, flags, fd, offset as libc::off_t) };
+    if got == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(got as usize) }
+}
+
+fn refusal() -> Refusal {
+    let strict = std::fs::read_to_string("/proc/sys/vm/overcommit_memory")
+        .is_ok_and(|text| text.trim() == "2");
+    if strict { Refusal::Overcommit } else { Refusal::AddressSpace }
+}

@@ -1,0 +1,31 @@
+//! The system calls, behind safe faces.
+//!
+//! Nothing above this module speaks to the kernel. A [`Mapping`] owns its addresses, a [`Sealed`]
+//! descriptor cannot change any more, and what fills or scans pages takes addresses only of mappings
+//! that the caller keeps alive.
+
+mod budget;
+mod handles;
+mod kernel;
+mod mapping;
+mod memfd;
+mod pagemap;
+mod place;
+mod signal;
+mod socket;
+mod uffd;
+
+pub(crate) use budget::in_use as vmas_in_use;
+pub(crate) use kernel::{
+    deny_executable, kernel_merging, memory_is_sound, page_size, release, sleep_while, wake,
+};
+pub(crate) use mapping::Mapping;
+pub(crate) use memfd::{Memfd, Sealed};
+pub(crate) use pagemap::{Category, Query, Run, scan, scan_into};
+pub(crate) use signal::install_fault_handler;
+pub(crate) use socket::{receive_descriptor, send_descriptor};
+pub(crate) use uffd::{
+    Fill, Watch, continue_pages, copy, features, move_pages, unprotect, unwatch, watch, zero,
+};
+
+pub(crate) use handles::{pagemap_usable, userfaultfd_usable};

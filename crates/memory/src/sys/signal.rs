@@ -1,0 +1,103 @@
+//! SIGBUS: the signal by which a thread learns that it touched a page that is not there yet.
+//!
+//! A signal that is not about our pages goes to whoever handled it before.
+
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use crate::error::{Error, Result};
+
+/// Resolves a fault; `false` when the address is none of ours. Runs in a signal handler.
+type Resolve = fn(address: usize) -> bool;
+
+/// The handler before ours.
+static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(ptr::null_mut());
+static RESOLVE: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
+static INSTALLING: Mutex<()> = Mutex::new(());
+
+/// Makes `resolve` the first to hear of SIGBUS. Called again, it makes sure that it still is: whoever
+/// took the signal since is called second from then on.
+pub(crate) fn install_fault_handler(resolve: Resolve) -> Result<()> {
+    let ours = on_signal as *const () as usize;
+    if installed()?.sa_sigaction == ours {
+        return Ok(());
+    }
+    let _alone = INSTALLING.lock().unwrap_or_else(|e| e.into_inner());
+    let previous = installed()?;
+    if previous.sa_sigaction == ours {
+        return Ok(());
+    }
+    RESOLVE.store(resolve as *mut (), Ordering::Release);
+    // The one before is read by handlers at any time, so it is never freed.
+    PREVIOUS.store(Box::into_raw(Box::new(previous)), Ordering::Release);
+    // SAFETY: sigaction is plain data, for which zeros are a value.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    action.sa_sigaction = ours;
+    // NODEFER: a handler further down the chain may fault on our pages in turn.
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+    // SAFETY: the action names a handler of the right signature.
+    if unsafe { libc::sigaction(libc::SIGBUS, &action, ptr::null_mut()) } != 0 {
+        return Err(Error::last("handle SIGBUS"));
+    }
+    Ok(())
+}
+
+fn installed() -> Result<libc::sigaction> {
+    let mut action = MaybeUninit::zeroed();
+    // SAFETY: a null action only asks; the answer fills the whole structure.
+    if unsafe { libc::sigaction(libc::SIGBUS, ptr::null(), action.as_mut_ptr()) } != 0 {
+        return Err(Error::last("ask who handles SIGBUS"));
+    }
+    // SAFETY: filled above.
+    Ok(unsafe { action.assume_init() })
+}
+
+extern "C" fn on_signal(
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    // SAFETY: errno is the thread's own; a handler must leave it as it was.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let before = unsafe { *errno };
+    // SAFETY: the kernel passes a valid siginfo, and SIGBUS carries an address.
+    let address = unsafe { (*info).si_addr() } as usize;
+    let resolve = RESOLVE.load(Ordering::Acquire);
+    // SAFETY: stored from a `Resolve` before the handler was installed.
+    let resolve = unsafe { std::mem::transmute::<*mut (), Resolve>(resolve) };
+    let resolved = resolve(address);
+    // SAFETY: as above.
+    unsafe { *errno = before };
+    if !resolved {
+        pass_on(signal, info, context);
+    }
+}
+
+/// Does what would have happened without us.
+fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let previous = PREVIOUS.load(Ordering::Acquire);
+    // SAFETY: published whole before the handler was installed, and never freed.
+    let previous = unsafe { &*previous };
+    match previous.sa_sigaction {
+        libc::SIG_DFL | libc::SIG_IGN => {
+            // SAFETY: restoring the default; the fault repeats on return, and the process ends as it
+            // would have. (A fault that is ignored ends the process too.)
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
+            type WithInfo = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
+            // SAFETY: the flag says that the handler has this signature.
+            let handler = unsafe { std::mem::transmute::<usize, WithInfo>(handler) };
+            handler(signal, info, context);
+        }
+        handler => {
+            // SAFETY: without the flag the handler takes the signal's number alone.
+            let handler =
+                unsafe { std::mem::transmute::<usize, extern "C" fn(libc::c_int)>(handler) };
+            handler(signal);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! `userfaultfd`: being told of a page that is touched for the first time, and filling it.
+//!
+//! One descriptor serves the process. It is opened for faults from user mode only, which needs no
+//! privilege, and delivers them as SIGBUS to the faulting thread, which resolves them itself. Every
+//! request here is a bare system call and safe in a signal handler.
+
+use std::io;
+use std::ops::Range;
+
+use super::handles::{errno, handles};
+use crate::error::{Error, Result};
+use crate::page::PAGE;
+
+const API: u64 = 0xAA;
+const USER_MODE_ONLY: libc::c_int = 1;
+
+/// Feature bits of the kernel's interface.
+pub(crate) mod features {
+    pub const MISSING_SHMEM: u64 = 1 << 5;
+    pub const SIGBUS: u64 = 1 << 7;
+    pub const MINOR_SHMEM: u64 = 1 << 10;
+    pub const WP_SHMEM: u64 = 1 << 12;
+    pub const WP_ASYNC: u64 = 1 << 15;
+    pub const MOVE: u64 = 1 << 16;
+}
+
+const WANTED: u64 = features::MISSING_SHMEM
+    | features::SIGBUS
+    | features::MINOR_SHMEM
+    | features::WP_SHMEM
+    | features::WP_ASYNC
+    | features::MOVE;
+
+const fn request<T>(direction: libc::c_ulong, number: libc::c_ulong) -> libc::c_ulong {
+    direction << 30 | (size_of::<T>() as libc::c_ulong) << 16 | 0xAA << 8 | number
+}
+
+#[repr(C)]
+struct ApiArgument {
+    api: u64,
+    features: u64,
+    ioctls: u64,
+}
+
+#[repr(C)]
+struct RegisterArgument {
+    start: u64,
+    len: u64,
+    mode: u64,
+    ioctls: u64,
+}
+
+#[repr(C)]
+struct RangeArgument {
+    start: u64,
+    len: u64,
+}
+
+#[repr(C)]
+struct ProtectArgument {
+    start: u64,
+    len: u64,
+    mode: u64,
+}
+
+/// `uffdio_copy` and `uffdio_move` alike.
+#[repr(C)]
+struct TransferArgument {
+    target: u64,
+    source: u64,
+    len: u64,
+    mode: u64,
+    done: i64,
+}
+
+/// `uffdio_zeropage` and `uffdio_continue` alike.
+#[repr(C)]
+struct FillArgument {
+    start: u64,
+    len: u64,
+    mode: u64,
+    done: i64,
+}
+
+const READ_WRITE: libc::c_ulong = 3;
+const UFFDIO_API: libc::c_ulong = request::<ApiArgument>(READ_WRITE, 0x3F);
+const UFFDIO_REGISTER: libc::c_ulong = request::<RegisterArgument>(READ_WRITE, 0x00);
+const UFFDIO_UNREGISTER: libc::c_ulong = request::<RangeArgument>(2, 0x01);
+const UFFDIO_COPY: libc::c_ulong = request::<TransferArgument>(READ_WRITE, 0x03);
+const UFFDIO_ZEROPAGE: libc::c_ulong = request::<FillArgument>(READ_WRITE, 0x04);
+const UFFDIO_MOVE: libc::c_ulong = request::<TransferArgument>(READ_WRITE, 0x05);
+const UFFDIO_WRITEPROTECT: libc::c_ulong = request::<ProtectArgument>(READ_WRITE, 0x06);
+const UFFDIO_CONTINUE: libc::c_ulong = request::<FillArgument>(READ_WRITE, 0x07);
+
+const REGISTER_MISSING: u64 = 1;
+const REGISTER_WP: u64 = 2;
+const REGISTER_MINOR: u64 = 4;
+/// Not `UFFDIO_WRITEPROTECT_MODE_WP`, so protection is lifted; no thread waits for it.
+const DONT_WAKE_PROTECT: u64 = 2;
+/// No thread waits for a page: each resolves its own fault.
+const DONT_WAKE: u64 = 1;
+const MOVE_ALLOW_HOLES: u64 = 2;
+
+/// What a range is watched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    /// The first touch of a demand-zero page.
+    Missing,
+    /// The first touch of a page of file memory.
+    MissingOrMinor,
+    /// Writes, recorded by the kernel without a fault in user space.
+    Writes,
+}
+
+/// How a request to fill pages ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fill {
+    /// So many bytes were filled, at least one page.
+    Filled(usize),
+    /// The first page is there already.
+    Present,
+    /// The kernel is changing the address space; try again.
+    Again,
+    /// Not possible: an error number.
+    Refused(i32),
+}
+
+/// Opens a descriptor with every feature that is wanted; the error number otherwise.
+pub(crate) fn open() -> std::result::Result<i32, i32> {
+    let fd = open_bare()?;
+    let mut argument = ApiArgument { api: API, features: WANTED, ioctls: 0 };
+    // SAFETY: the argument has the layout of the request.
+    if unsafe { libc::ioctl(fd, UFFDIO_API as _, &mut argument) } == 0 {
+        return Ok(fd);
+    }
+    let error = errno();
+    // SAFETY: the descriptor was opened above and is known to nobody else.
+    unsafe { libc::close(fd) };
+    Err(error)
+}
+
+/// The features that the kernel offers; the error number with which the call was refused otherwise.
+pub(crate) fn features() -> std::result::Result<u64, i32> {
+    let fd = open_bare()?;
+    let mut argument = ApiArgument { api: API, features: 0, ioctls: 0 };
+    // SAFETY: the argument has the layout of the request.
+    let answer = unsafe { libc::ioctl(fd, UFFDIO_API as _, &mut argument) };
+    let error = errno();
+    // SAFETY: the descriptor was opened above and is known to nobody else.
+    unsafe { libc::close(fd) };
+    if answer == 0 { Ok(argument.features) } else { Err(error) }
+}
+
+fn open_bare() -> std::result::Result<i32, i32> {
+    // SAFETY: the call takes flags alone.
+    let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | USER_MODE_ONLY) };
+    if fd < 0 { Err(errno()) } else { Ok(fd as i32) }
+}
+
+/// Watches a range of whole mappings.
+pub(crate) fn watch(range: Range<usize>, watch: Watch) -> Result<()> {
+    let mode = match watch {
+        Watch::Missing => REGISTER_MISSING,
+        Watch::MissingOrMinor => REGISTER_MISSING | REGISTER_MINOR,
+        Watch::Writes => REGISTER_WP,
+    };
+    let (start, len) = (range.start as u64, range.len() as u64);
+    let mut argument = RegisterArgument { start, len, mode, ioctls: 0 };
+    ask(UFFDIO_REGISTER, &mut argument).map_err(|e| Error::os("watch memory for faults", e))
+}
+
+/// Stops watching a range.
+pub(crate) fn unwatch(range: Range<usize>) -> Result<()> {
+    let mut argument = RangeArgument { start: range.start as u64, len: range.len() as u64 };
+    ask(UFFDIO_UNREGISTER, &mut argument).map_err(|e| Error::os("stop watching memory", e))
+}
+
+/// Lifts the protection of pages of a range that is watched for writes.
+pub(crate) fn unprotect(range: Range<usize>) -> Result<()> {
+    let (start, len) = (range.start as u64, range.len() as u64);
+    let mut argument = ProtectArgument { start, len, mode: DONT_WAKE_PROTECT };
+    ask(UFFDIO_WRITEPROTECT, &mut argument).map_err(|e| Error::os("lift write protection", e))
+}
+
+/// Fills missing pages of a watched range with copies of what is at `source`.
+///
+/// # Safety
+/// The source must be mapped, and the content must be what the target is to hold.
+pub(crate) unsafe fn copy(target: Range<usize>, source: usize) -> Fill {
+    let mut argument = transfer(target, source, DONT_WAKE);
+    let answer = ask(UFFDIO_COPY, &mut argument);
+    outcome(answer, argument.done)
+}
+
+/// Fills missing pages of a watched range with the pages at `source`, which are missing there after.
+///
+/// # Safety
+/// As for [`copy`], and nobody may need the source any more.
+pub(crate) unsafe fn move_pages(target: Range<usize>, source: usize) -> Fill {
+    let mut argument = transfer(target, source, DONT_WAKE | MOVE_ALLOW_HOLES);
+    let answer = ask(UFFDIO_MOVE, &mut argument);
+    outcome(answer, argument.done)
+}
+
+/// Fills missing pages of a watched range with zeros.
+pub(crate) fn zero(target: Range<usize>) -> Fill {
+    let mut argument = fill(target);
+    let answer = ask(UFFDIO_ZEROPAGE, &mut argument);
+    outcome(answer, argument.done)
+}
+
+/// Fills missing pages of a watched range with the file's pages, shared.
+pub(crate) fn continue_pages(target: Range<usize>) -> Fill {
+    let mut argument = fill(target);
+    let answer = ask(UFFDIO_CONTINUE, &mut argument);
+    outcome(answer, argument.done)
+}
+
+fn transfer(target: Range<usize>, source: usize, mode: u64) -> TransferArgument {
+    debug_assert!(source.is_multiple_of(PAGE) && target.start.is_multiple_of(PAGE));
+    let (start, len) = (target.start as u64, target.len() as u64);
+    TransferArgument { target: start, source: source as u64, len, mode, done: 0 }
+}
+
+fn fill(target: Range<usize>) -> FillArgument {
+    FillArgument { start: target.start as u64, len: target.len() as u64, mode: DONT_WAKE, done: 0 }
+}
+
+fn ask<T>(request: libc::c_ulong, argument: &mut T) -> io::Result<()> {
+    let fd = handles()
+        .map_err(|e| e.pagemap)
+        .and_then(|handles| handles.uffd)
+        .map_err(io::Error::from_raw_os_error)?;
+    // SAFETY: the argument has the layout of the request, which the constants above pair.
+    if unsafe { libc::ioctl(fd, request as _, argument) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// A request that stops part of the way fails with EAGAIN and says how far it came.
+fn outcome(answer: io::Result<()>, done: i64) -> Fill {
+    match answer {
+        _ if done > 0 => Fill::Filled(done as usize),
+        Ok(()) => Fill::Present,
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EEXIST) => Fill::Present,
+            Some(libc::EAGAIN) => Fill::Again,
+            other => Fill::Refused(other.unwrap_or(libc::EIO)),
+        },
+    }
+}

@@ -1,0 +1,41 @@
+//! What memory costs: bytes by kind, and counts of what happened.
+
+/// Bytes of a region by what they cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Bytes that the region spans, in whole pages.
+    pub total: u64,
+    /// Bytes mapped from images: one copy serves every fork.
+    pub shared: u64,
+    /// Bytes that dropping the region would free.
+    pub exclusive: u64,
+    /// Bytes written since the region was made from its image, or since the last commit of a kept one.
+    pub dirty: u64,
+    /// Bytes that read as zeros and are stored nowhere.
+    pub zero: u64,
+    /// Bytes mapped by huge pages.
+    pub huge: u64,
+    /// Bytes whose huge mapping was lost to a write: all pages of 2 MiB are mapped one by one
+    /// since some were copied. The write itself copied 4 KiB.
+    pub huge_lost: u64,
+    /// Bytes that wait in frozen pages, shared with other forks or a snapshot until they are touched.
+    pub pending: u64,
+}
+
+/// Counts since a region was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// First touches that were resolved here, during a lazy fork or a snapshot. The kernel's own
+    /// faults are not counted by it for a range.
+    pub faults: u64,
+    /// Pages copied because they were touched.
+    pub pages_copied: u64,
+    /// Pages copied because their neighbours were.
+    pub pages_copied_ahead: u64,
+    /// Pages filled by settling.
+    pub pages_settled: u64,
+    /// Separate mappings that the region takes, of those that the kernel allows a process.
+    pub vmas: usize,
+}

@@ -1,0 +1,79 @@
+//! Filling what nobody has touched yet, so that the window can end.
+//!
+//! Levels are taken newest first, and only missing pages are filled, so that a page comes from the
+//! newest level that has it. Where nobody else needs the frozen page and the target is demand-zero
+//! memory, the page itself is moved; else it is copied.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::resolve::fill_missing;
+use super::{Counters, Frozen, Window};
+use crate::error::{Error, Result};
+use crate::page::PAGE;
+use crate::sys;
+
+/// Whether frozen pages may be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taking {
+    /// Others read them: copy.
+    Copy,
+    /// Nobody does: move where possible.
+    Move,
+}
+
+impl Window {
+    /// Fills every missing page of `pages` that some frozen level has.
+    pub fn settle(&self, pages: Range<usize>, taking: Taking) -> Result<()> {
+        let mut settled = 0;
+        for level in self.frozen().levels() {
+            level.runs(pages.clone(), |run| {
+                settled += self.settle_run(run, level, taking)?;
+                Ok(())
+            })?;
+        }
+        Counters::add(&self.counters.settled, settled);
+        Ok(())
+    }
+
+    /// Settles everything, moving pages when this window is the last that needs them.
+    pub fn settle_all(&self) -> Result<()> {
+        let alone = Arc::strong_count(self.frozen()) == 1 && self.frozen().depth() == 1;
+        let taking = if alone { Taking::Move } else { Taking::Copy };
+        self.settle(0..self.addresses.len() / PAGE, taking)
+    }
+
+    fn settle_run(&self, run: Range<usize>, level: &Frozen, taking: Taking) -> Result<usize> {
+        let source = level.mapping().start() + run.start * PAGE;
+        let failed = |e| Error::os("settle pages of a region", e);
+        if taking == Taking::Copy || !self.is_anonymous(&run) {
+            return self.copy_run(run, source).map_err(failed);
+        }
+        // SAFETY: the frozen pages are mapped, are what the region held, and nobody else needs them.
+        let moved = fill_missing(&self.span(&run), source, |target, source| unsafe {
+            match sys::move_pages(target.clone(), source) {
+                // Pinned by I/O in flight, shared with a child process, or between mappings of
+                // different kinds: leave the page, copy its content.
+                sys::Fill::Refused(libc::EBUSY) => sys::copy(first_page(&target), source),
+                sys::Fill::Refused(libc::EINVAL) if target.len() == PAGE => {
+                    sys::copy(target, source)
+                }
+                answer => answer,
+            }
+        });
+        moved.map_err(failed)
+    }
+
+    fn is_anonymous(&self, pages: &Range<usize>) -> bool {
+        let segments = self.image.layout().segments();
+        let at = segments.partition_point(|segment| segment.pages.end <= pages.start);
+        segments[at..]
+            .iter()
+            .take_while(|segment| segment.pages.start < pages.end)
+            .all(|segment| segment.backing.is_zero())
+    }
+}
+
+fn first_page(addresses: &Range<usize>) -> Range<usize> {
+    addresses.start..addresses.start + PAGE
+}

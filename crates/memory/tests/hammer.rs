@@ -1,0 +1,159 @@
+//! Base pages cannot change, by whatever race of writing, discarding and forking.
+//!
+//! Each mechanism by which a process can write its own memory is raced against discards of the same
+//! pages (the pattern of CVE-2016-5195) and against new forks, 1,000,000 attempts each;
+//! `TINE_SOAK_ATTEMPTS` asks for more.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use tine_memory::{ForkMode, Image, PAGE, Region};
+
+const PAGES: usize = 64;
+
+fn attempts() -> u64 {
+    std::env::var("TINE_SOAK_ATTEMPTS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000)
+}
+
+fn base() -> (Image, Vec<u8>) {
+    let bytes: Vec<u8> = (0..PAGES * PAGE).map(|at| (at / PAGE) as u8 + 1).collect();
+    (Image::from_bytes(&bytes).unwrap(), bytes)
+}
+
+/// Races `write`, called with an address and a value no base page holds, against discards and forks.
+fn hammer(write: impl Fn(usize, u8) + Sync) {
+    let (image, bytes) = base();
+    let mut region = image.fork().unwrap();
+    let start = region.as_mut_ptr() as usize;
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for attempt in 0..attempts() {
+                write(
+                    start + (attempt as usize * 7 % PAGES) * PAGE + 5,
+                    200 + (attempt % 50) as u8,
+                );
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        scope.spawn(|| {
+            let mut page = 0;
+            while !done.load(Ordering::Relaxed) {
+                page = (page + 1) % PAGES;
+                let at = (start + page * PAGE) as *mut libc::c_void;
+                // SAFETY: the page belongs to `region`, which nobody looks at meanwhile except
+                // through raw addresses.
+                assert_eq!(unsafe { libc::madvise(at, PAGE, libc::MADV_DONTNEED) }, 0);
+            }
+        });
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let fork = image.fork().unwrap();
+                assert!(fork[..] == bytes[..], "a fresh fork shows a written page");
+            }
+        });
+    });
+    let mut now = vec![0; bytes.len()];
+    image.read_at(&mut now, 0).unwrap();
+    assert!(now == bytes, "the image changed");
+    drop(region);
+}
+
+#[test]
+fn plain_stores_never_reach_the_image() {
+    hammer(|address, value| {
+        // SAFETY: a byte of the region, which all threads use by address alone.
+        unsafe { AtomicU8::from_ptr(address as *mut u8) }.store(value, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn writes_through_proc_self_mem_never_reach_the_image() {
+    let memory = OpenOptions::new().write(true).open("/proc/self/mem").unwrap();
+    hammer(|address, value| memory.write_all_at(&[value], address as u64).unwrap());
+}
+
+#[test]
+fn writes_by_process_vm_writev_never_reach_the_image() {
+    hammer(|address, value| {
+        let from = libc::iovec { iov_base: (&raw const value).cast_mut().cast(), iov_len: 1 };
+        let to = libc::iovec { iov_base: address as *mut _, iov_len: 1 };
+        // SAFETY: one byte from the stack to a byte of the region.
+        let wrote = unsafe { libc::process_vm_writev(libc::getpid(), &from, 1, &to, 1, 0) };
+        assert_eq!(wrote, 1);
+    });
+}
+
+#[test]
+fn reads_of_a_file_into_the_region_never_reach_the_image() {
+    let source = File::open("/dev/zero").unwrap();
+    hammer(|address, _| {
+        use std::os::fd::AsRawFd;
+        // SAFETY: a byte of the region, which all threads use by address alone.
+        assert_eq!(unsafe { libc::read(source.as_raw_fd(), address as *mut _, 1) }, 1);
+    });
+}
+
+#[test]
+fn writes_through_a_window_never_reach_the_image_nor_the_other_side() {
+    let (image, bytes) = base();
+    let mut touches = 0;
+    while touches < attempts() {
+        let mut region = image.fork().unwrap();
+        for page in (0..PAGES).step_by(2) {
+            region[page * PAGE] = 150;
+        }
+        let mut expected = bytes.clone();
+        (0..PAGES).step_by(2).for_each(|page| expected[page * PAGE] = 150);
+        let mut fork = region.fork_by(ForkMode::Lazy).unwrap();
+        let write = |side: &mut Region, value: u8| {
+            for page in 0..PAGES {
+                side[page * PAGE + 9] = value;
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| write(&mut region, 201));
+            scope.spawn(|| write(&mut fork, 202));
+        });
+        for page in 0..PAGES {
+            let at = page * PAGE;
+            assert_eq!((region[at + 9], fork[at + 9]), (201, 202));
+            assert_eq!((region[at], fork[at]), (expected[at], expected[at]));
+        }
+        touches += 2 * PAGES as u64;
+    }
+    let mut now = vec![0; bytes.len()];
+    image.read_at(&mut now, 0).unwrap();
+    assert!(now == bytes, "the image changed");
+}
+
+#[test]
+fn a_shared_view_of_an_image_cannot_be_forced_by_proc_self_mem() {
+    use std::os::fd::AsRawFd;
+    let (image, bytes) = base();
+    let fd = image.to_fd().unwrap();
+    let flags = (libc::PROT_READ, libc::MAP_SHARED);
+    // SAFETY: a new mapping of the image's memory.
+    let view =
+        unsafe { libc::mmap(std::ptr::null_mut(), PAGE, flags.0, flags.1, fd.as_raw_fd(), 0) };
+    assert_ne!(view, libc::MAP_FAILED);
+    let memory = OpenOptions::new().write(true).open("/proc/self/mem").unwrap();
+    assert!(memory.write_all_at(&[250], view as u64).is_err());
+    // SAFETY: mapped above.
+    assert_eq!(unsafe { *view.cast::<u8>() }, bytes[0]);
+    // SAFETY: mapped above, and not used any more.
+    unsafe { libc::munmap(view, PAGE) };
+    // SAFETY: the call asks for a writable shared mapping, which must be refused.
+    let writable = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            PAGE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            fd.as_raw_fd(),
+            0,
+        )
+    };
+    assert_eq!(writable, libc::MAP_FAILED);
+}

@@ -1,0 +1,142 @@
+//! Random trees of regions against plain vectors.
+
+use tine_memory::{CopyAhead, ForkMode, Image, PAGE, Region};
+
+/// Steps of a run; `TINE_SOAK_STEPS` asks for more.
+fn steps() -> u64 {
+    std::env::var("TINE_SOAK_STEPS").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000)
+}
+
+/// xorshift64* (Vigna 2016).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() >> 33) as usize % n
+    }
+}
+
+struct Pair {
+    region: Region,
+    bytes: Vec<u8>,
+    /// What a reset brings back.
+    image: Vec<u8>,
+}
+
+const LIVING_MAX: usize = 24;
+const PAGES: usize = 96;
+
+fn seed_image(random: &mut Random) -> (Image, Vec<u8>) {
+    let mut bytes = vec![0; PAGES * PAGE - random.below(PAGE)];
+    for page in 0..PAGES - 1 {
+        if !(30..60).contains(&page) && random.below(4) > 0 {
+            bytes[page * PAGE + random.below(100)] = random.next() as u8;
+        }
+    }
+    (Image::from_bytes(&bytes).unwrap(), bytes)
+}
+
+fn write(pair: &mut Pair, random: &mut Random) {
+    let len = match random.below(10) {
+        0 => 1 + random.below(20 * PAGE),
+        1..=3 => 1 + random.below(PAGE),
+        _ => 8,
+    };
+    let at = random.below(pair.bytes.len());
+    let end = (at + len).min(pair.bytes.len());
+    let value = if random.below(5) == 0 { 0 } else { random.next() as u8 };
+    pair.region[at..end].fill(value);
+    pair.bytes[at..end].fill(value);
+}
+
+fn check(pair: &Pair, random: &mut Random) {
+    match random.below(8) {
+        0 => assert!(pair.region[..] == pair.bytes[..]),
+        _ => {
+            let at = random.below(pair.bytes.len());
+            let end = (at + random.below(3 * PAGE)).min(pair.bytes.len());
+            assert!(pair.region[at..end] == pair.bytes[at..end]);
+        }
+    }
+}
+
+fn step(pairs: &mut Vec<Pair>, random: &mut Random) {
+    let which = random.below(pairs.len());
+    let pair = &mut pairs[which];
+    match random.below(100) {
+        0..=54 => write(pair, random),
+        55..=74 => check(pair, random),
+        75..=84 => {
+            let modes = [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, ForkMode::Lazy];
+            let mode = modes[random.below(4)];
+            let region = pair.region.fork_by(mode).unwrap();
+            if mode == ForkMode::Layer {
+                // The layer is an image of both from now on, unless there was nothing to seal.
+                let mut image = vec![0; pair.bytes.len()];
+                region.image().read_at(&mut image, 0).unwrap();
+                pair.image = image;
+                assert!(pair.image == pair.bytes);
+            }
+            let fork = Pair { region, bytes: pair.bytes.clone(), image: pair.image.clone() };
+            if pairs.len() < LIVING_MAX {
+                pairs.push(fork);
+            } else {
+                let victim = random.below(LIVING_MAX);
+                pairs[victim] = fork;
+            }
+        }
+        85..=88 => {
+            pair.region.reset().unwrap();
+            pair.bytes.clone_from(&pair.image);
+        }
+        89..=91 => {
+            let image = pair.region.seal().unwrap();
+            pair.image.clone_from(&pair.bytes);
+            if random.below(2) == 0 {
+                pair.region.rebase(&image.flatten().unwrap()).unwrap();
+            }
+        }
+        92..=93 => pair.region.settle().unwrap(),
+        94 => {
+            let policy = CopyAhead {
+                cluster_pages_max: 1 + random.below(16),
+                inline_pages_max: 1 + random.below(8),
+            };
+            pair.region.set_copy_ahead(policy);
+        }
+        95..=96 if pair.bytes.len() < 2 * PAGES * PAGE => {
+            let len = pair.bytes.len() + random.below(8 * PAGE);
+            pair.region.grow(len).unwrap();
+            pair.bytes.resize(len, 0);
+            pair.image.resize(len, 0);
+        }
+        97..=98 if pairs.len() > 2 => drop(pairs.swap_remove(which)),
+        _ if pairs.len() < LIVING_MAX => {
+            let (image, bytes) = seed_image(random);
+            let region = image.fork().unwrap();
+            pairs.push(Pair { region, image: bytes.clone(), bytes });
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn a_random_tree_of_regions_equals_plain_vectors() {
+    let mut random = Random(0x7469_6E65);
+    let (image, bytes) = seed_image(&mut random);
+    let region = image.fork().unwrap();
+    let mut pairs = vec![Pair { region, image: bytes.clone(), bytes }];
+    for _ in 0..steps() {
+        step(&mut pairs, &mut random);
+    }
+    for pair in &pairs {
+        assert!(pair.region[..] == pair.bytes[..]);
+    }
+}

@@ -1,0 +1,180 @@
+//! What a person sees of images and regions.
+
+use tine_memory::{Error, ForkMode, Image, PAGE, Region};
+
+const MODES: [ForkMode; 4] = [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, ForkMode::Lazy];
+
+/// An image with data, a long hole, and data again.
+fn image() -> Image {
+    Image::builder(300 * PAGE + 17)
+        .unwrap()
+        .fill(|bytes| {
+            for page in (0..100).chain(200..301) {
+                bytes[page * PAGE] = (page + 1) as u8;
+            }
+        })
+        .unwrap()
+        .seal()
+        .unwrap()
+}
+
+#[test]
+fn a_fork_is_private_in_both_directions_whatever_the_mode() {
+    for mode in MODES {
+        let mut parent = image().fork().unwrap();
+        for page in [0, 5, 6, 150, 299] {
+            parent[page * PAGE + 1] = 7;
+        }
+        let mut child = parent.fork_by(mode).unwrap();
+        assert!(parent[..] == child[..], "{mode:?}");
+        parent[5 * PAGE] = 100;
+        child[6 * PAGE] = 101;
+        child[160 * PAGE] = 102;
+        assert_eq!((parent[5 * PAGE], child[5 * PAGE]), (100, 6), "{mode:?}");
+        assert_eq!((parent[6 * PAGE], child[6 * PAGE]), (7, 101), "{mode:?}");
+        assert_eq!((parent[160 * PAGE], child[160 * PAGE]), (0, 102), "{mode:?}");
+        assert_eq!((parent[150 * PAGE + 1], child[150 * PAGE + 1]), (7, 7), "{mode:?}");
+    }
+}
+
+#[test]
+fn descendants_to_any_depth_see_their_ancestors_as_they_were() {
+    for mode in MODES {
+        let mut family = vec![image().fork().unwrap()];
+        for generation in 0..30_usize {
+            let last = family.last_mut().unwrap();
+            last[generation * 10 * PAGE] = 200 + generation as u8;
+            let child = last.fork_by(mode).unwrap();
+            last[generation * 10 * PAGE] = 1;
+            family.push(child);
+        }
+        let youngest = family.last().unwrap();
+        for generation in 0..30 {
+            assert_eq!(youngest[generation * 10 * PAGE], 200 + generation as u8, "{mode:?}");
+            assert_eq!(family[generation][generation * 10 * PAGE], 1, "{mode:?}");
+        }
+    }
+}
+
+#[test]
+fn a_parent_may_go_before_its_children() {
+    for mode in MODES {
+        let mut parent = image().fork().unwrap();
+        parent.fill(9);
+        let mut child = parent.fork_by(mode).unwrap();
+        drop(parent);
+        let grandchild = child.fork_by(mode).unwrap();
+        drop(child);
+        assert!(grandchild.iter().all(|byte| *byte == 9), "{mode:?}");
+    }
+}
+
+#[test]
+fn reset_goes_back_to_the_image_and_costs_nothing_twice() {
+    for mode in MODES {
+        let mut region = image().fork().unwrap();
+        region.fill(3);
+        let mut fork = region.fork_by(mode).unwrap();
+        region.reset().unwrap();
+        assert_eq!(
+            (region[PAGE], region[150 * PAGE], fork[PAGE]),
+            match mode {
+                ForkMode::Layer => (3, 3, 3),
+                _ => (2, 0, 3),
+            }
+        );
+        fork.reset().unwrap();
+        fork.reset().unwrap();
+        let usage = fork.usage().unwrap();
+        assert_eq!((usage.exclusive, usage.pending), (0, 0), "{mode:?}");
+    }
+}
+
+#[test]
+fn a_sealed_region_is_an_image_of_what_it_held() {
+    let mut region = image().fork().unwrap();
+    for page in (0..60).chain([70, 80, 150, 250]) {
+        region[page * PAGE + 9] = 9;
+    }
+    region[90 * PAGE] = 0; // A page of zeros now.
+    region[91 * PAGE] = 92; // As it was.
+    let expected = region.to_vec();
+    let sealed = region.seal().unwrap();
+    assert_eq!(region.usage().unwrap().dirty, 4 * PAGE as u64, "only patches are copied");
+    region.fill(1);
+    let mut read = vec![0; sealed.len()];
+    sealed.read_at(&mut read, 0).unwrap();
+    assert!(read == expected);
+    assert!(sealed.fork().unwrap()[..] == expected[..]);
+    let flat = sealed.flatten().unwrap();
+    assert!(flat.fork().unwrap()[..] == expected[..] && flat.vmas() <= 4);
+    region.reset().unwrap();
+    assert!(region[..] == expected[..]);
+}
+
+#[test]
+fn a_region_grows_by_zeros_and_keeps_what_it_held() {
+    for mode in MODES {
+        let mut region = image().fork().unwrap();
+        region[0] = 77;
+        let neighbour = image().fork().unwrap();
+        region.grow(2000 * PAGE).unwrap();
+        assert_eq!((region.len(), region[0], region[299 * PAGE]), (2000 * PAGE, 77, 44));
+        assert_eq!(region[1999 * PAGE], 0);
+        region[1999 * PAGE] = 5;
+        let mut fork = region.fork_by(mode).unwrap();
+        fork.grow(5000 * PAGE).unwrap();
+        assert_eq!((fork[0], fork[1999 * PAGE], fork[5000 * PAGE - 1]), (77, 5, 0), "{mode:?}");
+        assert_eq!(neighbour[0], 1);
+        assert!(matches!(fork.grow(PAGE), Err(Error::Length { .. })));
+        region.reset().unwrap();
+        assert_eq!(
+            (region.len(), region[0]),
+            (2000 * PAGE, if mode == ForkMode::Layer { 77 } else { 1 })
+        );
+    }
+}
+
+#[test]
+fn a_terabyte_costs_nothing_until_it_is_written() {
+    let mut region = Region::zeroed(1 << 40).unwrap();
+    region[1 << 39] = 1;
+    let fork = region.fork().unwrap();
+    assert_eq!((fork[1 << 39], fork[(1 << 39) + 1], fork[0]), (1, 0, 0));
+}
+
+#[test]
+fn a_reservation_beyond_the_address_space_is_refused_by_name() {
+    let refused = Region::zeroed(1 << 60).unwrap_err();
+    assert!(matches!(refused, Error::Reserve { .. }), "{refused}");
+    assert!(refused.to_string().contains("address space"), "{refused}");
+}
+
+#[test]
+fn forks_that_share_a_window_cost_no_copy_and_no_depth() {
+    let mut region = Region::zeroed(100 * PAGE).unwrap();
+    region.fill(1);
+    let forks: Vec<_> = (0..40).map(|_| region.fork_by(ForkMode::Lazy).unwrap()).collect();
+    for fork in &forks {
+        assert_eq!(fork.usage().unwrap().pending, 100 * PAGE as u64);
+        assert!(fork.iter().all(|byte| *byte == 1));
+    }
+}
+
+#[test]
+fn the_usage_of_a_region_counts_each_page_once() {
+    let mut region = image().fork().unwrap();
+    region[0] = 9;
+    region[PAGE] = 9;
+    std::hint::black_box((region[10 * PAGE], region[150 * PAGE]));
+    let usage = region.usage().unwrap();
+    assert_eq!(usage.total, 301 * PAGE as u64);
+    assert_eq!((usage.exclusive, usage.dirty), (2 * PAGE as u64, 2 * PAGE as u64));
+    assert!(usage.shared >= PAGE as u64, "{usage:?}");
+    assert_eq!(usage.zero, 100 * PAGE as u64);
+    let picture = region.page_map().unwrap().to_string();
+    assert!(
+        picture.contains("**") && picture.contains("0000") && picture.contains('='),
+        "{picture}"
+    );
+}

@@ -1,0 +1,321 @@
+//! What must hold for the whole process, mostly tried in a process of its own.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use tine_memory::{
+    Error, Feature, ForkMode, Image, Kept, Live, PAGE, Probe, Region, deny_executable_memory,
+};
+
+/// Runs this test again in a child process, prepared by `prepare`; `true` in the child itself.
+fn in_child(test: &str, prepare: impl FnOnce(&mut Command)) -> bool {
+    if std::env::var_os("TINE_MEMORY_CHILD").is_some() {
+        return true;
+    }
+    // A copy that any user may run.
+    let place = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .tempdir()
+        .unwrap();
+    let program = place.path().join("test");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut child = Command::new(program);
+    child.args(["--exact", test, "--nocapture"]).env("TINE_MEMORY_CHILD", "1").current_dir("/");
+    prepare(&mut child);
+    let output = child.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}\n{errors}");
+    false
+}
+
+fn written_region() -> (Region, Vec<u8>) {
+    let mut bytes = vec![3; 100 * PAGE];
+    let mut region = Image::from_bytes(&bytes).unwrap().fork().unwrap();
+    region.grow(150 * PAGE).unwrap();
+    bytes.resize(150 * PAGE, 0);
+    for page in (0..150).step_by(4) {
+        region[page * PAGE] = 9;
+        bytes[page * PAGE] = 9;
+    }
+    (region, bytes)
+}
+
+#[test]
+fn no_memory_of_this_crate_is_executable() {
+    let (mut region, _) = written_region();
+    let fork = region.fork_by(ForkMode::Lazy).unwrap();
+    let sealed = region.seal().unwrap();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let mut found = 0;
+    for line in maps.lines() {
+        let (range, rest) = line.split_once(' ').unwrap();
+        let (start, end) = range.split_once('-').unwrap();
+        let hex = |text| usize::from_str_radix(text, 16).unwrap();
+        let holds = |region: &Region| (hex(start)..hex(end)).contains(&(region.as_ptr() as usize));
+        if line.contains("memfd:tine") || holds(&region) || holds(&fork) {
+            found += 1;
+            assert!(rest.starts_with("rw-"), "{line}");
+        }
+    }
+    assert!(found >= 2, "{maps}");
+    drop(sealed);
+}
+
+#[test]
+fn after_deny_nothing_becomes_executable_and_regions_work() {
+    if !in_child("after_deny_nothing_becomes_executable_and_regions_work", |_| ()) {
+        return;
+    }
+    deny_executable_memory().unwrap();
+    let (mut region, bytes) = written_region();
+    let fork = region.fork().unwrap();
+    assert!(fork[..] == bytes[..]);
+    let access = libc::PROT_READ | libc::PROT_EXEC;
+    // SAFETY: the page belongs to the region; the call must be refused.
+    let answer = unsafe { libc::mprotect(region.as_mut_ptr().cast(), PAGE, access) };
+    let error = std::io::Error::last_os_error();
+    assert_eq!((answer, error.raw_os_error()), (-1, Some(libc::EACCES)));
+}
+
+/// Makes `userfaultfd` fail with EPERM, as containers do.
+fn forbid_userfaultfd() {
+    const LOAD_CALL: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+    const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+    const ANSWER: u16 = 0x06; // BPF_RET | BPF_K
+    let line = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut lines = [
+        line(LOAD_CALL, 0, 0, 0),
+        line(JUMP_IF_EQUAL, 0, 1, libc::SYS_userfaultfd as u32),
+        line(ANSWER, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        line(ANSWER, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let filter = libc::sock_fprog { len: lines.len() as u16, filter: lines.as_mut_ptr() };
+    let mode = libc::SECCOMP_SET_MODE_FILTER;
+    // SAFETY: the filter is valid for the calls; both only restrict this process.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let thread_sync = libc::SECCOMP_FILTER_FLAG_TSYNC;
+        let answer = libc::syscall(libc::SYS_seccomp, mode, thread_sync, &filter);
+        assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
+    }
+}
+
+#[test]
+fn without_userfaultfd_eager_paths_serve_and_lazy_ones_name_what_is_missing() {
+    if !in_child("without_userfaultfd_eager_paths_serve_and_lazy_ones_name_what_is_missing", |_| ())
+    {
+        return;
+    }
+    forbid_userfaultfd();
+    let probe = Probe::new();
+    assert!(!probe.has(Feature::Userfaultfd) && !probe.has_windows(), "{probe}");
+    assert!(probe.has(Feature::Kernel) && probe.has(Feature::PagemapScan), "{probe}");
+
+    let missing = |error: Error| {
+        assert!(
+            matches!(error, Error::Unsupported { feature: Feature::Userfaultfd, .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains("container"), "{error}");
+    };
+    let (mut region, _) = written_region();
+    for mode in [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer] {
+        let mut fork = region.fork_by(mode).unwrap();
+        assert!(fork[..] == region[..], "{mode:?}");
+        fork[0] = 77;
+        assert_eq!(region[0], 9);
+        region[1] = 0;
+    }
+    region[5 * PAGE] = 200;
+    missing(region.fork_by(ForkMode::Lazy).unwrap_err());
+    missing(region.keep_warm().unwrap_err());
+    region.reset().unwrap();
+    missing(Live::new(region, 2).unwrap_err());
+
+    let mut kept = Kept::open(&vec![1_u8; 10 * PAGE], Vec::new()).unwrap();
+    kept[5 * PAGE] = 2;
+    assert_eq!(kept.commit().unwrap().bytes, PAGE as u64);
+    assert_eq!(kept.commit().unwrap().bytes, 0);
+}
+
+#[test]
+fn windows_work_without_privilege() {
+    let nobody = |child: &mut Command| {
+        // SAFETY: getuid has no effects.
+        if unsafe { libc::getuid() } == 0 {
+            child.uid(65534).gid(65534);
+        }
+    };
+    if !in_child("windows_work_without_privilege", nobody) {
+        return;
+    }
+    // SAFETY: geteuid has no effects.
+    assert_ne!(unsafe { libc::geteuid() }, 0);
+    let (mut region, bytes) = written_region();
+    let mut fork = region.fork_by(ForkMode::Lazy).unwrap();
+    assert!(!fork.is_settled());
+    let file = tempfile::tempfile().unwrap();
+    fork.write_from(0..bytes.len(), &file, 0).unwrap();
+    fork[7] = 1;
+    region.read_at_into(0..bytes.len(), &file, 0).unwrap();
+    assert!(region[..] == bytes[..] && fork[7] == 1);
+    region.keep_warm().unwrap();
+    region[0] = 1;
+    region.reset().unwrap();
+    assert_eq!(region[0], 3);
+}
+
+#[test]
+fn a_limit_on_address_space_is_an_error_by_name() {
+    if !in_child("a_limit_on_address_space_is_an_error_by_name", |_| ()) {
+        return;
+    }
+    let limit = libc::rlimit { rlim_cur: 4 << 30, rlim_max: 4 << 30 };
+    // SAFETY: the limit is valid for the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+    let refused = Region::zeroed(8 << 30).unwrap_err();
+    assert!(matches!(refused, Error::Reserve { bytes, .. } if bytes == 8 << 30), "{refused}");
+    assert_eq!(Region::zeroed(1 << 30).unwrap()[9], 0);
+}
+
+mod handlers {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    pub static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+    /// Puts a page of zeros where the fault was.
+    pub extern "C" fn mend(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: the kernel passes a valid structure; the page mapped over is the test's own.
+        unsafe {
+            let page = (*info).si_addr() as usize / 4096 * 4096;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+            libc::mmap(page as *mut _, 4096, libc::PROT_READ, flags, -1, 0);
+        }
+    }
+
+    pub fn install() {
+        // SAFETY: the action is plain data and names a handler of the right signature.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = mend as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO;
+            assert_eq!(libc::sigaction(libc::SIGBUS, &action, std::ptr::null_mut()), 0);
+        }
+    }
+
+    /// Reads a page past the end of a file, which raises SIGBUS.
+    pub fn fault() {
+        use std::os::fd::AsRawFd;
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1).unwrap();
+        let flags = (libc::PROT_READ, libc::MAP_SHARED);
+        // SAFETY: a new mapping, read once past the end of the file and then unmapped.
+        unsafe {
+            let start =
+                libc::mmap(std::ptr::null_mut(), 8192, flags.0, flags.1, file.as_raw_fd(), 0);
+            assert_eq!(start.cast::<u8>().add(4096).read_volatile(), 0);
+            libc::munmap(start, 8192);
+        }
+    }
+}
+
+#[test]
+fn a_signal_that_is_not_about_regions_goes_to_whoever_handled_it_before() {
+    use std::sync::atomic::Ordering;
+    let name = "a_signal_that_is_not_about_regions_goes_to_whoever_handled_it_before";
+    if !in_child(name, |_| ()) {
+        return;
+    }
+    let check = || {
+        let (mut region, bytes) = written_region();
+        let fork = region.fork_by(ForkMode::Lazy).unwrap();
+        assert!(fork[..] == bytes[..]);
+    };
+    handlers::install();
+    check();
+    assert_eq!(handlers::CALLS.load(Ordering::SeqCst), 0, "our faults are not theirs");
+    handlers::fault();
+    assert_eq!(handlers::CALLS.load(Ordering::SeqCst), 1);
+    // Somebody takes the signal without asking who had it: the next window takes it back.
+    handlers::install();
+    check();
+    handlers::fault();
+    assert_eq!(handlers::CALLS.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_child_process_has_its_own_view_and_does_not_reach_into_its_parent() {
+    let name = "a_child_process_has_its_own_view_and_does_not_reach_into_its_parent";
+    if !in_child(name, |_| ()) {
+        return;
+    }
+    let (mut region, bytes) = written_region();
+    let mut fork = region.fork_by(ForkMode::Lazy).unwrap();
+    fork.settle().unwrap();
+    // SAFETY: the child uses memory and system calls alone, and ends without unwinding.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let mut same = fork[..] == bytes[..];
+        fork.fill(1);
+        let grandchild = fork.fork_by(ForkMode::Lazy).unwrap();
+        same &= grandchild.iter().all(|byte| *byte == 1);
+        fork[0] = 2;
+        same &= grandchild[0] == 1 && fork.usage().is_ok();
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(if same { 0 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child made above.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!(status, 0);
+    assert!(fork[..] == bytes[..] && region[..] == bytes[..]);
+}
+
+#[test]
+fn four_processes_over_one_image_hold_one_copy() {
+    use std::os::fd::{AsRawFd, FromRawFd};
+    use std::os::unix::net::UnixStream;
+    const BYTES: usize = 64 << 20;
+    if std::env::var_os("TINE_MEMORY_CHILD").is_some() {
+        // SAFETY: the parent left the socket at descriptor 3, which nothing else owns.
+        let socket = unsafe { UnixStream::from_raw_fd(3) };
+        let region = Image::receive(&socket).unwrap().fork().unwrap();
+        assert!(region.iter().step_by(PAGE).all(|byte| *byte == 5));
+        std::io::Write::write_all(&mut &socket, b"r").unwrap();
+        std::io::Read::read_exact(&mut &socket, &mut [0]).unwrap();
+        return;
+    }
+    let image = Image::builder(BYTES).unwrap().fill(|bytes| bytes.fill(5)).unwrap().seal().unwrap();
+    let mut workers = Vec::new();
+    for _ in 0..4 {
+        let (here, there) = UnixStream::pair().unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "four_processes_over_one_image_hold_one_copy", "--nocapture"]);
+        child.env("TINE_MEMORY_CHILD", "1").stdout(std::process::Stdio::null());
+        let fd = there.as_raw_fd();
+        // SAFETY: dup2 is safe between fork and exec.
+        unsafe {
+            child.pre_exec(move || match libc::dup2(fd, 3) {
+                3 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            })
+        };
+        let child = child.spawn().unwrap();
+        image.send(&here).unwrap();
+        std::io::Read::read_exact(&mut &here, &mut [0]).unwrap();
+        workers.push((child, here));
+    }
+    let mut total = 0;
+    for (child, _) in &workers {
+        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", child.id())).unwrap();
+        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+        total += pss.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024;
+    }
+    assert!(total > BYTES && total < BYTES + (40 << 20), "{total} bytes for 4 workers");
+    for (mut child, socket) in workers {
+        std::io::Write::write_all(&mut &socket, b"q").unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+}

@@ -1,0 +1,88 @@
+//! The data of a running PostgreSQL server, taken into a new branch through its base-backup protocol.
+//!
+//! The branch is mounted for this process alone while it is filled, so that nothing stays behind,
+//! however that ends. It gets its name when it is complete.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rustix::mount::UnmountFlags;
+use tine_sys::namespace::enter_private_mounts;
+
+use crate::client::Connection;
+use crate::doors;
+use crate::postgres::base_backup;
+use crate::progress::Progress;
+use crate::request::{Mount, Request};
+use crate::response::{OneBranch, Response, TakenIn};
+use crate::time::elapsed_us;
+use crate::{Client, Error, Result, runtime};
+
+/// How long the mount may take to hand over the last data.
+const DETACH_MS: u64 = 600_000;
+
+/// Copies the server behind `uri` into the new branch `name`. The process must have one thread only; `begin` is
+/// called when it may have more.
+///
+/// # Errors
+/// `branch-exists`, `name-invalid`; `not-permitted` when the server refuses the login or replication; `unsupported`
+/// for a version that is not installed; `interrupted` once `progress` is cancelled. Then there is no branch.
+pub fn take_in(
+    client: &Client,
+    uri: &str,
+    name: &str,
+    progress: &Progress,
+    begin: &mut dyn FnMut() -> Result<()>,
+) -> Result<Response> {
+    let start = Instant::now();
+    let mut holder = client.hold()?;
+    let hidden = match holder.call(Request::Reserve { name: name.into() })? {
+        Response::Branch(OneBranch { branch }) => branch,
+        _ => return Err(doors::unexpected()),
+    };
+    let place = place(client, &mut holder, &hidden)?;
+    let directory = place.join("mnt");
+    runtime::make(&directory)?;
+    let result = enter_and_fill(client, &mut holder, &hidden, &directory, uri, progress, begin);
+    // The mount is gone, or hidden in a namespace that ends with this process.
+    let _ = std::fs::remove_dir(&directory);
+    let _ = std::fs::remove_dir(&place);
+    let _ = place.parent().map(std::fs::remove_dir);
+    let bytes = result?;
+    holder.call(Request::Publish { hidden, name: name.into() })?;
+    let elapsed_us = elapsed_us(start);
+    Ok(Response::TakenIn(TakenIn { branch: name.into(), bytes, elapsed_us }))
+}
+
+fn place(client: &Client, holder: &mut Connection, hidden: &str) -> Result<PathBuf> {
+    match holder.call(Request::Inspect { name: hidden.into() })? {
+        Response::Inspected(inspected) => runtime::of_branch(client.store(), inspected.id),
+        _ => Err(doors::unexpected()),
+    }
+}
+
+fn enter_and_fill(
+    client: &Client,
+    holder: &mut Connection,
+    hidden: &str,
+    directory: &Path,
+    uri: &str,
+    progress: &Progress,
+    begin: &mut dyn FnMut() -> Result<()>,
+) -> Result<u64> {
+    enter_private_mounts().map_err(doors::not_permitted)?;
+    let mount = Mount {
+        directory: directory.into(),
+        private_to: Some(std::process::id()),
+        read_only: false,
+    };
+    doors::mount_here(client, holder, hidden, mount)?;
+    begin()?;
+    let backup = base_backup(uri, directory, progress)?;
+    progress.go_on()?;
+    rustix::mount::unmount(directory, UnmountFlags::empty())
+        .map_err(|error| Error::path("unmount", directory, error))?;
+    let name = hidden.to_owned();
+    holder.call(Request::AwaitDetached { name, timeout_ms: DETACH_MS })?;
+    Ok(backup.bytes)
+}

@@ -1,0 +1,261 @@
+//! The public contract: each command's JSON fields, words and exit status, without any mount.
+
+mod lab;
+
+use lab::{Lab, said};
+use serde_json::Value;
+
+fn fields(object: &Value) -> Vec<&str> {
+    let mut names: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn init_makes_a_store_that_only_its_owner_reads_and_says_where() {
+    let lab = Lab::bare();
+    let made = lab.json(&["init"]);
+    assert_eq!(made["store"], lab.store().to_str().unwrap());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(lab.store()).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(lab.names(), Vec::<String>::new());
+}
+
+#[test]
+fn init_leaves_an_existing_store_alone() {
+    let lab = Lab::with_main();
+    lab.fails(&["init"], "store-exists");
+    assert_eq!(lab.names(), ["main"]);
+}
+
+#[test]
+fn import_counts_what_it_copied() {
+    let lab = Lab::new();
+    let src = lab.make_directory("src");
+    std::fs::write(src.join("a"), [1; 5000]).unwrap();
+    std::os::unix::fs::symlink("a", src.join("b")).unwrap();
+    std::fs::create_dir(src.join("c")).unwrap();
+    let imported = lab.json(&["import", src.to_str().unwrap(), "main"]);
+    assert_eq!(
+        fields(&imported),
+        ["branch", "bytes", "directories", "elapsed_us", "files", "version"]
+    );
+    assert_eq!((&imported["branch"], &imported["bytes"]), (&"main".into(), &5000.into()));
+    assert_eq!((&imported["files"], &imported["directories"]), (&2.into(), &1.into()));
+}
+
+#[test]
+fn branch_forks_the_only_root_unless_told_otherwise() {
+    let lab = Lab::with_main();
+    let made = lab.json(&["branch", "a"]);
+    let row = &made["created"][0];
+    assert_eq!(fields(row), ["elapsed_us", "flush_us", "from", "name"]);
+    assert_eq!(
+        (&row["name"], &row["from"], &row["flush_us"]),
+        (&"a".into(), &"main".into(), &0.into())
+    );
+    lab.ok(&["branch", "b", "--from", "a"]);
+    let rows = lab.list();
+    let parents: Vec<_> = rows.iter().map(|row| row["parent"].as_str()).collect();
+    assert_eq!(parents, [Some("main"), Some("a"), None]);
+}
+
+#[test]
+fn branch_with_a_count_makes_them_all_or_none() {
+    let lab = Lab::with_main();
+    let made = lab.json(&["branch", "w", "--count", "3"]);
+    let names: Vec<_> =
+        made["created"].as_array().unwrap().iter().map(|row| &row["name"]).collect();
+    assert_eq!(names, ["w-1", "w-2", "w-3"]);
+    lab.ok(&["branch", "x-2"]);
+    lab.fails(&["branch", "x", "--count", "3"], "branch-exists");
+    assert_eq!(lab.names(), ["main", "w-1", "w-2", "w-3", "x-2"]);
+}
+
+#[test]
+fn two_roots_ask_for_a_choice() {
+    let lab = Lab::with_main();
+    lab.ok(&["import", &lab.text("src"), "other"]);
+    let words = lab.fails(&["branch", "a"], "usage");
+    assert!(words.contains("main") && words.contains("other") && words.contains("--from"));
+}
+
+#[test]
+fn a_list_has_the_fields_of_the_contract() {
+    let lab = Lab::with_main();
+    lab.ok(&["snapshot", "main", "s"]);
+    let rows = lab.list();
+    for field in ["name", "parent", "kind", "created", "expires", "referenced_bytes", "mounted_at"]
+    {
+        assert!(rows[0].get(field).is_some(), "{field}");
+    }
+    assert_eq!((&rows[0]["kind"], &rows[1]["kind"]), (&"branch".into(), &"snapshot".into()));
+    assert!(rows[0]["referenced_bytes"].as_u64().unwrap() >= 100_000);
+    let created = rows[0]["created"].as_str().unwrap();
+    assert!(created.len() == 27 && created.ends_with('Z'), "{created}");
+}
+
+#[test]
+fn a_time_to_live_is_listed() {
+    let lab = Lab::with_main();
+    lab.ok(&["branch", "a", "--ttl", "2h"]);
+    let rows = lab.list();
+    assert!(
+        rows[0]["expires"].as_str().is_some_and(|time| time > rows[0]["created"].as_str().unwrap())
+    );
+    assert!(rows[1]["expires"].is_null());
+    lab.fails(&["branch", "b", "--ttl", "soon"], "usage");
+    lab.ok(&["branch", "c", "--ttl", "1s"]);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!(lab.names(), ["a", "main"]);
+}
+
+#[test]
+fn usage_has_the_fields_of_the_contract() {
+    let lab = Lab::with_main();
+    lab.ok(&["branch", "a"]);
+    let store = lab.json(&["usage"]);
+    for field in [
+        "file_bytes",
+        "data_bytes",
+        "metadata_bytes",
+        "free_bytes",
+        "reclaim_pending_bytes",
+        "branches",
+    ] {
+        assert!(store[field].is_u64(), "{field}");
+    }
+    assert_eq!(store["branches"], 2);
+    let branch = lab.json(&["usage", "a"]);
+    assert!(branch["referenced_bytes"].as_u64().unwrap() >= 100_000);
+    assert!(branch["exclusive_bytes"].as_u64().unwrap() < 100_000);
+    lab.fails(&["usage", "nobody"], "branch-not-found");
+}
+
+#[test]
+fn rename_and_delete_do_what_they_say() {
+    let lab = Lab::with_main();
+    lab.ok(&["branch", "w", "--count", "3"]);
+    assert_eq!(lab.json(&["rename", "w-1", "x"])["branch"], "x");
+    lab.fails(&["rename", "x", "w-2"], "branch-exists");
+    lab.fails(&["rename", "gone", "y"], "branch-not-found");
+    assert_eq!(lab.json(&["delete", "w-2", "w-3"])["deleted"], serde_json::json!(["w-2", "w-3"]));
+    lab.fails(&["delete", "x", "gone"], "branch-not-found");
+    assert_eq!(lab.names(), ["main", "x"], "all or none are deleted");
+    // A parent may go before its children.
+    lab.ok(&["delete", "main"]);
+    assert_eq!(lab.names(), ["x"]);
+}
+
+#[test]
+fn a_deleted_store_of_everything_can_be_filled_again() {
+    let lab = Lab::with_main();
+    lab.ok(&["delete", "main"]);
+    let words = lab.fails(&["branch", "a"], "branch-not-found");
+    assert!(words.contains("tine import"), "{words}");
+    lab.ok(&["import", &lab.text("src"), "main"]);
+}
+
+#[test]
+fn diff_and_reset_speak_of_the_fork_point() {
+    let lab = Lab::with_main();
+    let other = lab.make_directory("other");
+    std::fs::write(other.join("note"), "different\n").unwrap();
+    lab.ok(&["import", other.to_str().unwrap(), "other"]);
+    lab.ok(&["branch", "a", "--from", "main"]);
+    assert_eq!(lab.json(&["diff", "a"])["changes"], serde_json::json!([]));
+    lab.ok(&["reset", "a", "--to", "other"]);
+    // What it was reset to is its fork point from then on.
+    assert_eq!(lab.json(&["diff", "a"])["changes"], serde_json::json!([]));
+    assert_eq!(lab.json(&["diff", "a", "other"])["changes"], serde_json::json!([]));
+    assert_ne!(lab.json(&["diff", "a", "main"])["changes"], serde_json::json!([]));
+    assert_eq!(lab.json(&["reset", "a"])["branch"], "a");
+    assert_eq!(lab.json(&["diff", "a", "other"])["changes"], serde_json::json!([]));
+    lab.fails(&["diff", "main"], "unsupported");
+    lab.fails(&["reset", "main"], "unsupported");
+    lab.fails(&["diff", "a", "gone"], "branch-not-found");
+}
+
+#[test]
+fn check_of_a_sound_store_finds_nothing() {
+    let lab = Lab::with_main();
+    let checked = lab.json(&["check"]);
+    assert_eq!(checked["findings"], serde_json::json!([]));
+    assert!(checked["blocks_checked"].is_u64());
+}
+
+#[test]
+fn wrong_usage_has_status_2_in_words_and_as_json() {
+    let lab = Lab::new();
+    for arguments in
+        [&["branch"][..], &["nonsense"], &["branch", "a", "--count", "0"], &["run", "a"]]
+    {
+        assert_eq!(lab.run(arguments).status, 2, "{arguments:?}");
+        lab.fails(arguments, "usage");
+    }
+    assert_eq!(lab.run(&[]).status, 2);
+}
+
+#[test]
+fn quiet_prints_only_what_was_asked_for() {
+    let lab = Lab::with_main();
+    assert_eq!(lab.ok(&["branch", "a", "--quiet"]), "");
+    assert!(lab.ok(&["list", "--quiet"]).contains("└─ a"));
+}
+
+#[test]
+fn the_store_is_named_by_flag_before_environment_before_the_desktops_place() {
+    let lab = Lab::with_main();
+    let other = lab.text("other.tine");
+    lab.ok(&["init", "--store", &other]);
+    assert_eq!(lab.json(&["usage", "--store", &other])["branches"], 0);
+    let mut command = lab.command(&["init", "--json"]);
+    command.env_remove("TINE_STORE").env("XDG_DATA_HOME", lab.path("data"));
+    assert_eq!(said(command.output().unwrap()).status, 0);
+    assert!(lab.path("data/tine/store.tine").exists());
+}
+
+#[test]
+fn a_setting_that_makes_no_sense_is_named() {
+    let lab = Lab::with_main();
+    for (name, value) in
+        [("TINE_CACHE_MIB", "lots"), ("TINE_CACHE_MIB", "0"), ("TINE_LOSSY", "yes")]
+    {
+        let said = said(lab.command(&["list"]).env(name, value).output().unwrap());
+        assert_eq!(said.status, 2, "{said:?}");
+        assert!(said.err.contains(name), "{said:?}");
+    }
+    let said = said(lab.command(&["list"]).env("TINE_CACHE_MIB", "8").output().unwrap());
+    assert_eq!(said.status, 0, "{said:?}");
+}
+
+#[test]
+fn a_reader_that_hangs_up_is_no_failure() {
+    let lab = Lab::with_main();
+    lab.ok(&["branch", "w", "--count", "2000"]);
+    let mut child = lab.command(&["list"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn help_completions_and_manual_come_from_one_definition() {
+    let lab = Lab::bare();
+    let help = lab.ok(&["--help"]);
+    let man = lab.ok(&["man"]);
+    for verb in [
+        "init", "import", "export", "branch", "snapshot", "list", "usage", "rename", "delete",
+        "reset", "mount", "unmount", "run", "diff", "postgres", "check",
+    ] {
+        assert!(help.lines().any(|line| line.trim_start().starts_with(verb)), "{verb}");
+        assert!(man.contains(verb), "{verb}");
+        for shell in ["bash", "zsh", "fish"] {
+            assert!(lab.ok(&["completions", shell]).contains(verb), "{shell}: {verb}");
+        }
+    }
+    for hidden in ["hold", "enter", "adopt", "merge"] {
+        assert!(!help.lines().any(|line| line.trim_start().starts_with(hidden)), "{hidden}");
+    }
+}

@@ -1,0 +1,247 @@
+//! A store of a test's own, the real binary on it, and nothing left behind.
+#![allow(dead_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// A directory with a store, gone with its mounts at the end of the test.
+pub struct Lab {
+    directory: tempfile::TempDir,
+}
+
+/// What a command said and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    pub status: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Lab {
+    /// A directory without a store.
+    pub fn bare() -> Lab {
+        Lab { directory: tempfile::tempdir().unwrap() }
+    }
+
+    /// A directory with an empty store.
+    pub fn new() -> Lab {
+        let lab = Lab::bare();
+        lab.ok(&["init"]);
+        lab
+    }
+
+    /// A store with the branch `main`, imported from the directory `src`.
+    pub fn with_main() -> Lab {
+        let lab = Lab::new();
+        let src = lab.make_directory("src");
+        fs::write(src.join("note"), "as it was\n").unwrap();
+        fs::create_dir(src.join("sub")).unwrap();
+        fs::write(src.join("sub/data"), vec![7; 100_000]).unwrap();
+        lab.ok(&["import", src.to_str().unwrap(), "main"]);
+        lab
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().canonicalize().unwrap().join(name)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.path("store.tine")
+    }
+
+    pub fn make_directory(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// The binary, told of the store.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tine"));
+        command.args(arguments).env("TINE_STORE", self.store()).stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Said {
+        said(self.command(arguments).output().unwrap())
+    }
+
+    /// A command that must succeed; its standard output.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let said = self.run(arguments);
+        assert_eq!(said.status, 0, "tine {arguments:?}: {said:?}");
+        said.out
+    }
+
+    /// A command that must succeed with one JSON object.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let said = self.run(&[arguments, &["--json"]].concat());
+        assert_eq!(said.status, 0, "tine {arguments:?}: {said:?}");
+        object(&said.out)
+    }
+
+    /// A command that must fail with a code, in words and as JSON; the message in words.
+    pub fn fails(&self, arguments: &[&str], code: &str) -> String {
+        let said = self.run(&[&["--json"], arguments].concat());
+        let status = if code == "usage" { 2 } else { 1 };
+        assert_eq!(said.status, status, "tine {arguments:?}: {said:?}");
+        let error = object(&said.out)["error"].clone();
+        assert_eq!(error["code"], code, "tine {arguments:?}: {said:?}");
+        let message = error["message"].as_str().unwrap();
+        assert!(said.err.contains(&format!("error: {message}\n")), "{said:?}");
+        assert!(!said.err.contains("panicked"), "{said:?}");
+        said.err
+    }
+
+    /// The rows of `tine list`.
+    pub fn list(&self) -> Vec<Value> {
+        self.json(&["list"])["branches"].as_array().unwrap().clone()
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.list().iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Mounts a branch on a fresh directory of the same name.
+    pub fn mount(&self, branch: &str) -> PathBuf {
+        let directory = self.make_directory(&format!("mnt/{branch}"));
+        self.ok(&["mount", branch, directory.to_str().unwrap()]);
+        directory
+    }
+
+    /// The process that holds the store, if one does.
+    pub fn holder(&self) -> Option<u32> {
+        let store = self.store();
+        processes().find(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words: Vec<&[u8]> = line.split(|&byte| byte == 0).collect();
+            words.get(1) == Some(&&b"hold"[..])
+                && words.contains(&store.as_os_str().as_encoded_bytes())
+        })
+    }
+
+    /// Ends the holder as a crash would, and waits until it is gone.
+    pub fn kill_holder(&self) {
+        let pid = self.holder().expect("nobody holds the store");
+        send("KILL", pid);
+        wait_until("the holder is gone", || self.holder().is_none());
+    }
+
+    /// Whether anything is mounted below the directory of the test.
+    pub fn mounts(&self) -> Vec<String> {
+        let below = self.path("");
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let places = table.lines().filter_map(|line| line.split(' ').nth(4));
+        places.filter(|place| Path::new(place).starts_with(&below)).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let servers = if self.store().is_file() {
+            self.run(&["postgres", "list"]).out
+        } else {
+            String::new()
+        };
+        for branch in servers.lines().filter_map(|line| line.split(' ').next()) {
+            self.run(&["postgres", "stop", branch]);
+        }
+        if let Some(pid) = self.holder() {
+            send("TERM", pid);
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while self.holder().is_some() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        for place in self.mounts() {
+            // As an ordinary user the helper does it.
+            let unmounted = Command::new("umount").args(["-l", &place]).output();
+            if !unmounted.is_ok_and(|output| output.status.success()) {
+                let _ = Command::new("fusermount3").args(["-uz", &place]).output();
+            }
+        }
+    }
+}
+
+pub fn said(output: Output) -> Said {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Said {
+        status: output.status.code().unwrap_or(-1),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
+}
+
+/// Standard output as exactly one JSON object of version 1.
+pub fn object(out: &str) -> Value {
+    assert_eq!(out.lines().count(), 1, "{out}");
+    let object: Value = serde_json::from_str(out).unwrap();
+    assert_eq!(object["version"], 1, "{out}");
+    object
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+pub fn send(signal: &str, pid: u32) {
+    let status =
+        Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "still not: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+pub fn wait(mut child: Child) -> i32 {
+    child.wait().unwrap().code().unwrap_or(-1)
+}
+
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Whether branches can be mounted here; says by name what is not run.
+pub fn can_mount(test: &str) -> bool {
+    let lab = Lab::with_main();
+    let directory = lab.make_directory("mnt");
+    let said = lab.run(&["mount", "main", directory.to_str().unwrap()]);
+    if said.status != 0 {
+        println!("skipped: {test}: {}", said.err.replace('\n', " "));
+        return false;
+    }
+    lab.ok(&["unmount", "main"]);
+    true
+}
+
+/// Whether `tine run` works here; says by name what is not run.
+pub fn can_run(test: &str) -> bool {
+    let lab = Lab::with_main();
+    let said = lab.run(&["run", "--discard", "--", "true"]);
+    if said.status != 0 {
+        println!("skipped: {test}: {}", said.err.replace('\n', " "));
+    }
+    said.status == 0
+}
+
+/// Whether the test runs as root; says by name what is not run.
+pub fn needs_root(test: &str) -> bool {
+    if !is_root() {
+        println!("skipped: {test}: it mounts a small disk, which only root may");
+    }
+    is_root()
+}

@@ -1,0 +1,218 @@
+//! PostgreSQL on branches, with the installed server.
+
+mod lab;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use lab::{Lab, can_mount, is_root, send, wait_until};
+use serde_json::Value;
+
+/// The programs of the installed server, if there is one.
+fn programs() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
+    versions.map(|version| version.path().join("bin")).find(|bin| bin.join("initdb").exists())
+}
+
+/// A server outside of any branch, stopped with the value.
+struct Outside {
+    bin: PathBuf,
+    data: PathBuf,
+    port: u16,
+}
+
+impl Outside {
+    fn start(bin: PathBuf, lab: &Lab) -> Outside {
+        let home = lab.make_directory("outside");
+        if is_root() {
+            // The server runs as another user, who has to pass through.
+            open_to_all(&lab.path(""));
+            assert!(Command::new("chown").arg("postgres").arg(&home).status().unwrap().success());
+        }
+        let data = home.join("data");
+        let port = free_port();
+        let outside = Outside { bin, data, port };
+        outside.run("initdb", &["-A", "trust", "-U", "postgres", "-N", "-D"], true);
+        let options = format!("-p {port} -k {} -c fsync=off", home.display());
+        let log = home.join("log");
+        let log = log.to_str().unwrap();
+        outside.run("pg_ctl", &["-w", "-o", &options, "-l", log, "start", "-D"], true);
+        outside
+    }
+
+    fn run(&self, program: &str, arguments: &[&str], must: bool) {
+        let program = self.bin.join(program);
+        let mut command = match is_root() {
+            true => {
+                let mut command = Command::new("setpriv");
+                command.args([
+                    "--reuid",
+                    "postgres",
+                    "--regid",
+                    "postgres",
+                    "--clear-groups",
+                    "--",
+                ]);
+                command.arg(program);
+                command
+            }
+            false => Command::new(program),
+        };
+        let out = if must { Stdio::piped() } else { Stdio::null() };
+        command.args(arguments).arg(&self.data).current_dir("/").stdout(Stdio::null()).stderr(out);
+        let status = command.status().unwrap();
+        assert!(!must || status.success(), "{arguments:?}");
+    }
+
+    fn uri(&self) -> String {
+        format!("postgresql://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        self.run("pg_ctl", &["-m", "immediate", "stop", "-D"], false);
+    }
+}
+
+fn open_to_all(directory: &Path) {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+    fs::set_permissions(directory, mode).unwrap();
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn query(uri: &str, sql: &str) -> String {
+    let output = Command::new("psql").args(["-XAtq", "-c", sql, uri]).output().unwrap();
+    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn pgbench(bin: &Path, uri: &str, arguments: &[&str]) -> Child {
+    let mut command = Command::new(bin.join("pgbench"));
+    command.args(arguments).arg(uri).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+/// What `tine check` finds, shortened.
+fn sound(lab: &Lab, when: &str) {
+    let said = lab.run(&["check", "--json"]);
+    let beginning: String = said.out.chars().take(600).collect();
+    assert_eq!(said.status, 0, "{when}: {beginning}");
+}
+
+fn uri(row: &Value) -> String {
+    row["uri"].as_str().unwrap().to_owned()
+}
+
+/// The sums that every TPC-B transaction keeps equal.
+const BALANCED: &str = "select (select sum(abalance) from pgbench_accounts) = \
+    (select sum(bbalance) from pgbench_branches) and (select sum(delta) from pgbench_history) = \
+    (select sum(bbalance) from pgbench_branches)";
+
+#[test]
+fn a_running_server_is_taken_in_forked_while_it_serves_and_cleaned_up_after_any_death() {
+    let test = "a_running_server_is_taken_in_forked_while_it_serves_and_cleaned_up_after_any_death";
+    let Some(bin) = programs() else {
+        println!("skipped: {test}: no PostgreSQL server is installed");
+        return;
+    };
+    if !can_mount(test) {
+        return;
+    }
+    let lab = Lab::new();
+    let outside = Outside::start(bin.clone(), &lab);
+    let status = pgbench(&bin, &outside.uri(), &["-i", "-q", "-s", "1"]).wait().unwrap();
+    assert!(status.success());
+
+    // A plain import would tear it; the base backup does not.
+    let words = lab.fails(&["import", outside.data.to_str().unwrap(), "x"], "base-changed");
+    assert!(words.contains("tine postgres import"), "{words}");
+    let taken = lab.json(&["postgres", "import", &outside.uri(), "main"]);
+    assert!(taken["bytes"].as_u64().unwrap() > 10_000_000);
+    lab.fails(&["postgres", "import", &outside.uri(), "main"], "branch-exists");
+    assert_eq!(lab.mounts(), Vec::<String>::new());
+
+    sound(&lab, "taken in");
+    let main = lab.json(&["postgres", "start", "main"]);
+    for field in ["branch", "uri", "port", "pid", "elapsed_us"] {
+        assert!(main.get(field).is_some(), "{field}");
+    }
+    lab.fails(&["postgres", "start", "main"], "branch-busy");
+    assert_eq!(query(&uri(&main), "select count(*) from pgbench_accounts"), "100000");
+
+    // Forked in full flight, while the source goes on.
+    let mut load = pgbench(&bin, &uri(&main), &["-T", "4", "-c", "2"]);
+    std::thread::sleep(Duration::from_millis(1500));
+    lab.ok(&["branch", "fork", "--from", "main"]);
+    let fork = lab.json(&["postgres", "start", "fork"]);
+    assert_eq!(query(&uri(&fork), BALANCED), "t");
+    query(&uri(&fork), "drop table pgbench_history");
+    assert!(load.wait().unwrap().success(), "the source was disturbed");
+    assert_eq!(query(&uri(&main), BALANCED), "t");
+    let servers = lab.json(&["postgres", "list"])["servers"].clone();
+    assert_eq!((&servers[0]["branch"], &servers[1]["branch"]), (&"fork".into(), &"main".into()));
+    lab.fails(&["delete", "main"], "branch-busy");
+    sound(&lab, "two servers have worked");
+
+    // A killed server is noticed, and starts again by recovery.
+    send("KILL", u32::try_from(main["pid"].as_u64().unwrap()).unwrap());
+    wait_until("the killed server is off the list", || {
+        lab.json(&["postgres", "list"])["servers"].as_array().unwrap().len() == 1
+    });
+    let main = lab.json(&["postgres", "start", "main"]);
+    assert_eq!(query(&uri(&main), BALANCED), "t");
+
+    // A killed holder takes its mounts along; the next commands tidy up, and what was committed is there.
+    sound(&lab, "a server was killed");
+    query(&uri(&main), "create table committed as select 42 as n");
+    lab.kill_holder();
+    assert_eq!(lab.json(&["postgres", "list"])["servers"], serde_json::json!([]));
+    sound(&lab, "the holder was killed");
+    let main = lab.json(&["postgres", "start", "main"]);
+    assert_eq!(query(&uri(&main), "select n from committed"), "42");
+
+    assert_eq!(lab.json(&["postgres", "stop", "main"])["branch"], "main");
+    lab.fails(&["postgres", "stop", "main"], "not-mounted");
+    let fork = lab.json(&["postgres", "start", "fork", "--port", &free_port().to_string()]);
+    assert!(fork["port"].is_u64());
+    lab.ok(&["delete", "fork", "--force"]);
+    assert_eq!(lab.names(), ["main"]);
+    sound(&lab, "all servers are gone");
+}
+
+#[test]
+fn a_branch_without_a_data_directory_has_no_server() {
+    let test = "a_branch_without_a_data_directory_has_no_server";
+    if !can_mount(test) {
+        return;
+    }
+    let lab = Lab::with_main();
+    lab.fails(&["postgres", "start", "main"], "unsupported");
+    lab.fails(&["postgres", "start", "nobody"], "branch-not-found");
+    lab.fails(&["postgres", "stop", "main"], "not-mounted");
+    assert!(lab.list()[0]["mounted_at"].is_null());
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_named_and_nothing_is_made() {
+    let test = "a_server_that_cannot_be_reached_is_named_and_nothing_is_made";
+    if programs().is_none() {
+        println!("skipped: {test}: no PostgreSQL server is installed");
+        return;
+    }
+    if !lab::can_run(test) {
+        return;
+    }
+    let lab = Lab::new();
+    let uri = format!("postgresql://postgres@127.0.0.1:{}/postgres", free_port());
+    let said = lab.run(&["postgres", "import", &uri, "x"]);
+    assert_eq!(said.status, 1, "{said:?}");
+    assert!(said.err.contains("error: ") && !said.err.contains("panicked"), "{said:?}");
+    wait_until("the reservation is gone", || lab.json(&["usage"])["branches"] == 0);
+    assert_eq!(lab.mounts(), Vec::<String>::new());
+}

@@ -1,0 +1,302 @@
+//! Directories in and out again: everything kept, or nothing made.
+
+mod lab;
+
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, UNIX_EPOCH};
+
+use lab::{Lab, is_root, needs_root, said, send, wait_until};
+use rustix::fs::{CWD, FileType, Mode, XattrFlags, lgetxattr, lsetxattr, mknodat};
+
+/// What a copy must keep of one entry.
+fn describe(path: &Path) -> String {
+    let meta = fs::symlink_metadata(path).unwrap();
+    let mut value = [0; 64];
+    let xattr = lgetxattr(path, "user.tine", &mut value).map(|len| value[..len].to_vec()).ok();
+    let content = match meta.file_type() {
+        kind if kind.is_file() => format!("{:?}", fs::read(path).unwrap()),
+        kind if kind.is_symlink() => format!("{:?}", fs::read_link(path).unwrap()),
+        _ => String::new(),
+    };
+    let times = (meta.mtime(), meta.mtime_nsec());
+    let links = if meta.is_dir() { 0 } else { meta.nlink() };
+    let size = if meta.is_dir() { 0 } else { meta.size() };
+    format!(
+        "{:o} {} {} {links} {size} {} {times:?} {xattr:?} {content}",
+        meta.mode(),
+        meta.uid(),
+        meta.gid(),
+        meta.rdev(),
+    )
+}
+
+fn entries(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut left = vec![root.to_path_buf()];
+    while let Some(path) = left.pop() {
+        if fs::symlink_metadata(&path).unwrap().is_dir() {
+            left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        found.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+    }
+    found.sort();
+    found
+}
+
+fn assert_same_tree(left: &Path, right: &Path) {
+    assert_eq!(entries(left), entries(right));
+    for entry in entries(left) {
+        let (left, right) = (left.join(&entry), right.join(&entry));
+        assert_eq!(describe(&left), describe(&right), "{entry}");
+    }
+}
+
+/// A directory of everything that a file system can hold.
+fn make_zoo(src: &Path) {
+    fs::write(src.join("plain"), "text").unwrap();
+    fs::write(src.join("empty"), "").unwrap();
+    fs::write(
+        src.join("large"),
+        (0..3_000_001u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect::<Vec<_>>(),
+    )
+    .unwrap();
+    fs::hard_link(src.join("plain"), src.join("second name")).unwrap();
+    fs::create_dir_all(src.join("deep/er/est")).unwrap();
+    fs::hard_link(src.join("plain"), src.join("deep/er/third")).unwrap();
+    symlink("plain", src.join("link")).unwrap();
+    symlink("/nowhere/at/all", src.join("deep/dangling")).unwrap();
+    let hole = fs::File::create(src.join("hole")).unwrap();
+    hole.set_len(50 << 20).unwrap();
+    hole.write_all_at(b"middle", 20 << 20).unwrap();
+    mknodat(CWD, src.join("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+    mknodat(CWD, src.join("socket"), FileType::Socket, Mode::RUSR, 0).unwrap();
+    fs::write(src.join("set-id"), "x").unwrap();
+    fs::set_permissions(src.join("set-id"), fs::Permissions::from_mode(0o4755)).unwrap();
+    lsetxattr(src.join("plain"), "user.tine", b"kept", XattrFlags::empty()).unwrap();
+    lsetxattr(src.join("deep"), "user.tine", b"too", XattrFlags::empty()).unwrap();
+    fs::write(src.join("name with \n newline"), "x").unwrap();
+    if is_root() {
+        mknodat(
+            CWD,
+            src.join("null"),
+            FileType::CharacterDevice,
+            Mode::RUSR,
+            rustix::fs::makedev(1, 3),
+        )
+        .unwrap();
+        std::os::unix::fs::chown(src.join("large"), Some(12345), Some(54321)).unwrap();
+    }
+    let old = UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789);
+    for name in ["large", "deep/er"] {
+        let times = fs::FileTimes::new().set_modified(old).set_accessed(old);
+        fs::File::open(src.join(name)).unwrap().set_times(times).unwrap();
+    }
+    fs::set_permissions(src.join("deep"), fs::Permissions::from_mode(0o550)).unwrap();
+}
+
+#[test]
+fn everything_a_file_system_holds_comes_in_and_goes_out_again() {
+    let lab = Lab::new();
+    let src = lab.make_directory("src");
+    make_zoo(&src);
+    lab.ok(&["import", src.to_str().unwrap(), "main"]);
+    lab.ok(&["export", "main", &lab.text("out")]);
+    let out = lab.path("out");
+    // Before anything reads it, which moves the time.
+    let accessed = fs::metadata(out.join("large")).unwrap();
+    assert_eq!((accessed.atime(), accessed.atime_nsec()), (1_000_000_000, 123_456_789));
+    assert_same_tree(&src, &out);
+    let hole = fs::metadata(out.join("hole")).unwrap();
+    assert!(hole.blocks() * 512 < 1 << 20, "the hole became data: {}", hole.blocks());
+    let same = |name: &str| fs::metadata(out.join(name)).unwrap().ino();
+    assert_eq!(same("plain"), same("second name"));
+    assert_eq!(same("plain"), same("deep/er/third"));
+    fs::set_permissions(src.join("deep"), fs::Permissions::from_mode(0o750)).unwrap();
+    fs::set_permissions(out.join("deep"), fs::Permissions::from_mode(0o750)).unwrap();
+}
+
+#[test]
+fn a_fork_is_exported_as_its_base_was_and_a_copy_of_it_is_equal() {
+    let lab = Lab::with_main();
+    lab.ok(&["branch", "a"]);
+    lab.ok(&["export", "a", &lab.text("one")]);
+    lab.ok(&["import", &lab.text("one"), "again"]);
+    lab.ok(&["export", "again", &lab.text("two")]);
+    assert_same_tree(&lab.path("one"), &lab.path("two"));
+    assert_eq!(lab.names(), ["a", "again", "main"]);
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_read_is_named() {
+    let lab = Lab::new();
+    let src = lab.make_directory("src");
+    fs::write(src.join("steady"), vec![1; 64 << 20]).unwrap();
+    let path = src.join("growing");
+    fs::write(&path, vec![2; 64 << 20]).unwrap();
+    let mut child = lab
+        .command(&["import", src.to_str().unwrap(), "main", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    while child.try_wait().unwrap().is_none() {
+        std::io::Write::write_all(&mut &file, b"more").unwrap();
+    }
+    let said = said(child.wait_with_output().unwrap());
+    assert_eq!(said.status, 1, "{said:?}");
+    assert_eq!(lab::object(&said.out)["error"]["code"], "base-changed");
+    assert!(said.err.contains("growing: it changed while it was read"), "{said:?}");
+    assert!(!said.err.contains("steady"), "{said:?}");
+    assert_eq!(lab.names(), Vec::<String>::new());
+}
+
+#[test]
+fn an_interrupted_import_leaves_no_branch_and_the_next_one_works() {
+    let lab = Lab::with_main();
+    let src = lab.make_directory("big");
+    for n in 0..40 {
+        fs::write(src.join(format!("f{n}")), vec![n; 8 << 20]).unwrap();
+    }
+    for signal in ["INT", "TERM", "KILL"] {
+        let mut child = lab
+            .command(&["import", src.to_str().unwrap(), "big", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(150));
+        assert!(child.try_wait().unwrap().is_none(), "it was over before it could be stopped");
+        send(signal, child.id());
+        let said = said(child.wait_with_output().unwrap());
+        if signal != "KILL" {
+            assert_eq!(said.status, 1, "{said:?}");
+            assert_eq!(lab::object(&said.out)["error"]["code"], "interrupted");
+        }
+        wait_until("the copy is gone", || lab.json(&["usage"])["branches"] == 1);
+        assert_eq!(lab.names(), ["main"]);
+    }
+    lab.ok(&["import", src.to_str().unwrap(), "big"]);
+    assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn an_import_whose_holder_is_killed_leaves_no_branch() {
+    let lab = Lab::with_main();
+    let src = lab.make_directory("big");
+    for n in 0..40 {
+        fs::write(src.join(format!("f{n}")), vec![n; 8 << 20]).unwrap();
+    }
+    let child = lab
+        .command(&["import", src.to_str().unwrap(), "big", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(150));
+    lab.kill_holder();
+    let said = said(child.wait_with_output().unwrap());
+    assert_eq!((said.status, lab::object(&said.out)["error"]["code"].as_str()), (1, Some("io")));
+    assert_eq!(lab.names(), ["main"]);
+    assert_eq!(lab.json(&["usage"])["branches"], 1);
+    assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn an_interrupted_export_leaves_nothing() {
+    let lab = Lab::new();
+    let src = lab.make_directory("big");
+    for n in 0..40 {
+        fs::write(src.join(format!("f{n}")), vec![n; 8 << 20]).unwrap();
+    }
+    lab.ok(&["import", src.to_str().unwrap(), "big"]);
+    let parent = lab.make_directory("parent");
+    let out = parent.join("out");
+    let child = lab
+        .command(&["export", "big", out.to_str().unwrap(), "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    send("INT", child.id());
+    let said = said(child.wait_with_output().unwrap());
+    assert_eq!(said.status, 1, "{said:?}");
+    assert_eq!(lab::object(&said.out)["error"]["code"], "interrupted");
+    assert_eq!(fs::read_dir(&parent).unwrap().count(), 0);
+    assert_eq!(lab.json(&["usage"])["branches"], 1);
+}
+
+/// A file system of its own in memory, gone with the value.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn new(directory: &Path, megabytes: u32) -> SmallDisk {
+        let size = format!("size={megabytes}m");
+        let arguments = ["-t", "tmpfs", "-o", &size, "small"];
+        let mounted = Command::new("mount").args(arguments).arg(directory).status().unwrap();
+        assert!(mounted.success());
+        SmallDisk(directory.into())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_disk_that_fills_during_an_import_loses_nothing_and_goes_on_when_there_is_space() {
+    if !needs_root(
+        "a_disk_that_fills_during_an_import_loses_nothing_and_goes_on_when_there_is_space",
+    ) {
+        return;
+    }
+    let lab = Lab::bare();
+    let disk = lab.make_directory("disk");
+    let store = disk.join("store.tine");
+    let store = store.to_str().unwrap();
+    let _disk = SmallDisk::new(&disk, 96);
+    let small = lab.make_directory("small");
+    fs::write(small.join("note"), "kept").unwrap();
+    let big = lab.make_directory("big");
+    for n in 0..20 {
+        fs::write(big.join(format!("f{n}")), vec![n + 1; 8 << 20]).unwrap();
+    }
+    lab.ok(&["init", "--store", store]);
+    lab.ok(&["import", small.to_str().unwrap(), "main", "--store", store]);
+    let words = lab.fails(&["import", big.to_str().unwrap(), "big", "--store", store], "no-space");
+    assert!(words.contains("free space"), "{words}");
+    assert_eq!(lab.json(&["check", "--store", store])["findings"], serde_json::json!([]));
+    let list = lab.json(&["list", "--store", store]);
+    assert_eq!(list["branches"].as_array().unwrap().len(), 1);
+    lab.ok(&["export", "main", &lab.text("out"), "--store", store]);
+    assert_eq!(fs::read_to_string(lab.path("out/note")).unwrap(), "kept");
+    // There is space again once the half-made copy has been reclaimed.
+    for n in 4..20 {
+        fs::remove_file(big.join(format!("f{n}"))).unwrap();
+    }
+    wait_until("the space is back", || {
+        lab.run(&["import", big.to_str().unwrap(), "big", "--store", store]).status == 0
+    });
+    wait_until("the holder has gone", || !Path::new(&format!("{store}.sock")).exists());
+}
+
+#[test]
+fn an_export_to_a_full_disk_says_so_and_leaves_nothing() {
+    if !needs_root("an_export_to_a_full_disk_says_so_and_leaves_nothing") {
+        return;
+    }
+    let lab = Lab::new();
+    let big = lab.make_directory("big");
+    fs::write(big.join("f"), vec![1; 32 << 20]).unwrap();
+    lab.ok(&["import", big.to_str().unwrap(), "big"]);
+    let disk = lab.make_directory("disk");
+    let _disk = SmallDisk::new(&disk, 16);
+    lab.fails(&["export", "big", disk.join("out").to_str().unwrap()], "no-space");
+    assert_eq!(fs::read_dir(&disk).unwrap().count(), 0);
+}

@@ -1,0 +1,120 @@
+//! The methods of a map's entry, the same for both maps.
+
+/// Implements the entry types of a map. `$bound` is what its keys need beside `Clone`.
+macro_rules! entries {
+    ($map:ident, $bound:ident $(+ $also:ident)? $(, $s:ident: $hash:ident)?) => {
+        impl<'a, K: $bound $(+ $also)? + Clone, V: Clone $(, $s: $hash)?> Entry<'a, K, V $(, $s)?> {
+            pub(super) fn new(map: &'a mut $map<K, V $(, $s)?>, key: K) -> Self {
+                if map.contains_key(&key) {
+                    Entry::Occupied(OccupiedEntry { map, key })
+                } else {
+                    Entry::Vacant(VacantEntry { map, key })
+                }
+            }
+
+            /// The key.
+            pub fn key(&self) -> &K {
+                match self {
+                    Entry::Occupied(entry) => &entry.key,
+                    Entry::Vacant(entry) => &entry.key,
+                }
+            }
+
+            /// The value, put there first when the key is absent.
+            pub fn or_insert(self, value: V) -> &'a mut V {
+                self.or_insert_with(|| value)
+            }
+
+            /// The value, made and put there first when the key is absent.
+            pub fn or_insert_with(self, value: impl FnOnce() -> V) -> &'a mut V {
+                match self {
+                    Entry::Occupied(entry) => entry.into_mut(),
+                    Entry::Vacant(entry) => entry.insert(value()),
+                }
+            }
+
+            /// The value, a default one when the key is absent.
+            pub fn or_default(self) -> &'a mut V
+            where
+                V: Default,
+            {
+                self.or_insert_with(V::default)
+            }
+
+            /// Changes the value if the key is there.
+            #[must_use]
+            pub fn and_modify(mut self, change: impl FnOnce(&mut V)) -> Self {
+                if let Entry::Occupied(entry) = &mut self {
+                    change(entry.get_mut());
+                }
+                self
+            }
+        }
+
+        impl<'a, K: $bound $(+ $also)? + Clone, V: Clone $(, $s: $hash)?> OccupiedEntry<'a, K, V $(, $s)?> {
+            /// The key.
+            pub fn key(&self) -> &K {
+                &self.key
+            }
+
+            /// The value.
+            pub fn get(&self) -> &V {
+                match self.map.get(&self.key) {
+                    Some(value) => value,
+                    None => unreachable!("an occupied entry has a value"),
+                }
+            }
+
+            /// The value for changing.
+            pub fn get_mut(&mut self) -> &mut V {
+                match self.map.get_mut(&self.key) {
+                    Some(value) => value,
+                    None => unreachable!("an occupied entry has a value"),
+                }
+            }
+
+            /// The value for changing, as long as the map is borrowed.
+            pub fn into_mut(self) -> &'a mut V {
+                match self.map.get_mut(&self.key) {
+                    Some(value) => value,
+                    None => unreachable!("an occupied entry has a value"),
+                }
+            }
+
+            /// Puts another value in place and returns the old one.
+            pub fn insert(&mut self, value: V) -> V {
+                core::mem::replace(self.get_mut(), value)
+            }
+
+            /// Removes the key and returns its value.
+            pub fn remove(self) -> V {
+                match self.map.remove(&self.key) {
+                    Some(value) => value,
+                    None => unreachable!("an occupied entry has a value"),
+                }
+            }
+        }
+
+        impl<'a, K: $bound $(+ $also)? + Clone, V: Clone $(, $s: $hash)?> VacantEntry<'a, K, V $(, $s)?> {
+            /// The key.
+            pub fn key(&self) -> &K {
+                &self.key
+            }
+
+            /// The key by value.
+            pub fn into_key(self) -> K {
+                self.key
+            }
+
+            /// Puts a value there.
+            pub fn insert(self, value: V) -> &'a mut V {
+                self.map.insert(self.key.clone(), value);
+                match self.map.get_mut(&self.key) {
+                    Some(value) => value,
+                    None => unreachable!("the key was just inserted"),
+                }
+            }
+        }
+    };
+}
+pub(crate) use entries;

@@ -1,0 +1,65 @@
+//! The hash set: a hash map without values.
+
+use core::borrow::Borrow;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+
+use super::RandomState;
+use super::iter::{IntoIter, Keys};
+use super::map::HashMap;
+use crate::changes::{MapDiff, MapPatch, PatchError};
+use crate::sets::set_of;
+
+/// A set by hash with O(1) `clone`; costs are those of [`HashMap`].
+///
+/// # When not to use it
+///
+/// For a set that is never forked use `std`'s `HashSet`.
+///
+/// # Example
+///
+/// ```
+/// use tine_values::HashSet;
+///
+/// let known: HashSet<&str> = ["a", "b"].into_iter().collect();
+/// let mut seen = known.clone();
+/// assert!(seen.insert("c"));
+/// assert!(!known.contains("c"));
+/// ```
+pub struct HashSet<T, S = RandomState> {
+    pub(crate) map: HashMap<T, (), S>,
+}
+
+set_of!(HashSet, HashMap, Hash + Eq, S: BuildHasher);
+
+impl<T> HashSet<T> {
+    /// An empty set; allocates nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<T, S> HashSet<T, S> {
+    /// An empty set with a hasher of its own.
+    pub const fn with_hasher(hasher: S) -> Self {
+        HashSet { map: HashMap::with_hasher(hasher) }
+    }
+}
+
+impl<T, S: Default> Default for HashSet<T, S> {
+    fn default() -> Self {
+        HashSet { map: HashMap::default() }
+    }
+}
+
+impl<T: Hash + Eq + Clone, S: BuildHasher + Default> FromIterator<T> for HashSet<T, S> {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        HashSet { map: items.into_iter().map(|item| (item, ())).collect() }
+    }
+}
+
+impl<T: Hash + Eq + Clone, const N: usize> From<[T; N]> for HashSet<T> {
+    fn from(items: [T; N]) -> Self {
+        items.into_iter().collect()
+    }
+}

@@ -1,0 +1,313 @@
+//! The ordered map.
+
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+use core::mem;
+use core::ops::{ControlFlow, RangeBounds};
+
+use super::entry::Entry;
+use super::iter::{Iter, IterMut, Keys, Range, RangeMut, Values, ValuesMut};
+use super::kind::{Edge, Key, Ordered};
+use crate::changes::{Change, Conflict, MapDiff, MapPatch, PatchError, changes_of_maps, gather};
+use crate::engine::cursor::pair_up;
+use crate::engine::path::Path;
+use crate::engine::tree::Tree;
+
+/// A map in the order of its keys, with O(1) `clone`.
+///
+/// Clones share their entries. A write to a shared map copies the path to the entry, some 2 KiB; a map
+/// that shares nothing changes in place. Look-up costs what a `BTreeMap`'s costs.
+///
+/// | operation | cost |
+/// |---|---|
+/// | `clone`, `==` of an untouched fork | O(1), no allocation |
+/// | `get`, `insert`, `remove`, `entry`, `first_key_value`, `split_off` | O(log n) |
+/// | `range` | O(log n), and O(1) an entry |
+/// | `diff`, `merge3` of forks | what differs |
+///
+/// # When not to use it
+///
+/// For a map that is never forked use `BTreeMap`; when the order is of no use, [`HashMap`](crate::HashMap) finds
+/// keys sooner.
+///
+/// # Example
+///
+/// ```
+/// use tine_values::{Change, OrdMap};
+///
+/// let before: OrdMap<u32, &str> = [(1, "one"), (2, "two")].into();
+/// let mut after = before.clone();
+/// after.insert(3, "three");
+/// after.remove(&1);
+/// assert_eq!(before.len(), 2);
+/// let changes: Vec<_> = before.diff(&after).into_iter().collect();
+/// assert_eq!(changes, [Change::Removed(&1, &"one"), Change::Added(&3, &"three")]);
+/// ```
+pub struct OrdMap<K, V> {
+    pub(crate) tree: Tree<Ordered<K, V>>,
+}
+
+impl<K, V> Clone for OrdMap<K, V> {
+    /// Shares everything: O(1), without allocation, and without `K: Clone` or `V: Clone`.
+    #[inline]
+    fn clone(&self) -> Self {
+        OrdMap { tree: self.tree.clone() }
+    }
+}
+
+impl<K, V> OrdMap<K, V> {
+    /// An empty map; allocates nothing.
+    pub const fn new() -> Self {
+        OrdMap { tree: Tree::new() }
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.tree.len()
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The entries in order, from both ends.
+    pub fn iter(&self) -> Iter<'_, K, V> {
+        Iter::new(self)
+    }
+
+    /// The keys in order.
+    pub fn keys(&self) -> Keys<'_, K, V> {
+        Keys(self.iter())
+    }
+
+    /// The values in the order of their keys.
+    pub fn values(&self) -> Values<'_, K, V> {
+        Values(self.iter())
+    }
+
+    /// The entry with the least key.
+    pub fn first_key_value(&self) -> Option<(&K, &V)> {
+        self.tree.first().map(|(key, value)| (key, value))
+    }
+
+    /// The entry with the greatest key.
+    pub fn last_key_value(&self) -> Option<(&K, &V)> {
+        self.tree.last().map(|(key, value)| (key, value))
+    }
+
+    /// Whether both are the same value, sharing everything. O(1).
+    pub fn ptr_eq(&self, other: &Self) -> bool {
+        self.tree.same(&other.tree)
+    }
+
+    /// The value of a key. O(log n).
+    #[inline]
+    pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.tree.find(Key(key)).map(|item| &item.1)
+    }
+
+    /// The entry of a key, with the key that the map holds.
+    pub fn get_key_value<Q: Ord + ?Sized>(&self, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+    {
+        self.tree.find(Key(key)).map(|(key, value)| (key, value))
+    }
+
+    /// Whether the map holds a key.
+    pub fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.get(key).is_some()
+    }
+
+    /// The entries whose keys lie in a range, in order from both ends.
+    ///
+    /// # Panics
+    ///
+    /// When the range begins after its end.
+    pub fn range<Q: Ord + ?Sized>(&self, range: impl RangeBounds<Q>) -> Range<'_, K, V>
+    where
+        K: Borrow<Q>,
+    {
+        let (from, to) = self.ends(range);
+        Range::new(self, &from, &to)
+    }
+
+    /// The paths of both ends of a range of keys.
+    fn ends<Q: Ord + ?Sized>(&self, range: impl RangeBounds<Q>) -> (Path, Path)
+    where
+        K: Borrow<Q>,
+    {
+        let from = self.place(Edge::lower(range.start_bound()));
+        let to = self.place(Edge::upper(range.end_bound()));
+        let place = |path: &Path| (path.steps.clone(), path.slot);
+        // Where keys are missing at a leaf's end, the same gap has two names; order of paths decides otherwise.
+        assert!(place(&from) <= place(&to), "range of an OrdMap begins after its end");
+        (from, to)
+    }
+
+    fn place<Q: Ord + ?Sized>(&self, edge: Edge<'_, Q>) -> Path
+    where
+        K: Borrow<Q>,
+    {
+        match self.tree.locate(edge) {
+            Ok(path) | Err(path) => path,
+        }
+    }
+}
+
+impl<K: Ord, V: Eq> OrdMap<K, V> {
+    /// What leads from this map to `newer`, in the order of keys. Skips what both share.
+    pub fn diff<'a>(&'a self, newer: &'a Self) -> MapDiff<'a, K, V> {
+        let mut changes = Vec::new();
+        let pair = |item: &'a (K, V)| (&item.0, &item.1);
+        let _: ControlFlow<()> = pair_up(
+            &self.tree.root,
+            &newer.tree.root,
+            |a, b| a.0.cmp(&b.0),
+            |_, _| true,
+            |old, new| {
+                gather(&mut changes, old.map(pair), new.map(pair));
+                ControlFlow::Continue(())
+            },
+        );
+        MapDiff { changes }
+    }
+}
+
+impl<K: Ord + Clone, V: Clone + Eq> OrdMap<K, V> {
+    changes_of_maps!();
+}
+
+impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
+    /// Puts a value under a key and returns the one that was there; the key that was there stays.
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        match self.tree.locate(Key(&key)) {
+            Ok(path) => Some(mem::replace(&mut self.tree.at_mut(&path).1, value)),
+            Err(path) => {
+                self.tree.insert(&path, (key, value));
+                None
+            }
+        }
+    }
+
+    /// The value of a key for changing; nothing is copied when the key is absent.
+    pub fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        let path = self.tree.locate(Key(key)).ok()?;
+        Some(&mut self.tree.at_mut(&path).1)
+    }
+
+    /// Removes a key and returns its value.
+    pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        self.remove_entry(key).map(|(_, value)| value)
+    }
+
+    /// Removes a key and returns it with its value.
+    pub fn remove_entry<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<(K, V)>
+    where
+        K: Borrow<Q>,
+    {
+        let path = self.tree.locate(Key(key)).ok()?;
+        Some(self.tree.remove(&path))
+    }
+
+    /// The place of a key, for changing it or filling it.
+    pub fn entry(&mut self, key: K) -> Entry<'_, K, V> {
+        Entry::new(self, key)
+    }
+
+    /// Removes and returns the entry with the least key.
+    pub fn pop_first(&mut self) -> Option<(K, V)> {
+        (!self.is_empty()).then(|| {
+            let path = self.tree.first_path();
+            self.tree.remove(&path)
+        })
+    }
+
+    /// Removes and returns the entry with the greatest key.
+    pub fn pop_last(&mut self) -> Option<(K, V)> {
+        (!self.is_empty()).then(|| {
+            let path = self.tree.last_path();
+            self.tree.remove(&path)
+        })
+    }
+
+    /// Drops all entries.
+    pub fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    /// Cuts the map in two: keeps the keys below `key` and returns the rest. O(log n).
+    ///
+    /// When a `Clone` panics in the middle, `self` is left empty; forks are not touched.
+    pub fn split_off<Q: Ord + ?Sized>(&mut self, key: &Q) -> Self
+    where
+        K: Borrow<Q>,
+    {
+        let path = self.place(Edge::Before(key));
+        OrdMap { tree: self.tree.split_off(&path) }
+    }
+
+    /// Moves all entries of `other` into this map; where both hold a key, the other's value wins. O(log n) when all keys
+    /// of `other` are greater, O(m log n) for its m entries otherwise.
+    pub fn append(&mut self, other: &mut Self) {
+        let other = mem::take(other);
+        let after = match (self.last_key_value(), other.first_key_value()) {
+            (Some((last, _)), Some((first, _))) => last < first,
+            _ => true,
+        };
+        if after {
+            self.tree.append(other.tree);
+        } else {
+            self.extend(other);
+        }
+    }
+
+    /// Keeps the entries for which `keep` is true. Leaves that lose nothing stay shared when few entries go.
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) {
+        self.tree.extract(|(key, value)| !keep(key, value));
+    }
+
+    /// Removes the entries for which `doomed` is true and returns them in order. They are out of the map at once.
+    pub fn extract_if(
+        &mut self,
+        mut doomed: impl FnMut(&K, &V) -> bool,
+    ) -> alloc::vec::IntoIter<(K, V)> {
+        self.tree.extract(|(key, value)| doomed(key, value)).into_iter()
+    }
+
+    /// The entries in order with values for changing. A leaf is copied, when shared, as the iteration reaches it.
+    pub fn iter_mut(&mut self) -> IterMut<'_, K, V> {
+        IterMut::new(self)
+    }
+
+    /// The values in the order of their keys, for changing.
+    pub fn values_mut(&mut self) -> ValuesMut<'_, K, V> {
+        ValuesMut(self.iter_mut())
+    }
+
+    /// The entries whose keys lie in a range, with values for changing.
+    ///
+    /// # Panics
+    ///
+    /// When the range begins after its end.
+    pub fn range_mut<Q: Ord + ?Sized>(&mut self, range: impl RangeBounds<Q>) -> RangeMut<'_, K, V>
+    where
+        K: Borrow<Q>,
+    {
+        let (from, to) = self.ends(range);
+        RangeMut::new(self, &from, &to)
+    }
+}

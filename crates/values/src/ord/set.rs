@@ -1,0 +1,122 @@
+//! The ordered set: an ordered map without values.
+
+use core::borrow::Borrow;
+use core::fmt;
+use core::ops::RangeBounds;
+
+use super::iter::{IntoIter, Keys, Range};
+use super::map::OrdMap;
+use crate::changes::{MapDiff, MapPatch, PatchError};
+use crate::sets::set_of;
+
+/// A set in the order of its items, with O(1) `clone`; costs are those of [`OrdMap`].
+///
+/// # When not to use it
+///
+/// For a set that is never forked use `BTreeSet`.
+///
+/// # Example
+///
+/// ```
+/// use tine_values::OrdSet;
+///
+/// let known: OrdSet<u32> = [3, 1, 2].into();
+/// let mut seen = known.clone();
+/// seen.insert(4);
+/// assert_eq!(seen.range(2..).copied().collect::<Vec<_>>(), [2, 3, 4]);
+/// assert_eq!(known.len(), 3);
+/// ```
+pub struct OrdSet<T> {
+    pub(crate) map: OrdMap<T, ()>,
+}
+
+set_of!(OrdSet, OrdMap, Ord + Eq);
+
+impl<T> OrdSet<T> {
+    /// An empty set; allocates nothing.
+    pub const fn new() -> Self {
+        OrdSet { map: OrdMap::new() }
+    }
+
+    /// The least item.
+    pub fn first(&self) -> Option<&T> {
+        self.map.first_key_value().map(|(item, ())| item)
+    }
+
+    /// The greatest item.
+    pub fn last(&self) -> Option<&T> {
+        self.map.last_key_value().map(|(item, ())| item)
+    }
+
+    /// The items of a range, in order from both ends.
+    ///
+    /// # Panics
+    ///
+    /// When the range begins after its end.
+    pub fn range<Q: Ord + ?Sized>(
+        &self,
+        range: impl RangeBounds<Q>,
+    ) -> impl DoubleEndedIterator<Item = &T>
+    where
+        T: Borrow<Q>,
+    {
+        let range: Range<'_, T, ()> = self.map.range(range);
+        range.map(|(item, ())| item)
+    }
+}
+
+impl<T: Ord + Clone> OrdSet<T> {
+    /// Removes and returns the least item.
+    pub fn pop_first(&mut self) -> Option<T> {
+        self.map.pop_first().map(|(item, ())| item)
+    }
+
+    /// Removes and returns the greatest item.
+    pub fn pop_last(&mut self) -> Option<T> {
+        self.map.pop_last().map(|(item, ())| item)
+    }
+
+    /// Cuts the set in two: keeps the items below `item` and returns the rest. O(log n).
+    pub fn split_off<Q: Ord + ?Sized>(&mut self, item: &Q) -> Self
+    where
+        T: Borrow<Q>,
+    {
+        OrdSet { map: self.map.split_off(item) }
+    }
+}
+
+impl<T: Ord> PartialOrd for OrdSet<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: Ord> Ord for OrdSet<T> {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl<T: core::hash::Hash> core::hash::Hash for OrdSet<T> {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.map.hash(state);
+    }
+}
+
+impl<T> Default for OrdSet<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Ord + Clone> FromIterator<T> for OrdSet<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        OrdSet { map: items.into_iter().map(|item| (item, ())).collect() }
+    }
+}
+
+impl<T: Ord + Clone, const N: usize> From<[T; N]> for OrdSet<T> {
+    fn from(items: [T; N]) -> Self {
+        items.into_iter().collect()
+    }
+}

@@ -1,0 +1,45 @@
+//! A text as the tree sees it: a sequence of bytes whose leaves begin and end between characters.
+
+use crate::engine::kind::{Grow, Kind, leaf_items};
+use crate::engine::node::Node;
+use crate::seq::kind::Sequence;
+
+pub(crate) struct Utf8;
+
+impl Kind for Utf8 {
+    type Item = u8;
+    type Mark = usize;
+
+    const LEAF: usize = leaf_items(1, 1024);
+
+    fn start(mark: &usize) -> Option<usize> {
+        Some(*mark)
+    }
+}
+
+impl Grow for Utf8 {
+    fn mark(_first: &u8) -> usize {
+        0
+    }
+
+    fn mark_of(_kid: &Node<Self>) -> usize {
+        0
+    }
+
+    fn shift(marks: &mut [usize], by: isize) {
+        Sequence::<u8>::shift(marks, by);
+    }
+
+    fn cut(items: &[u8], near: usize) -> usize {
+        let begins = |at: &usize| items.get(*at).is_none_or(|byte| begins_character(*byte));
+        match (0..=near.min(items.len())).rev().find(begins) {
+            Some(0) | None => (near..items.len()).find(begins).unwrap_or(items.len()),
+            Some(at) => at,
+        }
+    }
+}
+
+/// Whether a byte of valid UTF-8 is the first of a character.
+pub(crate) fn begins_character(byte: u8) -> bool {
+    byte & 0xc0 != 0x80
+}

@@ -1,0 +1,180 @@
+//! Bytes of values: what one holds, what it shares with others, and what many versions take together.
+//!
+//! Counted are the nodes of the tree, to the byte that was asked of the allocator; what items own on the heap themselves
+//! (the text of a `String`) is not known here. Counts of owners are read as they are at that moment: while other
+//! threads clone and drop, a usage is a sample.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use crate::engine::kind::Kind;
+use crate::engine::node::Node;
+use crate::engine::tree::Tree;
+
+/// Heap bytes of the nodes of one value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// All nodes, each once: `shared + exclusive`.
+    pub total: usize,
+    /// Nodes that another owner reaches too.
+    pub shared: usize,
+    /// Nodes that only this value reaches: what dropping it frees.
+    pub exclusive: usize,
+    /// Number of nodes.
+    pub nodes: usize,
+    /// Levels of nodes; 0 for an empty value.
+    pub depth: usize,
+}
+
+/// A value made of counted nodes: every collection of this crate.
+#[expect(private_bounds, reason = "sealed: a value is a tree of this crate")]
+pub trait Value: Clone + Rooted {
+    /// Bytes of this value's nodes. Visits every node.
+    fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        if let Some(root) = self.tree().map(|tree| &tree.root).filter(|root| root.address() != 0) {
+            usage.depth = root.height() as usize + 1;
+            measure(root, true, &mut usage, &mut BTreeSet::new());
+        }
+        usage
+    }
+
+    /// Whether no other value shares the root: then a write copies nothing but what lower nodes share.
+    fn is_unique(&self) -> bool {
+        self.tree().is_none_or(|tree| tree.root.is_unique())
+    }
+}
+
+/// What has a tree inside.
+pub(crate) trait Rooted {
+    type Kind: Kind;
+
+    /// The tree, unless the value is so small that it has none.
+    fn tree(&self) -> Option<&Tree<Self::Kind>>;
+}
+
+fn measure<K: Kind>(node: &Node<K>, alone: bool, usage: &mut Usage, seen: &mut BTreeSet<usize>) {
+    let alone = alone && node.is_unique();
+    if !alone && !seen.insert(node.address()) {
+        return;
+    }
+    let bytes = node.heap_bytes();
+    usage.total += bytes;
+    usage.nodes += 1;
+    if alone {
+        usage.exclusive += bytes;
+    } else {
+        usage.shared += bytes;
+    }
+    for kid in node.kids() {
+        measure(kid, alone, usage, seen);
+    }
+}
+
+/// What a version added to a [`Tracker`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Added {
+    /// Bytes of nodes that no version added before.
+    pub new_bytes: usize,
+    /// Bytes of nodes that earlier versions hold too.
+    pub shared_bytes: usize,
+}
+
+/// Counts the bytes of many versions together, each node once.
+///
+/// The versions must stay alive while they are tracked: nodes are known by their addresses.
+///
+/// ```
+/// use tine_values::{Seq, Tracker, Value};
+///
+/// let first: Seq<u64> = (0..100_000).collect();
+/// let mut second = first.clone();
+/// second.set(5, 0);
+/// let mut tracker = Tracker::new();
+/// tracker.add(&first);
+/// let added = tracker.add(&second);
+/// assert!(added.new_bytes < 4096 && added.shared_bytes > 700_000);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Tracker {
+    /// Bytes below each node that was seen, itself included.
+    seen: BTreeMap<usize, usize>,
+    total: usize,
+}
+
+impl Tracker {
+    /// A tracker of no versions.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a version. Visits only nodes that no version before it holds.
+    pub fn add<V: Value>(&mut self, version: &V) -> Added {
+        let mut added = Added::default();
+        if let Some(tree) = version.tree().filter(|tree| tree.root.address() != 0) {
+            self.visit(&tree.root, &mut added);
+        }
+        self.total += added.new_bytes;
+        added
+    }
+
+    /// Bytes of all versions together.
+    pub fn total_bytes(&self) -> usize {
+        self.total
+    }
+
+    fn visit<K: Kind>(&mut self, node: &Node<K>, added: &mut Added) -> usize {
+        if let Some(below) = self.seen.get(&node.address()) {
+            added.shared_bytes += below;
+            return *below;
+        }
+        let own = node.heap_bytes();
+        added.new_bytes += own;
+        let below = own + node.kids().iter().map(|kid| self.visit(kid, added)).sum::<usize>();
+        self.seen.insert(node.address(), below);
+        below
+    }
+}
+
+macro_rules! values {
+    ($($value:ident<$($param:ident),+> of $kind:ty, $($field:ident).+ $(, $hasher:ident)?;)*) => {$(
+        impl<$($param),+ $(, $hasher: Clone)?> Rooted for crate::$value<$($param),+ $(, $hasher)?> {
+            type Kind = $kind;
+
+            fn tree(&self) -> Option<&Tree<$kind>> {
+                Some(&self.$($field).+)
+            }
+        }
+
+        impl<$($param),+ $(, $hasher: Clone)?> Value for crate::$value<$($param),+ $(, $hasher)?> {}
+    )*};
+}
+
+values! {
+    Seq<T> of crate::seq::kind::Sequence<T>, tree;
+    OrdMap<K, V> of crate::ord::Ordered<K, V>, tree;
+    OrdSet<T> of crate::ord::Ordered<T, ()>, map.tree;
+    HashMap<K, V> of crate::hash::Hashed<K, V>, tree, S;
+    HashSet<T> of crate::hash::Hashed<T, ()>, map.tree, S;
+}
+
+impl Rooted for crate::Bytes {
+    type Kind = crate::seq::kind::Sequence<u8>;
+
+    fn tree(&self) -> Option<&Tree<Self::Kind>> {
+        self.kept().map(|seq| &seq.tree)
+    }
+}
+
+impl Value for crate::Bytes {}
+
+impl Rooted for crate::Text {
+    type Kind = crate::text::Utf8;
+
+    fn tree(&self) -> Option<&Tree<Self::Kind>> {
+        self.kept()
+    }
+}
+
+impl Value for crate::Text {}

@@ -1,0 +1,62 @@
+"""NumPy arrays that fork.
+
+    >>> import tine
+    >>> grid = tine.array((1000, 1000), "f8")
+    >>> what_if = grid.fork()
+    >>> what_if[0, 0] = 1.0
+    >>> float(grid[0, 0]), float(what_if[0, 0])
+    (0.0, 1.0)
+"""
+
+import math
+
+import numpy
+
+from tine._tine import Region
+
+__all__ = ["Array", "array"]
+
+
+class Array(numpy.ndarray):
+    """An array over a region of memory. Views of it share the region; copies are plain memory."""
+
+    region = None
+
+    def __array_finalize__(self, other):
+        # A view of an array knows its region; a result that has memory of its own has none.
+        if isinstance(other, Array) and numpy.may_share_memory(self, other):
+            self.region = other.region
+
+    def fork(self):
+        """A writable copy: pages are copied when either side writes them."""
+        return _over(self._owner().fork(), self.dtype, self.shape)
+
+    def reset(self):
+        """Goes back to zeros, for every view of the region."""
+        self._owner().reset()
+
+    def usage(self):
+        """Bytes of the whole region by kind: total, shared, exclusive, dirty, zero, huge."""
+        return self._owner().usage()
+
+    def _owner(self):
+        if self.region is None:
+            raise TypeError("this array has plain memory of its own; only one made by tine.array forks")
+        if self.nbytes != len(self.region) or not self.flags.c_contiguous:
+            raise TypeError("this is a part or a rearrangement of an array; use the whole one")
+        return self.region
+
+
+def array(shape, dtype=float):
+    """A new array of zeros, which take memory only when they are written."""
+    dtype = numpy.dtype(dtype)
+    if dtype.hasobject:
+        raise TypeError("objects cannot be kept in memory that forks")
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    return _over(Region(math.prod(shape) * dtype.itemsize), dtype, shape)
+
+
+def _over(region, dtype, shape):
+    over = numpy.frombuffer(region, dtype=dtype).reshape(shape).view(Array)
+    over.region = region
+    return over
