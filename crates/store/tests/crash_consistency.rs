@@ -347,6 +347,66 @@ fn a_cut_at_every_change_of_a_short_history_keeps_what_was_acknowledged() {
     assert!(cuts > 30, "the history made only {cuts} changes");
 }
 
+/// Enough synced commits in a short time make the journal move to a larger ring.
+#[test]
+fn a_journal_that_outgrew_its_first_ring_is_as_safe_as_before() {
+    for seed in 0..2u64 {
+        let disk = Arc::new(one_branch());
+        let device = lossy(&disk);
+        let store = Store::open_on(device.clone(), &quiet()).unwrap();
+        let main = store.branch("main").unwrap();
+        let mut dice = Dice(seed);
+        let cut_at = 3600 + dice.roll(3000);
+        let mut durable = 0;
+        device.cut_after(cut_at);
+        for n in 0u64.. {
+            let commit = || -> Result<()> {
+                let mut txn = main.write()?;
+                txn.put(&(n % 300).to_be_bytes(), &n.to_be_bytes().repeat(150))?;
+                txn.map(b"~f", n % 100, main.stage(&numbered(n, 1))?)?;
+                txn.commit()?;
+                main.sync()?;
+                if n % 900 == 899 { store.checkpoint() } else { Ok(()) }
+            };
+            if commit().is_err() {
+                assert!(device.is_dead());
+                break;
+            }
+            durable = n;
+        }
+        let ring = store.usage().map(|usage| usage.metadata_bytes);
+        device.power_cut(Survivors::Random(seed)).unwrap();
+        drop((main, store));
+        for round in 0..3u64 {
+            let store = Store::open_on(disk.clone(), &quiet()).unwrap();
+            assert_sound(&store);
+            let usage = store.usage().unwrap();
+            assert!(usage.metadata_bytes > 32 << 20, "the ring did not grow: {usage:?}, {ring:?}");
+            let main = store.branch("main").unwrap();
+            let read = main.read().unwrap();
+            if round == 0 {
+                read_content(&read).unwrap();
+                let found = read.get(&(durable % 300).to_be_bytes()).unwrap().unwrap();
+                assert!(u64::from_be_bytes(found[..8].try_into().unwrap()) >= durable);
+            }
+            // What is written now must not land on the journal, nor the journal on it.
+            for part in 0..8 {
+                let mut txn = main.write().unwrap();
+                txn.map(
+                    b"~g",
+                    part * 256,
+                    main.stage(&numbered(round * 10_000 + part * 256, 256)).unwrap(),
+                )
+                .unwrap();
+                txn.commit().unwrap();
+                main.sync().unwrap();
+            }
+            drop((read, main));
+            store.close().unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_store_on_a_disk_that_ignores_flushes_loses_what_it_acknowledged() {
     let disk = Arc::new(one_branch());

@@ -159,6 +159,7 @@ impl Space {
             (segment_start(index) + SEGMENT_HEAD_BLOCKS, SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
         self.reserve_host(start, blocks)?;
         state.take_busy(&*self.device, (start, blocks))?;
+        // No checkpoint is being written: the next one has to record it.
         state.set_image(&*self.device, (start, blocks), true, Author::Writer);
         Ok(start)
     }

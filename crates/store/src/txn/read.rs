@@ -80,14 +80,22 @@ impl ReadTxn {
     /// Fills `buf` from byte `offset` of a map. Holes read as zeros.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when data fails its checksum; I/O errors.
+    /// [`Error::TooLarge`] beyond byte 2^63; [`Error::Damaged`] when data fails its checksum; I/O
+    /// errors.
     pub fn read_map(&self, map: &[u8], offset: u64, buf: &mut [u8]) -> Result<()> {
         buf.fill(0);
         if buf.is_empty() {
             return Ok(());
         }
         let block_bytes = BLOCK_BYTES as u64;
-        let end = offset + buf.len() as u64;
+        let end = offset.saturating_add(buf.len() as u64);
+        if end > i64::MAX as u64 {
+            return Err(Error::TooLarge {
+                what: "an offset",
+                len: end as usize,
+                limit: i64::MAX as usize,
+            });
+        }
         let (from, to) = (offset / block_bytes, end.div_ceil(block_bytes));
         for mapped in map_runs(&self.shared.engine.nodes, &self.root, map, from, to)? {
             let mapped = mapped?;

@@ -150,9 +150,10 @@ impl<'b> WriteTxn<'b> {
     /// Maps staged blocks from `block` of a map on; what was mapped there is dropped.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] for a map prefix above 504 bytes.
+    /// [`Error::TooLarge`] for a map prefix above 504 bytes, or a run beyond the last block number.
     pub fn map(&mut self, map: &[u8], block: u64, staged: Staged) -> Result<()> {
         limit("a map prefix", map.len(), KEY_BYTES_MAX - 8)?;
+        within_map(block, staged.blocks())?;
         self.ops.push(Op::Map { map: map.into(), block, runs: staged.into_runs() });
         Ok(())
     }
@@ -189,6 +190,8 @@ impl<'b> WriteTxn<'b> {
                 limit: distance,
             });
         }
+        within_map(to_block, blocks)?;
+        within_map(from_block, blocks)?;
         self.ops.push(Op::Share { from: from.into(), from_block, to: to.into(), to_block, blocks });
         Ok(())
     }
@@ -223,6 +226,18 @@ pub(crate) fn extent_pieces(run: &DataRun) -> impl Iterator<Item = (u64, Vec<u32
         .chunks(step)
         .enumerate()
         .map(move |(i, sums)| (run.addr + (i * step) as u64, sums.to_vec()))
+}
+
+/// Block numbers, and the one behind the last, fit 64 bits.
+fn within_map(block: u64, blocks: u64) -> Result<()> {
+    match block.checked_add(blocks) {
+        Some(_) => Ok(()),
+        None => Err(Error::TooLarge {
+            what: "a run of blocks",
+            len: blocks as usize,
+            limit: (u64::MAX - block) as usize,
+        }),
+    }
 }
 
 fn limit(what: &'static str, len: usize, limit: usize) -> Result<()> {
