@@ -222,7 +222,8 @@ impl Refs {
         let mut state = lock(&self.state);
         let place = node.place.get().copied();
         if place.is_none() {
-            state.live.nodes.remove(&node.id);
+            // What is counted under its name cancels what the cut counted, and follows it to its
+            // place.
             if state.frozen.is_some() {
                 state.dead.insert(node.id);
             }
