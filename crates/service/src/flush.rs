@@ -96,8 +96,10 @@ fn written(about: &str, mounts: &HashSet<String>) -> Option<String> {
     (writes && ours).then(|| field("ino:").unwrap_or_default().to_owned())
 }
 
-/// The same file once more; `None` when it is gone, or not to be opened by this user.
+/// The same file once more; `None` when it is gone, not to be opened by this user, or a pipe or
+/// device, which keeps no data in the file system.
 fn reopen(descriptor: &Path) -> Option<File> {
+    fs::metadata(descriptor).ok().filter(fs::Metadata::is_file)?;
     let opened = OpenOptions::new().read(true).open(descriptor);
     let opened = opened.or_else(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::ACCESS) => OpenOptions::new().write(true).open(descriptor),
@@ -125,8 +127,12 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_directory_is_flushed_too() {
+    fn a_plain_directory_is_flushed_too_whatever_is_open_in_it() {
         let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+        let _open = OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
         let _open = File::create(directory.path().join("file")).unwrap();
         flush(directory.path()).unwrap();
         assert!(flush(&directory.path().join("nowhere")).is_err());

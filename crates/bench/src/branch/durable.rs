@@ -19,6 +19,9 @@ const FILE_BYTES: u64 = 64 << 20;
 const DURATION: Duration = Duration::from_secs(1);
 const LARGE_BYTES: u64 = 1_000_000_000;
 
+/// Measures one round of a peer, in seconds.
+type Peer<'a> = Box<dyn Fn(u64) -> Result<f64> + 'a>;
+
 /// Prints the rows of durable work.
 pub fn run(table: &mut Table) -> Result<()> {
     flushed_writes(table)?;
@@ -82,7 +85,7 @@ fn first_write(table: &mut Table) -> Result<()> {
     table.row(what, Unit::Seconds, &ours).bar(Bar::AtMost(5e-3));
     table.print_probe();
 
-    let peers: [(&str, Box<dyn Fn(u64) -> Result<f64>>); 2] = [
+    let peers: [(&str, Peer<'_>); 2] = [
         (
             "overlayfs",
             Box::new(|round| overlay(&lab, &source, &format!("kernel-{round}"), Overlay::kernel)),

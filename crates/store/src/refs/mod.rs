@@ -264,3 +264,25 @@ impl Refs {
         state.dead.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::MemoryDevice;
+
+    #[test]
+    fn pointers_dropped_while_a_checkpoint_places_their_node_are_not_forgotten() {
+        let nodes = Arc::new(Nodes::new(Arc::new(MemoryDevice::new()), 1 << 16));
+        let refs = Refs::new(nodes, None);
+        let node = Arc::new(Node::empty(1));
+        let link = Link::Mem(Arc::clone(&node));
+        refs.share(&link);
+        refs.cut();
+        assert!(!refs.release(&link).unwrap());
+        assert!(refs.release(&link).unwrap(), "the second of two pointers was the last");
+        assert_eq!(refs.bury(&node), None);
+        assert!(refs.place(&node, Ptr { addr: 10, birth: 1, sum: 0 }), "it is garbage by now");
+        assert_eq!(refs.frozen().at(10).0, 1, "the checkpoint records two pointers");
+        assert_eq!(lock(&refs.state).live.ranges.at(10).0, -1, "and the next one none");
+    }
+}
