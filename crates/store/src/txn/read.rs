@@ -89,7 +89,7 @@ impl ReadTxn {
         }
         let block_bytes = BLOCK_BYTES as u64;
         let end = offset.saturating_add(buf.len() as u64);
-        if end > i64::MAX as u64 {
+        if end > 1 << 63 {
             return Err(Error::TooLarge {
                 what: "an offset",
                 len: end as usize,
