@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Feature, Result};
 
@@ -15,6 +16,9 @@ const SEALS: [(libc::c_int, &str); 3] = [
     (libc::F_SEAL_SHRINK, "F_SEAL_SHRINK"),
     (libc::F_SEAL_GROW, "F_SEAL_GROW"),
 ];
+
+/// For how long sealing goes on asking while something else holds a page.
+const SEAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The file-system type of huge-page memory, whose pages this crate does not handle.
 const HUGETLBFS_MAGIC: libc::c_long = 0x958458f6;
@@ -69,13 +73,25 @@ impl Memfd {
     }
 
     /// Seals for good. Fails while a writable shared mapping exists.
+    ///
+    /// The kernel refuses too while anything else holds a page, if only for a moment: a fault or an unmapping
+    /// in flight on another processor, or its own compaction and reclaim on a busy machine. It waits about
+    /// 0.15 s for such holders by itself; beyond that it is asked again, until [`SEAL_PATIENCE`] is over.
     pub fn seal(self) -> Result<Sealed> {
         let seals = SEALS.iter().fold(libc::F_SEAL_SEAL, |all, (seal, _)| all | seal);
-        // SAFETY: fcntl with F_ADD_SEALS takes an integer.
-        if unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
-            return Err(Error::last("seal an image"));
+        let begun = Instant::now();
+        loop {
+            // SAFETY: fcntl with F_ADD_SEALS takes an integer.
+            if unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_ADD_SEALS, seals) } == 0 {
+                return Ok(Sealed(self.0));
+            }
+            let error = Error::last("seal an image");
+            let held = matches!(&error, Error::Os { source, .. } if source.raw_os_error() == Some(libc::EBUSY));
+            if !held || begun.elapsed() > SEAL_PATIENCE {
+                return Err(error);
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(Sealed(self.0))
     }
 }
 
