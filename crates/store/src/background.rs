@@ -48,7 +48,7 @@ impl Shared {
 impl Engine {
     fn close(&self) -> Result<()> {
         self.health.check()?;
-        self.flush(self.journal.next(), true)?;
+        self.sync_to(self.journal.next())?;
         if self.journal.fill().0 > CLOSE_JOURNAL_BLOCKS {
             self.checkpoint()?;
         }
@@ -57,7 +57,7 @@ impl Engine {
         }
         self.journal.append(Record::Close);
         // The mark needs no flush: without it the next opening recovers, and finds the same.
-        self.flush(self.journal.next(), false)
+        self.write_journal()
     }
 }
 
@@ -76,7 +76,7 @@ fn keep_durable(engine: &Engine) {
             let _ = engine.checkpoint();
             last = Instant::now();
         } else {
-            let _ = engine.flush(engine.journal.next(), true);
+            let _ = engine.sync_to(engine.journal.next());
             let _ = engine.give_back_space();
         }
     }

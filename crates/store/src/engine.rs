@@ -116,7 +116,7 @@ impl Engine {
     pub(crate) fn prepare(&self, nodes: u64) -> Result<()> {
         self.health.check()?;
         if self.journal.pending_bytes() > PENDING_BYTES_MAX {
-            self.flush(self.journal.next(), false)?;
+            self.write_journal()?;
         }
         let changed = self.changed_nodes.load(Ordering::Relaxed);
         if changed > CHANGED_NODES_MAX {
@@ -332,16 +332,22 @@ impl Engine {
 
     /// Returns when all records below `number` are durable.
     pub(crate) fn sync_to(&self, number: u64) -> Result<()> {
-        self.flush(number, true)
+        self.until_done(|| self.journal.flush(number, &self.dirty))
     }
 
-    pub(crate) fn flush(&self, number: u64, sync: bool) -> Result<()> {
+    /// Returns when all records are on the device, though perhaps not flushed.
+    pub(crate) fn write_journal(&self) -> Result<()> {
+        self.until_done(|| self.journal.write(&self.dirty))
+    }
+
+    /// Checkpoints as long as the ring is full.
+    fn until_done(&self, flush: impl Fn() -> Result<Flush>) -> Result<()> {
         self.health.check()?;
         loop {
-            let flush = self.journal.flush(number, sync, &self.dirty);
+            let flushed = flush();
             // Unnamed blocks freed since become usable again.
             self.space.drain(self.pins.advance());
-            if self.health.guard(flush)? == Flush::Done {
+            if self.health.guard(flushed)? == Flush::Done {
                 let (used, blocks) = self.journal.fill();
                 if used > blocks / 2 {
                     self.signal.wake();

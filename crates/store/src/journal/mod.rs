@@ -1,7 +1,8 @@
 //! The journal: one totally ordered log of what was committed, over all branches.
 //!
-//! Committers append to memory. Whoever needs durability takes the ring, writes all that gathered
-//! as one group and flushes once; those who waited for the ring meanwhile find their work done.
+//! Committers append to memory. The first who needs durability leads: it writes all that gathered as
+//! one group and flushes once. Who comes meanwhile waits for it; then most find their work done, and
+//! one of the others leads the next group, which gathered during the flush.
 
 mod replay;
 mod ring;
@@ -14,10 +15,10 @@ use crate::dirty::DirtySet;
 use crate::error::{Error, Result};
 use crate::format::group;
 use crate::format::record::{Record, dirty_runs};
-use crate::sync::lock;
+use crate::sync::{lock, wait};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 /// Data up to this much in one flush travels inside the group; more is written to its own place.
 const INLINE_BYTES_MAX: usize = 64 << 10;
@@ -29,8 +30,32 @@ pub(crate) struct Journal {
     device: Arc<dyn Device>,
     pending: Mutex<Pending>,
     ring: Mutex<Ring>,
+    lead: Mutex<Lead>,
+    /// Somebody led to the end.
+    led: Condvar,
     /// Records below this number survive a crash.
     durable: AtomicU64,
+    /// Blocks between replay position and head, and blocks of the ring, for who only looks.
+    used_blocks: AtomicU64,
+    ring_blocks: AtomicU64,
+}
+
+/// Who flushes.
+#[derive(Debug, Default)]
+struct Lead {
+    taken: bool,
+    /// A write or flush failed: another might succeed, and yet say nothing of what was lost.
+    failed: bool,
+}
+
+/// Leads until it is dropped.
+struct Leader<'a>(&'a Journal);
+
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.lead).taken = false;
+        self.0.led.notify_all();
+    }
 }
 
 #[derive(Debug)]
@@ -60,7 +85,11 @@ impl Journal {
         Journal {
             device,
             pending: Mutex::new(pending),
+            used_blocks: AtomicU64::new(ring.used()),
+            ring_blocks: AtomicU64::new(ring.blocks),
             ring: Mutex::new(ring),
+            lead: Mutex::default(),
+            led: Condvar::new(),
             durable: AtomicU64::new(next),
         }
     }
@@ -96,29 +125,67 @@ impl Journal {
 
     /// Blocks between replay position and head, and blocks of the ring.
     pub fn fill(&self) -> (u64, u64) {
-        let ring = lock(&self.ring);
-        (ring.used(), ring.blocks)
+        (self.used_blocks.load(Ordering::Relaxed), self.ring_blocks.load(Ordering::Relaxed))
     }
 
-    /// Writes what is pending; with `sync`, returns when all below `upto` is durable.
-    pub fn flush(&self, upto: u64, sync: bool, dirty: &DirtySet) -> Result<Flush> {
-        if self.durable() >= upto {
-            return Ok(Flush::Done);
+    fn note_fill(&self, ring: &Ring) {
+        self.used_blocks.store(ring.used(), Ordering::Relaxed);
+        self.ring_blocks.store(ring.blocks, Ordering::Relaxed);
+    }
+
+    /// Writes what is pending to the ring, without flushing it.
+    pub fn write(&self, dirty: &DirtySet) -> Result<Flush> {
+        self.write_to(&mut lock(&self.ring), dirty)
+    }
+
+    /// Returns when all records below `upto` are durable, whoever flushed them.
+    pub fn flush(&self, upto: u64, dirty: &DirtySet) -> Result<Flush> {
+        let Some(_leader) = self.lead(upto)? else { return Ok(Flush::Done) };
+        let flushed = self.flush_group(upto, dirty);
+        lock(&self.lead).failed |= flushed.is_err();
+        flushed
+    }
+
+    /// The right to flush, unless somebody else made all below `upto` durable.
+    fn lead(&self, upto: u64) -> Result<Option<Leader<'_>>> {
+        let mut lead = lock(&self.lead);
+        loop {
+            if self.durable() >= upto {
+                return Ok(None);
+            }
+            if lead.failed {
+                return Err(Error::Poisoned { why: "the journal could not be flushed".into() });
+            }
+            if !lead.taken {
+                lead.taken = true;
+                return Ok(Some(Leader(self)));
+            }
+            lead = wait(&self.led, lead);
         }
-        let mut ring = lock(&self.ring);
-        if self.durable() >= upto {
-            return Ok(Flush::Done);
+    }
+
+    /// Writes and flushes one group. The ring is free again while the disk works.
+    fn flush_group(&self, upto: u64, dirty: &DirtySet) -> Result<Flush> {
+        let (flush, written) = {
+            let mut ring = lock(&self.ring);
+            let flush = self.write_to(&mut ring, dirty)?;
+            (flush, if ring.covered.is_some() { 0 } else { ring.link.sequence })
+        };
+        if flush == Flush::Full && written < upto {
+            return Ok(Flush::Full);
         }
+        self.device.sync().map_err(|e| Error::io("flushing the store to disk", e))?;
+        self.durable.fetch_max(written, Ordering::AcqRel);
+        Ok(Flush::Done)
+    }
+
+    fn write_to(&self, ring: &mut Ring, dirty: &DirtySet) -> Result<Flush> {
         if ring.covered.is_some() {
             return Ok(Flush::Full);
         }
-        let flush = self.write_pending(&mut ring, u64::MAX, dirty)?;
-        if sync && (flush == Flush::Done || ring.link.sequence >= upto) {
-            self.device.sync().map_err(|e| Error::io("flushing the store to disk", e))?;
-            self.durable.store(ring.link.sequence, Ordering::Release);
-            return Ok(Flush::Done);
-        }
-        Ok(flush)
+        let flush = self.write_pending(ring, u64::MAX, dirty);
+        self.note_fill(ring);
+        flush
     }
 
     /// Writes groups until nothing below `limit` is pending or the ring is full.
@@ -201,6 +268,7 @@ impl Journal {
         let mut ring = lock(&self.ring);
         ring.tail = mark.head;
         ring.covered = None;
+        self.note_fill(&ring);
         if ring.link.sequence == cut {
             // The close mark, if it was the last record, lies before the replay position now.
             lock(&self.pending).closed = false;
@@ -212,6 +280,7 @@ impl Journal {
     pub fn replace(&self, new: Ring) {
         self.durable.fetch_max(new.link.sequence, Ordering::AcqRel);
         lock(&self.pending).closed = false;
+        self.note_fill(&new);
         *lock(&self.ring) = new;
     }
 }
