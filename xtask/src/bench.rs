@@ -8,7 +8,7 @@ use crate::packages;
 use crate::process;
 use crate::workspace::{Workspace, cargo};
 
-const AREAS: [&str; 3] = ["branch", "memory", "values"];
+const AREAS: [&str; 4] = ["branch", "kv", "memory", "values"];
 
 /// Runs the area's rows whose names contain `filter`; the exit status is the table's.
 pub fn run(area: &str, filter: Option<&str>) -> Result<ExitCode> {

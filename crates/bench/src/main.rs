@@ -4,6 +4,8 @@
 
 #[cfg(feature = "branch")]
 mod branch;
+#[cfg(feature = "kv")]
+mod kv;
 #[cfg(feature = "memory")]
 mod memory;
 #[cfg(feature = "values")]
@@ -33,13 +35,15 @@ fn run(area: &str, table: &mut Table) -> Result<()> {
     match area {
         #[cfg(feature = "branch")]
         "branch" => branch::run(table),
+        #[cfg(feature = "kv")]
+        "kv" => kv::run(table),
         #[cfg(feature = "memory")]
         "memory" => memory::run(table),
         #[cfg(feature = "values")]
         "values" => values::run(table),
         _ => {
             let _ = table;
-            bail!("not an area of this build; use `cargo xtask bench branch|memory|values`")
+            bail!("not an area of this build; use `cargo xtask bench branch|kv|memory|values`")
         }
     }
 }

@@ -13,6 +13,8 @@ mod error;
 pub mod descriptors;
 pub mod fuse_device;
 pub mod namespace;
+#[cfg(feature = "peers")]
+pub mod peers;
 pub mod process;
 pub mod signals;
 

@@ -1,0 +1,20 @@
+//! The engine as a store of keys and values, beside the engines of its kind.
+//!
+//! The workloads are those of redb's benchmark: pairs of 24 and 150 bytes in random order, every write a transaction
+//! that is durable when its call returns. All engines run in the same rounds, in an order drawn anew for each.
+
+mod commits;
+mod contest;
+mod data;
+mod peers;
+mod subject;
+mod workloads;
+
+use anyhow::Result;
+use tine_bench::table::Table;
+
+/// Measures the rows of this area.
+pub fn run(table: &mut Table) -> Result<()> {
+    workloads::run(table)?;
+    commits::run(table)
+}
