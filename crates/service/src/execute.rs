@@ -77,6 +77,7 @@ pub fn execute(
     progress: &Progress,
 ) -> Result<Response> {
     let Context { store, mounts } = context;
+    let pace = copy::Pace(&|| !mounts.list().is_empty());
     match request {
         Request::Branch { new, from, count, ttl_s } => branch(store, &new, &from, count, ttl_s),
         Request::Root => Ok(Response::Branch(OneBranch { branch: listing::only_root(store)? })),
@@ -133,11 +134,11 @@ pub fn execute(
         Request::Check => listing::check(store).map(Response::Checked),
         Request::Import { source, name } => {
             let directory = one_descriptor(carried)?;
-            copy::import(store, directory, &source, &name, progress).map(Response::Imported)
+            copy::import(store, directory, &source, &name, pace, progress).map(Response::Imported)
         }
         Request::Export { name, target } => {
             let directory = one_descriptor(carried)?;
-            copy::export(store, &name, directory, &target, progress).map(Response::Exported)
+            copy::export(store, &name, directory, &target, pace, progress).map(Response::Exported)
         }
         Request::Reserve { name } => {
             names::must_be_free(store, &name)?;

@@ -7,6 +7,7 @@ use std::num::NonZero;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use super::pace::give_way;
 use crate::Result;
 
 /// Where a running task puts further tasks.
@@ -66,6 +67,7 @@ pub fn work<T: Send>(first: T, step: impl Fn(T, &Stack<T>) -> Result<()> + Sync)
         changed: Condvar::new(),
     };
     let hand = || -> Result<()> {
+        give_way();
         while let Some(task) = stack.take() {
             let done = Finish(&stack);
             let result = step(task, &stack);

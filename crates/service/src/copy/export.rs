@@ -22,8 +22,9 @@ use tine_store::Store;
 
 use super::crew::{self, Stack};
 use super::fingerprint::Meta;
+use super::pace::{CHUNK_BYTES, Pace};
 use super::trouble::{Failures, Trouble};
-use super::{CHUNK_BYTES, exported, host, verify};
+use super::{exported, host, verify};
 use crate::names;
 use crate::progress::Progress;
 use crate::response::Exported;
@@ -36,11 +37,12 @@ pub fn export(
     name: &str,
     target: OwnedFd,
     path: &Path,
+    pace: Pace<'_>,
     progress: &Progress,
 ) -> Result<Exported> {
     let start = Instant::now();
     let fork = names::reserve_fork(store, name)?;
-    let result = copy(store, fork.clone(), target, path, progress);
+    let result = copy(store, fork.clone(), target, path, pace, progress);
     let deleted = store.delete(&fork.name());
     let (files, bytes) = result?;
     deleted?;
@@ -52,6 +54,7 @@ fn copy(
     fork: tine_store::Branch,
     target: OwnedFd,
     path: &Path,
+    pace: Pace<'_>,
     progress: &Progress,
 ) -> Result<(u64, u64)> {
     let fs = Fs::open(store, fork)?;
@@ -60,6 +63,7 @@ fn copy(
         fs: fs.clone(),
         target: target.clone(),
         privileged: geteuid().is_root(),
+        pace,
         progress,
         links: Mutex::default(),
         failures: Failures::new(path),
@@ -78,7 +82,7 @@ fn copy(
     failures.into_result("export into")?;
     syncfs(&*target).map_err(|error| Error::path("write out", path, error))?;
     progress.begin_verifying();
-    exported::verify(&fs, &target, privileged, progress)?;
+    exported::verify(&fs, &target, privileged, pace, progress)?;
     Ok((files.into_inner(), bytes.into_inner()))
 }
 
@@ -100,6 +104,7 @@ struct Export<'a> {
     fs: Fs,
     target: Arc<OwnedFd>,
     privileged: bool,
+    pace: Pace<'a>,
     progress: &'a Progress,
     /// The first path of every file with several names.
     links: Mutex<HashMap<Ino, Vec<u8>>>,
@@ -221,7 +226,7 @@ impl Export<'_> {
         let file = openat(directory, name, flags, Mode::empty())?;
         ftruncate(&file, attr.size)?;
         let mut failed = None;
-        let read = verify::read_data(&self.fs, attr, |offset, bytes| {
+        let read = verify::read_data(&self.fs, attr, self.pace, |offset, bytes| {
             self.progress.go_on()?;
             if failed.is_none() {
                 failed = write_full(file.as_fd(), offset, bytes).err();

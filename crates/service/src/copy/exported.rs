@@ -12,6 +12,7 @@ use tine_fs::{Fs, Ino, Kind, ROOT, Time};
 
 use super::crew::{self, Stack};
 use super::fingerprint::{Fingerprint, Meta};
+use super::pace::Pace;
 use super::trouble::{Failures, Trouble};
 use super::{host, verify};
 use crate::Result;
@@ -25,12 +26,18 @@ struct Task {
 }
 
 /// Compares the tree below `target` with the whole branch.
-pub fn verify(fs: &Fs, target: &Arc<OwnedFd>, privileged: bool, progress: &Progress) -> Result<()> {
+pub fn verify(
+    fs: &Fs,
+    target: &Arc<OwnedFd>,
+    privileged: bool,
+    pace: Pace<'_>,
+    progress: &Progress,
+) -> Result<()> {
     let failures = Failures::new(Path::new("."));
     let top = Task { parent: target.clone(), name: b".".to_vec(), ino: ROOT, path: Vec::new() };
     crew::work(top, |task, stack| {
         progress.go_on()?;
-        let compared = compare(fs, &task, privileged, progress, stack);
+        let compared = compare(fs, &task, privileged, pace, progress, stack);
         failures.note(&task.path, compared)
     })?;
     failures.into_result("read back")
@@ -40,6 +47,7 @@ fn compare(
     fs: &Fs,
     task: &Task,
     privileged: bool,
+    pace: Pace<'_>,
     progress: &Progress,
     stack: &Stack<Task>,
 ) -> Result<(), Trouble> {
@@ -64,13 +72,13 @@ fn compare(
             theirs.content(0, readlinkat(&**parent, name.as_slice(), Vec::new())?.to_bytes());
         }
         Kind::File => {
-            verify::read_data(fs, &attr, |offset, bytes| {
+            verify::read_data(fs, &attr, pace, |offset, bytes| {
                 progress.copied(bytes.len() as u64);
                 ours.content(offset, bytes);
                 progress.go_on()
             })?;
             let file = host::open_file(parent.as_fd(), name)?;
-            host::read_data(&file, stat.st_size as u64, |offset, bytes| {
+            host::read_data(&file, stat.st_size as u64, pace, |offset, bytes| {
                 theirs.content(offset, bytes);
                 Ok::<(), Trouble>(progress.go_on()?)
             })?;

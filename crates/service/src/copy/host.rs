@@ -13,8 +13,9 @@ use rustix::fs::{
 use rustix::io::Errno;
 use tine_fs::{Kind, Time};
 
+use super::BLOCK_BYTES;
 use super::fingerprint::Meta;
-use super::{BLOCK_BYTES, CHUNK_BYTES};
+use super::pace::{CHUNK_BYTES, Pace};
 
 /// What the system says of an entry, without following it.
 pub fn stat(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {
@@ -115,6 +116,7 @@ pub fn open_directory(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Owne
 pub fn read_data<E: From<io::Error>>(
     file: &OwnedFd,
     size: u64,
+    pace: Pace<'_>,
     mut visit: impl FnMut(u64, &[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut buffer = vec![0; CHUNK_BYTES.min(size as usize)];
@@ -123,7 +125,7 @@ pub fn read_data<E: From<io::Error>>(
         let Some((start, end)) = next_data(file, offset, size)? else { break };
         offset = start;
         while offset < end {
-            let want = buffer.len().min((end - offset) as usize);
+            let want = buffer.len().min(pace.chunk_bytes()).min((end - offset) as usize);
             let got = read_full(file.as_fd(), offset, &mut buffer[..want])?;
             visit(offset, &buffer[..got])?;
             if got < want {
@@ -199,7 +201,7 @@ mod tests {
         file.set_len(size).unwrap();
         std::os::unix::fs::FileExt::write_all_at(&file, b"end", size - 3).unwrap();
         let mut read = 0;
-        read_data::<io::Error>(&file.into(), size, |_, bytes| {
+        read_data::<io::Error>(&file.into(), size, Pace(&|| false), |_, bytes| {
             read += bytes.len();
             Ok(())
         })

@@ -16,9 +16,10 @@ use tine_store::{Branch, Store};
 
 use super::crew::{self, Stack};
 use super::fingerprint::{Fingerprint, Meta};
+use super::pace::{CHUNK_BYTES, Pace};
 use super::trouble::{Failures, Trouble};
 use super::verify::{self, Prints};
-use super::{CHUNK_BYTES, host, live_server};
+use super::{host, live_server};
 use crate::names;
 use crate::progress::Progress;
 use crate::response::Imported;
@@ -31,12 +32,13 @@ pub fn import(
     source: OwnedFd,
     path: &Path,
     name: &str,
+    pace: Pace<'_>,
     progress: &Progress,
 ) -> Result<Imported> {
     let start = Instant::now();
     names::must_be_free(store, name)?;
     let hidden = names::reserve(store)?;
-    let result = copy(store, &hidden, source, path, progress).and_then(|counts| {
+    let result = copy(store, &hidden, source, path, pace, progress).and_then(|counts| {
         store.rename(&hidden.name(), name)?;
         Ok(counts)
     });
@@ -71,6 +73,7 @@ fn copy(
     branch: &Branch,
     source: OwnedFd,
     path: &Path,
+    pace: Pace<'_>,
     progress: &Progress,
 ) -> Result<Counts> {
     let stat = fstat(&source).map_err(|error| Error::path("read", path, error))?;
@@ -78,6 +81,7 @@ fn copy(
     Fs::format(branch, &root)?;
     let import = Import {
         fs: Fs::open(store, branch.clone())?,
+        pace,
         progress,
         links: Mutex::default(),
         prints: Prints::default(),
@@ -96,7 +100,7 @@ fn copy(
     fs.set_origin(path.as_os_str().as_encoded_bytes())?;
     fs.sync()?;
     progress.begin_verifying();
-    verify::branch(&fs, prints, progress)?;
+    verify::branch(&fs, prints, pace, progress)?;
     Ok(counts)
 }
 
@@ -107,6 +111,7 @@ enum Task {
 
 struct Import<'a> {
     fs: Fs,
+    pace: Pace<'a>,
     progress: &'a Progress,
     /// The inode in the branch of every file with several names, by its device and number on the host.
     links: Mutex<HashMap<(u64, u64), Ino>>,
@@ -263,7 +268,7 @@ impl Import<'_> {
             return Err(Trouble::Changed("it was replaced while it was read"));
         }
         let mut print = Fingerprint::new(&meta);
-        host::read_data(&file, meta.size, |offset, bytes| -> Result<(), Trouble> {
+        host::read_data(&file, meta.size, self.pace, |offset, bytes| -> Result<(), Trouble> {
             self.progress.go_on()?;
             self.fs.write(ino, offset, bytes, false)?;
             print.content(offset, bytes);

@@ -12,14 +12,13 @@ mod fingerprint;
 mod host;
 mod import;
 mod live_server;
+mod pace;
 mod trouble;
 mod verify;
 
 pub use export::export;
 pub use import::import;
-
-/// Bytes that one thread has in flight at a time.
-const CHUNK_BYTES: usize = 1 << 20;
+pub use pace::Pace;
 
 /// Bytes of the blocks that holes are made of.
 const BLOCK_BYTES: u64 = tine_store::BLOCK_BYTES as u64;

@@ -7,7 +7,8 @@ use tine_fs::{Attr, Fs, Ino, Kind, ROOT, Seek};
 
 use super::crew::{self, Stack};
 use super::fingerprint::{Fingerprint, Meta};
-use super::{BLOCK_BYTES, CHUNK_BYTES, host};
+use super::pace::{CHUNK_BYTES, Pace};
+use super::{BLOCK_BYTES, host};
 use crate::progress::Progress;
 use crate::{Code, Error, Result};
 
@@ -28,7 +29,7 @@ impl Prints {
 }
 
 /// Reads a whole branch and compares it.
-pub fn branch(fs: &Fs, prints: Prints, progress: &Progress) -> Result<()> {
+pub fn branch(fs: &Fs, prints: Prints, pace: Pace<'_>, progress: &Progress) -> Result<()> {
     let top = (ROOT, Vec::new());
     crew::work(top, |(ino, path), stack| {
         progress.go_on()?;
@@ -43,7 +44,7 @@ pub fn branch(fs: &Fs, prints: Prints, progress: &Progress) -> Result<()> {
         match attr.kind {
             Kind::Directory => directory(fs, ino, &path, &mut print, stack)?,
             Kind::Symlink => print.content(0, &fs.readlink(ino)?),
-            Kind::File => read_data(fs, &attr, |offset, bytes| {
+            Kind::File => read_data(fs, &attr, pace, |offset, bytes| {
                 progress.go_on()?;
                 progress.copied(bytes.len() as u64);
                 print.content(offset, bytes);
@@ -111,6 +112,7 @@ pub fn meta(fs: &Fs, attr: &Attr) -> Result<Meta> {
 pub fn read_data(
     fs: &Fs,
     attr: &Attr,
+    pace: Pace<'_>,
     mut visit: impl FnMut(u64, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let mut buffer = vec![0; CHUNK_BYTES.min(attr.size as usize)];
@@ -123,7 +125,7 @@ pub fn read_data(
         offset = offset.max(start);
         let end = fs.seek(attr.ino, offset, Seek::Hole)?.min(attr.size);
         while offset < end {
-            let want = buffer.len().min((end - offset) as usize);
+            let want = buffer.len().min(pace.chunk_bytes()).min((end - offset) as usize);
             let got = fs.read(attr.ino, offset, &mut buffer[..want])?;
             if got == 0 {
                 return Err(tine_fs::Error::NoOffset { ino: attr.ino, offset }.into());
