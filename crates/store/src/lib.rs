@@ -19,6 +19,7 @@ mod device;
 mod diff;
 mod dirty;
 mod engine;
+mod environment;
 mod error;
 mod format;
 mod health;
@@ -38,8 +39,12 @@ mod usage;
 
 pub use branch::{Branch, BranchInfo, ForkOptions};
 pub use check::{CheckReport, Finding, Severity};
-pub use device::{Device, FileDevice, LossyDevice, MemoryDevice, Survivors};
+pub use device::{
+    Device, Faults, FileDevice, LossyDevice, MemoryDevice, ReadFault, Replay, SimulatedDevice,
+    Survivors, SyncFault, Tape,
+};
 pub use diff::{Change, Diff, diff};
+pub use environment::{Environment, Machine, Scripted};
 pub use error::{Error, Result};
 pub use format::layout::{BLOCK_BYTES, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX};
 pub use options::{Lossy, Options};

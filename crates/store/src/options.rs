@@ -1,5 +1,8 @@
 //! How a store is opened.
 
+use crate::environment::{Environment, Machine};
+use std::sync::Arc;
+
 /// Settings of an open store; none of them is kept in it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -20,6 +23,8 @@ pub struct Options {
     /// The device loses what was not flushed when the process ends, as a power cut would; for tests
     /// of crash safety.
     pub lossy: Option<Lossy>,
+    /// Where time and random numbers come from. Default the machine's; tests that replay give their own.
+    pub environment: Arc<dyn Environment>,
 }
 
 /// How a lossy device behaves.
@@ -39,6 +44,7 @@ impl Default for Options {
             direct: true,
             background: true,
             lossy: None,
+            environment: Arc::new(Machine::default()),
         }
     }
 }

@@ -30,19 +30,13 @@ use crate::sync::{lock, read, write};
 use crate::tree::{Cursor, Link, Nodes, Root};
 use crate::txn::{DataRun, Op, RunData};
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Instant;
-
-/// A number that no earlier run of this store used.
-fn fresh_number() -> u64 {
-    RandomState::new().hash_one((std::process::id(), Instant::now()))
-}
 
 /// Lays an empty store out on a device, and opens it.
 pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Engine>> {
     let failed = |e| Error::io("making room for the store", e);
+    let fresh_number = || options.environment.fresh_number();
     device.set_len(FIRST_SEGMENT_BLOCK * BLOCK_BYTES as u64).map_err(failed)?;
     let ring_bytes = FIRST_RING_BLOCKS * BLOCK_BYTES as u64;
     device.allocate(FIRST_RING_BLOCK * BLOCK_BYTES as u64, ring_bytes).map_err(failed)?;
@@ -83,8 +77,13 @@ pub(crate) fn open(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Eng
     if !clean {
         let mut durable = lock(&engine.durable);
         let ring = Ring::of(&durable.superblock);
-        let ring =
-            Ring { link: crate::format::group::Link { salt: fresh_number(), ..ring.link }, ..ring };
+        let ring = Ring {
+            link: crate::format::group::Link {
+                salt: options.environment.fresh_number(),
+                ..ring.link
+            },
+            ..ring
+        };
         engine.checkpoint_with_ring(&mut durable, ring)?;
     }
     Ok(engine)
@@ -184,7 +183,7 @@ fn assemble(
         health: Health::default(),
         generation: AtomicU64::new(superblock.generation),
         epoch: RwLock::new(()),
-        durable: Mutex::new(Durable { superblock, when: Instant::now() }),
+        durable: Mutex::new(Durable { superblock, when: options.environment.elapsed() }),
         changed_nodes: AtomicU64::new(0),
         signal: Signal::default(),
         options: options.clone(),

@@ -205,6 +205,20 @@ impl Store {
         Ok(())
     }
 
+    /// Takes up to `steps` nodes of what deleted branches held apart; whether there is more. A checkpoint makes their
+    /// space free.
+    ///
+    /// # Errors
+    /// Damage and I/O errors.
+    pub fn reclaim_some(&self, steps: usize) -> Result<bool> {
+        for _ in 0..steps {
+            if !self.shared.engine.reclaim_step()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Recomputes everything from scratch and compares it with what the store says.
     ///
     /// # Errors

@@ -183,6 +183,8 @@ impl Catalog {
                 branches.push((Arc::clone(core), state.meta.clone(), state.root.clone()));
             }
         }
+        // The same state is written in the same order.
+        branches.sort_unstable_by_key(|(core, ..)| core.id);
         Frozen {
             branches,
             deleted: self.deleted.cut().into_keys().collect(),

@@ -59,7 +59,7 @@ impl Engine {
             parent: 0,
             base: 0,
             sealed: false,
-            created: timestamp(SystemTime::now()),
+            created: timestamp(self.options.environment.now()),
             expires: None,
             share_gen: 0,
         };
@@ -100,7 +100,7 @@ impl Engine {
             parent: source.id,
             base: state.cut.unwrap_or(catalog.next_base),
             sealed: options.sealed,
-            created: timestamp(SystemTime::now()),
+            created: timestamp(self.options.environment.now()),
             expires: options.expires.map(timestamp),
             share_gen: 0,
         };

@@ -23,10 +23,10 @@ use crate::tree::{Link, Node, Root, Tree};
 use nodes::{NodeWriter, SystemOwner};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::Duration;
 
 /// A ring that fills within this time is grown.
-const RING_SECONDS_MIN: f64 = 5.0;
+const RING_LASTS_MIN: Duration = Duration::from_secs(5);
 /// Chunks of 1 MiB given back to the host at a time, so that nobody waits long for it.
 const PUNCH_CHUNKS_MAX: usize = 256;
 
@@ -34,7 +34,8 @@ const PUNCH_CHUNKS_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Durable {
     pub superblock: Superblock,
-    pub when: Instant,
+    /// By the clock of the environment.
+    pub when: Duration,
 }
 
 impl Durable {
@@ -61,8 +62,8 @@ impl Engine {
         self.health.check()?;
         let (used, blocks) = self.journal.fill();
         let small = blocks < GROWN_RING_BLOCKS;
-        let grow =
-            small && used > blocks / 3 && durable.when.elapsed().as_secs_f64() < RING_SECONDS_MIN;
+        let lasted = self.options.environment.elapsed().saturating_sub(durable.when);
+        let grow = small && used > blocks / 3 && lasted < RING_LASTS_MIN;
         let written = self.write_checkpoint(&mut durable, None);
         self.health.guard(written)?;
         if grow {
@@ -137,7 +138,7 @@ impl Engine {
             Some(_) => self.journal.replace(Ring::of(&superblock)),
             None => self.journal.release(cut.number, &mark),
         }
-        *durable = Durable { superblock, when: Instant::now() };
+        *durable = Durable { superblock, when: self.options.environment.elapsed() };
         self.settle(cut, system)
     }
 

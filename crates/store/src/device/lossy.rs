@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::memory::Block;
+use super::dice::Dice;
+use super::image::{Block, zeros};
 use super::{BLOCK, Device, whole_blocks};
 
 /// Older unsynced contents kept for one block, each of which may be what a power cut leaves.
@@ -245,23 +246,6 @@ fn pass_len(base: &dyn Device, state: &State) -> io::Result<()> {
         }
     }
     base.set_len(state.len)
-}
-
-fn zeros() -> Block {
-    Arc::new([0; BLOCK])
-}
-
-/// Splitmix64 (Steele, Lea, Flood, OOPSLA 2014): the same seed always leaves the same survivors.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % sides
-    }
 }
 
 #[cfg(test)]

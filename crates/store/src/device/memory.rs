@@ -1,14 +1,12 @@
 //! A device in memory, for tests: sparse, copied in an instant, and full when it is told to be.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::image::{Image, block_of, blocks_of};
 use super::{BLOCK, Device, whole_blocks};
 
-pub(super) type Block = Arc<[u8; BLOCK]>;
-
-/// Blocks in a map. Everything is durable at once.
+/// Blocks in memory. Everything is durable at once.
 #[derive(Debug, Default)]
 pub struct MemoryDevice {
     state: RwLock<State>,
@@ -16,8 +14,7 @@ pub struct MemoryDevice {
 
 #[derive(Clone, Debug, Default)]
 struct State {
-    blocks: BTreeMap<u64, Block>,
-    len: u64,
+    image: Image,
     capacity_bytes: Option<u64>,
 }
 
@@ -32,6 +29,14 @@ impl MemoryDevice {
         let device = MemoryDevice::new();
         device.set_capacity(Some(bytes));
         device
+    }
+
+    pub(super) fn holding(image: Image) -> MemoryDevice {
+        MemoryDevice { state: RwLock::new(State { image, capacity_bytes: None }) }
+    }
+
+    pub(super) fn image(&self) -> Image {
+        self.view().image.clone()
     }
 
     /// Changes how much the host has room for; `None` is no limit.
@@ -58,36 +63,19 @@ impl State {
     /// Takes room for the absent ones of `blocks`, all or none.
     fn reserve(&mut self, blocks: std::ops::Range<u64>) -> io::Result<()> {
         let Some(capacity) = self.capacity_bytes else { return Ok(()) };
-        let present = self.blocks.range(blocks.clone()).count() as u64;
-        let wanted = self.blocks.len() as u64 + (blocks.end - blocks.start) - present;
-        match wanted * BLOCK as u64 > capacity && wanted > self.blocks.len() as u64 {
+        let absent = blocks.end - blocks.start - self.image.present_in(blocks);
+        match absent > 0 && (self.image.present() + absent) * BLOCK as u64 > capacity {
             // The very error of a full host, so that callers are tested on it.
             true => Err(rustix::io::Errno::NOSPC.into()),
             false => Ok(()),
         }
     }
-
-    fn drop_blocks(&mut self, blocks: std::ops::Range<u64>) {
-        let mut rest = self.blocks.split_off(&blocks.start);
-        self.blocks.append(&mut rest.split_off(&blocks.end));
-    }
-}
-
-fn blocks_of(offset: u64, len: u64) -> std::ops::Range<u64> {
-    offset / BLOCK as u64..(offset + len) / BLOCK as u64
 }
 
 impl Device for MemoryDevice {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         whole_blocks(offset, buf.len() as u64)?;
-        let state = self.view();
-        let first = offset / BLOCK as u64;
-        for (part, block) in buf.chunks_mut(BLOCK).zip(first..) {
-            match state.blocks.get(&block) {
-                Some(bytes) => part.copy_from_slice(&bytes[..]),
-                None => part.fill(0),
-            }
-        }
+        self.view().image.read(offset, buf);
         Ok(())
     }
 
@@ -97,9 +85,9 @@ impl Device for MemoryDevice {
         state.reserve(blocks_of(offset, buf.len() as u64))?;
         let (whole, _) = buf.as_chunks::<BLOCK>();
         for (bytes, block) in whole.iter().zip(offset / BLOCK as u64..) {
-            state.blocks.insert(block, Arc::new(*bytes));
+            state.image.put(block, Some(block_of(bytes)));
         }
-        state.len = state.len.max(offset + buf.len() as u64);
+        state.image.grow(offset + buf.len() as u64);
         Ok(())
     }
 
@@ -108,14 +96,12 @@ impl Device for MemoryDevice {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.view().len)
+        Ok(self.view().image.len())
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         whole_blocks(bytes, 0)?;
-        let mut state = self.change();
-        state.blocks.split_off(&(bytes / BLOCK as u64));
-        state.len = bytes;
+        self.change().image.set_len(bytes);
         Ok(())
     }
 
@@ -123,29 +109,26 @@ impl Device for MemoryDevice {
         whole_blocks(offset, len)?;
         let mut state = self.change();
         state.reserve(blocks_of(offset, len))?;
-        let zeros: Block = Arc::new([0; BLOCK]);
-        for block in blocks_of(offset, len) {
-            state.blocks.entry(block).or_insert_with(|| Arc::clone(&zeros));
-        }
-        state.len = state.len.max(offset + len);
+        state.image.allocate(blocks_of(offset, len));
+        state.image.grow(offset + len);
         Ok(())
     }
 
     fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
         whole_blocks(offset, len)?;
-        self.change().drop_blocks(blocks_of(offset, len));
+        self.change().image.punch(blocks_of(offset, len));
         Ok(())
     }
 
     fn allocated_bytes(&self) -> io::Result<u64> {
-        Ok(self.view().blocks.len() as u64 * BLOCK as u64)
+        Ok(self.view().image.present() * BLOCK as u64)
     }
 
     /// What is left of the capacity; without one, as much as a file can hold.
     fn host_free_bytes(&self) -> io::Result<u64> {
         let view = self.view();
         let capacity = view.capacity_bytes.unwrap_or(i64::MAX as u64);
-        Ok(capacity.saturating_sub(view.blocks.len() as u64 * BLOCK as u64))
+        Ok(capacity.saturating_sub(view.image.present() * BLOCK as u64))
     }
 }
 

@@ -1,18 +1,23 @@
 //! The only door to the store's file. The engine speaks to a [`Device`]: a sparse, growing array of 4 KiB blocks
 //! that remembers a write for certain only after [`Device::sync`].
 //!
-//! [`FileDevice`] is the real one. [`MemoryDevice`] and [`LossyDevice`] are seams for tests: the first keeps
-//! everything in memory and can run full, the second forgets what was not synced, as a power cut does.
+//! [`FileDevice`] is the real one. The others are seams for tests: [`MemoryDevice`] keeps everything in memory,
+//! [`LossyDevice`] forgets what was not synced when its process is killed, and [`SimulatedDevice`] can be cut at
+//! every moment of its record, and fails in all the ways that disks do.
 
 mod aligned;
+mod dice;
 mod file;
+mod image;
 mod lossy;
 mod memory;
+mod simulated;
 
 pub use aligned::AlignedBuf;
 pub use file::FileDevice;
 pub use lossy::{LossyDevice, Survivors};
 pub use memory::MemoryDevice;
+pub use simulated::{Faults, ReadFault, Replay, SimulatedDevice, SyncFault, Tape};
 
 use std::io;
 

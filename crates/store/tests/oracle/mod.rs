@@ -2,6 +2,10 @@
 
 #![allow(dead_code)] // Each test file uses its part.
 
+pub mod judge;
+pub mod life;
+pub mod world;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use tine_store::{BLOCK_BYTES, Options, ReadTxn, Result, Store, Value};
