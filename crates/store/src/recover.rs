@@ -2,17 +2,19 @@
 //!
 //! Replay happens in memory and writes nothing. After a crash its result becomes durable by one
 //! checkpoint with a new salt, before anything new is committed: what the broken tail of the old
-//! journal may still hold can never be taken for valid again. After a clean close there is no such
-//! tail, and the journal simply goes on.
+//! journal may still hold can never be taken for valid again. After a clean close the journal simply goes
+//! on, with a session number of its own: what a later life broke off continues no other.
 
 use crate::branch::{Catalog, Core};
 use crate::checkpoint::{self, Durable};
+use crate::defect::{Defect, seeded};
 use crate::device::{AlignedBuf, Device};
 use crate::dirty::DirtySet;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog::{PREFIX_RECLAIM, decode_reclaim, key_number};
 use crate::format::codec::Malformed;
+use crate::format::group::Link;
 use crate::format::layout::{
     BLOCK_BYTES, FIRST_RING_BLOCK, FIRST_RING_BLOCKS, FIRST_SEGMENT_BLOCK, SUPERBLOCK_SLOTS,
 };
@@ -27,7 +29,7 @@ use crate::refs::Refs;
 use crate::signal::Signal;
 use crate::space::{Space, TableImage};
 use crate::sync::{lock, read, write};
-use crate::tree::{Cursor, Link, Nodes, Root};
+use crate::tree::{self, Cursor, Nodes, Root};
 use crate::txn::{DataRun, Op, RunData};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,19 +73,16 @@ pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<E
 pub(crate) fn open(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Engine>> {
     let superblock = newest_superblock(&*device)?;
     let space = Space::load(Arc::clone(&device), &TableImage::of(&superblock))?;
-    let Replayed { records, ring, clean } = replay(&*device, &superblock)?;
+    let Replayed { records, mut ring, clean } = replay(&*device, &superblock)?;
+    ring.link.session = options.environment.fresh_number() as u32;
     let engine = assemble(device, options, superblock, space, clean.then_some(ring))?;
     engine.replay(records)?;
     if !clean {
         let mut durable = lock(&engine.durable);
         let ring = Ring::of(&durable.superblock);
-        let ring = Ring {
-            link: crate::format::group::Link {
-                salt: options.environment.fresh_number(),
-                ..ring.link
-            },
-            ..ring
-        };
+        let fresh = options.environment.fresh_number();
+        let salt = if seeded(Defect::SaltKept) { ring.link.salt } else { fresh };
+        let ring = Ring { link: Link { salt, ..ring.link }, ..ring };
         engine.checkpoint_with_ring(&mut durable, ring)?;
     }
     Ok(engine)
@@ -158,7 +157,7 @@ fn assemble(
 ) -> Result<Arc<Engine>> {
     let nodes = Arc::new(Nodes::new(Arc::clone(&device), options.cache_bytes));
     let system = superblock.system.map(|(ptr, level)| Root {
-        link: Link::Disk(ptr),
+        link: tree::Link::Disk(ptr),
         level,
         entries: 0,
         bytes: 0,

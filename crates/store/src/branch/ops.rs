@@ -3,6 +3,7 @@
 
 use super::catalog::{Base, infos};
 use super::{BranchInfo, Catalog, Core, ForkOptions, State};
+use crate::defect::{Defect, seeded};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog::BranchMeta;
@@ -113,7 +114,7 @@ impl Engine {
     /// Raises the generation: what was born until now is shared from here on.
     fn share(&self, state: &mut State, core: &Core) -> u64 {
         let generation = self.generation.fetch_add(1, Ordering::AcqRel);
-        state.meta.share_gen = generation;
+        state.meta.share_gen = generation - u64::from(seeded(Defect::GenerationStale));
         core.dirty.store(true, Ordering::Release);
         generation
     }

@@ -7,6 +7,8 @@ use super::record::Record;
 
 const MAGIC: u32 = 0x6E6A_7431;
 const FLAG_WRAP: u32 = 1;
+/// The flags above the first hold the session.
+const SESSION_SHIFT: u32 = 1;
 /// Header: magic 4, flags 4, bytes 8, salt 8, first sequence 8, records 8, durable 8, chain 16,
 /// checksum 16.
 pub(crate) const HEADER_BYTES: usize = 80;
@@ -16,6 +18,9 @@ const SUM_AT: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Link {
     pub salt: u64,
+    /// Written into each group, so that two lives that begin behind the same close mark and write the same
+    /// records write different groups: what the first broke off never continues the second. Not read back.
+    pub session: u32,
     pub sequence: u64,
     pub chain: u128,
 }
@@ -79,6 +84,7 @@ fn seal(
     durable: u64,
 ) -> (Vec<u8>, u128) {
     let mut w = Writer(Vec::with_capacity(HEADER_BYTES));
+    let flags = flags | link.session << SESSION_SHIFT;
     w.u32(MAGIC).u32(flags).u64(bytes.len() as u64).u64(link.salt).u64(link.sequence).u64(records);
     w.u64(durable).u128(link.chain).u128(0);
     bytes[..HEADER_BYTES].copy_from_slice(&w.0);

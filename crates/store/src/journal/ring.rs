@@ -32,7 +32,12 @@ pub(crate) struct Ring {
 impl Ring {
     /// The ring as a superblock describes it.
     pub fn of(sb: &Superblock) -> Ring {
-        let link = Link { salt: sb.salt, sequence: sb.replay_sequence, chain: sb.replay_chain };
+        let link = Link {
+            salt: sb.salt,
+            session: 0,
+            sequence: sb.replay_sequence,
+            chain: sb.replay_chain,
+        };
         Ring {
             block: sb.ring_block,
             blocks: sb.ring_blocks,

@@ -14,6 +14,7 @@ pub(crate) use arena::Arena;
 pub(crate) use bits::Bits;
 pub(crate) use persist::TableImage;
 
+use crate::defect::{Defect, seeded};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::format::layout::{
@@ -190,6 +191,9 @@ impl Space {
 
     /// Frees blocks that the disk may name: they wait for the next checkpoint too.
     pub fn free_named(&self, run: BlockRun, epoch: u64) {
+        if seeded(Defect::ReuseEarly) {
+            return self.free_unnamed(run, epoch);
+        }
         self.free(run, epoch, Wait::NextCheckpoint);
     }
 

@@ -1,0 +1,49 @@
+//! The oracle, the checker or an assertion finds each mistake.
+
+use super::Defect;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+#[path = "../../tests/oracle/mod.rs"]
+mod oracle;
+
+use oracle::judge::{Depth, judge_seed};
+
+const DEPTH: Depth = Depth { lives: 2, steps: 60, again_one_in: 20 };
+
+thread_local! {
+    static SEEDED: Cell<Option<Defect>> = const { Cell::new(None) };
+}
+
+pub(crate) fn seeded(defect: Defect) -> bool {
+    SEEDED.get() == Some(defect)
+}
+
+/// The first seed under which the oracle, the checker or an assertion finds the mistake.
+fn found_by(defect: Option<Defect>, seeds: u64) -> Option<u64> {
+    SEEDED.set(defect);
+    let found = (0..seeds).find(|seed| {
+        let verdict = catch_unwind(AssertUnwindSafe(|| judge_seed(*seed, DEPTH)));
+        !matches!(verdict, Ok(Ok(_)))
+    });
+    SEEDED.set(None);
+    found
+}
+
+#[test]
+fn the_oracle_finds_every_mistake_that_is_put_in_and_none_where_there_is_none() {
+    assert_eq!(found_by(None, 4), None);
+    for defect in [
+        Defect::CommitUnflushed,
+        Defect::CheckpointUnflushed,
+        Defect::ReuseEarly,
+        Defect::CountTooHigh,
+        Defect::CountTooLow,
+        Defect::GenerationStale,
+        Defect::SaltKept,
+    ] {
+        let found = found_by(Some(defect), 200);
+        assert!(found.is_some(), "{defect:?} is not found");
+        println!("{defect:?}: found by seed {}", found.unwrap_or_default());
+    }
+}
