@@ -73,9 +73,9 @@ pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<E
 pub(crate) fn open(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Engine>> {
     let superblock = newest_superblock(&*device)?;
     let space = Space::load(Arc::clone(&device), &TableImage::of(&superblock))?;
-    let Replayed { records, mut ring, clean } = replay(&*device, &superblock)?;
+    let Replayed { records, mut ring, durable, clean } = replay(&*device, &superblock)?;
     ring.link.session = options.environment.fresh_number() as u32;
-    let engine = assemble(device, options, superblock, space, clean.then_some(ring))?;
+    let engine = assemble(device, options, superblock, space, clean.then_some((ring, durable)))?;
     engine.replay(records)?;
     if !clean {
         let mut durable = lock(&engine.durable);
@@ -153,7 +153,7 @@ fn assemble(
     options: &Options,
     superblock: Superblock,
     space: Space,
-    ring: Option<Ring>,
+    closed: Option<(Ring, u64)>,
 ) -> Result<Arc<Engine>> {
     let nodes = Arc::new(Nodes::new(Arc::clone(&device), options.cache_bytes));
     let system = superblock.system.map(|(ptr, level)| Root {
@@ -163,14 +163,15 @@ fn assemble(
         bytes: 0,
     });
     let reclaim = load_reclaim(&nodes, system.as_ref())?;
-    let closed = ring.is_some();
-    let ring = ring.unwrap_or_else(|| Ring::of(&superblock));
+    let clean = closed.is_some();
+    let (ring, durable) =
+        closed.unwrap_or_else(|| (Ring::of(&superblock), superblock.replay_sequence));
     Ok(Arc::new(Engine {
         nodes: Arc::clone(&nodes),
         space,
         refs: Refs::new(Arc::clone(&nodes), system.clone()),
         dirty: DirtySet::new(Arc::clone(&device)),
-        journal: Journal::new(Arc::clone(&device), ring, closed),
+        journal: Journal::new(Arc::clone(&device), ring, durable, clean),
         catalog: Mutex::new(Catalog::new(
             nodes,
             system,

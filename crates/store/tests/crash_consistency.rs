@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tine_store::{
-    BLOCK_BYTES, Device, LossyDevice, MemoryDevice, Options, Result, Store, Survivors,
+    BLOCK_BYTES, Device, LossyDevice, MemoryDevice, Options, Result, SimulatedDevice, Store,
+    Survivors,
 };
 
 fn lossy(disk: &Arc<MemoryDevice>) -> Arc<LossyDevice> {
@@ -223,4 +224,35 @@ fn what_one_life_broke_off_never_continues_another_that_wrote_the_same() {
     assert_eq!(read.get(b"first").unwrap(), Some(b"v".to_vec()));
     assert_eq!(read.get(b"second").unwrap(), None, "a commit of an earlier life came back");
     assert_sound(&store);
+}
+
+/// A close mark needs no flush, so the first flush of the next life may keep that life's groups and lose the mark.
+#[test]
+fn a_cut_in_the_first_flush_behind_a_close_mark_keeps_the_store_and_all_before_it() {
+    let disk = one_branch(1536, &quiet());
+    let device = Arc::new(SimulatedDevice::over(&disk));
+    let put = |key: &[u8]| {
+        let store = Store::open_on(device.clone(), &quiet()).unwrap();
+        let main = store.branch("main").unwrap();
+        let mut txn = main.write().unwrap();
+        txn.put(key, b"v").unwrap();
+        txn.commit().unwrap();
+        main.sync().unwrap();
+        drop(main);
+        store.close().unwrap();
+        device.changes()
+    };
+    let one = put(b"one");
+    let two = put(b"two");
+    let tape = device.tape();
+    let mut replay = tape.replay();
+    for at in one..=two {
+        replay.advance_to(at, 0);
+        for seed in 0..40 {
+            let store = Store::open_on(Arc::new(replay.cut(seed)), &quiet()).unwrap();
+            let read = store.branch("main").unwrap().read().unwrap();
+            assert_eq!(read.get(b"one").unwrap(), Some(b"v".to_vec()));
+            assert_sound(&store);
+        }
+    }
 }

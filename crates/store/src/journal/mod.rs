@@ -80,7 +80,8 @@ pub(crate) enum Flush {
 }
 
 impl Journal {
-    pub fn new(device: Arc<dyn Device>, ring: Ring, closed: bool) -> Journal {
+    /// The journal from the ring's head on; records below `durable` were flushed.
+    pub fn new(device: Arc<dyn Device>, ring: Ring, durable: u64, closed: bool) -> Journal {
         let next = ring.link.sequence;
         let pending = Pending { records: VecDeque::new(), next, bytes: 0, cut: None, closed };
         Journal {
@@ -91,7 +92,7 @@ impl Journal {
             ring: Mutex::new(ring),
             lead: Mutex::default(),
             led: Condvar::new(),
-            durable: AtomicU64::new(next),
+            durable: AtomicU64::new(durable),
         }
     }
 

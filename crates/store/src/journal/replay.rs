@@ -20,6 +20,8 @@ pub(crate) struct Replayed {
     pub records: Vec<Record>,
     /// The ring with its head behind the last valid group.
     pub ring: Ring,
+    /// Records below this number were flushed. The close mark behind them may not have been.
+    pub durable: u64,
     /// The store was closed with nothing in flight: no broken tail can follow.
     pub clean: bool,
 }
@@ -67,7 +69,8 @@ pub(crate) fn replay(device: &dyn Device, sb: &Superblock) -> Result<Replayed> {
     let clean = matches!(records.last(), Some(Record::Close))
         || records.is_empty() && sb.replay_sequence == 0;
     refuse_lost_records(device, &ring, if clean { CLEAN_BLOCKS } else { ring.blocks })?;
-    Ok(Replayed { records, ring, clean })
+    let durable = durable.min(ring.link.sequence);
+    Ok(Replayed { records, ring, durable, clean })
 }
 
 /// The first group that names data which never reached the disk. Group and data share a flush, so
