@@ -4,7 +4,7 @@ use crate::engine::{Engine, Shared};
 use crate::error::Result;
 use crate::format::record::Record;
 use crate::signal::Woken;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ impl Shared {
             background.push(spawn("tine-flush", keep_durable, &engine)?);
             background.push(spawn("tine-reclaim", keep_reclaiming, &engine)?);
         }
-        Ok(Arc::new(Shared { engine, background: background.into() }))
+        Ok(Arc::new(Shared { engine, background: Mutex::new(background) }))
     }
 
     /// Stops the workers, makes all durable and marks the journal as closed.
@@ -48,12 +48,13 @@ impl Shared {
 impl Engine {
     fn close(&self) -> Result<()> {
         self.health.check()?;
+        // All before a close mark was flushed.
+        if self.journal.closed() {
+            return Ok(());
+        }
         self.sync_to(self.journal.next())?;
         if self.journal.fill().0 > CLOSE_JOURNAL_BLOCKS {
             self.checkpoint()?;
-        }
-        if self.journal.closed() {
-            return Ok(());
         }
         self.journal.append(Record::Close);
         // The mark needs no flush: without it the next opening recovers, and finds the same.

@@ -4,10 +4,10 @@
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
 use crate::format::layout::BLOCK_BYTES;
-use crate::sync::{lock, wait};
+use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::{Condvar, Mutex, lock, wait};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 
 /// At most this much is written in one call to the device.
 const WRITE_BYTES_MAX: usize = 1 << 20;

@@ -20,11 +20,11 @@ use crate::reclaim::Reclaim;
 use crate::refs::Refs;
 use crate::signal::Signal;
 use crate::space::{BlockRun, Space};
-use crate::sync::{lock, read, write};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, RwLock, lock, read, write};
 use crate::tree::{self, NewRun, Node, Nodes, Owner, Root, Tree};
 use crate::txn::{DataRun, Op, RunData, extent_pieces};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::Arc;
 
 /// Journal bytes that may wait in memory before a committer writes them out.
 const PENDING_BYTES_MAX: usize = 2 << 20;

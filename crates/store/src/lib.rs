@@ -34,6 +34,8 @@ mod pins;
 mod reclaim;
 mod recover;
 mod refs;
+#[cfg(all(test, shuttle))]
+mod schedules;
 mod signal;
 mod space;
 mod store;

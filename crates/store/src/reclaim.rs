@@ -7,10 +7,9 @@
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::format::extent::Extent;
-use crate::sync::{lock, read};
+use crate::sync::{Mutex, lock, read};
 use crate::tree::{Body, Root};
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 #[derive(Debug, Default)]
 pub(crate) struct Reclaim(Mutex<Queue>);

@@ -28,12 +28,12 @@ use crate::reclaim::Reclaim;
 use crate::refs::Refs;
 use crate::signal::Signal;
 use crate::space::{Space, TableImage};
-use crate::sync::{lock, read, write};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, RwLock, lock, read, write};
 use crate::tree::{self, Cursor, Nodes, Root};
 use crate::txn::{DataRun, Op, RunData};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::Arc;
 
 /// Lays an empty store out on a device, and opens it.
 pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Engine>> {

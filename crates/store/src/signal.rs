@@ -1,7 +1,6 @@
 //! Wakes the background workers.
 
-use crate::sync::{lock, wait_timeout};
-use std::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, lock, wait_timeout};
 use std::time::Duration;
 
 #[derive(Debug, Default)]

@@ -1,9 +1,23 @@
 //! Locking that survives a panic elsewhere: state behind our locks is changed only by steps that
 //! either finish or leave it whole, so a poisoned lock is taken as it is.
+//!
+//! All that threads of the engine wait for comes from here, so that `cfg(shuttle)` can put a scheduler under it.
 
-use std::sync::{
-    Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+#[cfg(not(all(test, shuttle)))]
+pub(crate) use std::sync::{
+    Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic,
 };
+#[cfg(not(all(test, shuttle)))]
+pub(crate) use std::thread::yield_now;
+
+// A scheduler of its own tries orders of events that threads rarely find.
+#[cfg(all(test, shuttle))]
+pub(crate) use shuttle::sync::{
+    Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic,
+};
+#[cfg(all(test, shuttle))]
+pub(crate) use shuttle::thread::yield_now;
+
 use std::time::Duration;
 
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -10,12 +10,12 @@ use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::format::catalog::BranchMeta;
 use crate::space::Arena;
-use crate::sync::{lock, read};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Mutex, RwLock, lock, read};
 use crate::tree::Root;
 use crate::txn::{ReadTxn, Staged, WriteTxn};
 use crate::usage::BranchUsage;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// A branch in memory, one for all its handles.

@@ -5,9 +5,9 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog::DiskRoot;
 use crate::format::layout::{BLOCK_BYTES, NODE_BLOCKS, NODE_BYTES};
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 use crate::tree::{Body, Link, Node, Owner, Ptr, Root};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Images gathered before they are written in one call.
 const BATCH_NODES_MAX: usize = 128;

@@ -20,12 +20,12 @@ pub(crate) enum Defect {
 }
 
 /// Whether the running test put this mistake in.
-#[cfg(not(test))]
+#[cfg(any(not(test), shuttle))]
 pub(crate) const fn seeded(_: Defect) -> bool {
     false
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 pub(crate) use tests::seeded;

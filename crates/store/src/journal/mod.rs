@@ -16,10 +16,10 @@ use crate::dirty::DirtySet;
 use crate::error::{Error, Result};
 use crate::format::group;
 use crate::format::record::{Record, dirty_runs};
-use crate::sync::{lock, wait};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, lock, wait};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 
 /// Data up to this much in one flush travels inside the group; more is written to its own place.
 const INLINE_BYTES_MAX: usize = 64 << 10;

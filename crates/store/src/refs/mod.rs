@@ -17,10 +17,10 @@ use crate::format::catalog::{PREFIX_COUNT, decode_count, key_number, number_key}
 use crate::format::extent::Extent;
 use crate::format::layout::NODE_BLOCKS;
 use crate::space::BlockRun;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 use crate::tree::{Body, Cursor, Link, Node, Nodes, Ptr, Root};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct Refs {

@@ -21,10 +21,10 @@ use crate::format::layout::{
     BLOCK_BYTES, CHUNK_BLOCKS, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, SEGMENTS_MAX,
     segment_of, segment_start,
 };
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 use limbo::{Limbo, Wait};
 use segment::{Author, Segment};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Free blocks, ready on the host, that only deletes and checkpoints may use: 2 MiB.
 const EMERGENCY_BLOCKS: u64 = 512;

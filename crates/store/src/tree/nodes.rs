@@ -5,10 +5,11 @@ use super::node::{Body, LEVELS_MAX, Node};
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
 use crate::format::layout::{BLOCK_BYTES, NODE_BYTES};
+use crate::sync::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 const SHARDS: usize = 16;
 /// Memory of a cached node: its image, its slots and the map's share.

@@ -9,8 +9,8 @@ use crate::format::block_checksum;
 use crate::format::layout::{
     BLOCK_BYTES, EXTENT_BLOCKS_MAX, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX,
 };
-use crate::sync::lock;
-use std::sync::{Arc, MutexGuard};
+use crate::sync::{MutexGuard, lock};
+use std::sync::Arc;
 
 /// Data below this waits in memory for the next flush; larger runs are written at once.
 const BUFFERED_BYTES_MAX: usize = 32 << 10;

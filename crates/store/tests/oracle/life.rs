@@ -16,16 +16,16 @@ pub struct History {
 }
 
 impl History {
-    fn begin(world: World) -> History {
+    pub fn begin(world: World) -> History {
         History { issued: vec![(0, world)], acknowledged: vec![(0, 0)] }
     }
 
-    fn issue(&mut self, at: usize, world: World) -> usize {
+    pub fn issue(&mut self, at: usize, world: World) -> usize {
         self.issued.push((at, world));
         self.issued.len() - 1
     }
 
-    fn acknowledge(&mut self, at: usize, state: usize) {
+    pub fn acknowledge(&mut self, at: usize, state: usize) {
         if self.acknowledged.last().is_none_or(|(_, last)| *last < state) {
             self.acknowledged.push((at, state));
         }
@@ -83,6 +83,11 @@ impl Life {
             names: seed % 1_000_000 * 1000,
             stamp: seed << 20,
         })
+    }
+
+    /// Not when closing or opening the store again failed.
+    pub fn is_open(&self) -> bool {
+        self.store.is_some()
     }
 
     pub fn store(&self) -> &Store {

@@ -13,6 +13,8 @@ pub struct Faults {
     pub sync: Option<(u64, SyncFault)>,
     /// There is no more room from this change on: what fills holes fails.
     pub full_from: Option<usize>,
+    /// Every write fails.
+    pub writes_fail: bool,
     /// A block, and what reads of it return.
     pub reads: Vec<(u64, ReadFault)>,
     /// One block in so many is read wrong, in a way that the seed decides: (seed, one in).

@@ -104,6 +104,9 @@ impl Device for SimulatedDevice {
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
         whole_blocks(offset, buf.len() as u64)?;
         let mut state = self.state();
+        if state.faults.writes_fail {
+            return Err(rustix::io::Errno::IO.into());
+        }
         state.room_for(blocks_of(offset, buf.len() as u64))?;
         let (whole, _) = buf.as_chunks::<BLOCK>();
         let blocks: Vec<Block> = whole.iter().map(block_of).collect();
@@ -120,7 +123,7 @@ impl Device for SimulatedDevice {
     fn sync(&self) -> io::Result<()> {
         // What is written while the sync runs is not part of it.
         let upto = self.changes();
-        std::thread::yield_now();
+        crate::sync::yield_now();
         let mut state = self.state();
         state.syncs += 1;
         match state.faults.sync_fault(state.syncs) {
