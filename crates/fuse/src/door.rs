@@ -15,6 +15,7 @@ use tine_fs::{Attr, Caller, Error, Fallocate, Fs, RenameMode, Seek, SetTime, Tim
 use crate::init;
 use crate::lookups::Lookups;
 use crate::protocol::capability;
+use crate::refused::Refused;
 use crate::reply::{Listed, Reply};
 use crate::request::{Call, Request, SetAttr, When};
 
@@ -156,11 +157,15 @@ impl Door {
                 reply.keep(count);
                 Ok(Then::Answer)
             }
-            Call::Write { offset, kill_set_id, data } => {
+            Call::Write { offset, cached, kill_set_id, data } => {
                 if kill_set_id {
                     self.expect_set_id_cleared(node, reply)?;
                 }
-                let count = self.done(self.fs.write(node, offset, data, kill_set_id))?;
+                let written = self.fs.write(node, offset, data, kill_set_id);
+                if written.is_err() && cached {
+                    reply.refuse(Refused { ino: node, offset, bytes: data.len() as u64 });
+                }
+                let count = self.done(written)?;
                 reply.u32(count as u32);
                 reply.u32(0);
                 Ok(Then::Answer)

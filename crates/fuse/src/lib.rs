@@ -34,6 +34,7 @@ mod lookups;
 mod mount;
 mod protocol;
 mod queue;
+mod refused;
 mod reply;
 mod request;
 mod tuning;

@@ -12,6 +12,7 @@ use tine_sys::fuse_device::{self, Placement};
 use crate::crew::Crew;
 use crate::door::{Door, Report, Then};
 use crate::queue::{Ended, Inbox, Queue};
+use crate::refused::Refusals;
 use crate::reply::Reply;
 use crate::request::{Call, Request, Truncated};
 use crate::{Error, Result, tuning};
@@ -79,6 +80,7 @@ struct Shared {
     door: Door,
     queue: Queue,
     crew: Crew,
+    refusals: Refusals,
 }
 
 impl Mount {
@@ -100,6 +102,7 @@ impl Mount {
             door: Door::new(fs, options.report.clone()),
             queue,
             crew: Crew::default(),
+            refusals: Refusals::default(),
         });
         shared.shake_hands()?;
         if let Some(directory) = directory {
@@ -107,21 +110,21 @@ impl Mount {
         }
         let mut mount =
             Mount { shared, threads: Vec::new(), directory: directory.map(Path::to_owned) };
-        for number in 0..options.threads.max(2) {
-            let shared = mount.shared.clone();
-            let thread = thread::Builder::new()
-                .name(format!("fuse-{number}"))
-                .spawn(move || shared.serve())
-                .map_err(Error::Start);
-            match thread {
-                Ok(thread) => mount.threads.push(thread),
-                Err(error) => {
-                    mount.stop();
-                    return Err(error);
-                }
-            }
+        let started = (0..options.threads.max(2))
+            .try_for_each(|number| mount.spawn(&format!("fuse-{number}"), Shared::serve))
+            .and_then(|()| mount.spawn("fuse-refused", Shared::drop_refused));
+        if let Err(error) = started {
+            mount.stop();
+            return Err(Error::Start(error));
         }
         Ok(mount)
+    }
+
+    fn spawn(&mut self, name: &str, work: fn(&Shared)) -> std::io::Result<()> {
+        let shared = self.shared.clone();
+        let thread = thread::Builder::new().name(name.into()).spawn(move || work(&shared))?;
+        self.threads.push(thread);
+        Ok(())
     }
 
     /// Where it is mounted, as far as this process sees it.
@@ -240,6 +243,9 @@ impl Shared {
             if then != Then::Silence {
                 self.send(reply.message())?;
             }
+            if let Some(refused) = reply.refused() {
+                self.refusals.push(refused);
+            }
             if then == Then::Stop {
                 return Err(Ended);
             }
@@ -247,6 +253,15 @@ impl Shared {
                 return Ok(());
             }
             self.crew.back_at_queue();
+        }
+    }
+
+    /// Makes the kernel forget what was written back in vain, until the mount ends.
+    fn drop_refused(&self) {
+        while let Some(refused) = self.refusals.next() {
+            if let Err(Ended) = self.send(&refused.notice()) {
+                return;
+            }
         }
     }
 
@@ -261,5 +276,6 @@ impl Shared {
     fn stop(&self) {
         self.crew.stop();
         self.queue.stop();
+        self.refusals.stop();
     }
 }

@@ -105,6 +105,8 @@ pub mod setattr {
     pub const KILL_SUIDGID: u32 = 1 << 11;
 }
 
+/// A write of pages that the kernel kept.
+pub const WRITE_CACHE: u32 = 1 << 0;
 /// A write by someone who may not keep the set-id bits of the file.
 pub const WRITE_KILL_SUIDGID: u32 = 1 << 2;
 /// Cached pages stay valid over an open.

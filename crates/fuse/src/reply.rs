@@ -3,16 +3,28 @@
 use tine_fs::{Attr, DirEntry, Ino, Time};
 
 use crate::protocol::{self as wire, OUT_HEADER_BYTES};
+use crate::refused::Refused;
 
 /// How long the kernel may trust names and attributes: for good, since nobody else changes them.
 /// (2^31 seconds; the kernel caps it at what its clock can express.)
 const TRUST_SECS: u64 = 1 << 31;
 
-/// Bytes of the message that outdates the attributes of an inode.
-const NOTICE_BYTES: usize = OUT_HEADER_BYTES + 24;
+/// Bytes of the message that makes the kernel forget something of an inode.
+pub(crate) const NOTICE_BYTES: usize = OUT_HEADER_BYTES + 24;
 
 /// What `stat` calls the preferred size of I/O: a block of the store.
 const PREFERRED_IO_BYTES: u32 = 4096;
+
+/// The message that makes the kernel forget the attributes of an inode, and its data in a range of bytes.
+pub(crate) fn notice(ino: Ino, offset: i64, bytes: i64) -> [u8; NOTICE_BYTES] {
+    let mut message = [0; NOTICE_BYTES];
+    message[..4].copy_from_slice(&(NOTICE_BYTES as u32).to_ne_bytes());
+    message[4..8].copy_from_slice(&wire::NOTIFY_INVAL_INODE.to_ne_bytes());
+    message[16..24].copy_from_slice(&ino.to_ne_bytes());
+    message[24..32].copy_from_slice(&offset.to_ne_bytes());
+    message[32..].copy_from_slice(&bytes.to_ne_bytes());
+    message
+}
 
 /// An answer in the making: room for the header, then the body.
 #[derive(Debug)]
@@ -21,17 +33,24 @@ pub(crate) struct Reply {
     buffer: Vec<u8>,
     used: usize,
     stale: Option<Ino>,
+    refused: Option<Refused>,
 }
 
 impl Reply {
     pub fn new() -> Reply {
-        Reply { buffer: vec![0; OUT_HEADER_BYTES], used: OUT_HEADER_BYTES, stale: None }
+        Reply {
+            buffer: vec![0; OUT_HEADER_BYTES],
+            used: OUT_HEADER_BYTES,
+            stale: None,
+            refused: None,
+        }
     }
 
     /// Forgets the previous answer.
     pub fn start(&mut self) {
         self.used = OUT_HEADER_BYTES;
         self.stale = None;
+        self.refused = None;
     }
 
     /// Notes that the kernel must forget the attributes of `ino` before it gets the answer.
@@ -41,14 +60,18 @@ impl Reply {
 
     /// The message that makes the kernel forget attributes, if any must be; goes before the answer.
     pub fn notice(&self) -> Option<[u8; NOTICE_BYTES]> {
-        let ino = self.stale?;
-        let mut message = [0; NOTICE_BYTES];
-        message[..4].copy_from_slice(&(NOTICE_BYTES as u32).to_ne_bytes());
-        message[4..8].copy_from_slice(&wire::NOTIFY_INVAL_INODE.to_ne_bytes());
-        message[16..24].copy_from_slice(&ino.to_ne_bytes());
         // A negative offset: cached data stays.
-        message[24..32].copy_from_slice(&(-1i64).to_ne_bytes());
-        Some(message)
+        Some(notice(self.stale?, -1, 0))
+    }
+
+    /// Notes that data from the kernel's cache was not taken.
+    pub fn refuse(&mut self, refused: Refused) {
+        self.refused = Some(refused);
+    }
+
+    /// The data that was not taken, if it came from the kernel's cache.
+    pub fn refused(&self) -> Option<Refused> {
+        self.refused
     }
 
     /// Completes the answer to the request named `unique`; with an errno the body is left out.

@@ -87,6 +87,8 @@ pub(crate) enum Call<'a> {
     },
     Write {
         offset: u64,
+        /// Whether it comes from the kernel's cache, after the program was told that all is well.
+        cached: bool,
         kill_set_id: bool,
         data: &'a [u8],
     },
@@ -355,6 +357,7 @@ fn decode_write<'a>(from: &mut Fields<'a>) -> Result<Call<'a>, Short> {
     from.bytes(wire::WRITE_IN_BYTES - 24)?;
     Ok(Call::Write {
         offset,
+        cached: flags & wire::WRITE_CACHE != 0,
         kill_set_id: flags & wire::WRITE_KILL_SUIDGID != 0,
         data: from.bytes(size as usize)?,
     })

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tine_fs::{Fs, NewRoot};
 use tine_fuse::{Mount, MountOptions, mount_at};
-use tine_store::{Options, Store};
+use tine_store::{MemoryDevice, Options, Store};
 
 /// Moves this process where it may mount, or says why nothing can be mounted here.
 pub fn obstacle() -> Option<String> {
@@ -44,8 +44,18 @@ impl Workshop {
     /// A store with an empty branch `main`.
     pub fn new() -> Workshop {
         let directory = tempfile::tempdir().unwrap();
-        let store =
-            Store::create(&directory.path().join("store.tine"), &Options::default()).unwrap();
+        let path = directory.path().join("store.tine");
+        Workshop::with(directory, Store::create(&path, &Options::default()).unwrap())
+    }
+
+    /// The same on a disk of so many bytes.
+    pub fn on_disk_of(bytes: u64) -> Workshop {
+        let disk = Arc::new(MemoryDevice::with_capacity(bytes));
+        let store = Store::create_on(disk, &Options::default()).unwrap();
+        Workshop::with(tempfile::tempdir().unwrap(), store)
+    }
+
+    fn with(directory: TempDir, store: Store) -> Workshop {
         let branch = store.create_branch("main").unwrap();
         let root = NewRoot {
             mode: 0o755,

@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use tine_fs::Fs;
@@ -20,6 +22,7 @@ pub const TESTS: &[Test] = tests!(lifetime:
     an_unmounted_branch_serves_files_that_are_still_open
     the_device_works_in_another_process
     a_mount_elsewhere_is_not_unmounted_from_here
+    what_a_full_disk_refused_is_not_read_back_from_the_cache
 );
 
 pub fn a_fork_has_what_was_flushed_and_nothing_later() {
@@ -212,4 +215,43 @@ pub fn a_mount_elsewhere_is_not_unmounted_from_here() {
     assert!(matches!(mount.unmount(), Err(Error::Elsewhere)));
     tine_sys::fuse_device::unmount(&directory).unwrap();
     mount.join();
+}
+
+/// The kernel keeps showing pages that it could not write back; a database that recovers would build on them.
+pub fn what_a_full_disk_refused_is_not_read_back_from_the_cache() {
+    const MIB: usize = 1 << 20;
+    let workshop = Workshop::on_disk_of(160 * MIB as u64);
+    let mounted = workshop.mount("main");
+    let path = mounted.path("file");
+    let mut file = File::create(&path).unwrap();
+    file.write_all(&vec![1; 16 * MIB]).unwrap();
+    file.sync_all().unwrap();
+    let mut ballast = File::create(mounted.path("ballast")).unwrap();
+    let full = loop {
+        let written = ballast.write_all(&vec![2; MIB]).and_then(|()| ballast.sync_all());
+        if let Err(error) = written {
+            break error;
+        }
+    };
+    assert_eq!(full.raw_os_error(), Some(Errno::NOSPC.raw_os_error()));
+
+    file.write_all_at(&vec![3; 16 * MIB], 0).unwrap();
+    let refused = file.sync_all().unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(Errno::NOSPC.raw_os_error()));
+    workshop.store.fork("main", "stored").unwrap();
+    let stored = Fs::open(&workshop.store, workshop.store.branch("stored").unwrap()).unwrap();
+    let ino = stored.lookup(tine_fs::ROOT, b"file").unwrap().ino;
+    let mut on_disk = vec![0; 16 * MIB];
+    for (n, chunk) in on_disk.chunks_mut(MIB).enumerate() {
+        assert_eq!(stored.read(ino, (n * MIB) as u64, chunk).unwrap(), MIB);
+    }
+    assert!(on_disk.contains(&1), "there was space for all of it");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while fs::read(&path).unwrap() != on_disk {
+        assert!(Instant::now() < deadline, "the cache shows what the store has not");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop((file, ballast));
+    // What is left in the cache of the ballast is refused once more as it goes.
+    drop(mounted);
 }
