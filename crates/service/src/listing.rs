@@ -1,5 +1,8 @@
 //! What there is and what it costs, without changing anything.
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
 use tine_store::Store;
 
 use crate::mounts::Mounts;
@@ -7,19 +10,31 @@ use crate::response::*;
 use crate::time::rfc3339;
 use crate::{Code, Error, Result, names};
 
-/// Every branch that a person made.
+/// How long a list may take to count what each branch holds alone: counting walks what is private to
+/// the branch, which is nothing for a fresh fork and much for thousands that have been worked in.
+const COUNT_FOR: Duration = Duration::from_secs(1);
+
+/// Every branch that a person made; what it holds alone is left out of those that time does not suffice for.
 pub fn branches(store: &Store, mounts: &Mounts) -> Result<BranchList> {
-    let mounted: std::collections::BTreeMap<_, _> = mounts.list().into_iter().collect();
+    branches_within(store, mounts, COUNT_FOR)
+}
+
+fn branches_within(store: &Store, mounts: &Mounts, count_for: Duration) -> Result<BranchList> {
+    let mounted: BTreeMap<_, _> = mounts.list().into_iter().collect();
+    let deadline = Instant::now() + count_for;
     let mut rows = Vec::new();
     for info in store.branches()? {
         if !names::is_visible(&info.name) {
             continue;
         }
-        let usage = match store.branch(&info.name).and_then(|branch| branch.usage()) {
-            // It was deleted or renamed since the list was taken.
-            Err(tine_store::Error::BranchNotFound { .. }) => continue,
-            usage => usage?,
-        };
+        let mut exclusive_bytes = None;
+        if Instant::now() < deadline {
+            exclusive_bytes = match store.branch(&info.name).and_then(|branch| branch.usage()) {
+                // It was deleted or renamed since the list was taken.
+                Err(tine_store::Error::BranchNotFound { .. }) => continue,
+                usage => Some(usage?.exclusive_bytes),
+            };
+        }
         rows.push(BranchRow {
             mounted_at: mounted.get(&info.name).map(|mount| mount.directory.clone()),
             name: info.name,
@@ -28,7 +43,7 @@ pub fn branches(store: &Store, mounts: &Mounts) -> Result<BranchList> {
             created: rfc3339(info.created),
             expires: info.expires.map(rfc3339),
             referenced_bytes: info.referenced_bytes,
-            exclusive_bytes: usage.exclusive_bytes,
+            exclusive_bytes,
         });
     }
     Ok(BranchList { branches: rows })
@@ -93,6 +108,35 @@ pub fn only_root(store: &Store) -> Result<String> {
             let what = format!("which branch to start from? there are {another}, {one} and others");
             let what = if roots.is_empty() { what.replace(" and others", "") } else { what };
             Err(Error::new(Code::Usage, what).hint("name it: --from NAME"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_without_time_to_count_is_complete_and_says_what_it_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.tine");
+        let store = Store::create(&path, &tine_store::Options::default()).unwrap();
+        let main = store.create_branch("main").unwrap();
+        let mut txn = main.write().unwrap();
+        txn.put(b"key", b"value").unwrap();
+        txn.commit().unwrap();
+        store.fork("main", "fork").unwrap();
+        let mounts = Mounts::default();
+        let hasty = branches_within(&store, &mounts, Duration::ZERO).unwrap().branches;
+        let whole = branches(&store, &mounts).unwrap().branches;
+        let names =
+            |rows: &[BranchRow]| rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&hasty), ["fork", "main"]);
+        assert_eq!(names(&whole), ["fork", "main"]);
+        assert!(hasty.iter().all(|row| row.exclusive_bytes.is_none() && row.referenced_bytes > 0));
+        for row in whole {
+            let alone = branch_usage(&store, &row.name).unwrap().exclusive_bytes;
+            assert_eq!(row.exclusive_bytes, Some(alone));
         }
     }
 }

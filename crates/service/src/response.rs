@@ -168,8 +168,8 @@ pub struct BranchRow {
     pub expires: Option<String>,
     /// Bytes that it reaches.
     pub referenced_bytes: u64,
-    /// Bytes that only it reaches.
-    pub exclusive_bytes: u64,
+    /// Bytes that only it reaches; absent where counting them would have taken too long.
+    pub exclusive_bytes: Option<u64>,
     /// Where it is mounted.
     pub mounted_at: Option<PathBuf>,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tine_service::response::{BranchRow, Kind};
 
-use crate::amount::size;
+use crate::amount::{count, size};
 
 /// One line per branch, children after their parent, with a line of headings.
 pub fn draw(rows: &[BranchRow]) -> Vec<String> {
@@ -23,7 +23,15 @@ pub fn draw(rows: &[BranchRow]) -> Vec<String> {
         lines.push([vec![label], columns(row)].concat());
         push(&mut stack, children.get(&Some(row.name.as_str())), &stem, false);
     }
-    align(lines)
+    let mut lines = align(lines);
+    let uncounted = rows.iter().filter(|row| row.exclusive_bytes.is_none()).count();
+    if uncounted > 0 {
+        lines.push(format!(
+            "? was not counted, for {}: `tine usage NAME` does",
+            count(uncounted as u64, "branch", "branches")
+        ));
+    }
+    lines
 }
 
 fn push<'a>(
@@ -49,10 +57,9 @@ fn heading() -> Vec<String> {
 }
 
 fn columns(row: &BranchRow) -> Vec<String> {
-    let shared = row.referenced_bytes.saturating_sub(row.exclusive_bytes);
-    let percent = match row.referenced_bytes {
-        0 => "-".into(),
-        all => format!("{:.0} %", shared as f64 * 100.0 / all as f64),
+    let (own, percent) = match row.exclusive_bytes {
+        None => ("?".into(), "?".into()),
+        Some(own) => (size(own), shared(row.referenced_bytes, own)),
     };
     let mut notes = Vec::new();
     if row.kind == Kind::Snapshot {
@@ -64,8 +71,15 @@ fn columns(row: &BranchRow) -> Vec<String> {
     if let Some(time) = &row.expires {
         notes.push(format!("expires {}", minute(time)));
     }
-    let (all, own) = (size(row.referenced_bytes), size(row.exclusive_bytes));
-    vec![all, own, percent, minute(&row.created), notes.join(", ")]
+    vec![size(row.referenced_bytes), own, percent, minute(&row.created), notes.join(", ")]
+}
+
+/// How much of a branch others reach too.
+fn shared(all: u64, own: u64) -> String {
+    match all {
+        0 => "-".into(),
+        all => format!("{:.0} %", all.saturating_sub(own) as f64 * 100.0 / all as f64),
+    }
 }
 
 /// `2026-01-31T12:00:00.000000Z` to the minute.
@@ -105,7 +119,7 @@ mod tests {
             created: "2026-01-31T12:00:00.000000Z".into(),
             expires: None,
             referenced_bytes: 1000,
-            exclusive_bytes: 10,
+            exclusive_bytes: Some(10),
             mounted_at: None,
         }
     }
@@ -124,6 +138,15 @@ mod tests {
             lines.iter().map(|line| line.split("  1.0").next().unwrap_or("").trim_end()).collect();
         assert_eq!(starts[1..], ["main", "├─ a", "│  └─ a1", "└─ b", "orphan"]);
         assert!(lines[1].ends_with("1.0 kB  10 B    99 %  2026-01-31 12:00"), "{}", lines[1]);
+    }
+
+    #[test]
+    fn what_was_not_counted_is_said() {
+        let rows = [row("a", None), BranchRow { exclusive_bytes: None, ..row("b", None) }];
+        let lines = draw(&rows);
+        assert!(lines[2].ends_with("1.0 kB     ?       ?  2026-01-31 12:00"), "{}", lines[2]);
+        assert_eq!(lines[3], "? was not counted, for 1 branch: `tine usage NAME` does");
+        assert_eq!(draw(&rows[..1]).len(), 2);
     }
 
     #[test]
