@@ -1,8 +1,8 @@
 //! The one place where a request becomes what it asks for.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -220,8 +220,7 @@ fn inspect(context: &Context, name: &str) -> Result<Inspected> {
     let branch = context.store.branch(name)?;
     let sealed = branch.sealed();
     let mount = context.mounts.find(name);
-    // A fork is opened rather than the branch: opening reclaims what a running mount still uses.
-    let origin = origin(&context.store, name)?;
+    let origin = tine_fs::origin(&branch.read()?)?.map(|path| OsString::from_vec(path).into());
     // A branch of another store may have the same number; it was made at another time.
     let created = created_at(&context.store, name)?;
     let identity = format!("{}-{created}", branch.id());
@@ -237,13 +236,6 @@ fn created_at(store: &Store, name: &str) -> Result<u128> {
     let info = store.branches()?.into_iter().find(|info| info.name == name);
     let since = info.and_then(|info| info.created.duration_since(std::time::UNIX_EPOCH).ok());
     Ok(since.unwrap_or_default().as_nanos())
-}
-
-fn origin(store: &Store, name: &str) -> Result<Option<std::path::PathBuf>> {
-    let fork = names::reserve_fork(store, name)?;
-    let read = Fs::open(store, fork.clone()).and_then(|fs| fs.origin());
-    store.delete(&fork.name())?;
-    Ok(read?.map(|path| Path::new(OsStr::from_bytes(&path)).to_path_buf()))
 }
 
 fn attach(context: &Context, name: &str, mount: Mount, carried: Vec<OwnedFd>) -> Result<Response> {
