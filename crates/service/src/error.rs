@@ -95,7 +95,11 @@ impl Error {
             io::ErrorKind::Unsupported => Code::Unsupported,
             _ => Code::Io,
         };
-        Error::new(code, format!("{what}: {}", reason(&source)))
+        let error = Error::new(code, format!("{what}: {}", reason(&source)));
+        match code {
+            Code::NoSpace => error.hint("free space on that disk, then try again"),
+            _ => error,
+        }
     }
 }
 
@@ -182,6 +186,7 @@ mod tests {
         let system = Error::io("writing", io::Error::from_raw_os_error(28));
         let store: Error = tine_store::Error::NoSpace { what: "a write".into() }.into();
         assert_eq!((system.code, store.code), (Code::NoSpace, Code::NoSpace));
+        assert!(system.hint.is_some() && store.hint.is_some());
     }
 
     #[test]

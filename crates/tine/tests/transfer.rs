@@ -5,9 +5,10 @@ mod lab;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, UNIX_EPOCH};
 
+use lab::disk::SmallDisk;
 use lab::{Lab, is_root, needs_root, said, send, wait_until};
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, lgetxattr, lsetxattr, mknodat};
 
@@ -230,25 +231,6 @@ fn an_interrupted_export_leaves_nothing() {
     assert_eq!(lab.json(&["usage"])["branches"], 1);
 }
 
-/// A file system of its own in memory, gone with the value.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn new(directory: &Path, megabytes: u32) -> SmallDisk {
-        let size = format!("size={megabytes}m");
-        let arguments = ["-t", "tmpfs", "-o", &size, "small"];
-        let mounted = Command::new("mount").args(arguments).arg(directory).status().unwrap();
-        assert!(mounted.success());
-        SmallDisk(directory.into())
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_disk_that_fills_during_an_import_loses_nothing_and_goes_on_when_there_is_space() {
     if !needs_root(
@@ -256,34 +238,27 @@ fn a_disk_that_fills_during_an_import_loses_nothing_and_goes_on_when_there_is_sp
     ) {
         return;
     }
-    let lab = Lab::bare();
-    let disk = lab.make_directory("disk");
-    let store = disk.join("store.tine");
-    let store = store.to_str().unwrap();
-    let _disk = SmallDisk::new(&disk, 96);
+    let lab = Lab::on_disk(|directory| SmallDisk::in_memory(directory, 96));
     let small = lab.make_directory("small");
     fs::write(small.join("note"), "kept").unwrap();
     let big = lab.make_directory("big");
     for n in 0..20 {
         fs::write(big.join(format!("f{n}")), vec![n + 1; 8 << 20]).unwrap();
     }
-    lab.ok(&["init", "--store", store]);
-    lab.ok(&["import", small.to_str().unwrap(), "main", "--store", store]);
-    let words = lab.fails(&["import", big.to_str().unwrap(), "big", "--store", store], "no-space");
+    lab.ok(&["import", small.to_str().unwrap(), "main"]);
+    let words = lab.fails(&["import", big.to_str().unwrap(), "big"], "no-space");
     assert!(words.contains("free space"), "{words}");
-    assert_eq!(lab.json(&["check", "--store", store])["findings"], serde_json::json!([]));
-    let list = lab.json(&["list", "--store", store]);
-    assert_eq!(list["branches"].as_array().unwrap().len(), 1);
-    lab.ok(&["export", "main", &lab.text("out"), "--store", store]);
+    assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]));
+    assert_eq!(lab.names(), ["main"]);
+    lab.ok(&["export", "main", &lab.text("out")]);
     assert_eq!(fs::read_to_string(lab.path("out/note")).unwrap(), "kept");
     // There is space again once the half-made copy has been reclaimed.
     for n in 4..20 {
         fs::remove_file(big.join(format!("f{n}"))).unwrap();
     }
     wait_until("the space is back", || {
-        lab.run(&["import", big.to_str().unwrap(), "big", "--store", store]).status == 0
+        lab.run(&["import", big.to_str().unwrap(), "big"]).status == 0
     });
-    wait_until("the holder has gone", || !Path::new(&format!("{store}.sock")).exists());
 }
 
 #[test]
@@ -296,7 +271,7 @@ fn an_export_to_a_full_disk_says_so_and_leaves_nothing() {
     fs::write(big.join("f"), vec![1; 32 << 20]).unwrap();
     lab.ok(&["import", big.to_str().unwrap(), "big"]);
     let disk = lab.make_directory("disk");
-    let _disk = SmallDisk::new(&disk, 16);
+    let _disk = SmallDisk::in_memory(&disk, 16);
     lab.fails(&["export", "big", disk.join("out").to_str().unwrap()], "no-space");
     assert_eq!(fs::read_dir(&disk).unwrap().count(), 0);
 }

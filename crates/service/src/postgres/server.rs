@@ -182,8 +182,8 @@ impl Launch<'_> {
             let status =
                 child.try_wait().map_err(|error| Error::io("waiting for the server", error))?;
             if let Some(status) = status {
-                let message = format!("the server did not start ({status}): {}", self.last_words());
-                return Err(Error::new(Code::Io, message));
+                let what = format!("the server did not start ({status})");
+                return Err(not_started(&what, &self.last_words()));
             }
             if pid_file_says_ready(&self.cluster.directory, child.id()) {
                 return Ok(());
@@ -191,12 +191,9 @@ impl Launch<'_> {
             if begun.elapsed() > self.patience {
                 end(child.id(), None, Duration::from_secs(5))?;
                 let _reaped = child.wait();
-                let message = format!(
-                    "the server took no connections within {} s: {}",
-                    self.patience.as_secs(),
-                    self.last_words()
-                );
-                return Err(Error::new(Code::Io, message));
+                let seconds = self.patience.as_secs();
+                let what = format!("the server took no connections within {seconds} s");
+                return Err(not_started(&what, &self.last_words()));
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
@@ -228,9 +225,8 @@ impl Launch<'_> {
     ) -> Result<Server> {
         let pid = child.id();
         let (role, database) = self.role_and_database(installation, account, port);
-        let start_ticks = start_ticks(pid).ok_or_else(|| {
-            Error::new(Code::Io, format!("the server ended at once: {}", self.last_words()))
-        })?;
+        let start_ticks = start_ticks(pid)
+            .ok_or_else(|| not_started("the server ended at once", &self.last_words()))?;
         Ok(Server {
             pid,
             start_ticks,
@@ -315,6 +311,19 @@ fn end(pid: u32, started: Option<u64>, patience: Duration) -> Result<()> {
     }
     Err(Error::new(Code::Io, format!("server process {pid} does not end"))
         .hint("see its log; it may wait for a disk that does not answer"))
+}
+
+/// The error of a start that failed, with the server's own words as the reason.
+fn not_started(what: &str, words: &str) -> Error {
+    let (code, hint) = if words.contains("No space left on device") {
+        (
+            Code::NoSpace,
+            "free space on the disk of the store, or delete branches; nothing acknowledged is lost",
+        )
+    } else {
+        (Code::Io, "its settings are in the branch: mount it to see to them, then try again")
+    };
+    Error::new(code, format!("{what}: {words}")).hint(hint)
 }
 
 fn pid_file_says_ready(directory: &Path, pid: u32) -> bool {

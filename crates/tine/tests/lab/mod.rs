@@ -1,6 +1,9 @@
 //! A store of a test's own, the real binary on it, and nothing left behind.
 #![allow(dead_code)]
 
+pub mod disk;
+pub mod outside;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -8,8 +11,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use disk::SmallDisk;
+
 /// A directory with a store, gone with its mounts at the end of the test.
 pub struct Lab {
+    store: PathBuf,
+    /// The disk of its own that the store lies on, where the test fills one.
+    disk: Option<SmallDisk>,
     directory: tempfile::TempDir,
 }
 
@@ -24,7 +32,24 @@ pub struct Said {
 impl Lab {
     /// A directory without a store.
     pub fn bare() -> Lab {
-        Lab { directory: tempfile::tempdir().unwrap() }
+        let directory = tempfile::tempdir().unwrap();
+        let store = directory.path().canonicalize().unwrap().join("store.tine");
+        Lab { store, disk: None, directory }
+    }
+
+    /// An empty store on a small disk.
+    pub fn on_disk(make: impl FnOnce(&Path) -> SmallDisk) -> Lab {
+        let mut lab = Lab::bare();
+        let directory = lab.make_directory("disk");
+        lab.disk = Some(make(&directory));
+        lab.store = directory.join("store.tine");
+        lab.ok(&["init"]);
+        lab
+    }
+
+    /// The small disk.
+    pub fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("a lab on a disk")
     }
 
     /// A directory with an empty store.
@@ -54,7 +79,7 @@ impl Lab {
     }
 
     pub fn store(&self) -> PathBuf {
-        self.path("store.tine")
+        self.store.clone()
     }
 
     pub fn make_directory(&self, name: &str) -> PathBuf {
@@ -135,11 +160,12 @@ impl Lab {
         wait_until("the holder is gone", || self.holder().is_none());
     }
 
-    /// Whether anything is mounted below the directory of the test.
+    /// The mounts of branches below the directory of the test.
     pub fn mounts(&self) -> Vec<String> {
         let below = self.path("");
         let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let places = table.lines().filter_map(|line| line.split(' ').nth(4));
+        let branches = table.lines().filter(|line| line.contains(" - fuse.tine "));
+        let places = branches.filter_map(|line| line.split(' ').nth(4));
         places.filter(|place| Path::new(place).starts_with(&below)).map(str::to_owned).collect()
     }
 }

@@ -1,0 +1,100 @@
+//! A PostgreSQL server outside of any branch, as people have one, and clients of servers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::{Lab, is_root};
+
+/// The sums that every TPC-B transaction keeps equal.
+pub const BALANCED: &str = "select (select sum(abalance) from pgbench_accounts) = \
+    (select sum(bbalance) from pgbench_branches) and (select sum(delta) from pgbench_history) = \
+    (select sum(bbalance) from pgbench_branches)";
+
+/// The programs of the installed server, if there is one.
+pub fn programs() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
+    versions.map(|version| version.path().join("bin")).find(|bin| bin.join("initdb").exists())
+}
+
+/// A server outside of any branch, stopped with the value.
+pub struct Outside {
+    bin: PathBuf,
+    pub data: PathBuf,
+    port: u16,
+}
+
+impl Outside {
+    pub fn start(bin: PathBuf, lab: &Lab) -> Outside {
+        let home = lab.make_directory("outside");
+        if is_root() {
+            // The server runs as another user, who has to pass through.
+            open_to_all(&lab.path(""));
+            assert!(Command::new("chown").arg("postgres").arg(&home).status().unwrap().success());
+        }
+        let data = home.join("data");
+        let port = free_port();
+        let outside = Outside { bin, data, port };
+        outside.run("initdb", &["-A", "trust", "-U", "postgres", "-N", "-D"], true);
+        let options = format!("-p {port} -k {} -c fsync=off", home.display());
+        let log = home.join("log");
+        let log = log.to_str().unwrap();
+        outside.run("pg_ctl", &["-w", "-o", &options, "-l", log, "start", "-D"], true);
+        outside
+    }
+
+    fn run(&self, program: &str, arguments: &[&str], must: bool) {
+        let program = self.bin.join(program);
+        let mut command = match is_root() {
+            true => {
+                let mut command = Command::new("setpriv");
+                command.args([
+                    "--reuid",
+                    "postgres",
+                    "--regid",
+                    "postgres",
+                    "--clear-groups",
+                    "--",
+                ]);
+                command.arg(program);
+                command
+            }
+            false => Command::new(program),
+        };
+        let out = if must { Stdio::piped() } else { Stdio::null() };
+        command.args(arguments).arg(&self.data).current_dir("/").stdout(Stdio::null()).stderr(out);
+        let status = command.status().unwrap();
+        assert!(!must || status.success(), "{arguments:?}");
+    }
+
+    pub fn uri(&self) -> String {
+        format!("postgresql://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        self.run("pg_ctl", &["-m", "immediate", "stop", "-D"], false);
+    }
+}
+
+fn open_to_all(directory: &Path) {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+    fs::set_permissions(directory, mode).unwrap();
+}
+
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub fn query(uri: &str, sql: &str) -> String {
+    let output = Command::new("psql").args(["-XAtq", "-c", sql, uri]).output().unwrap();
+    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+pub fn pgbench(bin: &Path, uri: &str, arguments: &[&str]) -> Child {
+    let mut command = Command::new(bin.join("pgbench"));
+    command.args(arguments).arg(uri).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
