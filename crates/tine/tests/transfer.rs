@@ -120,6 +120,31 @@ fn everything_a_file_system_holds_comes_in_and_goes_out_again() {
 }
 
 #[test]
+fn what_its_owner_may_not_read_is_exported_all_the_same() {
+    let lab = Lab::with_main();
+    let at = lab.make_directory("at");
+    let script = "echo hidden > note; ln note second; chmod 0 note; chmod 0 sub";
+    let shut = ["run", "shut", "--from", "main", "--at", at.to_str().unwrap(), "--", "sh", "-c"];
+    let said = lab.run(&[&shut[..], &[script]].concat());
+    if said.status != 0 {
+        println!(
+            "skipped: what_its_owner_may_not_read_is_exported_all_the_same: {}",
+            said.err.replace('\n', " ")
+        );
+        return;
+    }
+    lab.ok(&["export", "shut", &lab.text("out")]);
+    let mode = |name: &str| fs::metadata(lab.path("out").join(name)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("note"), mode("second"), mode("sub")), (0, 0, 0));
+    for (name, mode) in [("note", 0o600), ("sub", 0o700)] {
+        let path = lab.path("out").join(name);
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    assert_eq!(fs::read_to_string(lab.path("out/second")).unwrap(), "hidden\n");
+    assert_eq!(fs::read(lab.path("out/sub/data")).unwrap(), vec![7; 100_000]);
+}
+
+#[test]
 fn a_fork_is_exported_as_its_base_was_and_a_copy_of_it_is_equal() {
     let lab = Lab::with_main();
     lab.ok(&["branch", "a"]);

@@ -66,6 +66,7 @@ fn copy(
         pace,
         progress,
         links: Mutex::default(),
+        shut: Mutex::default(),
         failures: Failures::new(path),
         files: AtomicU64::new(0),
         bytes: AtomicU64::new(0),
@@ -78,12 +79,25 @@ fn copy(
         path: Vec::new(),
     };
     crew::work(Task::Directory(Arc::new(top)), |task, stack| export.step(task, stack))?;
-    let Export { privileged, failures, files, bytes, .. } = export;
+    let Export { privileged, shut, failures, files, bytes, .. } = export;
     failures.into_result("export into")?;
     syncfs(&*target).map_err(|error| Error::path("write out", path, error))?;
     progress.begin_verifying();
     exported::verify(&fs, &target, privileged, pace, progress)?;
+    shut_out(&target, shut.into_inner().unwrap_or_else(PoisonError::into_inner))
+        .map_err(|error| Error::path("complete", path, error))?;
     Ok((files.into_inner(), bytes.into_inner()))
+}
+
+/// Sets the permission bits that would have kept their owner from reading the copy back; what is
+/// deepest first, since each is reached through those above it.
+fn shut_out(target: &OwnedFd, mut shut: Vec<(Vec<u8>, u32)>) -> io::Result<()> {
+    shut.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+    for (path, mode) in shut {
+        let path = if path.is_empty() { b"." } else { path.as_slice() };
+        chmodat(target, path, Mode::from_raw_mode(mode), AtFlags::empty())?;
+    }
+    Ok(())
 }
 
 /// A directory of the copy. Its attributes are set when the last that lives below it is done: a
@@ -108,6 +122,8 @@ struct Export<'a> {
     progress: &'a Progress,
     /// The first path of every file with several names.
     links: Mutex<HashMap<Ino, Vec<u8>>>,
+    /// Paths whose permission bits shut their owner out, and these bits: set when all is read back.
+    shut: Mutex<Vec<(Vec<u8>, u32)>>,
     failures: Failures,
     files: AtomicU64,
     bytes: AtomicU64,
@@ -123,8 +139,9 @@ impl Export<'_> {
                 node
             }
             Task::File { node, name, attr } => {
-                let result = self.file(&node.directory, &name, &attr);
-                self.failures.note(&host::join(&node.path, &name), result)?;
+                let path = host::join(&node.path, &name);
+                let result = self.file(&node.directory, &name, &path, &attr);
+                self.failures.note(&path, result)?;
                 node
             }
         };
@@ -144,7 +161,7 @@ impl Export<'_> {
 
     fn finish_directory(&self, node: &Node) -> Result<(), Trouble> {
         let meta = verify::meta(&self.fs, &self.fs.getattr(node.ino)?)?;
-        Ok(self.set_meta(node.directory.as_fd(), b".", &meta)?)
+        Ok(self.set_meta(node.directory.as_fd(), b".", &node.path, &meta)?)
     }
 
     fn directory(&self, node: &Arc<Node>, stack: &Stack<Task>) -> Result<(), Trouble> {
@@ -188,15 +205,15 @@ impl Export<'_> {
                 return Ok(());
             }
             self.make(&node.directory, name, attr)?;
-            links.insert(attr.ino, path);
+            links.insert(attr.ino, path.clone());
         } else {
             self.make(&node.directory, name, attr)?;
         }
         if attr.kind != Kind::File {
             let meta = verify::meta(&self.fs, attr)?;
-            self.set_meta(node.directory.as_fd(), name, &meta)?;
+            self.set_meta(node.directory.as_fd(), name, &path, &meta)?;
         } else if attr.size as usize <= CHUNK_BYTES {
-            self.file(&node.directory, name, attr)?;
+            self.file(&node.directory, name, &path, attr)?;
         } else {
             self.progress.found(attr.size);
             stack.push(Task::File { node: node.clone(), name: name.to_vec(), attr: *attr });
@@ -221,7 +238,13 @@ impl Export<'_> {
         Ok(mknodat(directory, name, kind, Mode::RUSR | Mode::WUSR, device)?)
     }
 
-    fn file(&self, directory: &OwnedFd, name: &[u8], attr: &Attr) -> Result<(), Trouble> {
+    fn file(
+        &self,
+        directory: &OwnedFd,
+        name: &[u8],
+        path: &[u8],
+        attr: &Attr,
+    ) -> Result<(), Trouble> {
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(directory, name, flags, Mode::empty())?;
         ftruncate(&file, attr.size)?;
@@ -240,25 +263,36 @@ impl Export<'_> {
         }
         read?;
         let meta = verify::meta(&self.fs, attr)?;
-        self.set_meta(directory.as_fd(), name, &meta)?;
+        self.set_meta(directory.as_fd(), name, path, &meta)?;
         self.progress.file_done();
         Ok(())
     }
 
     /// Sets owner, extended attributes, permission bits and times, in the order in which none undoes another.
-    fn set_meta(&self, directory: BorrowedFd<'_>, name: &[u8], meta: &Meta) -> io::Result<()> {
+    fn set_meta(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        path: &[u8],
+        meta: &Meta,
+    ) -> io::Result<()> {
         let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
         let nofollow = AtFlags::SYMLINK_NOFOLLOW;
         if self.privileged {
             chownat(directory, name, Some(uid), Some(gid), nofollow)?;
         }
-        let path = host::through_proc(directory, name)?;
+        let through_proc = host::through_proc(directory, name)?;
         for (xattr, value) in &meta.xattrs {
-            lsetxattr(&path, xattr.as_slice(), value, XattrFlags::empty())?;
+            lsetxattr(&through_proc, xattr.as_slice(), value, XattrFlags::empty())?;
         }
         if meta.kind != Kind::Symlink {
-            let mode = exported::mode(meta, self.privileged);
+            let mode = exported::readable_mode(meta, self.privileged);
             chmodat(directory, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
+            let last = exported::mode(meta, self.privileged);
+            if last != mode {
+                let mut shut = self.shut.lock().unwrap_or_else(PoisonError::into_inner);
+                shut.push((path.to_vec(), last));
+            }
         }
         let time = |time: tine_fs::Time| Timespec { tv_sec: time.secs, tv_nsec: time.nanos.into() };
         let times =

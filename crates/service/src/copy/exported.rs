@@ -125,10 +125,21 @@ pub fn mode(meta: &Meta, privileged: bool) -> u32 {
     }
 }
 
+/// The permission bits until the copy has been read back, which its owner must be able to do.
+pub fn readable_mode(meta: &Meta, privileged: bool) -> u32 {
+    let needed = match meta.kind {
+        _ if privileged => 0,
+        Kind::File => 0o400,
+        Kind::Directory => 0o500,
+        _ => 0,
+    };
+    mode(meta, privileged) | needed
+}
+
 fn comparable(mut meta: Meta, privileged: bool) -> Meta {
     meta.mode = match meta.kind {
         Kind::Symlink => 0,
-        _ => mode(&meta, privileged),
+        _ => readable_mode(&meta, privileged),
     };
     if !privileged {
         (meta.uid, meta.gid) = (0, 0);
