@@ -270,6 +270,14 @@ fn write(place: &Path, record: &Record) -> Result<()> {
     fs::write(&path, text).map_err(|error| Error::path("write", &path, error))
 }
 
+/// Removes what a start or an import that was killed left of its directories. Nothing is mounted there.
+pub(crate) fn remove_unless_recorded(place: &Path) {
+    if !record_path(place).exists() {
+        // What cannot be removed is in nobody's way.
+        let _ = remove(place);
+    }
+}
+
 fn remove(place: &Path) -> Result<()> {
     let gone = |result: io::Result<()>| match result {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
