@@ -1,7 +1,16 @@
 //! The bar of a long request, on a terminal.
 
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
 use indicatif::{ProgressBar, ProgressStyle};
-use tine_service::Step;
+use tine_service::{Progress, Step};
+
+/// How often a bar that follows work in this process is drawn.
+const DRAW_EVERY: Duration = Duration::from_millis(100);
 
 /// A bar that appears with the first news.
 pub struct Bar {
@@ -35,5 +44,40 @@ impl Bar {
     /// Takes the bar off the terminal.
     pub fn end(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// A bar that is drawn beside work in this process, until the value is dropped.
+pub struct Follower {
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Follower {
+    /// Draws how far the work is.
+    pub fn new(progress: Arc<Progress>) -> io::Result<Follower> {
+        let ended = Arc::new(AtomicBool::new(false));
+        let seen = ended.clone();
+        let draw = move || {
+            let mut bar = Bar::new(true);
+            while !seen.load(Ordering::Relaxed) {
+                bar.step(progress.step());
+                thread::park_timeout(DRAW_EVERY);
+            }
+            bar.end();
+        };
+        let thread = thread::Builder::new().name("progress".into()).spawn(draw)?;
+        Ok(Follower { ended, thread: Some(thread) })
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // It has no result; a panic of its own has been reported.
+            let _ = thread.join();
+        }
     }
 }

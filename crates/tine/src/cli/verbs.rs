@@ -14,7 +14,7 @@ use tine_service::transfer::{self, Watch};
 use tine_service::{Client, Code, Error, Progress, Request, Result, hold, takein};
 
 use crate::args::{Cli, Global, Postgres, Verb};
-use crate::progress::Bar;
+use crate::progress::{Bar, Follower};
 use crate::say::Voice;
 use crate::{interrupt, run as running, settings};
 
@@ -72,7 +72,7 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
             voice.failure(&error);
             return Ok(status);
         }
-        Verb::Postgres(verb) => postgres(&client, verb)?,
+        Verb::Postgres(verb) => postgres(&client, verb, voice)?,
         Verb::Completions { shell } => return completions(shell),
         Verb::Man => return manual(),
     };
@@ -148,25 +148,32 @@ fn mount(
     Ok(0)
 }
 
-fn postgres(client: &Client, verb: Postgres) -> Result<Response> {
+fn postgres(client: &Client, verb: Postgres, voice: &Voice) -> Result<Response> {
     match verb {
         Postgres::Start { name, data_dir, port } => {
             servers::start(client, &name, &Start { data_dir, port })
         }
         Postgres::Stop { name } => servers::stop(client, &name),
         Postgres::List => servers::list(client),
-        Postgres::Import { uri, name } => {
-            let progress = Arc::new(Progress::default());
-            let watched = progress.clone();
-            let mut begin = || {
-                let watched = watched.clone();
-                interrupt::hold_back()
-                    .and_then(|()| interrupt::watch(move || watched.cancel()))
-                    .map_err(|error| Error::io("preparing for signals", error))
-            };
-            takein::take_in(client, &uri, &name, &progress, &mut begin)
-        }
+        Postgres::Import { uri, name } => take_in(client, &uri, &name, voice),
     }
+}
+
+fn take_in(client: &Client, uri: &str, name: &str, voice: &Voice) -> Result<Response> {
+    let progress = Arc::new(Progress::default());
+    let mut follower = None;
+    let mut begin = || {
+        let watched = progress.clone();
+        let begun = interrupt::hold_back()
+            .and_then(|()| interrupt::watch(move || watched.cancel()))
+            .and_then(|()| match voice.shows_progress() {
+                true => Follower::new(progress.clone()).map(Some),
+                false => Ok(None),
+            });
+        follower = begun.map_err(|error| Error::io("preparing for signals", error))?;
+        Ok(())
+    };
+    takein::take_in(client, uri, name, &progress, &mut begin)
 }
 
 fn completions(shell: Shell) -> Result<u8> {
