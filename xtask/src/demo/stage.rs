@@ -13,6 +13,9 @@ use serde_json::Value;
 use super::interrupt::Interrupt;
 use crate::process;
 
+/// How long a command may take to undo what it began.
+const UNDO_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The directory, the `tine` program, and whether somebody pressed Ctrl-C.
 pub struct Stage {
     directory: PathBuf,
@@ -95,8 +98,7 @@ impl Stage {
                 break status;
             }
             if let Err(interrupted) = self.interrupt.check() {
-                let _already_gone = running.child.kill();
-                running.child.wait()?;
+                end(&mut running.child)?;
                 return Err(interrupted);
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -149,6 +151,19 @@ impl Drop for Stage {
             eprintln!("warning: {error:#}");
         }
     }
+}
+
+/// Asks a command to end, so that it can undo what it began; ends it if it does not.
+fn end(child: &mut Child) -> Result<()> {
+    process::output(Command::new("kill").args(["-TERM", &child.id().to_string()]))?;
+    let begun = Instant::now();
+    while child.try_wait()?.is_none() {
+        if begun.elapsed() > UNDO_PATIENCE {
+            let _already_gone = child.kill();
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
 }
 
 /// Bytes that a file or a tree has allocated on its file system.
