@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use tine_store::Store;
+use tine_store::{BranchInfo, Store};
 
 use crate::mounts::Mounts;
 use crate::response::*;
@@ -73,20 +73,54 @@ pub fn branch_usage(store: &Store, name: &str) -> Result<BranchUsage> {
     })
 }
 
-/// Verifies everything.
+/// Verifies everything: the store below, and the file tree of every branch.
 pub fn check(store: &Store) -> Result<Checked> {
     let report = store.check()?;
+    let mut findings = report.findings;
+    findings.extend(check_trees(store)?);
     let severity = |severity| match severity {
         tine_store::Severity::Warning => Severity::Warning,
         tine_store::Severity::Error => Severity::Error,
         tine_store::Severity::Fatal => Severity::Fatal,
     };
-    let findings = report.findings.into_iter().map(|finding| Finding {
+    let findings = findings.into_iter().map(|finding| Finding {
         severity: severity(finding.severity),
         what: finding.what,
         place: finding.place,
     });
     Ok(Checked { findings: findings.collect(), blocks_checked: report.blocks_checked })
+}
+
+/// What is wrong with file trees. A branch that is still what its parent is needs no look of its own.
+fn check_trees(store: &Store) -> Result<Vec<tine_store::Finding>> {
+    let mut findings = Vec::new();
+    for info in store.branches()?.into_iter().filter(|info| names::is_visible(&info.name)) {
+        let checked = match check_tree(store, &info) {
+            Err(error) if error.code == Code::BranchNotFound => continue,
+            Err(error) => vec![tine_store::Finding {
+                severity: tine_store::Severity::Error,
+                what: error.message,
+                place: "its file tree".into(),
+            }],
+            Ok(found) => found,
+        };
+        findings.extend(checked.into_iter().map(|finding| tine_store::Finding {
+            place: format!("branch {}, {}", info.name, finding.place),
+            ..finding
+        }));
+    }
+    Ok(findings)
+}
+
+fn check_tree(store: &Store, info: &BranchInfo) -> Result<Vec<tine_store::Finding>> {
+    let tree = store.branch(&info.name)?.read()?;
+    if let Some(parent) = &info.parent
+        && let Ok(parent) = store.branch(parent).and_then(|parent| parent.read())
+        && tine_store::diff(&parent, &tree)?.next().is_none()
+    {
+        return Ok(Vec::new());
+    }
+    Ok(tine_fs::check(&tree)?)
 }
 
 /// The one branch that was not made from another: what a fork is made from unless told otherwise.
@@ -115,6 +149,25 @@ pub fn only_root(store: &Store) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_check_names_the_branch_whose_tree_is_wrong() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.tine");
+        let store = Store::create(&path, &tine_store::Options::default()).unwrap();
+        let main = store.create_branch("main").unwrap();
+        tine_fs::Fs::format(&main, &tine_fs::NewRoot { mode: 0o755, uid: 0, gid: 0 }).unwrap();
+        let broken = store.fork("main", "broken").unwrap();
+        store.fork("main", "fork").unwrap();
+        let mut txn = broken.write().unwrap();
+        // An orphan that is none: what begins with this letter is the list of them (docs of tine-fs).
+        txn.put(&[b"o", &7u64.to_be_bytes()[..]].concat(), b"").unwrap();
+        txn.commit().unwrap();
+        let places: Vec<String> =
+            check(&store).unwrap().findings.into_iter().map(|finding| finding.place).collect();
+        assert!(!places.is_empty());
+        assert!(places.iter().all(|place| place.starts_with("branch broken, ")), "{places:?}");
+    }
 
     #[test]
     fn a_list_without_time_to_count_is_complete_and_says_what_it_left_out() {

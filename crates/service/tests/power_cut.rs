@@ -265,6 +265,14 @@ impl Lab {
         let store =
             Store::open(&self.store(), &Options::default()).map_err(|error| error.to_string())?;
         let report = store.check().map_err(|error| error.to_string())?;
+        for name in ["base", "fork"] {
+            let tree = store.branch(name).and_then(|branch| branch.read());
+            let tree = tree.map_err(|error| error.to_string())?;
+            let found = tine_fs::check(&tree).map_err(|error| error.to_string())?;
+            if !found.is_empty() {
+                return Err(format!("the file tree of {name}: {found:?}"));
+            }
+        }
         store.close().map_err(|error| error.to_string())?;
         if report.findings.is_empty() {
             Ok(())
