@@ -12,11 +12,9 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::error::{Error, Result};
 use crate::fork::ForkMode;
 use crate::image::Image;
-use crate::page::{PAGE, push_run};
+use crate::page::{PAGE, push_run, union};
 use crate::region::Region;
-use crate::reset::union;
 use crate::sink::{PageSink, PageSource};
-use crate::sys::Query;
 
 /// Bytes read at a time from a source.
 const CHUNK: usize = 1 << 20;
@@ -110,7 +108,11 @@ impl<S: PageSink> Kept<S> {
 
     fn changed(&mut self) -> Result<Vec<Range<usize>>> {
         match &mut self.changes {
-            Changes::Recorded => self.region.space.written_runs(Query::UnprotectedThenProtect),
+            Changes::Recorded => {
+                let written = self.region.space.written(&[])?;
+                written.protect()?;
+                Ok(written.own)
+            }
             Changes::Hashed(hashes) => {
                 let mut runs = Vec::new();
                 for page in self.region.space.private_runs()?.into_iter().flatten() {

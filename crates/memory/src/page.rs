@@ -27,6 +27,33 @@ pub(crate) fn push_run(runs: &mut Vec<Range<usize>>, run: Range<usize>) {
     }
 }
 
+/// The pages of `a` that are not in `b`; both ascend.
+pub(crate) fn difference(a: &[Range<usize>], b: &[Range<usize>]) -> Vec<Range<usize>> {
+    let mut rest = Vec::new();
+    let mut b = b.iter().peekable();
+    for run in a {
+        let mut at = run.start;
+        while at < run.end {
+            while b.next_if(|cut| cut.end <= at).is_some() {}
+            let end = b.peek().map_or(run.end, |cut| cut.start.clamp(at, run.end));
+            if at < end {
+                rest.push(at..end);
+            }
+            at = b.peek().map_or(run.end, |cut| cut.end.max(end));
+        }
+    }
+    rest
+}
+
+/// The pages of both, which ascend.
+pub(crate) fn union(a: &[Range<usize>], b: &[Range<usize>]) -> Vec<Range<usize>> {
+    let mut all: Vec<Range<usize>> = a.iter().chain(b).cloned().collect();
+    all.sort_unstable_by_key(|run| run.start);
+    let mut joined = Vec::with_capacity(all.len());
+    all.into_iter().for_each(|run| push_run(&mut joined, run));
+    joined
+}
+
 /// Whether every byte is zero.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     // Sixteen words at a time: the compiler turns the fold into vector instructions, and a page
@@ -53,6 +80,17 @@ mod tests {
             push_run(&mut runs, run);
         }
         assert_eq!(runs, [0..3, 5..9, 10..11]);
+    }
+
+    #[test]
+    #[allow(clippy::single_range_in_vec_init)]
+    fn runs_are_subtracted_and_united_page_by_page() {
+        let a = [0..4, 6..9, 12..20];
+        let b = [1..2, 3..7, 15..16, 19..30];
+        assert_eq!(difference(&a, &b), [0..1, 2..3, 7..9, 12..15, 16..19]);
+        assert_eq!(difference(&a, &[]), a);
+        assert_eq!(difference(&a, &[0..100]), []);
+        assert_eq!(union(&a, &b), [0..9, 12..30]);
     }
 
     #[test]

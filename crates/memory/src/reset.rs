@@ -8,9 +8,9 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::page::{PAGE, push_run};
+use crate::page::{PAGE, difference, union};
 use crate::region::Region;
-use crate::sys::{self, Query};
+use crate::sys;
 
 /// Idle warm pages are dropped when they outnumber those in use so many times.
 const IDLE_TIMES: usize = 4;
@@ -80,13 +80,14 @@ impl Region {
 
     /// Copies the image's content back into the pages that were written.
     fn restore(&mut self) -> Result<()> {
-        let written = self.space.written_runs(Query::Unprotected)?;
+        let found = self.space.written(&self.warm.pages)?;
         let layout = self.image().layout().clone();
-        for run in &written {
+        for run in &found.own {
             let bytes = run.start * PAGE..run.end * PAGE;
             layout.read_pages(run.start, &mut self.space.mapping.bytes_mut()[bytes])?;
         }
-        self.space.runs(Query::UnprotectedThenProtect)?;
+        found.protect()?;
+        let written = found.own;
 
         let idle = difference(&self.warm.pages, &written);
         let pages = |runs: &[Range<usize>]| runs.iter().map(Range::len).sum::<usize>();
@@ -109,48 +110,5 @@ impl Region {
     /// Drops pages; the image's show again.
     fn discard(&mut self, runs: &[Range<usize>]) -> Result<()> {
         runs.iter().try_for_each(|run| self.space.mapping.discard(run.start * PAGE..run.end * PAGE))
-    }
-}
-
-/// The pages of `a` that are not in `b`; both ascend.
-fn difference(a: &[Range<usize>], b: &[Range<usize>]) -> Vec<Range<usize>> {
-    let mut rest = Vec::new();
-    let mut b = b.iter().peekable();
-    for run in a {
-        let mut at = run.start;
-        while at < run.end {
-            while b.next_if(|cut| cut.end <= at).is_some() {}
-            let end = b.peek().map_or(run.end, |cut| cut.start.clamp(at, run.end));
-            if at < end {
-                rest.push(at..end);
-            }
-            at = b.peek().map_or(run.end, |cut| cut.end.max(end));
-        }
-    }
-    rest
-}
-
-/// The pages of both, which ascend.
-pub(crate) fn union(a: &[Range<usize>], b: &[Range<usize>]) -> Vec<Range<usize>> {
-    let mut all: Vec<Range<usize>> = a.iter().chain(b).cloned().collect();
-    all.sort_unstable_by_key(|run| run.start);
-    let mut joined = Vec::with_capacity(all.len());
-    all.into_iter().for_each(|run| push_run(&mut joined, run));
-    joined
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[allow(clippy::single_range_in_vec_init)]
-    fn runs_are_subtracted_and_united_page_by_page() {
-        let a = [0..4, 6..9, 12..20];
-        let b = [1..2, 3..7, 15..16, 19..30];
-        assert_eq!(difference(&a, &b), [0..1, 2..3, 7..9, 12..15, 16..19]);
-        assert_eq!(difference(&a, &[]), a);
-        assert_eq!(difference(&a, &[0..100]), []);
-        assert_eq!(union(&a, &b), [0..9, 12..30]);
     }
 }

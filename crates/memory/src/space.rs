@@ -6,13 +6,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::Image;
-use crate::page::{PAGE, push_run};
+use crate::page::{PAGE, difference, push_run, union};
 use crate::probe;
-use crate::sys::{self, Mapping, Query, Watch, scan};
+use crate::sys::{self, Mapping, Query, Run, Watch, scan};
 use crate::usage::Stats;
 use crate::window::{self, CopyAhead, Frozen, Window};
+
+/// A request about one run costs as much as looking at so many pages in a request about all.
+const PAGES_A_REQUEST: usize = 128;
 
 /// A mapped image, pages of its own, perhaps a window.
 #[derive(Debug)]
@@ -59,6 +62,22 @@ impl Space {
             Ok(())
         })?;
         Ok(runs)
+    }
+
+    /// The runs of pages that answer a query, in order, unless there are more than `max`.
+    fn few_runs(&self, query: Query, max: usize) -> Result<Option<Vec<Range<usize>>>> {
+        let base = self.mapping.start();
+        let mut found = vec![Run::default(); max + 1];
+        let count = sys::scan_into(self.mapping.addresses(), query, &mut found)
+            .map_err(|e| Error::os("scan the page tables", e))?;
+        Ok((count <= max).then(|| {
+            let mut runs = Vec::with_capacity(count);
+            for run in &found[..count] {
+                let run = run.addresses();
+                push_run(&mut runs, (run.start - base) / PAGE..(run.end - base) / PAGE);
+            }
+            runs
+        }))
     }
 
     /// Moves every page of its own away, and opens a window through which they come back. The content
@@ -113,21 +132,20 @@ impl Space {
         Ok(())
     }
 
-    /// The pages of its own that are unprotected, in tracked memory: written since they were last
-    /// protected.
-    pub fn written_runs(&self, query: Query) -> Result<Vec<Range<usize>>> {
-        let base = self.mapping.start();
-        let mut runs = Vec::new();
-        for candidate in self.runs(query)? {
-            // Of the image's pages, those mapped since are unprotected too.
-            let span = base + candidate.start * PAGE..base + candidate.end * PAGE;
-            scan(span, Query::Private, |run| {
-                let run = run.addresses();
-                push_run(&mut runs, (run.start - base) / PAGE..(run.end - base) / PAGE);
-                Ok(())
-            })?;
-        }
-        Ok(runs)
+    /// What was written since it was last protected, in tracked memory. `own` are pages that are known
+    /// to be its own.
+    pub fn written(&self, own: &[Range<usize>]) -> Result<Written> {
+        let addresses = self.mapping.addresses();
+        let mut written = Written { addresses, own: Vec::new(), other: Vec::new() };
+        let few = own.len() + self.pages().end / PAGES_A_REQUEST;
+        let unprotected = match self.few_runs(Query::UnprotectedOrAbsent, few)? {
+            Some(runs) => runs,
+            None => self.runs(Query::Unprotected)?,
+        };
+        let unknown = difference(&unprotected, own);
+        unknown.iter().try_for_each(|run| written.look_at(run.clone()))?;
+        written.own = union(&written.own, &difference(&unprotected, &unknown));
+        Ok(written)
     }
 
     /// Opens a window on a mapping that has no pages of its own.
@@ -167,6 +185,39 @@ impl Space {
 
     fn remember(&mut self, window: &Window) {
         add_window(&mut self.past, window);
+    }
+}
+
+/// Pages of tracked memory that are not protected, because they were written or mapped since.
+pub(crate) struct Written {
+    addresses: Range<usize>,
+    /// Pages of its own.
+    pub own: Vec<Range<usize>>,
+    /// The image's pages and zeros, which were only read.
+    other: Vec<Range<usize>>,
+}
+
+impl Written {
+    /// Protects them all, so that writes from now on are told from those until now.
+    pub fn protect(&self) -> Result<()> {
+        if (self.own.len() + self.other.len()) * PAGES_A_REQUEST > self.addresses.len() / PAGE {
+            return scan(self.addresses.clone(), Query::UnprotectedThenProtect, |_| Ok(()));
+        }
+        self.own.iter().chain(&self.other).try_for_each(|run| sys::protect(self.span(run)))
+    }
+
+    fn look_at(&mut self, pages: Range<usize>) -> Result<()> {
+        let base = self.addresses.start;
+        scan(self.span(&pages), Query::Mapped, |run| {
+            let list = if run.is_private() { &mut self.own } else { &mut self.other };
+            let run = run.addresses();
+            push_run(list, (run.start - base) / PAGE..(run.end - base) / PAGE);
+            Ok(())
+        })
+    }
+
+    fn span(&self, pages: &Range<usize>) -> Range<usize> {
+        self.addresses.start + pages.start * PAGE..self.addresses.start + pages.end * PAGE
     }
 }
 

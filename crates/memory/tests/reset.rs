@@ -66,3 +66,25 @@ fn a_warm_region_can_be_forked_sealed_and_grown_like_any_other() {
     assert!(region[..] == sealed.fork().unwrap()[..]);
     assert_eq!(bytes[5 * PAGE], region[5 * PAGE]);
 }
+
+#[test]
+fn a_warm_region_that_is_hardly_mapped_finds_its_writes_among_pages_that_are_not_there() {
+    let image =
+        Image::builder(64 << 20).unwrap().fill(|bytes| bytes.fill(5)).unwrap().seal().unwrap();
+    let mut region = image.fork().unwrap();
+    region.keep_warm().unwrap();
+    let pages = region.len() / PAGE;
+    for round in 0..8 {
+        // Reads of scattered pages, so that unmapped, read and written ones alternate.
+        let read: usize =
+            (round..pages).step_by(37).map(|page| usize::from(region[page * PAGE])).sum();
+        assert_eq!(read, 5 * (round..pages).step_by(37).count());
+        for page in (round * 3..pages).step_by(400 * (round + 1)) {
+            region[page * PAGE + 1] = 6;
+        }
+        region.reset().unwrap();
+        let usage = region.usage().unwrap();
+        assert_eq!(usage.dirty, 0);
+        assert!(region.iter().step_by(PAGE / 2).all(|byte| *byte == 5), "round {round}");
+    }
+}

@@ -22,10 +22,11 @@ pub(crate) use kernel::{
 pub(crate) use mapping::Mapping;
 pub(crate) use memfd::{Memfd, Sealed};
 pub(crate) use pagemap::{Category, Query, Run, scan, scan_into};
-pub(crate) use signal::install_fault_handler;
+pub(crate) use signal::{Fault, install_fault_handler};
 pub(crate) use socket::{receive_descriptor, send_descriptor};
 pub(crate) use uffd::{
-    Fill, Watch, continue_pages, copy, features, move_pages, unprotect, unwatch, watch, zero,
+    Fill, Watch, continue_pages, copy, features, move_pages, protect, unprotect, unwatch, watch,
+    zero,
 };
 
 pub(crate) use handles::{pagemap_usable, userfaultfd_usable};

@@ -34,10 +34,12 @@ const RUNS_MAX: usize = 512;
 pub(crate) enum Query {
     /// Pages of the mapping alone: written since it was made, present or swapped.
     Private,
-    /// Pages of tracked memory, not protected since they were written or mapped: every one that was
-    /// written, and perhaps others.
+    /// Pages of tracked memory that are not protected: written or mapped since.
     Unprotected,
-    /// The same; protects them.
+    /// Those, and pages that are not there at all: the fastest query where few are absent, since the
+    /// kernel looks at one bit of its tables and nothing else.
+    UnprotectedOrAbsent,
+    /// Pages that are not protected, which are protected.
     UnprotectedThenProtect,
     /// The file's pages, which are protected.
     SharedThenProtect,
@@ -71,6 +73,11 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Whether the pages belong to the mapping alone.
+    pub fn is_private(&self) -> bool {
+        self.categories & (Category::FILE | Category::ZERO) == 0
+    }
+
     /// The addresses.
     pub fn addresses(&self) -> Range<usize> {
         self.start as usize..self.end as usize
@@ -89,8 +96,11 @@ pub(crate) fn scan_into(
 ) -> io::Result<usize> {
     let anonymous = Category::FILE | Category::ZERO;
     let (flags, inverted, mask, returned) = match query {
-        Query::Private => (0, anonymous, anonymous, Category::PRESENT),
-        Query::Unprotected => (0, 0, Category::WRITTEN, Category::WRITTEN),
+        // What is asked back is nothing that differs among these pages, so that neighbours form one run.
+        Query::Private => (0, anonymous, anonymous, Category::FILE),
+        Query::Unprotected | Query::UnprotectedOrAbsent => {
+            (0, 0, Category::WRITTEN, Category::WRITTEN)
+        }
         Query::UnprotectedThenProtect => (PROTECT, 0, Category::WRITTEN, Category::WRITTEN),
         Query::SharedThenProtect => {
             (PROTECT, 0, Category::FILE | Category::WRITTEN, Category::WRITTEN)
@@ -108,7 +118,10 @@ pub(crate) fn scan_into(
         pages_max: 0,
         inverted,
         mask,
-        any_of: Category::PRESENT | Category::SWAPPED,
+        any_of: match query {
+            Query::UnprotectedOrAbsent => 0,
+            _ => Category::PRESENT | Category::SWAPPED,
+        },
         returned,
     };
     let pagemap = handles().map_err(|e| io::Error::from_raw_os_error(e.pagemap))?.pagemap;

@@ -95,7 +95,8 @@ const UFFDIO_CONTINUE: libc::c_ulong = request::<FillArgument>(READ_WRITE, 0x07)
 const REGISTER_MISSING: u64 = 1;
 const REGISTER_WP: u64 = 2;
 const REGISTER_MINOR: u64 = 4;
-/// Not `UFFDIO_WRITEPROTECT_MODE_WP`, so protection is lifted; no thread waits for it.
+const PROTECT: u64 = 1;
+/// Without [`PROTECT`], protection is lifted; no thread waits for it.
 const DONT_WAKE_PROTECT: u64 = 2;
 /// No thread waits for a page: each resolves its own fault.
 const DONT_WAKE: u64 = 1;
@@ -175,11 +176,20 @@ pub(crate) fn unwatch(range: Range<usize>) -> Result<()> {
     ask(UFFDIO_UNREGISTER, &mut argument).map_err(|e| Error::os("stop watching memory", e))
 }
 
+/// Protects pages of a range that is watched for writes, so that the next write is recorded. The pages
+/// must be there: a page that is not would be marked, and look like one.
+pub(crate) fn protect(range: Range<usize>) -> Result<()> {
+    set_protection(range, PROTECT).map_err(|e| Error::os("protect pages against writes", e))
+}
+
 /// Lifts the protection of pages of a range that is watched for writes.
 pub(crate) fn unprotect(range: Range<usize>) -> Result<()> {
+    set_protection(range, DONT_WAKE_PROTECT).map_err(|e| Error::os("lift write protection", e))
+}
+
+fn set_protection(range: Range<usize>, mode: u64) -> io::Result<()> {
     let (start, len) = (range.start as u64, range.len() as u64);
-    let mut argument = ProtectArgument { start, len, mode: DONT_WAKE_PROTECT };
-    ask(UFFDIO_WRITEPROTECT, &mut argument).map_err(|e| Error::os("lift write protection", e))
+    ask(UFFDIO_WRITEPROTECT, &mut ProtectArgument { start, len, mode })
 }
 
 /// Fills missing pages of a watched range with copies of what is at `source`.
