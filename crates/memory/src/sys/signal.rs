@@ -9,8 +9,17 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::error::{Error, Result};
 
+/// A touch of memory that could not go on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    /// What was touched.
+    pub address: usize,
+    /// Whether it is known to have been a write; some processors do not say.
+    pub is_write: bool,
+}
+
 /// Resolves a fault; `false` when the address is none of ours. Runs in a signal handler.
-type Resolve = fn(address: usize) -> bool;
+type Resolve = fn(Fault) -> bool;
 
 /// The handler before ours.
 static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(ptr::null_mut());
@@ -68,12 +77,28 @@ extern "C" fn on_signal(
     let resolve = RESOLVE.load(Ordering::Acquire);
     // SAFETY: stored from a `Resolve` before the handler was installed.
     let resolve = unsafe { std::mem::transmute::<*mut (), Resolve>(resolve) };
-    let resolved = resolve(address);
+    // SAFETY: the kernel passes the context that was interrupted.
+    let is_write = is_write(unsafe { &*context.cast::<libc::ucontext_t>() });
+    let resolved = resolve(Fault { address, is_write });
     // SAFETY: as above.
     unsafe { *errno = before };
     if !resolved {
         pass_on(signal, info, context);
     }
+}
+
+/// Whether the processor says that the fault was a write.
+#[cfg(target_arch = "x86_64")]
+fn is_write(interrupted: &libc::ucontext_t) -> bool {
+    /// The bit of a page fault's error code, which the kernel keeps among the registers.
+    const WRITE: libc::greg_t = 1 << 1;
+    interrupted.uc_mcontext.gregs[libc::REG_ERR as usize] & WRITE != 0
+}
+
+/// This processor does not say.
+#[cfg(not(target_arch = "x86_64"))]
+fn is_write(_interrupted: &libc::ucontext_t) -> bool {
+    false
 }
 
 /// Does what would have happened without us.

@@ -6,21 +6,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::Result;
-use crate::page::{PAGE, zeroed_words};
+use crate::page::{HUGE, PAGE, zeroed_words};
 use crate::sys::{Mapping, Query, Run, scan, scan_into};
 
 /// Levels of a chain beyond which it is settled before it grows: each costs a look-up a fault.
 pub(crate) const DEPTH_MAX: usize = 8;
 
-/// Pages that are looked up in the page tables together.
+/// Pages whose bits lie in one word.
 const WORD: usize = u64::BITS as usize;
+/// Words of the pages that one page table maps, which are looked up together.
+const TABLE_WORDS: usize = HUGE / PAGE / WORD;
+/// Runs that a look-up finds at most: as many as a word can hold, of alternate pages. Few, since they lie
+/// on the stack of a signal handler.
+const RUNS_MAX: usize = WORD / 2;
 
 /// The private pages of a region at a cut, over those of earlier cuts that it had not touched.
 #[derive(Debug)]
 pub(crate) struct Frozen {
     mapping: Mapping,
     below: Option<Arc<Frozen>>,
-    /// A bit a page: it is here. Looked up 64 pages at a time, when first asked.
+    /// A bit a page: it is here. Looked up when first asked, a page table at a time where pages lie
+    /// in few runs.
     here: Box<[AtomicU64]>,
     /// A bit for each word of `here`: it has been looked up.
     known: Box<[AtomicU64]>,
@@ -57,6 +63,12 @@ impl Frozen {
         std::iter::successors(Some(self), |level| level.below.as_deref())
     }
 
+    /// Where this mapping shows a page, if there is nothing below it but the image: its own page, or else
+    /// the image's.
+    pub fn lone_address(&self, page: usize) -> Option<usize> {
+        self.below.is_none().then_some(self.mapping.start() + page * PAGE)
+    }
+
     /// Who has the page at the start of `pages`, and how far the same one goes on, at most to the end
     /// of its 64 pages. Safe in a signal handler.
     pub fn owner(&self, pages: Range<usize>) -> io::Result<(Owner, usize)> {
@@ -91,24 +103,39 @@ impl Frozen {
     /// Which of 64 pages are here. Once a page has been moved on from here it may be given or not:
     /// whoever asks finds it present where it went.
     fn word(&self, word: usize) -> io::Result<u64> {
-        let (index, bit) = (word / WORD, 1 << (word % WORD));
-        if self.known[index].load(Ordering::Acquire) & bit != 0 {
-            return Ok(self.here[word].load(Ordering::Relaxed));
+        if self.known[word / WORD].load(Ordering::Acquire) & 1 << (word % WORD) == 0 {
+            self.look_up(word)?;
         }
-        let base = self.mapping.start() + word * WORD * PAGE;
-        let end = (base + WORD * PAGE).min(self.mapping.addresses().end);
-        // Alternate pages make the most runs.
-        let mut runs = [Run::default(); WORD / 2];
-        let filled = scan_into(base..end, Query::Private, &mut runs)?;
-        let mut here = 0;
-        for run in &runs[..filled] {
+        Ok(self.here[word].load(Ordering::Relaxed))
+    }
+
+    /// Looks up a word, and those after it as far as one request tells.
+    fn look_up(&self, first: usize) -> io::Result<()> {
+        let base = self.mapping.start();
+        let table = (first / TABLE_WORDS + 1) * TABLE_WORDS;
+        let end = (base + table * WORD * PAGE).min(self.mapping.addresses().end);
+        let mut runs = [Run::default(); RUNS_MAX];
+        let filled = scan_into(base + first * WORD * PAGE..end, Query::Private, &mut runs)?;
+        let runs = &runs[..filled];
+        // Where there was no room for more runs, the word of the last one may be incomplete, but never
+        // the first: so many runs do not fit it together with another.
+        let words = match runs.last() {
+            Some(last) if filled == RUNS_MAX => {
+                ((last.addresses().end - base) / PAGE / WORD).max(first + 1)
+            }
+            _ => ((end - base) / PAGE).div_ceil(WORD),
+        };
+        let mut here = [0_u64; TABLE_WORDS];
+        for run in runs {
             let run = run.addresses();
             for page in (run.start - base) / PAGE..(run.end - base) / PAGE {
-                here |= 1 << page;
+                here[page / WORD - first] |= 1 << (page % WORD);
             }
         }
-        self.here[word].store(here, Ordering::Relaxed);
-        self.known[index].fetch_or(bit, Ordering::Release);
-        Ok(here)
+        for word in first..words {
+            self.here[word].store(here[word - first], Ordering::Relaxed);
+            self.known[word / WORD].fetch_or(1 << (word % WORD), Ordering::Release);
+        }
+        Ok(())
     }
 }

@@ -7,51 +7,65 @@ use std::ops::Range;
 
 use super::copier::Request;
 use super::frozen::Owner;
+use super::policy::Cluster;
 use super::registry::{self, Found};
 use super::{Counters, Window, copier};
 use crate::error::{Error, Result};
 use crate::page::PAGE;
-use crate::sys::{self, Fill};
+use crate::sys::{self, Fault, Fill};
 
 /// Pages of the image that are mapped at a touch: they are shared, so only a table entry each.
 const CONTINUE_PAGES: usize = 16;
 
-/// Resolves a fault at `address`; `false` if it is not about a window.
-pub(super) fn on_fault(address: usize) -> bool {
-    registry::with(address, |found| match found {
+/// Resolves a fault; `false` if it is not about a window.
+pub(super) fn on_fault(fault: Fault) -> bool {
+    registry::with(fault.address, |found| match found {
         Found::Nothing => false,
         Found::Closed => true,
-        Found::Open(window) => window.resolve((address - window.addresses.start) / PAGE),
+        Found::Open(window) => {
+            let page = (fault.address - window.addresses.start) / PAGE;
+            window.resolve(page, fault.is_write)
+        }
     })
 }
 
 impl Window {
-    fn resolve(&self, page: usize) -> bool {
+    fn resolve(&self, page: usize, is_write: bool) -> bool {
         Counters::add(&self.counters.faults, 1);
+        let cluster = self.clusters.on_fault(page);
+        if is_write && cluster.whole.len() == 1 {
+            // Where a lone frozen mapping has no page of its own it shows the image's, and a page that
+            // is written has to be a copy of either: there is no need to ask which.
+            if let Some(source) = self.frozen.lone_address(page) {
+                return self.copy_now(cluster.whole, source);
+            }
+        }
         let block = page..(page / CONTINUE_PAGES + 1) * CONTINUE_PAGES;
         let block = block.start..block.end.min(self.addresses.len() / PAGE);
         let Ok((owner, end)) = self.frozen.owner(block) else { return false };
         match owner {
-            Owner::Frozen(source) => self.copy_cluster(page, end, source),
+            Owner::Frozen(source) => self.copy_cluster(&cluster, end, source),
             Owner::Image => self.share(page..end),
         }
     }
 
     /// Copies the page and a few after it, and asks for more to be copied in the background.
-    fn copy_cluster(&self, page: usize, end: usize, source: usize) -> bool {
-        let cluster = self.clusters.on_fault(page);
-        let now = page..cluster.now.end.min(end);
-        match self.copy_run(now.clone(), source) {
-            Ok(copied) => {
-                Counters::add(&self.counters.copied, copied.min(1));
-                Counters::add(&self.counters.copied_ahead, copied.saturating_sub(1));
-            }
-            Err(_) => return false,
-        }
-        if cluster.whole.len() > now.len() {
+    fn copy_cluster(&self, cluster: &Cluster, end: usize, source: usize) -> bool {
+        let now = cluster.now.start..cluster.now.end.min(end);
+        let ahead = cluster.whole.len() > now.len();
+        let copied = self.copy_now(now, source);
+        if copied && ahead {
             let end = cluster.whole.end.min(self.addresses.len() / PAGE);
             copier::ask(Request { window: self.addresses.start, pages: cluster.whole.start..end });
         }
+        copied
+    }
+
+    /// Copies the page that is needed, first, and those after it.
+    fn copy_now(&self, pages: Range<usize>, source: usize) -> bool {
+        let Ok(copied) = self.copy_run(pages, source) else { return false };
+        Counters::add(&self.counters.copied, copied.min(1));
+        Counters::add(&self.counters.copied_ahead, copied.saturating_sub(1));
         true
     }
 
