@@ -1,8 +1,8 @@
 //! Base pages cannot change, by whatever race of writing, discarding and forking.
 //!
 //! Each mechanism by which a process can write its own memory is raced against discards of the same
-//! pages (the pattern of CVE-2016-5195) and against new forks, 1,000,000 attempts each;
-//! `TINE_SOAK_ATTEMPTS` asks for more.
+//! pages (the pattern of CVE-2016-5195) and against new forks: a million attempts each every day, a
+//! hundred million in a soak.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -12,9 +12,8 @@ use tine_memory::{ForkMode, Image, PAGE, Region};
 
 const PAGES: usize = 64;
 
-fn attempts() -> u64 {
-    std::env::var("TINE_SOAK_ATTEMPTS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000)
-}
+const ATTEMPTS: u64 = 1_000_000;
+const SOAK_ATTEMPTS: u64 = 100 * ATTEMPTS;
 
 fn base() -> (Image, Vec<u8>) {
     let bytes: Vec<u8> = (0..PAGES * PAGE).map(|at| (at / PAGE) as u8 + 1).collect();
@@ -22,14 +21,14 @@ fn base() -> (Image, Vec<u8>) {
 }
 
 /// Races `write`, called with an address and a value no base page holds, against discards and forks.
-fn hammer(write: impl Fn(usize, u8) + Sync) {
+fn hammer(attempts: u64, write: impl Fn(usize, u8) + Sync) {
     let (image, bytes) = base();
     let mut region = image.fork().unwrap();
     let start = region.as_mut_ptr() as usize;
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for attempt in 0..attempts() {
+            for attempt in 0..attempts {
                 write(
                     start + (attempt as usize * 7 % PAGES) * PAGE + 5,
                     200 + (attempt % 50) as u8,
@@ -60,23 +59,20 @@ fn hammer(write: impl Fn(usize, u8) + Sync) {
     drop(region);
 }
 
-#[test]
-fn plain_stores_never_reach_the_image() {
-    hammer(|address, value| {
+fn stores(attempts: u64) {
+    hammer(attempts, |address, value| {
         // SAFETY: a byte of the region, which all threads use by address alone.
         unsafe { AtomicU8::from_ptr(address as *mut u8) }.store(value, Ordering::Relaxed);
     });
 }
 
-#[test]
-fn writes_through_proc_self_mem_never_reach_the_image() {
+fn proc_self_mem(attempts: u64) {
     let memory = OpenOptions::new().write(true).open("/proc/self/mem").unwrap();
-    hammer(|address, value| memory.write_all_at(&[value], address as u64).unwrap());
+    hammer(attempts, |address, value| memory.write_all_at(&[value], address as u64).unwrap());
 }
 
-#[test]
-fn writes_by_process_vm_writev_never_reach_the_image() {
-    hammer(|address, value| {
+fn process_vm_writev(attempts: u64) {
+    hammer(attempts, |address, value| {
         let from = libc::iovec { iov_base: (&raw const value).cast_mut().cast(), iov_len: 1 };
         let to = libc::iovec { iov_base: address as *mut _, iov_len: 1 };
         // SAFETY: one byte from the stack to a byte of the region.
@@ -85,21 +81,19 @@ fn writes_by_process_vm_writev_never_reach_the_image() {
     });
 }
 
-#[test]
-fn reads_of_a_file_into_the_region_never_reach_the_image() {
+fn file_reads(attempts: u64) {
     let source = File::open("/dev/zero").unwrap();
-    hammer(|address, _| {
+    hammer(attempts, |address, _| {
         use std::os::fd::AsRawFd;
         // SAFETY: a byte of the region, which all threads use by address alone.
         assert_eq!(unsafe { libc::read(source.as_raw_fd(), address as *mut _, 1) }, 1);
     });
 }
 
-#[test]
-fn writes_through_a_window_never_reach_the_image_nor_the_other_side() {
+fn window_writes(attempts: u64) {
     let (image, bytes) = base();
     let mut touches = 0;
-    while touches < attempts() {
+    while touches < attempts {
         let mut region = image.fork().unwrap();
         for page in (0..PAGES).step_by(2) {
             region[page * PAGE] = 150;
@@ -126,6 +120,62 @@ fn writes_through_a_window_never_reach_the_image_nor_the_other_side() {
     let mut now = vec![0; bytes.len()];
     image.read_at(&mut now, 0).unwrap();
     assert!(now == bytes, "the image changed");
+}
+
+#[test]
+fn plain_stores_never_reach_the_image() {
+    stores(ATTEMPTS);
+}
+
+#[test]
+#[ignore = "soak: a hundred million attempts"]
+fn plain_stores_never_reach_the_image_in_a_hundred_million_attempts() {
+    stores(SOAK_ATTEMPTS);
+}
+
+#[test]
+fn writes_through_proc_self_mem_never_reach_the_image() {
+    proc_self_mem(ATTEMPTS);
+}
+
+#[test]
+#[ignore = "soak: a hundred million attempts"]
+fn writes_through_proc_self_mem_never_reach_the_image_in_a_hundred_million_attempts() {
+    proc_self_mem(SOAK_ATTEMPTS);
+}
+
+#[test]
+fn writes_by_process_vm_writev_never_reach_the_image() {
+    process_vm_writev(ATTEMPTS);
+}
+
+#[test]
+#[ignore = "soak: a hundred million attempts"]
+fn writes_by_process_vm_writev_never_reach_the_image_in_a_hundred_million_attempts() {
+    process_vm_writev(SOAK_ATTEMPTS);
+}
+
+#[test]
+fn reads_of_a_file_into_the_region_never_reach_the_image() {
+    file_reads(ATTEMPTS);
+}
+
+#[test]
+#[ignore = "soak: a hundred million attempts"]
+fn reads_of_a_file_into_the_region_never_reach_the_image_in_a_hundred_million_attempts() {
+    file_reads(SOAK_ATTEMPTS);
+}
+
+#[test]
+fn writes_through_a_window_never_reach_the_image_nor_the_other_side() {
+    window_writes(ATTEMPTS);
+}
+
+#[test]
+#[ignore = "soak: a hundred million attempts"]
+fn writes_through_a_window_never_reach_the_image_nor_the_other_side_in_a_hundred_million_attempts()
+{
+    window_writes(SOAK_ATTEMPTS);
 }
 
 #[test]

@@ -2,10 +2,8 @@
 
 use tine_memory::{CopyAhead, ForkMode, Image, Merger, PAGE, Region};
 
-/// Steps of a run; `TINE_SOAK_STEPS` asks for more.
-fn steps() -> u64 {
-    std::env::var("TINE_SOAK_STEPS").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000)
-}
+/// Steps of a tree.
+const STEPS: u64 = 100_000;
 
 /// xorshift64* (Vigna 2016).
 struct Random(u64);
@@ -139,16 +137,27 @@ fn step(pairs: &mut Vec<Pair>, random: &mut Random) {
     }
 }
 
-#[test]
-fn a_random_tree_of_regions_equals_plain_vectors() {
-    let mut random = Random(0x7469_6E65);
+/// Grows a tree from a seed, which is not zero.
+fn grow_tree(seed: u64) {
+    let mut random = Random(seed);
     let (image, bytes) = seed_image(&mut random);
     let region = image.fork().unwrap();
     let mut pairs = vec![Pair { region, image: bytes.clone(), bytes }];
-    for _ in 0..steps() {
+    for _ in 0..STEPS {
         step(&mut pairs, &mut random);
     }
     for pair in &pairs {
-        assert!(pair.region[..] == pair.bytes[..]);
+        assert!(pair.region[..] == pair.bytes[..], "seed {seed}");
     }
+}
+
+#[test]
+fn a_random_tree_of_regions_equals_plain_vectors() {
+    grow_tree(0x7469_6E65);
+}
+
+#[test]
+#[ignore = "soak: ten million steps"]
+fn a_hundred_random_trees_of_regions_equal_plain_vectors() {
+    (1..=100).for_each(grow_tree);
 }
