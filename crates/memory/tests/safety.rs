@@ -18,7 +18,10 @@ fn in_child(test: &str, prepare: impl FnOnce(&mut Command)) -> bool {
         .tempdir()
         .unwrap();
     let program = place.path().join("test");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // Copied by another process: were it written by this one, a child that another test starts at this
+    // moment would hold it open for writing, and it could not be run.
+    let copy = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
+    assert!(copy.unwrap().success());
     let mut child = Command::new(program);
     child.args(["--exact", test, "--nocapture"]).env("TINE_MEMORY_CHILD", "1").current_dir("/");
     prepare(&mut child);
