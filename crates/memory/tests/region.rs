@@ -1,6 +1,6 @@
 //! What a person sees of images and regions.
 
-use tine_memory::{Error, ForkMode, Image, PAGE, Region};
+use tine_memory::{Error, Feature, ForkMode, HUGE, Image, PAGE, Region};
 
 const MODES: [ForkMode; 4] = [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, ForkMode::Lazy];
 
@@ -177,4 +177,55 @@ fn the_usage_of_a_region_counts_each_page_once() {
         picture.contains("**") && picture.contains("0000") && picture.contains('='),
         "{picture}"
     );
+}
+
+#[test]
+fn a_collapsed_image_is_read_through_huge_pages_and_a_write_copies_one_small_page() {
+    const BYTES: usize = 8 * HUGE;
+    let image = Image::builder(BYTES).unwrap().fill(|bytes| bytes.fill(4)).unwrap().seal().unwrap();
+    // Readers hold pages for moments, as they do when a server collapses what it serves.
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let collapsed = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let fork = image.fork().unwrap();
+                assert!(fork.iter().step_by(PAGE).all(|byte| *byte == 4));
+            }
+        });
+        let collapsed = image.collapse();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        collapsed
+    });
+    let mut fork = image.fork().unwrap();
+    assert!(fork.iter().all(|byte| *byte == 4));
+    if let Err(error) = collapsed {
+        // Without huge pages that is said by name, and the image is as good as before.
+        assert!(matches!(error, Error::Unsupported { feature: Feature::Collapse, .. }), "{error}");
+        return;
+    }
+    assert_eq!(fork.usage().unwrap().huge, BYTES as u64);
+    fork[5 * HUGE + 9] = 1;
+    let usage = fork.usage().unwrap();
+    assert_eq!((usage.exclusive, usage.huge_lost), (PAGE as u64, HUGE as u64));
+    assert!(image.fork().unwrap().iter().all(|byte| *byte == 4));
+}
+
+#[test]
+fn an_image_is_sealed_while_other_threads_start_programs() {
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let mut program = std::process::Command::new("/bin/true");
+                // A directory makes the standard library fork rather than spawn.
+                program.current_dir("/").status().unwrap();
+            }
+        });
+        for round in 0..500_usize {
+            let fill = |bytes: &mut [u8]| bytes.fill(round as u8 | 1);
+            let image = Image::builder(64 * PAGE).unwrap().fill(fill).unwrap().seal().unwrap();
+            assert_eq!(image.fork().unwrap()[63 * PAGE], round as u8 | 1);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
 }

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use super::budget::Ticket;
 use super::memfd::{Memfd, Sealed};
@@ -18,6 +19,9 @@ use crate::page::PAGE;
 
 const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
 const LAZY: libc::c_int = libc::MAP_PRIVATE | libc::MAP_NORESERVE;
+
+/// For how long collapsing goes on asking while pages are in use.
+const COLLAPSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// An owned range of addresses, in whole pages.
 #[derive(Debug)]
@@ -47,10 +51,15 @@ impl Mapping {
     }
 
     /// Maps memory that is being built; writes go to the memory itself.
+    ///
+    /// Child processes do not get the mapping: one that some thread has just started, to run another
+    /// program in, would keep the memory writable for a moment, and sealing it would fail.
     pub fn of_open(file: &Memfd, bytes: usize) -> Result<Self> {
         let vmas = Ticket::take(1)?;
         let start = map_anywhere(bytes, libc::MAP_SHARED, file.as_raw_fd(), 0)?;
-        Ok(Self { start, bytes, vmas, kept_by: AtomicU32::new(0) })
+        let mapping = Self { start, bytes, vmas, kept_by: AtomicU32::new(0) };
+        mapping.keep_from_children(true)?;
+        Ok(mapping)
     }
 
     /// Replaces a range of this mapping by sealed memory.
@@ -122,8 +131,22 @@ impl Mapping {
     }
 
     /// Turns the memory of a range into huge pages where it can.
+    ///
+    /// The kernel does what it can and asks to be called again where a page was in use for a moment;
+    /// it is, until [`COLLAPSE_PATIENCE`] is over.
     pub fn collapse(&self) -> Result<()> {
-        self.advise(0..self.bytes, libc::MADV_COLLAPSE, "collapse pages into huge pages")
+        let begun = Instant::now();
+        loop {
+            let answer =
+                self.advise(0..self.bytes, libc::MADV_COLLAPSE, "collapse pages into huge pages");
+            match &answer {
+                Err(Error::Os { source, .. })
+                    if source.raw_os_error() == Some(libc::EAGAIN)
+                        && begun.elapsed() < COLLAPSE_PATIENCE => {}
+                _ => return answer,
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets the kernel's own merging look at the private pages.
