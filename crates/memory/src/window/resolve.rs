@@ -161,11 +161,18 @@ pub(crate) fn fill_missing(
     Ok(filled)
 }
 
-/// Repeats a request while the kernel is busy with the address space, which is brief.
+/// Repeats a request while the kernel is busy with the page or the address space. That is brief, unless
+/// whoever it is busy for waits for this processor: so it is given up after a while.
 fn retry(request: impl Fn() -> Fill) -> Fill {
+    const SPINS: usize = 100;
+    let mut spins = 0;
     loop {
         match request() {
-            Fill::Again => std::hint::spin_loop(),
+            Fill::Again if spins < SPINS => {
+                spins += 1;
+                std::hint::spin_loop();
+            }
+            Fill::Again => std::thread::yield_now(),
             answer => return answer,
         }
     }
