@@ -34,8 +34,14 @@ pub fn noise(bytes: usize, seed: u64) -> Vec<u8> {
 
 /// Makes a file of this size, durable.
 pub fn make_file(path: &Path, bytes: u64) -> Result<()> {
+    make_file_by(path, bytes, 1 << 20)
+}
+
+/// The same, written so many bytes at a time: a file system with large folios caches what comes in
+/// single pages in single pages.
+pub fn make_file_by(path: &Path, bytes: u64, step: usize) -> Result<()> {
     let file = File::create(path).with_context(|| format!("make {}", path.display()))?;
-    let chunk = noise(1 << 20, 1);
+    let chunk = noise(step, 1);
     let mut at = 0;
     while at < bytes {
         let length = chunk.len().min((bytes - at) as usize);
