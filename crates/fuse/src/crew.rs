@@ -8,7 +8,8 @@
 //!
 //! A request that should be short may still wait, for a checkpoint or for memory to be written out. So
 //! while there is work one of those that rest, the *deputy*, looks up every other millisecond, and takes
-//! a place at the queue when nobody came back to it meanwhile.
+//! a place at the queue when nobody came back to it meanwhile. It goes on for a while after the last
+//! request: waking it for each request anew would cost more than serving most of them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -18,12 +19,17 @@ use std::time::Duration;
 /// for longer than the work of this one takes.
 const WATCH: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 2 });
 
+/// How often the deputy finds nothing asked before it rests like the others.
+const QUIET_LOOKS: u32 = 250;
+
 /// Who is where. A thread that neither rests nor is at the queue serves a long request.
 #[derive(Debug, Default)]
 pub(crate) struct Crew {
     posts: Mutex<Posts>,
     called: Condvar,
-    /// How often somebody came back to the queue.
+    /// Wakes the deputy.
+    watch: Condvar,
+    /// How often somebody came back to the queue, from a request or from sleep.
     returns: AtomicU64,
 }
 
@@ -39,7 +45,20 @@ struct Posts {
     idle: bool,
     /// One of those that rest watches the others.
     deputy: bool,
+    /// Nothing has been asked for so long that nobody watches.
+    quiet: bool,
     stopped: bool,
+}
+
+/// Why the deputy stops watching.
+#[derive(Debug)]
+enum Seen {
+    /// Somebody is called, or all are sent home.
+    Called,
+    /// Nobody came back to the queue, where something is asked.
+    Stuck,
+    /// Nothing was asked for long.
+    Quiet,
 }
 
 impl Crew {
@@ -52,39 +71,54 @@ impl Crew {
             return !posts.stopped;
         }
         posts.resting += 1;
-        let mut watched = false;
         loop {
             if posts.stopped {
                 return false;
             }
             if posts.calls > 0 {
                 posts.calls -= 1;
-                if watched {
-                    // Somebody else watches from now on.
-                    self.called.notify_one();
-                }
                 return true;
             }
-            if posts.idle || posts.deputy {
+            if posts.deputy || posts.quiet {
                 posts = self.called.wait(posts).unwrap_or_else(|poison| poison.into_inner());
                 continue;
             }
             posts.deputy = true;
-            watched = true;
+            let seen;
+            (posts, seen) = self.keep_watch(posts);
+            posts.deputy = false;
+            match seen {
+                Seen::Quiet => posts.quiet = true,
+                Seen::Called => self.called.notify_one(),
+                Seen::Stuck => {
+                    posts.resting -= 1;
+                    posts.at_queue += 1;
+                    self.called.notify_one();
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// Watches as the deputy until there is something else to do.
+    fn keep_watch<'a>(&'a self, mut posts: MutexGuard<'a, Posts>) -> (MutexGuard<'a, Posts>, Seen) {
+        let mut quiet_looks = 0;
+        loop {
             let returns = self.returns.load(Ordering::Relaxed);
             let timeout;
             (posts, timeout) =
-                self.called.wait_timeout(posts, WATCH).unwrap_or_else(|poison| poison.into_inner());
-            posts.deputy = false;
-            let stuck = timeout.timed_out()
-                && posts.calls == 0
-                && !posts.idle
-                && self.returns.load(Ordering::Relaxed) == returns;
-            if stuck && !posts.stopped {
-                posts.resting -= 1;
-                posts.at_queue += 1;
-                self.called.notify_one();
-                return true;
+                self.watch.wait_timeout(posts, WATCH).unwrap_or_else(|poison| poison.into_inner());
+            if posts.stopped || posts.calls > 0 {
+                return (posts, Seen::Called);
+            }
+            if !timeout.timed_out() || self.returns.load(Ordering::Relaxed) != returns {
+                quiet_looks = 0;
+            } else if !posts.idle {
+                return (posts, Seen::Stuck);
+            } else if quiet_looks == QUIET_LOOKS {
+                return (posts, Seen::Quiet);
+            } else {
+                quiet_looks += 1;
             }
         }
     }
@@ -100,7 +134,8 @@ impl Crew {
         let slept = sleep();
         let mut posts = self.posts();
         posts.idle = false;
-        if !posts.deputy {
+        self.back_at_queue();
+        if std::mem::take(&mut posts.quiet) {
             self.called.notify_one();
         }
         slept
@@ -134,14 +169,17 @@ impl Crew {
     pub fn stop(&self) {
         self.posts().stopped = true;
         self.called.notify_all();
+        self.watch.notify_all();
     }
 
     fn call(&self, posts: &mut Posts) {
         if posts.resting > 0 {
+            // The deputy goes only when nobody else can.
+            let rest = if posts.deputy && posts.resting == 1 { &self.watch } else { &self.called };
             posts.resting -= 1;
             posts.at_queue += 1;
             posts.calls += 1;
-            self.called.notify_one();
+            rest.notify_one();
         }
     }
 
@@ -211,6 +249,23 @@ mod tests {
         crew.stop();
         assert_eq!(arrivals.recv(), Ok(false));
         deputy.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn after_a_long_quiet_somebody_watches_again_once_something_is_asked() {
+        let crew = Arc::new(Crew::default());
+        assert!(crew.report_for_duty());
+        crew.posts().quiet = true;
+        let deputy = thread::spawn({
+            let crew = crew.clone();
+            move || crew.report_for_duty()
+        });
+        while crew.posts().resting == 0 {
+            thread::yield_now();
+        }
+        assert!(!crew.posts().deputy, "nobody watches");
+        crew.sleep_at_queue(|| ());
+        assert!(deputy.join().unwrap(), "it takes over from a thread that never comes back");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! namespace is served by the process that holds the store.
 //!
 //! From the outside in: `queue` takes messages from the device and puts answers back, `crew` decides
-//! which thread does so, `request` and `reply` are the messages, `door` turns one into a call of
+//! which thread does so, `flushes` gathers what one flush answers, `request` and `reply` are the messages, `door` turns one into a call of
 //! [`tine_fs::Fs`] and its result into the other, `lookups` remembers which inodes the kernel knows.
 //! What an operation means is decided in `tine-fs`; a transport other than `/dev/fuse` would replace
 //! `queue` and `crew` and share the rest.
@@ -29,6 +29,7 @@
 mod crew;
 mod door;
 mod error;
+mod flushes;
 mod init;
 mod lookups;
 mod mount;

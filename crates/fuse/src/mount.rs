@@ -11,6 +11,7 @@ use tine_sys::fuse_device::{self, Placement};
 
 use crate::crew::Crew;
 use crate::door::{Door, Report, Then};
+use crate::flushes::Flushes;
 use crate::queue::{Ended, Inbox, Queue};
 use crate::refused::Refusals;
 use crate::reply::Reply;
@@ -80,6 +81,7 @@ struct Shared {
     door: Door,
     queue: Queue,
     crew: Crew,
+    flushes: Flushes,
     refusals: Refusals,
 }
 
@@ -102,6 +104,7 @@ impl Mount {
             door: Door::new(fs, options.report.clone()),
             queue,
             crew: Crew::default(),
+            flushes: Flushes::default(),
             refusals: Refusals::default(),
         });
         shared.shake_hands()?;
@@ -221,39 +224,67 @@ impl Shared {
             if served_in_a_row.is_multiple_of(4) {
                 self.crew.call_for_help();
             }
-            let request = match Request::decode(inbox.message()) {
+            let message = inbox.message();
+            let request = match Request::decode(message) {
                 Ok(request) => request,
                 Err(Truncated { unique }) => {
-                    if let Some(unique) = unique {
-                        reply.start();
-                        reply.finish(unique, libc::EIO);
-                        self.send(reply.message())?;
-                    }
+                    self.refuse(unique, reply)?;
                     continue;
                 }
             };
+            let flush = matches!(request.call, Call::FSync);
+            if flush && self.flushes.leave(message) {
+                self.crew.back_at_queue();
+                continue;
+            }
             let long = request.may_take_long();
             if long {
                 self.crew.step_away();
             }
-            let then = self.door.serve(&request, reply);
-            if let Some(notice) = reply.notice() {
-                self.send(&notice)?;
-            }
-            if then != Then::Silence {
-                self.send(reply.message())?;
-            }
-            if let Some(refused) = reply.refused() {
-                self.refusals.push(refused);
-            }
-            if then == Then::Stop {
-                return Err(Ended);
+            self.answer(&request, reply)?;
+            if flush {
+                self.answer_flushes(reply)?;
             }
             if long {
                 return Ok(());
             }
             self.crew.back_at_queue();
         }
+    }
+
+    fn answer(&self, request: &Request<'_>, reply: &mut Reply) -> std::result::Result<(), Ended> {
+        let then = self.door.serve(request, reply);
+        if let Some(notice) = reply.notice() {
+            self.send(&notice)?;
+        }
+        if then != Then::Silence {
+            self.send(reply.message())?;
+        }
+        if let Some(refused) = reply.refused() {
+            self.refusals.push(refused);
+        }
+        if then == Then::Stop { Err(Ended) } else { Ok(()) }
+    }
+
+    /// Answers the flushes that were left to this thread.
+    fn answer_flushes(&self, reply: &mut Reply) -> std::result::Result<(), Ended> {
+        while let Some(messages) = self.flushes.next() {
+            for message in messages {
+                match Request::decode(&message) {
+                    Ok(request) => self.answer(&request, reply)?,
+                    Err(Truncated { unique }) => self.refuse(unique, reply)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a message that is cut short, as far as it says whose it is.
+    fn refuse(&self, unique: Option<u64>, reply: &mut Reply) -> std::result::Result<(), Ended> {
+        let Some(unique) = unique else { return Ok(()) };
+        reply.start();
+        reply.finish(unique, libc::EIO);
+        self.send(reply.message())
     }
 
     /// Makes the kernel forget what was written back in vain, until the mount ends.
