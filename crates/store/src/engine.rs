@@ -9,7 +9,7 @@ use crate::checkpoint::Durable;
 use crate::device::Device;
 use crate::dirty::DirtySet;
 use crate::error::{Error, Result};
-use crate::format::extent::{Extent, TAG_BYTES};
+use crate::format::extent::Extent;
 use crate::format::layout::{NODE_BLOCKS, NODE_BYTES};
 use crate::format::record::Record;
 use crate::health::Health;
@@ -23,16 +23,16 @@ use crate::space::{BlockRun, Space};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock, lock, read, write};
 use crate::tree::{self, NewRun, Node, Nodes, Owner, Root, Tree};
-use crate::txn::{DataRun, Op, RunData, extent_pieces};
+use crate::txn::{Batch, DataRun, Op, RunData, extent_pieces};
 use std::sync::Arc;
 
 /// Journal bytes that may wait in memory before a committer writes them out.
 const PENDING_BYTES_MAX: usize = 2 << 20;
-/// Changed nodes in memory before a checkpoint is due, and before committers wait for one.
-const CHANGED_NODES_DUE: u64 = 4096;
-const CHANGED_NODES_MAX: u64 = 16384;
-/// Keys of one transaction lie close together: room is reserved for this many paths at most.
-const PATHS_MAX: u64 = 1024;
+/// Changed nodes in memory before a checkpoint is due, however small the cache is. Committers wait
+/// for one when there are four times as many.
+const CHANGED_NODES_DUE_MIN: u64 = 4096;
+/// Changes of a batch that are applied together.
+const CHANGES_MAX: usize = 16384;
 
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -119,9 +119,9 @@ impl Engine {
             self.write_journal()?;
         }
         let changed = self.changed_nodes.load(Ordering::Relaxed);
-        if changed > CHANGED_NODES_MAX {
+        if changed > 4 * self.changed_nodes_due() {
             self.checkpoint()?;
-        } else if changed > CHANGED_NODES_DUE {
+        } else if changed > self.changed_nodes_due() {
             self.signal.wake();
         }
         self.reserve_nodes(nodes, false)
@@ -136,7 +136,12 @@ impl Engine {
     }
 
     pub(crate) fn needs_checkpoint(&self) -> bool {
-        self.changed_nodes.load(Ordering::Relaxed) > CHANGED_NODES_DUE
+        self.changed_nodes.load(Ordering::Relaxed) > self.changed_nodes_due()
+    }
+
+    /// Changed nodes before a checkpoint is due: they and their copies fill half of the cache's size.
+    fn changed_nodes_due(&self) -> u64 {
+        ((self.options.cache_bytes / NODE_BYTES / 4) as u64).max(CHANGED_NODES_DUE_MIN)
     }
 
     /// Before a step of reclaiming, which may run where ordinary changes find no room.
@@ -155,10 +160,35 @@ impl Engine {
         Ok(())
     }
 
-    /// Applies and logs a transaction.
-    pub(crate) fn commit(&self, core: &Core, ops: Vec<Op>) -> Result<()> {
-        let frees = ops.iter().all(|op| matches!(op, Op::Delete { .. } | Op::Unmap { .. }));
-        let nodes = nodes_needed(&read(&core.state).root, &ops);
+    /// Nodes that the operations may make: those on their paths, and what the new entries fill. Reads
+    /// what they need into the cache, before anyone waits for them.
+    pub(crate) fn reach(&self, root: &Root, ops: &[Op]) -> Result<u64> {
+        let mut nodes = 0;
+        for op in ops {
+            nodes += match op {
+                Op::Batch(batch) => {
+                    let changes: Vec<_> = batch.changes().collect();
+                    let (inner, leaves) = tree::paths(&self.nodes, root, &changes)?;
+                    // More would push each other out again.
+                    self.nodes.prefetch(leaves.iter().take(self.nodes.capacity() / 2))?;
+                    inner + leaves.len() as u64
+                }
+                // A path for each end of what it covers.
+                _ => 2 * (u64::from(root.level) + 1),
+            };
+        }
+        let entry_bytes: u64 = ops.iter().map(entry_bytes_max).sum();
+        // Nodes that a split leaves are about half full.
+        Ok(nodes + entry_bytes.div_ceil(NODE_BYTES as u64 / 2))
+    }
+
+    /// Applies and logs a transaction that may make so many nodes.
+    pub(crate) fn commit(&self, core: &Core, ops: Vec<Op>, nodes: u64) -> Result<()> {
+        let frees = ops.iter().all(|op| match op {
+            Op::Batch(batch) => batch.only_deletes(),
+            Op::Unmap { .. } => true,
+            _ => false,
+        });
         let prepared = match self.prepare(nodes) {
             Err(Error::NoSpace { .. }) if frees => self.reserve_nodes(nodes, true),
             other => other,
@@ -202,11 +232,11 @@ impl Engine {
         let owner =
             BranchOwner { engine: self, birth: self.generation.load(Ordering::Acquire), share_gen };
         let mut tree = Tree { nodes: &self.nodes, owner: &owner, root };
-        if ops.len() > 1 {
+        if ops.len() > 1 || matches!(ops, [Op::Batch(batch)] if batch.len() > 1) {
             // What can fail is tried for all before anything changes.
             for op in ops {
                 match op {
-                    Op::Put { key, .. } | Op::Delete { key } => tree.own_path(key)?,
+                    Op::Batch(batch) => own_batch(&mut tree, batch)?,
                     Op::Map { map, block, .. } | Op::Unmap { map, block, .. } => {
                         tree.own_path(&tree::map_key(map, *block))?;
                     }
@@ -218,7 +248,8 @@ impl Engine {
         }
         for (done, op) in ops.iter().enumerate() {
             let applied = self.apply_one(&mut tree, &owner, op);
-            if done > 0 || matches!(op, Op::Map { .. } | Op::Unmap { .. } | Op::Share { .. }) {
+            let single = matches!(op, Op::Batch(batch) if batch.len() == 1);
+            if done > 0 || !single {
                 self.health.guard(applied)?;
             } else {
                 applied?;
@@ -235,13 +266,10 @@ impl Engine {
     ) -> Result<()> {
         let mut dropped = |extent: &Extent| owner.dropped(extent);
         match op {
-            Op::Put { key, value } => {
-                let mut tagged = Vec::with_capacity(value.len() + 1);
-                tagged.push(TAG_BYTES);
-                tagged.extend_from_slice(value);
-                tree.put(key, &tagged)
+            Op::Batch(batch) => {
+                let changes: Vec<_> = batch.changes().collect();
+                changes.chunks(CHANGES_MAX).try_for_each(|some| tree.apply(some))
             }
-            Op::Delete { key } => tree.remove(key).map(drop),
             Op::Unmap { map, block, blocks } => tree.unmap(map, *block, *blocks, &mut dropped),
             Op::Map { map, block, runs } => {
                 let blocks = runs.iter().map(|run| run.sums.len() as u64).sum();
@@ -375,15 +403,10 @@ impl Engine {
     }
 }
 
-/// Nodes that the operations may make: a path for each, but no more than the tree has nodes by a
-/// fair guess, and what the new entries fill.
-fn nodes_needed(root: &Root, ops: &[Op]) -> u64 {
-    /// A leaf holds this many entries or more, in nearly every tree.
-    const ENTRIES_PER_LEAF: u64 = 2;
-    let paths = (ops.len() as u64).min(root.entries / ENTRIES_PER_LEAF + 1).min(PATHS_MAX);
-    let entry_bytes: u64 = ops.iter().map(entry_bytes_max).sum();
-    // Nodes that a split leaves are about half full.
-    paths * (u64::from(root.level) + 1) + entry_bytes.div_ceil(NODE_BYTES as u64 / 2)
+/// Shadows the paths of a batch's changes.
+fn own_batch<O: Owner>(tree: &mut Tree<'_, O>, batch: &Batch) -> Result<()> {
+    let changes: Vec<_> = batch.changes().collect();
+    tree.own_paths(&changes)
 }
 
 /// Bytes of tree entries that an operation may add.
@@ -391,8 +414,8 @@ fn entry_bytes_max(op: &Op) -> u64 {
     /// An extent entry with all its checksums and a fair key.
     const EXTENT_BYTES: u64 = 1200;
     match op {
-        Op::Put { key, value } => (key.len() + value.len() + 16) as u64,
-        Op::Delete { .. } => 0,
+        Op::Batch(batch) if batch.only_deletes() => 0,
+        Op::Batch(batch) => batch.encoded().0.len() as u64,
         Op::Map { runs, .. } => {
             let blocks: u64 = runs.iter().map(|run| run.sums.len() as u64).sum();
             blocks * 4 + (runs.len() as u64 + blocks / 256 + 1) * EXTENT_BYTES

@@ -4,7 +4,7 @@ use super::catalog::BranchMeta;
 use super::codec::{Decoded, Malformed, Reader, Writer};
 use super::layout::{BLOCK_BYTES, EXTENT_BLOCKS_MAX};
 use crate::dirty::DirtyData;
-use crate::txn::{DataRun, Op, RunData};
+use crate::txn::{Batch, DataRun, Op, RunData};
 use std::sync::Arc;
 
 /// One totally ordered step of the store.
@@ -55,6 +55,9 @@ const OP_MAP: u8 = 3;
 const OP_UNMAP: u8 = 4;
 const OP_SHARE: u8 = 5;
 
+/// Bytes of a put or delete in front of its key: kind and length.
+const KEY_AT: usize = 3;
+
 const RUN_NAMED: u8 = 0;
 const RUN_INLINE: u8 = 1;
 
@@ -62,7 +65,7 @@ impl Record {
     pub fn encode(&self, w: &mut Writer) {
         match self {
             Record::Commit { branch, ops } => {
-                w.u8(COMMIT).u64(*branch).u32(ops.len() as u32);
+                w.u8(COMMIT).u64(*branch).u32(ops.iter().map(encoded_ops).sum());
                 ops.iter().for_each(|op| encode_op(op, w));
             }
             Record::Create { branch, meta } => {
@@ -94,8 +97,13 @@ impl Record {
                 let (branch, count) = (r.number()?, r.u32()?);
                 let mut ops = Vec::new();
                 for _ in 0..count {
-                    ops.push(decode_op(r)?);
+                    decode_op(r, &mut ops)?;
                 }
+                ops.iter_mut().for_each(|op| {
+                    if let Op::Batch(batch) = op {
+                        batch.sort();
+                    }
+                });
                 Record::Commit { branch, ops }
             }
             CREATE => Record::Create { branch: r.number()?, meta: BranchMeta::decode(r)? },
@@ -119,8 +127,7 @@ impl Record {
             _ => return 512,
         };
         let op_bytes = |op: &Op| match op {
-            Op::Put { key, value } => key.len() + value.len() + 8,
-            Op::Delete { key } => key.len() + 8,
+            Op::Batch(batch) => batch.encoded().0.len(),
             Op::Map { map, runs, .. } => map.len() + 16 + runs.iter().map(run_bytes).sum::<usize>(),
             Op::Unmap { map, .. } => map.len() + 32,
             Op::Share { from, to, .. } => from.len() + to.len() + 48,
@@ -148,13 +155,32 @@ fn run_bytes(run: &DataRun) -> usize {
     }
 }
 
+/// Operations in the journal that this one is.
+fn encoded_ops(op: &Op) -> u32 {
+    match op {
+        Op::Batch(batch) => batch.encoded().1,
+        _ => 1,
+    }
+}
+
+/// Appends a put; where its key lies. Its value follows, with its length in front.
+pub(crate) fn encode_put(w: &mut Writer, key: &[u8], value: &[u8]) -> usize {
+    let at = w.0.len() + KEY_AT;
+    w.u8(OP_PUT).short(key).short(value);
+    at
+}
+
+/// Appends a delete; where its key lies.
+pub(crate) fn encode_delete(w: &mut Writer, key: &[u8]) -> usize {
+    let at = w.0.len() + KEY_AT;
+    w.u8(OP_DELETE).short(key);
+    at
+}
+
 fn encode_op(op: &Op, w: &mut Writer) {
     match op {
-        Op::Put { key, value } => {
-            w.u8(OP_PUT).short(key).short(value);
-        }
-        Op::Delete { key } => {
-            w.u8(OP_DELETE).short(key);
+        Op::Batch(batch) => {
+            w.raw(batch.encoded().0);
         }
         Op::Map { map, block, runs } => {
             w.u8(OP_MAP).short(map).u64(*block).u16(runs.len() as u16);
@@ -184,10 +210,29 @@ fn encode_run(run: &DataRun, w: &mut Writer) {
     }
 }
 
-fn decode_op(r: &mut Reader) -> Decoded<Op> {
-    Ok(match r.u8()? {
-        OP_PUT => Op::Put { key: r.short()?.into(), value: r.short()?.into() },
-        OP_DELETE => Op::Delete { key: r.short()?.into() },
+/// The batch at the end of `ops`, which takes puts and deletes in.
+pub(crate) fn last_batch(ops: &mut Vec<Op>) -> &mut Batch {
+    if !matches!(ops.last(), Some(Op::Batch(_))) {
+        ops.push(Op::Batch(Batch::default()));
+    }
+    match ops.last_mut() {
+        Some(Op::Batch(batch)) => batch,
+        _ => unreachable!("a batch was just put at the end"),
+    }
+}
+
+/// Takes one operation in at the end of `ops`.
+fn decode_op(r: &mut Reader, ops: &mut Vec<Op>) -> Decoded<()> {
+    let op = match r.u8()? {
+        OP_PUT => {
+            let (key, value) = (r.short()?, r.short()?);
+            last_batch(ops).put(key, value);
+            return Ok(());
+        }
+        OP_DELETE => {
+            last_batch(ops).delete(r.short()?);
+            return Ok(());
+        }
         OP_MAP => {
             let (map, block, count) = (r.short()?.into(), r.u64()?, r.u16()?);
             let mut runs = Vec::new();
@@ -205,7 +250,9 @@ fn decode_op(r: &mut Reader) -> Decoded<Op> {
             blocks: r.u64()?,
         },
         _ => return Err(Malformed("a journal operation of unknown kind")),
-    })
+    };
+    ops.push(op);
+    Ok(())
 }
 
 fn decode_run(r: &mut Reader) -> Decoded<DataRun> {

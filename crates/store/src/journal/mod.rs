@@ -15,6 +15,7 @@ use crate::device::Device;
 use crate::dirty::DirtySet;
 use crate::error::{Error, Result};
 use crate::format::group;
+use crate::format::layout::BLOCK_BYTES;
 use crate::format::record::{Record, dirty_runs};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, lock, wait};
@@ -198,6 +199,12 @@ impl Journal {
             let records = self.take_group(ring, limit);
             if records.is_empty() {
                 return Ok(Flush::Done);
+            }
+            let bound: usize = records.iter().map(Record::encoded_bytes).sum();
+            if bound as u64 > ring.blocks * BLOCK_BYTES as u64 {
+                // Not worth encoding: it never fits, and the checkpoint covers it.
+                self.put_back(records);
+                return Ok(Flush::Full);
             }
             let runs: Vec<_> = records.iter().flat_map(dirty_runs).cloned().collect();
             if runs.iter().map(|d| d.inline_bytes()).sum::<usize>() > INLINE_BYTES_MAX {

@@ -30,7 +30,7 @@ pub(crate) struct Sums {
 }
 
 /// A node that a split cut off to the right, and the key where it begins.
-type Piece = (Vec<u8>, Arc<Node>);
+pub(super) type Piece = (Vec<u8>, Arc<Node>);
 
 /// A tree open for changes.
 pub(crate) struct Tree<'a, O> {
@@ -44,11 +44,9 @@ impl<O: Owner> Tree<'_, O> {
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         let mut sums = Sums::default();
         let writer = Writer { nodes: self.nodes, owner: self.owner };
-        let mut pieces = writer.put(&mut self.root.link, self.root.level, key, value, &mut sums)?;
+        let pieces = writer.put(&mut self.root.link, self.root.level, key, value, &mut sums)?;
         self.settle(sums);
-        while !pieces.is_empty() {
-            pieces = self.grow(&writer, pieces);
-        }
+        self.raise(&writer, pieces);
         Ok(())
     }
 
@@ -77,9 +75,16 @@ impl<O: Owner> Tree<'_, O> {
         }
     }
 
-    fn settle(&mut self, sums: Sums) {
+    pub(super) fn settle(&mut self, sums: Sums) {
         self.root.entries = self.root.entries.wrapping_add_signed(sums.entries);
         self.root.bytes = self.root.bytes.wrapping_add_signed(sums.bytes);
+    }
+
+    /// Puts roots above what was split off the old one, level by level.
+    pub(super) fn raise(&mut self, writer: &Writer<'_, O>, mut pieces: Vec<Piece>) {
+        while !pieces.is_empty() {
+            pieces = self.grow(writer, pieces);
+        }
     }
 
     /// Puts a new root above the old one and the nodes split off it; what is split off that one.
@@ -107,7 +112,7 @@ impl<O: Owner> Tree<'_, O> {
 
     /// Takes away roots with a single child, or with none. Such a root was just changed, so it is
     /// owned and in memory.
-    fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self) {
         loop {
             let Link::Mem(node) = &self.root.link else { return };
             match &node.body {
@@ -127,14 +132,14 @@ impl<O: Owner> Tree<'_, O> {
     }
 }
 
-struct Writer<'a, O> {
-    nodes: &'a Nodes,
-    owner: &'a O,
+pub(super) struct Writer<'a, O> {
+    pub nodes: &'a Nodes,
+    pub owner: &'a O,
 }
 
 impl<O: Owner> Writer<'_, O> {
     /// The node behind `link`, changeable: as it is when this tree is its sole owner, else a copy.
-    fn own<'n>(&self, link: &'n mut Link, level: u8) -> Result<&'n mut Node> {
+    pub fn own<'n>(&self, link: &'n mut Link, level: u8) -> Result<&'n mut Node> {
         let in_place = match link {
             Link::Mem(node) => {
                 node.birth > self.owner.share_gen()
@@ -204,22 +209,28 @@ impl<O: Owner> Writer<'_, O> {
 
     /// Cuts a node in two: in the middle, or at its end while keys arrive in order.
     fn cut(&self, node: &mut Node, at_end: bool) -> (Vec<u8>, Node) {
-        let birth = self.owner.birth();
+        let at = match &node.body {
+            Body::Leaf(entries) => split_place(entries, at_end, super::entries::RECORD_OVERHEAD),
+            Body::Inner { keys, .. } => split_place(keys, at_end, 64),
+        };
+        self.cut_off(node, at)
+    }
+
+    /// Cuts off the records from `at` on.
+    pub fn cut_off(&self, node: &mut Node, at: usize) -> (Vec<u8>, Node) {
         let (separator, body) = match &mut node.body {
             Body::Leaf(entries) => {
-                let at = split_place(entries, at_end, super::entries::RECORD_OVERHEAD);
                 let right = entries.split_off(at);
                 (separator(entries.key(at - 1), right.key(0)), Body::Leaf(right))
             }
             Body::Inner { keys, children } => {
-                let at = split_place(keys, at_end, 64);
                 let right = keys.split_off(at);
                 let children = children.split_off(at);
                 (right.key(0).to_vec(), Body::Inner { keys: right, children })
             }
         };
         self.owner.grew();
-        (separator, Node::new(birth, node.level, body))
+        (separator, Node::new(self.owner.birth(), node.level, body))
     }
 
     fn remove(&self, link: &mut Link, level: u8, key: &[u8], sums: &mut Sums) -> Result<()> {
@@ -247,7 +258,7 @@ impl<O: Owner> Writer<'_, O> {
 
     /// Drops child `i` if it is empty, or merges it with a neighbour if both are nearly so. A
     /// neighbour that can't be read now is left for the next removal: the tree is whole as it is.
-    fn mend(&self, keys: &mut Entries, children: &mut Vec<Child>, i: usize, level: u8) {
+    pub fn mend(&self, keys: &mut Entries, children: &mut Vec<Child>, i: usize, level: u8) {
         let Link::Mem(child) = &children[i].link else { return };
         if child.records() == 0 {
             keys.remove(i);
@@ -281,7 +292,7 @@ impl<O: Owner> Writer<'_, O> {
     }
 }
 
-fn put_record(entries: &mut Entries, key: &[u8], value: &[u8], sums: &mut Sums) {
+pub(super) fn put_record(entries: &mut Entries, key: &[u8], value: &[u8], sums: &mut Sums) {
     sums.bytes += entry_bytes(key, value) as i64;
     match entries.search(key) {
         Ok(i) => {
@@ -296,7 +307,7 @@ fn put_record(entries: &mut Entries, key: &[u8], value: &[u8], sums: &mut Sums) 
 }
 
 /// Takes the nodes split off child `i` in behind it.
-fn adopt(keys: &mut Entries, children: &mut Vec<Child>, i: usize, pieces: Vec<Piece>) {
+pub(super) fn adopt(keys: &mut Entries, children: &mut Vec<Child>, i: usize, pieces: Vec<Piece>) {
     for (at, (separator, node)) in (i + 1..).zip(pieces) {
         let (entries, bytes) = node.sums();
         children[i].entries = children[i].entries.wrapping_sub(entries);

@@ -36,9 +36,24 @@ impl Entries {
         &self.bytes[start as usize + usize::from(key)..self.end(i)]
     }
 
+    /// Bytes of key and value of a record.
+    pub fn record_bytes(&self, i: usize) -> usize {
+        self.end(i) - self.slots[i].0 as usize
+    }
+
+    /// Bytes of all keys and values.
+    pub fn bytes_len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The record with the key, or the place where it would stand.
     pub fn search(&self, key: &[u8]) -> Result<usize, usize> {
-        let (mut low, mut high) = (0, self.slots.len());
+        self.search_from(0, key)
+    }
+
+    /// As [`Entries::search`], where all records before `from` have lower keys.
+    pub fn search_from(&self, from: usize, key: &[u8]) -> Result<usize, usize> {
+        let (mut low, mut high) = (from, self.slots.len());
         while low < high {
             let mid = (low + high) / 2;
             match self.key(mid).cmp(key) {
@@ -56,6 +71,25 @@ impl Entries {
         self.bytes.extend_from_slice(prefix);
         self.bytes.extend_from_slice(suffix);
         self.bytes.extend_from_slice(value);
+    }
+
+    /// Puts a record at the end whose value begins with `tag`.
+    pub fn push_tagged(&mut self, key: &[u8], tag: u8, value: &[u8]) {
+        self.slots.push((self.bytes.len() as u32, key.len() as u16));
+        self.bytes.extend_from_slice(key);
+        self.bytes.push(tag);
+        self.bytes.extend_from_slice(value);
+    }
+
+    /// Puts some records of another node at the end.
+    pub fn extend(&mut self, other: &Entries, records: std::ops::Range<usize>) {
+        if records.is_empty() {
+            return;
+        }
+        let start = other.slots[records.start].0;
+        let shift = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(&other.bytes[start as usize..other.end(records.end - 1)]);
+        self.slots.extend(other.slots[records].iter().map(|s| (s.0 - start + shift, s.1)));
     }
 
     pub fn insert(&mut self, i: usize, key: &[u8], value: &[u8]) {

@@ -5,6 +5,7 @@
 //! copies the node, and tells the [`Owner`] that the copy superseded it. The tree knows nothing of
 //! branches, counts or space.
 
+mod batch;
 mod cursor;
 mod diff;
 mod edit;
@@ -14,6 +15,7 @@ mod link;
 mod node;
 mod nodes;
 
+pub(crate) use batch::{Change, paths};
 pub(crate) use cursor::{Cursor, get};
 pub(crate) use diff::Difference;
 pub(crate) use edit::{Owner, Tree};

@@ -12,7 +12,7 @@ const MAGIC: u32 = 0x646E_7431;
 /// magic 4, level 1, pad 1, records 2, own address 8, birth 8, prefix length 2, body bytes 4, pad 2.
 const HEADER_BYTES: usize = 32;
 /// Child pointer and sums behind each key of an inner node.
-const CHILD_BYTES: usize = Ptr::BYTES + 16;
+pub(super) const CHILD_BYTES: usize = Ptr::BYTES + 16;
 /// What records may take before a node is split.
 pub(crate) const BODY_BYTES: usize = NODE_BYTES - HEADER_BYTES;
 /// Trees of more levels than this are hostile: 2^32 leaves need far fewer.

@@ -83,6 +83,35 @@ impl Nodes {
         Ok(node)
     }
 
+    /// How many nodes the cache holds.
+    pub fn capacity(&self) -> usize {
+        self.shard_nodes_max * SHARDS
+    }
+
+    /// Brings leaves into the cache that lie on the device only, several reads at a time.
+    pub fn prefetch<'l>(&self, leaves: impl Iterator<Item = &'l Link>) -> Result<()> {
+        /// Reads that a device is given at a time.
+        const READS: usize = 8;
+        let missing = leaves.filter_map(|link| match link {
+            Link::Disk(ptr) if self.cached(ptr).is_none() => Some(*ptr),
+            _ => None,
+        });
+        let missing: Vec<Ptr> = missing.collect();
+        if missing.len() < 2 * READS {
+            return Ok(());
+        }
+        std::thread::scope(|scope| {
+            let read =
+                |some: &[Ptr]| some.iter().try_for_each(|ptr| self.load_ptr(ptr, 0).map(drop));
+            let readers: Vec<_> = missing
+                .chunks(missing.len().div_ceil(READS))
+                .map(|some| scope.spawn(move || read(some)))
+                .collect();
+            // What a reader left out is loaded when it is needed.
+            readers.into_iter().try_for_each(|reader| reader.join().unwrap_or(Ok(())))
+        })
+    }
+
     fn cached(&self, ptr: &Ptr) -> Option<Arc<Node>> {
         let shard = crate::sync::lock(self.shard(ptr.addr));
         let slot = shard.map.get(&ptr.addr)?;

@@ -1,9 +1,11 @@
 //! Reading a snapshot of a branch, and changing a branch by one atomic step.
 
+mod batch;
 mod op;
 mod read;
 mod write;
 
+pub(crate) use batch::Batch;
 pub(crate) use op::{DataRun, Op, RunData};
 pub(crate) use read::value_of;
 pub use read::{Extents, Range, ReadTxn, Run, Value};

@@ -1,15 +1,30 @@
 //! What a commit consists of.
 
+use super::batch::Batch;
 use crate::dirty::DirtyData;
 use std::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) enum Op {
-    Put { key: Box<[u8]>, value: Box<[u8]> },
-    Delete { key: Box<[u8]> },
-    Map { map: Box<[u8]>, block: u64, runs: Vec<DataRun> },
-    Unmap { map: Box<[u8]>, block: u64, blocks: u64 },
-    Share { from: Box<[u8]>, from_block: u64, to: Box<[u8]>, to_block: u64, blocks: u64 },
+    /// Puts and deletes.
+    Batch(Batch),
+    Map {
+        map: Box<[u8]>,
+        block: u64,
+        runs: Vec<DataRun>,
+    },
+    Unmap {
+        map: Box<[u8]>,
+        block: u64,
+        blocks: u64,
+    },
+    Share {
+        from: Box<[u8]>,
+        from_block: u64,
+        to: Box<[u8]>,
+        to_block: u64,
+        blocks: u64,
+    },
 }
 
 /// A run of data blocks with their checksums.

@@ -1,5 +1,6 @@
 //! Changing a branch: operations gather in a transaction and are applied together at its commit.
 
+use super::batch::Batch;
 use super::op::{DataRun, Op, RunData};
 use super::read::ReadTxn;
 use crate::branch::Core;
@@ -9,11 +10,17 @@ use crate::format::block_checksum;
 use crate::format::layout::{
     BLOCK_BYTES, EXTENT_BLOCKS_MAX, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX,
 };
+use crate::format::record::last_batch;
 use crate::sync::{MutexGuard, lock};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Data below this waits in memory for the next flush; larger runs are written at once.
 const BUFFERED_BYTES_MAX: usize = 32 << 10;
+
+/// Changes that are searched one by one; more are worth an index.
+const SCANNED_MAX: usize = 16;
 
 /// Data blocks that have their place in the store but no name yet. Dropping them gives the place
 /// back.
@@ -93,6 +100,8 @@ pub struct WriteTxn<'b> {
     /// Let go before the commit, so that the path can change in place.
     view: Option<ReadTxn>,
     ops: Vec<Op>,
+    /// What the operations make of each key, once somebody asked and they are many.
+    index: OnceCell<BTreeMap<Box<[u8]>, Option<Box<[u8]>>>>,
     _writer: MutexGuard<'b, ()>,
 }
 
@@ -103,7 +112,14 @@ impl<'b> WriteTxn<'b> {
         view: ReadTxn,
         writer: MutexGuard<'b, ()>,
     ) -> WriteTxn<'b> {
-        WriteTxn { shared, core, view: Some(view), ops: Vec::new(), _writer: writer }
+        WriteTxn {
+            shared,
+            core,
+            view: Some(view),
+            ops: Vec::new(),
+            index: OnceCell::new(),
+            _writer: writer,
+        }
     }
 
     /// The inline value of `key`, as this transaction's own changes leave it.
@@ -111,14 +127,29 @@ impl<'b> WriteTxn<'b> {
     /// # Errors
     /// As [`ReadTxn::get`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        for op in self.ops.iter().rev() {
-            match op {
-                Op::Put { key: k, value } if **k == *key => return Ok(Some(value.to_vec())),
-                Op::Delete { key: k } if **k == *key => return Ok(None),
-                _ => {}
-            }
+        match self.own_change(key) {
+            Some(value) => Ok(value.map(<[u8]>::to_vec)),
+            None => self.view().get(key),
         }
-        self.view().get(key)
+    }
+
+    /// What this transaction made of the key, if anything.
+    fn own_change(&self, key: &[u8]) -> Option<Option<&[u8]>> {
+        let batches = || {
+            self.ops.iter().filter_map(|op| match op {
+                Op::Batch(batch) => Some(batch),
+                _ => None,
+            })
+        };
+        if batches().map(Batch::len).sum::<usize>() <= SCANNED_MAX {
+            let mut changes = batches().rev().flat_map(|batch| batch.changes().rev());
+            return changes.find(|change| change.key == key).map(|change| change.value);
+        }
+        let index = self.index.get_or_init(|| {
+            let changes = batches().flat_map(Batch::changes);
+            changes.map(|change| (change.key.into(), change.value.map(Box::from))).collect()
+        });
+        index.get(key).map(|value| value.as_deref())
     }
 
     /// The branch as it was when this transaction began.
@@ -133,7 +164,10 @@ impl<'b> WriteTxn<'b> {
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         limit("a key", key.len(), KEY_BYTES_MAX)?;
         limit("a value", value.len(), VALUE_BYTES_MAX)?;
-        self.ops.push(Op::Put { key: key.into(), value: value.into() });
+        last_batch(&mut self.ops).put(key, value);
+        if let Some(index) = self.index.get_mut() {
+            index.insert(key.into(), Some(value.into()));
+        }
         Ok(())
     }
 
@@ -143,7 +177,10 @@ impl<'b> WriteTxn<'b> {
     /// [`Error::TooLarge`] for a key above 512 bytes.
     pub fn delete(&mut self, key: &[u8]) -> Result<()> {
         limit("a key", key.len(), KEY_BYTES_MAX)?;
-        self.ops.push(Op::Delete { key: key.into() });
+        last_batch(&mut self.ops).delete(key);
+        if let Some(index) = self.index.get_mut() {
+            index.insert(key.into(), None);
+        }
         Ok(())
     }
 
@@ -206,10 +243,16 @@ impl<'b> WriteTxn<'b> {
         if self.ops.is_empty() {
             return Ok(());
         }
-        let ops = std::mem::take(&mut self.ops);
+        for op in &mut self.ops {
+            if let Op::Batch(batch) = op {
+                batch.sort();
+            }
+        }
+        let engine = &self.shared.engine;
+        // An error drops the transaction, and with it what it staged.
+        let nodes = engine.reach(&self.view().root, &self.ops)?;
         self.view = None;
-        let shared = self.shared;
-        shared.engine.commit(self.core, ops)
+        engine.commit(self.core, std::mem::take(&mut self.ops), nodes)
     }
 }
 
