@@ -11,11 +11,30 @@ pub(crate) struct Entries {
     bytes: Vec<u8>,
     /// Per record: start in `bytes`, and length of its key.
     slots: Vec<(u32, u16)>,
+    /// Per record: the first bytes of its key behind those that all keys begin with. A search looks
+    /// here first, where many lie in one line of the processor's cache.
+    heads: Vec<u32>,
+    /// How many bytes `heads` leave out: all keys have them in common, and perhaps more.
+    alike: usize,
+}
+
+/// Orders keys as far as four bytes can, behind the first `alike`.
+fn head(key: &[u8], alike: usize) -> u32 {
+    let tail = key.get(alike..).unwrap_or_default();
+    match tail.first_chunk() {
+        Some(four) => u32::from_be_bytes(*four),
+        None => tail.iter().zip([24, 16, 8]).map(|(byte, shift)| u32::from(*byte) << shift).sum(),
+    }
 }
 
 impl Entries {
     pub fn with_capacity(bytes: usize, records: usize) -> Entries {
-        Entries { bytes: Vec::with_capacity(bytes), slots: Vec::with_capacity(records) }
+        Entries {
+            bytes: Vec::with_capacity(bytes),
+            slots: Vec::with_capacity(records),
+            heads: Vec::with_capacity(records),
+            alike: 0,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -53,7 +72,12 @@ impl Entries {
 
     /// As [`Entries::search`], where all records before `from` have lower keys.
     pub fn search_from(&self, from: usize, key: &[u8]) -> Result<usize, usize> {
-        let (mut low, mut high) = (from, self.slots.len());
+        let wanted = head(key, self.alike);
+        let mut low = from + self.heads[from..].partition_point(|head| *head < wanted);
+        let mut high = low;
+        while self.heads.get(high) == Some(&wanted) {
+            high += 1;
+        }
         while low < high {
             let mid = (low + high) / 2;
             match self.key(mid).cmp(key) {
@@ -62,7 +86,43 @@ impl Entries {
                 Ordering::Equal => return Ok(mid),
             }
         }
-        Err(low)
+        Err(self.place_without_head(from, low, key))
+    }
+
+    /// The place of a key that is not here: `place`, unless it begins otherwise than all keys do.
+    fn place_without_head(&self, from: usize, place: usize, key: &[u8]) -> usize {
+        if self.alike == 0 || from == self.len() {
+            return place;
+        }
+        let alike = &self.key(from)[..self.alike];
+        match key[..key.len().min(self.alike)].cmp(alike) {
+            Ordering::Less => from,
+            Ordering::Equal => place,
+            Ordering::Greater => self.len(),
+        }
+    }
+
+    /// Computes the heads anew, as far to the right in the keys as they can be.
+    pub fn sharpen(&mut self) {
+        let alike = self.prefix_len();
+        if alike != self.alike || self.heads.len() != self.len() {
+            self.alike = alike;
+            self.heads = (0..self.len()).map(|i| head(self.key(i), alike)).collect();
+        }
+    }
+
+    /// Takes the head of a record in that has its place already.
+    fn insert_head(&mut self, i: usize) {
+        let one = if i == 0 { self.len() - 1 } else { 0 };
+        let both = self.key(i).iter().zip(self.key(one));
+        let alike = both.take(self.alike).take_while(|(a, b)| a == b).count();
+        if alike < self.alike {
+            self.heads.insert(i, 0);
+            self.alike = alike;
+            self.heads = (0..self.len()).map(|i| head(self.key(i), alike)).collect();
+        } else {
+            self.heads.insert(i, head(self.key(i), self.alike));
+        }
     }
 
     /// Puts a record at the end; the caller keeps the order.
@@ -71,6 +131,7 @@ impl Entries {
         self.bytes.extend_from_slice(prefix);
         self.bytes.extend_from_slice(suffix);
         self.bytes.extend_from_slice(value);
+        self.insert_head(self.len() - 1);
     }
 
     /// Puts a record at the end whose value begins with `tag`.
@@ -79,6 +140,7 @@ impl Entries {
         self.bytes.extend_from_slice(key);
         self.bytes.push(tag);
         self.bytes.extend_from_slice(value);
+        self.insert_head(self.len() - 1);
     }
 
     /// Puts some records of another node at the end.
@@ -89,7 +151,16 @@ impl Entries {
         let start = other.slots[records.start].0;
         let shift = self.bytes.len() as u32;
         self.bytes.extend_from_slice(&other.bytes[start as usize..other.end(records.end - 1)]);
-        self.slots.extend(other.slots[records].iter().map(|s| (s.0 - start + shift, s.1)));
+        let first = self.len();
+        self.slots.extend(other.slots[records.clone()].iter().map(|s| (s.0 - start + shift, s.1)));
+        let begins = |entries: &Entries, i: usize| entries.key(i)[..entries.alike].to_vec();
+        if first > 0 && begins(self, 0) != begins(other, records.start) {
+            self.heads.clear();
+            self.sharpen();
+        } else {
+            self.alike = other.alike;
+            self.heads.extend_from_slice(&other.heads[records]);
+        }
     }
 
     pub fn insert(&mut self, i: usize, key: &[u8], value: &[u8]) {
@@ -103,6 +174,7 @@ impl Entries {
         self.bytes[start as usize + key.len()..][..value.len()].copy_from_slice(value);
         self.slots.insert(i, (start, key.len() as u16));
         self.slots[i + 1..].iter_mut().for_each(|s| s.0 += grown as u32);
+        self.insert_head(i);
     }
 
     /// Makes the `old` bytes at `at` into `new` bytes, moving what follows.
@@ -131,6 +203,7 @@ impl Entries {
         let (start, end) = (self.slots[i].0 as usize, self.end(i));
         self.bytes.drain(start..end);
         self.slots.remove(i);
+        self.heads.remove(i);
         self.slots[i..].iter_mut().for_each(|s| s.0 -= (end - start) as u32);
     }
 
@@ -146,13 +219,15 @@ impl Entries {
         let bytes = self.bytes.split_off(at);
         let mut slots = self.slots.split_off(i);
         slots.iter_mut().for_each(|s| s.0 -= at as u32);
-        Entries { bytes, slots }
+        let heads = self.heads.split_off(i);
+        let mut right = Entries { bytes, slots, heads, alike: self.alike };
+        self.sharpen();
+        right.sharpen();
+        right
     }
 
     pub fn append(&mut self, other: &Entries) {
-        let shift = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(&other.bytes);
-        self.slots.extend(other.slots.iter().map(|s| (s.0 + shift, s.1)));
+        self.extend(other, 0..other.len());
     }
 
     /// Bytes that all keys have in common: those of the first and the last have.
@@ -193,6 +268,38 @@ mod tests {
     use std::collections::BTreeMap;
 
     proptest! {
+        #[test]
+        fn a_search_finds_the_place_of_any_key(
+            keys in prop::collection::btree_set(prop::collection::vec(0..3u8, 0..9), 0..40),
+            inserted in prop::collection::vec(prop::collection::vec(0..3u8, 0..9), 0..20),
+            sought in prop::collection::vec(prop::collection::vec(0..3u8, 0..9), 40),
+        ) {
+            let mut entries = Entries::default();
+            let mut model: Vec<Vec<u8>> = keys.into_iter().collect();
+            model.iter().for_each(|key| entries.push(&[], key, b"v"));
+            entries.sharpen();
+            for key in inserted {
+                if let Err(i) = entries.search(&key) {
+                    entries.insert(i, &key, b"w");
+                    model.insert(model.binary_search(&key).unwrap_err(), key);
+                }
+            }
+            // As nodes are cut and merged.
+            let half = model.len() / 2;
+            let mut left = entries.clone();
+            let right = left.split_off(half);
+            left.append(&right);
+            for key in &sought {
+                prop_assert_eq!(left.search(key), model.binary_search(key));
+            }
+            for key in sought {
+                prop_assert_eq!(entries.search(&key), model.binary_search(&key));
+                if model.get(half).is_some_and(|middle| *middle <= key) {
+                    prop_assert_eq!(entries.search_from(half, &key), model.binary_search(&key));
+                }
+            }
+        }
+
         #[test]
         fn records_behave_as_a_sorted_map(ops in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..6), 0..4u8), 1..200)) {
             let mut entries = Entries::default();

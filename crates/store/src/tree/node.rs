@@ -186,6 +186,7 @@ fn decode_body(r: &mut Reader, prefix: &[u8], records: usize, level: u8) -> Deco
             return Err(Malformed("a tree node's keys are out of order"));
         }
     }
+    keys.sharpen();
     match level {
         0 => Ok(Body::Leaf(keys)),
         _ if records == 0 => Err(Malformed("an inner node has no child")),
