@@ -6,6 +6,9 @@
 //! their flushes, and after a crash the store holds a prefix of what was committed that includes all
 //! that was acknowledged as durable.
 //!
+//! A branch is read and written as one map, or as named tables with ranges, cursors and differences of
+//! their own ([`WriteTxn::table`], [`ReadTxn::table`]).
+//!
 //! It knows nothing of files, mounts or processes: those are doors, in crates above this one.
 //! Data flows one way: transaction → journal → tree → checkpoint → device.
 
@@ -40,6 +43,7 @@ mod signal;
 mod space;
 mod store;
 mod sync;
+mod table;
 mod tree;
 mod txn;
 mod usage;
@@ -56,5 +60,6 @@ pub use error::{Error, Result};
 pub use format::layout::{BLOCK_BYTES, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX};
 pub use options::{Lossy, Options};
 pub use store::Store;
+pub use table::{Table, TableChange, TableCursor, TableDiff, TableEntry, TableMut, TableRange};
 pub use txn::{Extents, Range, ReadTxn, Run, Staged, Value, WriteTxn};
 pub use usage::{BranchUsage, StoreUsage};

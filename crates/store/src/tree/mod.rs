@@ -16,7 +16,7 @@ mod node;
 mod nodes;
 
 pub(crate) use batch::{Change, paths};
-pub(crate) use cursor::{Cursor, get};
+pub(crate) use cursor::{Cursor, Found, find_below, get, rank};
 pub(crate) use diff::Difference;
 pub(crate) use edit::{Owner, Tree};
 pub(crate) use extent_map::{Mapped, NewRun, map_key, map_runs};

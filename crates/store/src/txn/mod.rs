@@ -7,7 +7,7 @@ mod write;
 
 pub(crate) use batch::Batch;
 pub(crate) use op::{DataRun, Op, RunData};
-pub(crate) use read::value_of;
 pub use read::{Extents, Range, ReadTxn, Run, Value};
+pub(crate) use read::{hex, value_of};
 pub(crate) use write::extent_pieces;
 pub use write::{Staged, WriteTxn};

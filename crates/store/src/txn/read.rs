@@ -7,9 +7,9 @@ use crate::format::block_checksum;
 use crate::format::extent::{Extent, TAG_BYTES};
 use crate::format::layout::BLOCK_BYTES;
 use crate::pins::Pin;
-use crate::tree::{self, Cursor, Root, map_runs};
+use crate::tree::{self, Cursor, Found, Node, Root, map_runs};
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What a key holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,13 +41,28 @@ pub struct Run {
 pub struct ReadTxn {
     pub(crate) shared: Arc<Shared>,
     pub(crate) root: Root,
+    /// The root's node, once it was needed: all that read here begin with it.
+    top: OnceLock<Arc<Node>>,
     _pin: Arc<Pin>,
 }
 
 impl ReadTxn {
     /// `root` must have been taken while `pin` was held.
     pub(crate) fn new(shared: Arc<Shared>, root: Root, pin: Pin) -> ReadTxn {
-        ReadTxn { shared, root, _pin: Arc::new(pin) }
+        ReadTxn { shared, root, top: OnceLock::new(), _pin: Arc::new(pin) }
+    }
+
+    /// The entry of a key, whatever it holds.
+    pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Found>> {
+        let nodes = &self.shared.engine.nodes;
+        let top = match self.top.get() {
+            Some(top) => top,
+            None => {
+                let top = nodes.load(&self.root.link, self.root.level)?;
+                self.top.get_or_init(|| top)
+            }
+        };
+        tree::find_below(nodes, top, key)
     }
 
     /// The inline value of `key`.
@@ -55,15 +70,15 @@ impl ReadTxn {
     /// # Errors
     /// [`Error::WrongKind`] for the key of an extent; damage and I/O errors.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        tree::get(&self.shared.engine.nodes, &self.root, key, |value| match value {
-            [TAG_BYTES, bytes @ ..] => Ok(bytes.to_vec()),
-            _ => Err(Error::WrongKind {
+        match self.find(key)?.as_ref().map(Found::value) {
+            None => Ok(None),
+            Some([TAG_BYTES, bytes @ ..]) => Ok(Some(bytes.to_vec())),
+            Some(_) => Err(Error::WrongKind {
                 key: hex(key),
                 found: "an extent",
                 wanted: "an inline value",
             }),
-        })?
-        .transpose()
+        }
     }
 
     /// The entries between two bounds, in order of their keys.
@@ -172,13 +187,13 @@ impl Range {
             self.state = RangeState::Open(Cursor::seek(nodes, &self.txn.root, start)?);
         }
         let RangeState::Open(cursor) = &mut self.state else { return Ok(None) };
-        let Some((key, value)) = cursor.next(nodes)? else { return Ok(None) };
+        let Some(found) = cursor.forward(nodes)? else { return Ok(None) };
         let inside = match &self.to {
-            Bound::Included(end) => key <= *end,
-            Bound::Excluded(end) => key < *end,
+            Bound::Included(end) => found.key() <= end.as_slice(),
+            Bound::Excluded(end) => found.key() < end.as_slice(),
             Bound::Unbounded => true,
         };
-        Ok(inside.then(|| (key, value_of(&value))))
+        Ok(inside.then(|| (found.key().to_vec(), value_of(found.value()))))
     }
 }
 

@@ -91,6 +91,9 @@ impl Engine {
     }
 }
 
+/// By key its value, or that it is gone.
+type Index = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
+
 /// An atomic change of one branch. Other writers of the branch wait until it is committed or
 /// dropped; readers don't. Dropping it changes nothing.
 #[derive(Debug)]
@@ -101,7 +104,7 @@ pub struct WriteTxn<'b> {
     view: Option<ReadTxn>,
     ops: Vec<Op>,
     /// What the operations make of each key, once somebody asked and they are many.
-    index: OnceCell<BTreeMap<Box<[u8]>, Option<Box<[u8]>>>>,
+    index: OnceCell<Index>,
     _writer: MutexGuard<'b, ()>,
 }
 

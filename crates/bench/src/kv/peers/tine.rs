@@ -1,6 +1,5 @@
 //! tine-store: one table of one branch.
 
-use std::ops::Bound;
 use std::path::Path;
 
 use anyhow::Result;
@@ -8,6 +7,8 @@ use tine_store::{Branch, Options, Store};
 
 use crate::kv::data::{Key, Pair};
 use crate::kv::subject::Subject;
+
+const TABLE: &str = "x";
 
 struct Tine {
     branch: Branch,
@@ -28,39 +29,36 @@ pub fn open(directory: &Path, cache_bytes: u64) -> Result<Box<dyn Subject>> {
 impl Subject for Tine {
     fn write(&self, pairs: &[Pair]) -> Result<()> {
         let mut txn = self.branch.write()?;
-        for (key, value) in pairs {
-            txn.put(key, value)?;
-        }
+        txn.table(TABLE)?.load(pairs.iter().map(|(key, value)| (key, value)))?;
         txn.commit()?;
         Ok(self.branch.sync()?)
     }
 
     fn remove(&self, keys: &[Key]) -> Result<()> {
         let mut txn = self.branch.write()?;
+        let mut table = txn.table(TABLE)?;
         for key in keys {
-            txn.delete(key)?;
+            table.delete(key)?;
         }
         txn.commit()?;
         Ok(self.branch.sync()?)
     }
 
     fn get(&self, keys: &[Key]) -> Result<u64> {
-        let txn = self.branch.read()?;
+        let table = self.branch.read()?.table(TABLE)?;
         let mut sum = 0;
         for key in keys {
-            sum += txn.get(key)?.map_or(0, |value| u64::from(value[0]));
+            sum += table.get(key)?.map_or(0, |value| u64::from(value[0]));
         }
         Ok(sum)
     }
 
     fn scan(&self, from: &[Key], entries: usize) -> Result<u64> {
-        let txn = self.branch.read()?;
+        let table = self.branch.read()?.table(TABLE)?;
         let mut sum = 0;
         for key in from {
-            for entry in txn.range(Bound::Included(key), Bound::Unbounded).take(entries) {
-                if let (_, tine_store::Value::Bytes(value)) = entry? {
-                    sum += u64::from(value[0]);
-                }
+            for entry in table.range(*key..).take(entries) {
+                sum += u64::from(entry?[0]);
             }
         }
         Ok(sum)
