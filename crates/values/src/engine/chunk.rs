@@ -258,13 +258,25 @@ impl<T: Clone> Chunk<T> {
     /// Cuts the leaf in two; both parts take the smallest room that fits.
     pub(crate) fn split_off(&mut self, at: usize) -> Self {
         self.own();
-        let mut right = Chunk::with_room(self.len() - at);
+        let right = self.cut(at, self.len() - at);
+        self.fit();
+        right
+    }
+
+    /// Cuts the leaf in two that will grow again: both parts have the room of the whole.
+    pub(crate) fn halve(&mut self, at: usize) -> Self {
+        self.own();
+        self.cut(at, self.room_len())
+    }
+
+    /// Moves the items from `at` on to a leaf with `room`; this one has one owner.
+    fn cut(&mut self, at: usize, room: usize) -> Self {
+        let mut right = Chunk::with_room(room);
         each!(self, arc => {
             if let Some(items) = Arc::get_mut(arc) {
                 right.take_all(&mut items.drain(at..));
             }
         }, ());
-        self.fit();
         right
     }
 

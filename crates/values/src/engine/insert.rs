@@ -55,8 +55,52 @@ impl<K: Grow> Route<K> for AtEnd {
 type Split<K> = Option<(<K as super::kind::Kind>::Mark, Node<K>)>;
 
 /// Inserts an item where the path says.
+#[inline]
 pub(crate) fn insert<K: Grow>(root: &mut Node<K>, path: &Path, item: K::Item) {
-    insert_by(root, Along { path, depth: 0 }, item);
+    let leaf = leaf_mut(root, path);
+    if leaf.len() < K::LEAF {
+        leaf.own();
+        // Only moves from here on.
+        count_up(root, path).insert(path.slot, item);
+    } else {
+        insert_by(root, Along { path, depth: 0 }, item);
+    }
+}
+
+/// The leaf at the end of a path, for changing; nodes above it that are shared are copied.
+#[inline]
+pub(crate) fn leaf_mut<'a, K: Grow>(
+    mut node: &'a mut Node<K>,
+    path: &Path,
+) -> &'a mut Chunk<K::Item> {
+    let mut steps = path.steps.iter();
+    loop {
+        match node {
+            Node::Inner(arc) => {
+                let step = steps.next().map_or(0, |step| usize::from(*step));
+                node = &mut unique(arc).kids[step];
+            }
+            Node::Leaf(chunk) => return chunk,
+        }
+    }
+}
+
+/// Counts one item more along a path, and returns its leaf.
+#[inline]
+fn count_up<'a, K: Grow>(mut node: &'a mut Node<K>, path: &Path) -> &'a mut Chunk<K::Item> {
+    let mut steps = path.steps.iter();
+    loop {
+        match node {
+            Node::Inner(arc) => {
+                let inner = unique(arc);
+                let step = steps.next().map_or(0, |step| usize::from(*step));
+                inner.len += 1;
+                K::shift(&mut inner.marks[step + 1..], 1);
+                node = &mut inner.kids[step];
+            }
+            Node::Leaf(chunk) => return chunk,
+        }
+    }
 }
 
 /// Inserts an item after the last.
@@ -265,8 +309,7 @@ fn split_leaf<K: Grow>(
         return None;
     }
     let mark = K::mark(&chunk.items()[cut]);
-    chunk.own();
-    let mut right = chunk.split_off(cut);
+    let mut right = chunk.halve(cut);
     if at <= cut {
         chunk.insert(at, item);
     } else {
