@@ -42,8 +42,21 @@ impl<'a, K: Kind> Run<'a, K> {
         Run { start: self.start + before, nodes: self.nodes[range].to_vec() }
     }
 
-    pub(crate) fn items(&self) -> impl Iterator<Item = &'a K::Item> {
-        self.nodes.iter().flat_map(|node| node.items())
+    /// The items of a run of leaves, leaf by leaf.
+    pub(crate) fn leaves(&self) -> impl DoubleEndedIterator<Item = &'a [K::Item]> {
+        self.nodes.iter().map(|node| node.items())
+    }
+
+    /// Those at a range of places, counted from the run's start.
+    pub(crate) fn between(&self, range: Range<usize>) -> Vec<&'a K::Item> {
+        let mut before = 0;
+        let mut all = Vec::with_capacity(range.len());
+        for leaf in self.leaves() {
+            let clamp = |at: usize| at.saturating_sub(before).min(leaf.len());
+            all.extend(&leaf[clamp(range.start)..clamp(range.end)]);
+            before += leaf.len();
+        }
+        all
     }
 }
 

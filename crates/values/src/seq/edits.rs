@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::engine::align::gaps;
+use crate::engine::align::{Run, gaps};
 use crate::engine::kind::Kind;
 use crate::engine::node::Node;
 
@@ -25,9 +25,7 @@ pub(crate) struct Edit {
 pub(crate) fn edits<K: Kind<Mark = usize, Item: Eq>>(old: &Node<K>, new: &Node<K>) -> Vec<Edit> {
     let mut all: Vec<Edit> = Vec::new();
     for gap in gaps(old, new) {
-        let (from, to): (Vec<_>, Vec<_>) =
-            (gap.ours.items().collect(), gap.theirs.items().collect());
-        for edit in compare(&from, &to) {
+        for edit in compare(&gap.ours, &gap.theirs) {
             let old = edit.old.start + gap.ours.start..edit.old.end + gap.ours.start;
             let new = edit.new.start + gap.theirs.start..edit.new.end + gap.theirs.start;
             match all.last_mut() {
@@ -42,19 +40,63 @@ pub(crate) fn edits<K: Kind<Mark = usize, Item: Eq>>(old: &Node<K>, new: &Node<K
     all
 }
 
-fn compare<T: Eq>(old: &[&T], new: &[&T]) -> Vec<Edit> {
-    let front = old.iter().zip(new).take_while(|(a, b)| a == b).count();
-    let (a, b) = (&old[front..], &new[front..]);
-    let back = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
-    let (a, b) = (&a[..a.len() - back], &b[..b.len() - back]);
+/// The edits of one gap, counted from its start: common ends first, then what is left between them.
+fn compare<K: Kind<Item: Eq>>(old: &Run<'_, K>, new: &Run<'_, K>) -> Vec<Edit> {
+    let (long, wide) = (old.len(), new.len());
+    let front = common(old.leaves(), new.leaves(), front_of);
+    let back = common(old.leaves().rev(), new.leaves().rev(), back_of).min(long.min(wide) - front);
+    let (a, b) = (old.between(front..long - back), new.between(front..wide - back));
     if a.is_empty() && b.is_empty() {
         return Vec::new();
     }
     let whole = || [(0..a.len(), 0..b.len())].into();
-    let found = if a.is_empty() || b.is_empty() { None } else { shortest(a, b) };
+    let found = if a.is_empty() || b.is_empty() { None } else { shortest(&a, &b) };
     let shift = |range: Range<usize>| range.start + front..range.end + front;
     let parts: Vec<(Range<usize>, Range<usize>)> = found.unwrap_or_else(whole);
     parts.into_iter().map(|(old, new)| Edit { old: shift(old), new: shift(new) }).collect()
+}
+
+/// How many items two rows of slices have in common at the end that `cut` looks at; it returns the common part of two
+/// slices, and what is left of both beyond the shorter one.
+fn common<'a, T: Eq + 'a>(
+    mut a: impl Iterator<Item = &'a [T]>,
+    mut b: impl Iterator<Item = &'a [T]>,
+    cut: impl Fn(&'a [T], &'a [T]) -> (usize, &'a [T], &'a [T]),
+) -> usize {
+    let (mut x, mut y): (&[T], &[T]) = (&[], &[]);
+    let mut count = 0;
+    loop {
+        if x.is_empty() {
+            let Some(next) = a.next() else { return count };
+            x = next;
+        } else if y.is_empty() {
+            let Some(next) = b.next() else { return count };
+            y = next;
+        } else {
+            let (same, left, also) = cut(x, y);
+            count += same;
+            if same < x.len().min(y.len()) {
+                return count;
+            }
+            (x, y) = (left, also);
+        }
+    }
+}
+
+fn front_of<'a, T: Eq>(x: &'a [T], y: &'a [T]) -> (usize, &'a [T], &'a [T]) {
+    let count = x.len().min(y.len());
+    let ((a, x), (b, y)) = (x.split_at(count), y.split_at(count));
+    // Whole slices compare faster than items; only the first that differ are looked at again.
+    let same = if a == b { count } else { a.iter().zip(b).take_while(|(a, b)| a == b).count() };
+    (same, x, y)
+}
+
+fn back_of<'a, T: Eq>(x: &'a [T], y: &'a [T]) -> (usize, &'a [T], &'a [T]) {
+    let count = x.len().min(y.len());
+    let ((x, a), (y, b)) = (x.split_at(x.len() - count), y.split_at(y.len() - count));
+    let pairs = || a.iter().rev().zip(b.iter().rev());
+    let same = if a == b { count } else { pairs().take_while(|(a, b)| a == b).count() };
+    (same, x, y)
 }
 
 /// The shortest edit script, unless it is longer than [`EDITS_MAX`].

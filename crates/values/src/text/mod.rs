@@ -9,13 +9,14 @@ mod kind;
 mod model;
 
 use alloc::string::String;
-use arrayvec::ArrayString;
+use arrayvec::{ArrayString, ArrayVec};
 use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::ops::{Bound, Range, RangeBounds};
 
 use crate::engine::cursor::equal;
+use crate::engine::iter::Items;
 use crate::engine::path::Path;
 use crate::engine::tree::Tree;
 use crate::seq::kind::{Position, get};
@@ -269,6 +270,11 @@ impl Text {
     #[must_use]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Self {
         let range = self.bounds(range);
+        if range.len() <= INLINE_BYTES
+            && let Repr::Tree(tree) = &self.0
+        {
+            return Text(Repr::Inline(inline(tree, range)));
+        }
         let mut part = self.clone();
         part.truncate(range.end);
         part.split_off(range.start)
@@ -300,6 +306,16 @@ fn valid(leaf: &[u8]) -> &str {
         Ok(text) => text,
         Err(_) => unreachable!("leaves of a Text are cut between characters"),
     }
+}
+
+/// A short run of bytes of a tree.
+fn inline(tree: &Tree<Utf8>, range: Range<usize>) -> ArrayString<INLINE_BYTES> {
+    let (from, to) = (Text::place(tree, range.start), Text::place(tree, range.end));
+    let bytes: ArrayVec<u8, INLINE_BYTES> =
+        Items::between(&tree.root, &from, &to).copied().collect();
+    let mut text = ArrayString::new_const();
+    text.push_str(valid(&bytes));
+    text
 }
 
 impl Default for Text {
