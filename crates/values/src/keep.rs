@@ -26,21 +26,18 @@ use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::convert::Infallible;
 use core::fmt;
-use core::hash::{BuildHasher, Hash};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::chunk::Chunk;
-use crate::engine::kind::{Grow, Kind};
+use crate::engine::kind::Grow;
 use crate::engine::node::{FANOUT, Inner, Node};
 use crate::engine::path::HEIGHT_MAX;
 use crate::engine::rebase::rebase;
 use crate::engine::tree::Tree;
-use crate::hash::{HashMap, Hashed, Slot};
-use crate::ord::{OrdMap, Ordered};
+use crate::ord::OrdMap;
 use crate::seq::Seq;
-use crate::seq::kind::Sequence;
-use crate::usage::{Rooted, Value};
+use crate::usage::{Counted, Rooted, Value};
 
 /// A place for nodes: bytes in, an id out, and back.
 pub trait NodeStore {
@@ -129,11 +126,70 @@ impl<E: fmt::Display> fmt::Display for KeepError<E> {
 
 impl<E: fmt::Debug + fmt::Display> core::error::Error for KeepError<E> {}
 
-/// A stored node: items, or the height and each child's length, mark and id.
+/// A stored node: items, or each child's length, mark and id.
 #[derive(Serialize, Deserialize)]
 enum Record<T, M, Id> {
     Leaf(Vec<T>),
-    Inner(u32, Vec<(u64, M, Id)>),
+    Inner(Vec<(u64, M, Id)>),
+}
+
+/// A node as it is stored: a leaf of items, or children with a mark each.
+pub(crate) trait Stored: Counted + Clone + Default {
+    type Item;
+    type Mark;
+
+    /// Inner nodes from the root to the deepest leaf at most.
+    const LEVELS_MAX: usize;
+
+    fn len(&self) -> usize;
+
+    /// Whether the node may stand above `levels` of inner nodes; what only the whole tree tells is left to
+    /// [`Restore::restore`].
+    fn fits(&self, levels: usize) -> bool;
+
+    /// The items of a leaf.
+    fn items(&self) -> &[Self::Item];
+
+    /// The mark of each child.
+    fn marks(&self) -> Vec<Self::Mark>;
+
+    /// A node over stored children; `None` when they are not those of one node.
+    fn over(kids: Vec<(Self::Mark, Self)>) -> Option<Self>;
+}
+
+impl<K: Grow> Stored for Node<K> {
+    type Item = K::Item;
+    type Mark = K::Mark;
+
+    const LEVELS_MAX: usize = HEIGHT_MAX;
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn fits(&self, levels: usize) -> bool {
+        self.height() as usize <= levels
+    }
+
+    fn items(&self) -> &[K::Item] {
+        self.items()
+    }
+
+    fn marks(&self) -> Vec<K::Mark> {
+        match self {
+            Node::Leaf(_) => Vec::new(),
+            Node::Inner(inner) => inner.marks.iter().cloned().collect(),
+        }
+    }
+
+    fn over(kids: Vec<(K::Mark, Self)>) -> Option<Self> {
+        let height = kids.first()?.1.height();
+        let fits = |kid: &Self| kid.len() > 0 && kid.height() == height;
+        let whole = kids.len() <= FANOUT && (height as usize) < HEIGHT_MAX;
+        let sound = whole && kids.iter().all(|(_, kid)| fits(kid));
+        // Stored marks are for reading single items; those of a loaded node are made from its children.
+        sound.then(|| Inner::over(kids.into_iter().map(|(_, kid)| kid)))
+    }
 }
 
 /// A value that can be kept.
@@ -145,12 +201,13 @@ pub trait Kept: Value + Restore {
 }
 
 /// A value that can be made of a tree.
-pub(crate) trait Restore: Rooted<Kind: Grow> {
+pub(crate) trait Restore: Rooted<Node: Stored> + Sized {
+    /// A leaf of stored items.
+    fn leaf(like: &Self, items: Vec<<Self::Node as Stored>::Item>) -> Self::Node;
+
     /// The value over a tree that was loaded, with what else belongs to it (a hasher) as in `like`; `None` when the items
     /// are not in the value's order.
-    fn restore(like: &Self, tree: Tree<Self::Kind>) -> Option<Self>
-    where
-        Self: Sized;
+    fn restore(like: &Self, root: Self::Node) -> Option<Self>;
 }
 
 /// The values of one type that one store keeps: which node has which id, and every such node.
@@ -160,20 +217,18 @@ pub(crate) trait Restore: Rooted<Kind: Grow> {
 pub struct Pool<V: Restore, S: NodeStore> {
     store: S,
     ids: BTreeMap<usize, S::Id>,
-    nodes: BTreeMap<S::Id, Node<V::Kind>>,
+    nodes: BTreeMap<S::Id, V::Node>,
 }
 
-type RecordOf<V, S> = Record<
-    <<V as Rooted>::Kind as Kind>::Item,
-    <<V as Rooted>::Kind as Kind>::Mark,
-    <S as NodeStore>::Id,
->;
+type Item<V> = <<V as Rooted>::Node as Stored>::Item;
+type Mark<V> = <<V as Rooted>::Node as Stored>::Mark;
+type RecordOf<V, S> = Record<Item<V>, Mark<V>, <S as NodeStore>::Id>;
 
 #[expect(private_bounds, reason = "sealed: a value is a tree of this crate")]
 impl<V, S> Pool<V, S>
 where
     V: Kept,
-    V::Kind: Grow<Item: Serialize + DeserializeOwned, Mark: Serialize + DeserializeOwned>,
+    V::Node: Stored<Item: Serialize + DeserializeOwned, Mark: Serialize + DeserializeOwned>,
     S: NodeStore,
 {
     /// A pool over a store.
@@ -203,32 +258,35 @@ where
     ///
     /// When the store fails or an item cannot be encoded; what was written until then stays known.
     pub fn save(&mut self, value: &V) -> Result<S::Id, KeepError<S::Error>> {
-        let empty = Node::default();
-        self.save_node(value.tree().map_or(&empty, |tree| &tree.root))
+        let empty = V::Node::default();
+        self.save_node(value.root().unwrap_or(&empty))
     }
 
-    fn save_node(&mut self, node: &Node<V::Kind>) -> Result<S::Id, KeepError<S::Error>> {
+    fn save_node(&mut self, node: &V::Node) -> Result<S::Id, KeepError<S::Error>> {
         if let Some(id) = self.ids.get(&node.address()) {
             return Ok(id.clone());
         }
-        let bytes = match node {
-            // Items and marks are written where they lie; the stored form is that of [`Record`].
-            Node::Leaf(chunk) => postcard::to_allocvec(&(0u32, chunk.items())),
-            Node::Inner(inner) => {
-                let mut kids = Vec::with_capacity(inner.kids.len());
-                for (kid, mark) in inner.kids.iter().zip(&inner.marks) {
-                    kids.push((kid.len() as u64, mark, self.save_node(kid)?));
-                }
-                postcard::to_allocvec(&(1u32, inner.height, kids))
+        // Items are written where they lie; the stored form is that of [`Record`].
+        let bytes = if node.kids().is_empty() {
+            postcard::to_allocvec(&(0u32, node.items()))
+        } else {
+            let mut kids = Vec::with_capacity(node.kids().len());
+            for (kid, mark) in node.kids().iter().zip(node.marks()) {
+                kids.push((kid.len() as u64, mark, self.save_node(kid)?));
             }
+            postcard::to_allocvec(&(1u32, kids))
         };
         let id =
             self.store.put(&bytes.map_err(|_| KeepError::Encode)?).map_err(KeepError::Store)?;
+        self.know(&id, node);
+        Ok(id)
+    }
+
+    fn know(&mut self, id: &S::Id, node: &V::Node) {
         if node.address() != 0 {
             self.ids.insert(node.address(), id.clone());
             self.nodes.insert(id.clone(), node.clone());
         }
-        Ok(id)
     }
 
     /// The value under an id, sharing every node that the pool knows; `like` gives what is not stored (a map's hasher).
@@ -237,8 +295,8 @@ where
     ///
     /// When the store fails, or what it holds is not a value of this type in its order.
     pub fn load(&mut self, id: &S::Id, like: &V) -> Result<V, KeepError<S::Error>> {
-        let root = self.load_node(id, HEIGHT_MAX as u32)?;
-        V::restore(like, Tree { root }).ok_or(KeepError::Order)
+        let root = self.load_node(id, like, V::Node::LEVELS_MAX)?;
+        V::restore(like, root).ok_or(KeepError::Order)
     }
 
     fn record(&self, id: &S::Id) -> Result<RecordOf<V, S>, KeepError<S::Error>> {
@@ -246,57 +304,53 @@ where
         postcard::from_bytes(&bytes).map_err(|_| KeepError::NotANode)
     }
 
-    fn load_node(&mut self, id: &S::Id, below: u32) -> Result<Node<V::Kind>, KeepError<S::Error>> {
+    /// The node under an id, with `levels` of inner nodes at most.
+    fn load_node(
+        &mut self,
+        id: &S::Id,
+        like: &V,
+        levels: usize,
+    ) -> Result<V::Node, KeepError<S::Error>> {
         if let Some(node) = self.nodes.get(id) {
-            // A node is at its height wherever it is named.
-            return if node.height() < below { Ok(node.clone()) } else { Err(KeepError::NotANode) };
+            return node.fits(levels).then(|| node.clone()).ok_or(KeepError::NotANode);
         }
         let node = match self.record(id)? {
-            Record::Leaf(items) => Node::Leaf(Chunk::of(items.len(), &mut items.into_iter())),
-            Record::Inner(height, stored) => {
-                if height == 0 || height >= below || stored.is_empty() || stored.len() > FANOUT {
-                    return Err(KeepError::NotANode);
-                }
+            Record::Leaf(items) => V::leaf(like, items),
+            Record::Inner(stored) => {
+                let below = levels.checked_sub(1).ok_or(KeepError::NotANode)?;
                 let mut kids = Vec::with_capacity(stored.len());
                 let mut len = 0usize;
-                for (_, _, id) in stored {
-                    let kid = self.load_node(&id, height)?;
+                for (_, mark, id) in stored {
+                    let kid = self.load_node(&id, like, below)?;
                     len = len.checked_add(kid.len()).ok_or(KeepError::NotANode)?;
-                    if kid.len() == 0 || kid.height() + 1 != height || isize::try_from(len).is_err()
-                    {
-                        return Err(KeepError::NotANode);
-                    }
-                    kids.push(kid);
+                    isize::try_from(len).map_err(|_| KeepError::NotANode)?;
+                    kids.push((mark, kid));
                 }
-                Inner::over(kids)
+                V::Node::over(kids).ok_or(KeepError::NotANode)?
             }
         };
-        if node.address() != 0 {
-            self.ids.insert(node.address(), id.clone());
-            self.nodes.insert(id.clone(), node.clone());
-        }
+        self.know(id, &node);
         Ok(node)
     }
 
     /// The leaf that `pick` leads to, reading one node a level; `pick` chooses among the lengths and marks of children.
-    fn leaf(
+    pub(crate) fn leaf(
         &self,
         id: &S::Id,
-        mut pick: impl FnMut(&[(u64, <V::Kind as Kind>::Mark, S::Id)]) -> usize,
-    ) -> Result<Vec<<V::Kind as Kind>::Item>, KeepError<S::Error>> {
+        mut pick: impl FnMut(&[(u64, Mark<V>, S::Id)]) -> usize,
+    ) -> Result<Vec<Item<V>>, KeepError<S::Error>> {
         let mut id = id.clone();
-        let mut below = HEIGHT_MAX as u32;
-        loop {
+        for _ in 0..=V::Node::LEVELS_MAX {
             match self.record(&id)? {
                 Record::Leaf(items) => return Ok(items),
-                Record::Inner(height, kids) if height < below && !kids.is_empty() => {
-                    below = height;
+                Record::Inner(kids) if !kids.is_empty() => {
                     let step = pick(&kids).min(kids.len() - 1);
                     id = kids[step].2.clone();
                 }
-                Record::Inner(..) => return Err(KeepError::NotANode),
+                Record::Inner(_) => break,
             }
         }
+        Err(KeepError::NotANode)
     }
 }
 
@@ -345,36 +399,13 @@ where
     }
 }
 
-impl<K, V, H, S> Pool<HashMap<K, V, H>, S>
-where
-    K: Hash + Eq + Clone + Serialize + DeserializeOwned,
-    V: Eq + Clone + Serialize + DeserializeOwned,
-    H: BuildHasher + Clone,
-    S: NodeStore,
-{
-    /// One value of a kept map, without loading the rest; `hasher` is the one that the map was saved with.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails, or what it holds is not a map of this type.
-    pub fn read<Q: Hash + Eq + ?Sized>(
-        &self,
-        id: &S::Id,
-        key: &Q,
-        hasher: &H,
-    ) -> Result<Option<V>, KeepError<S::Error>>
-    where
-        K: Borrow<Q>,
-    {
-        let hash = crate::hash::rank(hasher, key);
-        let items = self.leaf(id, |kids| kids[1..].partition_point(|kid| kid.1 <= hash))?;
-        Ok(items.into_iter().find(|slot| slot.key.borrow() == key).map(|slot| slot.value))
-    }
-}
-
 impl<T: Clone> Restore for Seq<T> {
-    fn restore(_like: &Self, tree: Tree<Sequence<T>>) -> Option<Self> {
-        Some(Seq { tree })
+    fn leaf(_like: &Self, items: Vec<T>) -> Self::Node {
+        leaf(items)
+    }
+
+    fn restore(_like: &Self, root: Self::Node) -> Option<Self> {
+        Some(Seq { tree: Tree { root } })
     }
 }
 
@@ -385,8 +416,12 @@ impl<T: Clone + Eq> Kept for Seq<T> {
 }
 
 impl<K: Ord + Clone, V: Clone> Restore for OrdMap<K, V> {
-    fn restore(_like: &Self, tree: Tree<Ordered<K, V>>) -> Option<Self> {
-        let map = OrdMap { tree };
+    fn leaf(_like: &Self, items: Vec<(K, V)>) -> Self::Node {
+        leaf(items)
+    }
+
+    fn restore(_like: &Self, root: Self::Node) -> Option<Self> {
+        let map = OrdMap { tree: Tree { root } };
         map.keys().is_sorted_by(|a, b| a < b).then_some(map)
     }
 }
@@ -397,36 +432,6 @@ impl<K: Ord + Clone, V: Clone + Eq> Kept for OrdMap<K, V> {
     }
 }
 
-impl<K: Hash + Eq + Clone, V: Clone, H: BuildHasher + Clone> Restore for HashMap<K, V, H> {
-    fn restore(like: &Self, tree: Tree<Hashed<K, V>>) -> Option<Self> {
-        let map = HashMap { tree, hasher: like.hasher.clone() };
-        let ranked = |slot: &Slot<K, V>| slot.hash == crate::hash::rank(&map.hasher, &slot.key);
-        let sound = map.tree.items().map(|slot| slot.hash).is_sorted()
-            && map.tree.items().all(ranked)
-            && whole_runs(&map.tree.root, &mut None);
-        sound.then_some(map)
-    }
-}
-
-/// Whether no run of one hash is cut by a leaf's end, and no key stands twice in one.
-fn whole_runs<K: Eq, V>(node: &Node<Hashed<K, V>>, last: &mut Option<u32>) -> bool {
-    let items = node.items();
-    if let (Some(first), Some(end)) = (items.first(), items.last()) {
-        let once = |at: usize| {
-            let same = items[..at].iter().rev().take_while(|slot| slot.hash == items[at].hash);
-            same.filter(|slot| slot.key == items[at].key).count() == 0
-        };
-        let whole = *last != Some(first.hash) && (1..items.len()).all(once);
-        *last = Some(end.hash);
-        return whole;
-    }
-    node.kids().iter().all(|kid| whole_runs(kid, last))
-}
-
-impl<K: Hash + Eq + Clone, V: Clone + Eq, H: BuildHasher + Clone> Kept for HashMap<K, V, H> {
-    fn rebase_on(&mut self, base: &Self) -> usize {
-        rebase(&mut self.tree.root, &base.tree.root, &|a, b| {
-            a.hash == b.hash && a.key == b.key && a.value == b.value
-        })
-    }
+fn leaf<K: Grow>(items: Vec<K::Item>) -> Node<K> {
+    Node::Leaf(Chunk::of(items.len(), &mut items.into_iter()))
 }

@@ -25,6 +25,7 @@ mod changes;
 mod engine;
 mod entry;
 pub mod hash;
+mod iterators;
 #[cfg(feature = "serde")]
 pub mod keep;
 pub mod ord;

@@ -97,17 +97,20 @@ macro_rules! set_of {
                 self.map.clear();
             }
 
-            /// Keeps the items for which `keep` is true.
+            /// Keeps the items for which `keep` is true. Leaves that lose nothing stay shared.
             pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
-                self.map.retain(|item, ()| keep(item));
+                let marked: alloc::vec::Vec<bool> = self.iter().map(|item| !keep(item)).collect();
+                self.map.extract(&marked);
             }
 
-            /// Removes the items for which `doomed` is true and returns them. They are out of the set at once.
+            /// Removes the items for which `doomed` is true and returns them. They are out of the set at once; leaves that
+            /// lose nothing stay shared.
             pub fn extract_if(
                 &mut self,
-                mut doomed: impl FnMut(&T) -> bool,
+                doomed: impl FnMut(&T) -> bool,
             ) -> alloc::vec::IntoIter<T> {
-                let out = self.map.extract_if(|item, ()| doomed(item));
+                let marked: alloc::vec::Vec<bool> = self.iter().map(doomed).collect();
+                let out = self.map.extract(&marked).into_iter();
                 out.map(|(item, ())| item).collect::<alloc::vec::Vec<_>>().into_iter()
             }
         }

@@ -8,7 +8,6 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::kind::Kind;
 use crate::engine::node::Node;
-use crate::engine::tree::Tree;
 
 /// Heap bytes of the nodes of one value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,28 +31,75 @@ pub trait Value: Clone + Rooted {
     /// Bytes of this value's nodes. Visits every node.
     fn usage(&self) -> Usage {
         let mut usage = Usage::default();
-        if let Some(root) = self.tree().map(|tree| &tree.root).filter(|root| root.address() != 0) {
-            usage.depth = root.height() as usize + 1;
-            measure(root, true, &mut usage, &mut BTreeSet::new());
+        if let Some(root) = self.root().filter(|root| root.address() != 0) {
+            measure(root, true, 1, &mut usage, &mut BTreeSet::new());
         }
         usage
     }
 
     /// Whether no other value shares the root: then a write copies nothing but what lower nodes share.
     fn is_unique(&self) -> bool {
-        self.tree().is_none_or(|tree| tree.root.is_unique())
+        self.root().is_none_or(Counted::is_unique)
     }
+}
+
+/// A node of any tree, with a count of its owners.
+pub(crate) trait Counted: Sized {
+    /// Equal addresses are the same node; what has no heap has the address 0.
+    fn address(&self) -> usize;
+    fn is_unique(&self) -> bool;
+    /// Bytes of heap that this node asked for, without its children and without what its items own.
+    fn heap_bytes(&self) -> usize;
+    fn kids(&self) -> &[Self];
+}
+
+/// Forwards to the methods of the same names.
+macro_rules! counted {
+    ($($node:ty, $kind:ident $(, $also:ident)? $(: $bound:ident)?;)*) => {$(
+        impl<$kind $(: $bound)? $(, $also)?> Counted for $node {
+            fn address(&self) -> usize {
+                self.address()
+            }
+
+            fn is_unique(&self) -> bool {
+                self.is_unique()
+            }
+
+            fn heap_bytes(&self) -> usize {
+                self.heap_bytes()
+            }
+
+            fn kids(&self) -> &[Self] {
+                self.kids()
+            }
+        }
+    )*};
+}
+
+counted! {
+    crate::engine::node::Node<K>, K: Kind;
+    crate::hash::Node<K, V>, K, V;
 }
 
 /// What has a tree inside.
 pub(crate) trait Rooted {
-    type Kind: Kind;
+    type Node: Counted;
 
-    /// The tree, unless the value is so small that it has none.
-    fn tree(&self) -> Option<&Tree<Self::Kind>>;
+    /// The root, unless the value is so small that it has none.
+    fn root(&self) -> Option<&Self::Node>;
 }
 
-fn measure<K: Kind>(node: &Node<K>, alone: bool, usage: &mut Usage, seen: &mut BTreeSet<usize>) {
+fn measure(
+    node: &impl Counted,
+    alone: bool,
+    level: usize,
+    usage: &mut Usage,
+    seen: &mut BTreeSet<usize>,
+) {
+    if node.address() == 0 {
+        return;
+    }
+    usage.depth = usage.depth.max(level);
     let alone = alone && node.is_unique();
     if !alone && !seen.insert(node.address()) {
         return;
@@ -67,7 +113,7 @@ fn measure<K: Kind>(node: &Node<K>, alone: bool, usage: &mut Usage, seen: &mut B
         usage.shared += bytes;
     }
     for kid in node.kids() {
-        measure(kid, alone, usage, seen);
+        measure(kid, alone, level + 1, usage, seen);
     }
 }
 
@@ -112,8 +158,8 @@ impl Tracker {
     /// Adds a version. Visits only nodes that no version before it holds.
     pub fn add<V: Value>(&mut self, version: &V) -> Added {
         let mut added = Added::default();
-        if let Some(tree) = version.tree().filter(|tree| tree.root.address() != 0) {
-            self.visit(&tree.root, &mut added);
+        if let Some(root) = version.root() {
+            self.visit(root, &mut added);
         }
         self.total += added.new_bytes;
         added
@@ -124,7 +170,10 @@ impl Tracker {
         self.total
     }
 
-    fn visit<K: Kind>(&mut self, node: &Node<K>, added: &mut Added) -> usize {
+    fn visit(&mut self, node: &impl Counted, added: &mut Added) -> usize {
+        if node.address() == 0 {
+            return 0;
+        }
         if let Some(below) = self.seen.get(&node.address()) {
             added.shared_bytes += below;
             return *below;
@@ -138,12 +187,13 @@ impl Tracker {
 }
 
 macro_rules! values {
-    ($($value:ident<$($param:ident),+> of $kind:ty, $($field:ident).+ $(, $hasher:ident)?;)*) => {$(
+    ($($value:ident<$($param:ident),+> of $node:ty, |$self:ident| $root:expr $(, $hasher:ident)?;)*) => {$(
         impl<$($param),+ $(, $hasher: Clone)?> Rooted for crate::$value<$($param),+ $(, $hasher)?> {
-            type Kind = $kind;
+            type Node = $node;
 
-            fn tree(&self) -> Option<&Tree<$kind>> {
-                Some(&self.$($field).+)
+            fn root(&self) -> Option<&$node> {
+                let $self = self;
+                Some(&$root)
             }
         }
 
@@ -152,28 +202,28 @@ macro_rules! values {
 }
 
 values! {
-    Seq<T> of crate::seq::kind::Sequence<T>, tree;
-    OrdMap<K, V> of crate::ord::Ordered<K, V>, tree;
-    OrdSet<T> of crate::ord::Ordered<T, ()>, map.tree;
-    HashMap<K, V> of crate::hash::Hashed<K, V>, tree, S;
-    HashSet<T> of crate::hash::Hashed<T, ()>, map.tree, S;
+    Seq<T> of Node<crate::seq::kind::Sequence<T>>, |seq| seq.tree.root;
+    OrdMap<K, V> of Node<crate::ord::Ordered<K, V>>, |map| map.tree.root;
+    OrdSet<T> of Node<crate::ord::Ordered<T, ()>>, |set| set.map.tree.root;
+    HashMap<K, V> of crate::hash::Node<K, V>, |map| map.trie.root, S;
+    HashSet<T> of crate::hash::Node<T, ()>, |set| set.map.trie.root, S;
 }
 
 impl Rooted for crate::Bytes {
-    type Kind = crate::seq::kind::Sequence<u8>;
+    type Node = Node<crate::seq::kind::Sequence<u8>>;
 
-    fn tree(&self) -> Option<&Tree<Self::Kind>> {
-        self.kept().map(|seq| &seq.tree)
+    fn root(&self) -> Option<&Self::Node> {
+        self.kept().map(|seq| &seq.tree.root)
     }
 }
 
 impl Value for crate::Bytes {}
 
 impl Rooted for crate::Text {
-    type Kind = crate::text::Utf8;
+    type Node = Node<crate::text::Utf8>;
 
-    fn tree(&self) -> Option<&Tree<Self::Kind>> {
-        self.kept()
+    fn root(&self) -> Option<&Self::Node> {
+        self.kept().map(|tree| &tree.root)
     }
 }
 

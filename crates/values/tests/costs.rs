@@ -74,7 +74,8 @@ fn a_write_to_a_fork_copies_one_path() {
         let (change, _) = asked(|| b.insert(at, 0));
         assert_eq!(change.allocations, ord.usage().depth, "OrdMap");
         let (change, _) = asked(|| c.insert(at, 0));
-        assert_eq!(change.allocations, hash.usage().depth, "HashMap");
+        // Leaves of a trie lie at different depths; `depth` is that of the deepest.
+        assert!((2..=hash.usage().depth).contains(&change.allocations), "HashMap");
     }
 }
 

@@ -116,19 +116,10 @@ impl<K: Grow> Tree<K> {
     }
 
     pub(crate) fn leaf_mut(&mut self, path: &Path) -> &mut Chunk<K::Item> {
-        let mut node = &mut self.root;
-        let mut steps = path.steps.iter();
-        loop {
-            match node {
-                Node::Inner(arc) => {
-                    let step = steps.next().map_or(0, |step| usize::from(*step));
-                    node = &mut unique(arc).kids[step];
-                }
-                Node::Leaf(chunk) => return chunk,
-            }
-        }
+        insert::leaf_mut(&mut self.root, path)
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, path: &Path, item: K::Item) {
         insert::insert(&mut self.root, path, item);
     }
@@ -157,17 +148,29 @@ impl<K: Grow> Tree<K> {
         ItemsMut::all(&mut self.root)
     }
 
-    /// Removes every item that `doomed` names and returns them in order; untouched leaves stay shared.
-    pub(crate) fn extract(&mut self, mut doomed: impl FnMut(&K::Item) -> bool) -> Vec<K::Item> {
-        let marked: Vec<bool> = self.items().map(&mut doomed).collect();
+    /// Number of items before a path.
+    pub(crate) fn before(&self, path: &Path) -> usize {
+        let (mut node, mut before) = (&self.root, path.slot);
+        for step in &path.steps {
+            let step = usize::from(*step);
+            before += node.kids()[..step].iter().map(Node::len).sum::<usize>();
+            node = &node.kids()[step];
+        }
+        before
+    }
+
+    /// Removes the items that are marked and returns them in order; none is after the last mark. Untouched leaves stay
+    /// shared when few go.
+    pub(crate) fn extract(&mut self, marked: &[bool]) -> Vec<K::Item> {
         let count = marked.iter().filter(|doomed| **doomed).count();
         if count == 0 {
             return Vec::new();
         }
-        if count * 8 > marked.len() {
+        if count * 8 > self.len() {
             let (mut kept, mut out) =
-                (Vec::with_capacity(marked.len() - count), Vec::with_capacity(count));
-            for (item, doomed) in mem::take(self).into_items().zip(marked) {
+                (Vec::with_capacity(self.len() - count), Vec::with_capacity(count));
+            let marks = marked.iter().copied().chain(core::iter::repeat(false));
+            for (item, doomed) in mem::take(self).into_items().zip(marks) {
                 if doomed { out.push(item) } else { kept.push(item) }
             }
             *self = Tree::build(kept);

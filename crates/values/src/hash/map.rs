@@ -7,23 +7,22 @@ use core::mem;
 use core::ops::ControlFlow;
 
 use super::RandomState;
+use super::differ::pair_up;
 use super::entry::Entry;
-use super::iter::{IntoIter, Iter, IterMut, Keys, Values, ValuesMut};
-use super::kind::{Hashed, Hit, Slot, rank};
+use super::iter::{IntoIter, IntoKeys, IntoValues, Iter, IterMut, Keys, Values, ValuesMut};
+use super::trie::{Trie, rank};
 use crate::changes::{Change, Conflict, MapDiff, MapPatch, PatchError, changes_of_maps, gather};
-use crate::engine::cursor::pair_up;
-use crate::engine::tree::Tree;
 
 /// A map by hash with O(1) `clone`.
 ///
-/// Entries lie in the tree in the order of their hashes, so that two forks are compared like sorted maps. A write to a
-/// shared map copies the path to the entry, some 2 KiB; a map that shares nothing changes in place.
+/// Entries lie in a trie under the bits of their hashes, so that two forks are compared slot by slot. A write to a
+/// shared map copies the path to the entry, some 3 KiB; a map that shares nothing changes in place.
 ///
 /// | operation | cost |
 /// |---|---|
 /// | `clone`, `==` of an untouched fork | O(1), no allocation |
-/// | `get`, `insert`, `remove`, `entry` | O(log n) with a few comparisons of hashes, and one of keys |
-/// | iteration | O(n), in an order that depends on the hasher alone |
+/// | `get`, `insert`, `remove`, `entry` | O(log n) with base 64, and one comparison of keys |
+/// | iteration | O(n), in an order of no meaning |
 /// | `diff`, `merge3` of forks | what differs; of maps with different hashers, a look-up an entry |
 ///
 /// Keys whose hashes collide lie side by side: n colliding keys cost O(n) each, as with every hash map.
@@ -45,7 +44,7 @@ use crate::engine::tree::Tree;
 /// assert_eq!(merged.into_iter().collect::<Vec<_>>(), [("a", 10)]);
 /// ```
 pub struct HashMap<K, V, S = RandomState> {
-    pub(crate) tree: Tree<Hashed<K, V>>,
+    pub(crate) trie: Trie<K, V>,
     pub(crate) hasher: S,
 }
 
@@ -53,7 +52,7 @@ impl<K, V, S: Clone> Clone for HashMap<K, V, S> {
     /// Shares everything: O(1), without allocation, and without `K: Clone` or `V: Clone`.
     #[inline]
     fn clone(&self) -> Self {
-        HashMap { tree: self.tree.clone(), hasher: self.hasher.clone() }
+        HashMap { trie: self.trie.clone(), hasher: self.hasher.clone() }
     }
 }
 
@@ -67,7 +66,7 @@ impl<K, V> HashMap<K, V> {
 impl<K, V, S> HashMap<K, V, S> {
     /// An empty map with a hasher of its own.
     pub const fn with_hasher(hasher: S) -> Self {
-        HashMap { tree: Tree::new(), hasher }
+        HashMap { trie: Trie::new(), hasher }
     }
 
     /// The hasher.
@@ -77,7 +76,7 @@ impl<K, V, S> HashMap<K, V, S> {
 
     /// Number of entries.
     pub fn len(&self) -> usize {
-        self.tree.len()
+        self.trie.root.len()
     }
 
     /// Whether there are no entries.
@@ -85,24 +84,42 @@ impl<K, V, S> HashMap<K, V, S> {
         self.len() == 0
     }
 
-    /// The entries in the order of their hashes.
+    /// The entries, in an order of no meaning that forks have in common.
     pub fn iter(&self) -> Iter<'_, K, V> {
-        Iter::new(&self.tree)
+        Iter::new(&self.trie)
     }
 
-    /// The keys in the order of their hashes.
+    /// The keys, in the order of [`HashMap::iter`].
     pub fn keys(&self) -> Keys<'_, K, V> {
         Keys(self.iter())
     }
 
-    /// The values in the order of their keys' hashes.
+    /// The values, in the order of [`HashMap::iter`].
     pub fn values(&self) -> Values<'_, K, V> {
         Values(self.iter())
     }
 
+    /// The keys by value.
+    pub fn into_keys(self) -> IntoKeys<K, V>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        IntoKeys(IntoIter::new(self.trie))
+    }
+
+    /// The values by value.
+    pub fn into_values(self) -> IntoValues<K, V>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        IntoValues(IntoIter::new(self.trie))
+    }
+
     /// Whether both are the same value, sharing everything. O(1).
     pub fn ptr_eq(&self, other: &Self) -> bool {
-        self.tree.same(&other.tree)
+        self.trie.root.same(&other.trie.root)
     }
 }
 
@@ -113,7 +130,7 @@ impl<K, V, S: BuildHasher> HashMap<K, V, S> {
     where
         K: Borrow<Q>,
     {
-        self.tree.find(self.hit(key)).map(|slot| &slot.value)
+        self.trie.find(self.rank(key), key).map(|entry| &entry.1)
     }
 
     /// The entry of a key, with the key that the map holds.
@@ -121,7 +138,7 @@ impl<K, V, S: BuildHasher> HashMap<K, V, S> {
     where
         K: Borrow<Q>,
     {
-        self.tree.find(self.hit(key)).map(|slot| (&slot.key, &slot.value))
+        self.trie.find(self.rank(key), key).map(|(key, value)| (key, value))
     }
 
     /// Whether the map holds a key.
@@ -133,11 +150,11 @@ impl<K, V, S: BuildHasher> HashMap<K, V, S> {
     }
 
     #[inline]
-    fn hit<'a, Q: Hash + ?Sized>(&self, key: &'a Q) -> Hit<'a, Q> {
-        Hit { hash: rank(&self.hasher, key), key }
+    fn rank<Q: Hash + ?Sized>(&self, key: &Q) -> u32 {
+        rank(&self.hasher, key)
     }
 
-    /// Whether both maps order keys alike; forks of one map do.
+    /// Whether both maps place keys alike; forks of one map do.
     pub(super) fn hashes_like(&self, other: &Self) -> bool {
         let probe = |map: &Self, of: u64| map.hasher.hash_one(of);
         [0, u64::MAX].iter().all(|of| probe(self, *of) == probe(other, *of))
@@ -157,17 +174,11 @@ impl<K: Hash + Eq, V: Eq, S: BuildHasher> HashMap<K, V, S> {
             }
             return MapDiff { changes };
         }
-        let pair = |slot: &'a Slot<K, V>| (&slot.key, &slot.value);
-        let _: ControlFlow<()> = pair_up(
-            &self.tree.root,
-            &newer.tree.root,
-            |a, b| a.hash.cmp(&b.hash),
-            |a, b| a.key == b.key,
-            |old, new| {
-                gather(&mut changes, old.map(pair), new.map(pair));
-                ControlFlow::Continue(())
-            },
-        );
+        let halves = |entry: &'a (K, V)| (&entry.0, &entry.1);
+        let _: ControlFlow<()> = pair_up(&self.trie.root, &newer.trie.root, |(old, new)| {
+            gather(&mut changes, old.map(halves), new.map(halves));
+            ControlFlow::Continue(())
+        });
         MapDiff { changes }
     }
 }
@@ -179,11 +190,11 @@ impl<K: Hash + Eq + Clone, V: Clone + Eq, S: BuildHasher + Clone> HashMap<K, V, 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> HashMap<K, V, S> {
     /// Puts a value under a key and returns the one that was there; the key that was there stays.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        let hash = rank(&self.hasher, &key);
-        match self.tree.locate(Hit { hash, key: &key }) {
-            Ok(path) => Some(mem::replace(&mut self.tree.at_mut(&path).value, value)),
-            Err(path) => {
-                self.tree.insert(&path, Slot { hash, key, value });
+        let hash = self.rank(&key);
+        match self.trie.place(hash, &key) {
+            Some(place) => Some(mem::replace(&mut self.trie.at_mut(hash, place).1, value)),
+            None => {
+                self.trie.insert(hash, (key, value));
                 None
             }
         }
@@ -194,8 +205,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> HashMap<K, V, S> {
     where
         K: Borrow<Q>,
     {
-        let path = self.tree.locate(self.hit(key)).ok()?;
-        Some(&mut self.tree.at_mut(&path).value)
+        let hash = self.rank(key);
+        let place = self.trie.place(hash, key)?;
+        Some(&mut self.trie.at_mut(hash, place).1)
     }
 
     /// Removes a key and returns its value.
@@ -211,9 +223,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> HashMap<K, V, S> {
     where
         K: Borrow<Q>,
     {
-        let path = self.tree.locate(self.hit(key)).ok()?;
-        let slot = self.tree.remove(&path);
-        Some((slot.key, slot.value))
+        let hash = self.rank(key);
+        let place = self.trie.place(hash, key)?;
+        Some(self.trie.remove(hash, place))
     }
 
     /// The place of a key, for changing it or filling it.
@@ -223,32 +235,37 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> HashMap<K, V, S> {
 
     /// Drops all entries; the hasher stays.
     pub fn clear(&mut self) {
-        self.tree = Tree::new();
+        self.trie = Trie::new();
     }
 
     /// Removes all entries and returns them. They are out of the map at once.
     pub fn drain(&mut self) -> IntoIter<K, V> {
-        IntoIter::new(mem::take(&mut self.tree))
+        IntoIter::new(mem::take(&mut self.trie))
     }
 
-    /// Keeps the entries for which `keep` is true. Leaves that lose nothing stay shared when few entries go.
-    pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) {
-        self.tree.extract(|slot| !keep(&slot.key, &slot.value));
+    /// Keeps the entries for which `keep` is true. Visits, and so copies, what is shared.
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        self.extract_if(|key, value| !keep(key, value));
     }
 
-    /// Removes the entries for which `doomed` is true and returns them. They are out of the map at once.
+    /// Removes the entries for which `doomed` is true and returns them. They are out of the map at once. Visits, and so
+    /// copies, what is shared.
     pub fn extract_if(
         &mut self,
-        mut doomed: impl FnMut(&K, &V) -> bool,
+        mut doomed: impl FnMut(&K, &mut V) -> bool,
     ) -> alloc::vec::IntoIter<(K, V)> {
-        let out = self.tree.extract(|slot| doomed(&slot.key, &slot.value));
-        let out: Vec<_> = out.into_iter().map(|slot| (slot.key, slot.value)).collect();
-        out.into_iter()
+        let marked: Vec<bool> = self.iter_mut().map(|(key, value)| doomed(key, value)).collect();
+        self.extract(&marked).into_iter()
+    }
+
+    /// Removes the entries that are marked, in the order of iteration. Leaves that lose nothing stay shared.
+    pub(crate) fn extract(&mut self, marked: &[bool]) -> Vec<(K, V)> {
+        self.trie.extract(marked)
     }
 
     /// The entries with values for changing. A leaf is copied, when shared, as the iteration reaches it.
     pub fn iter_mut(&mut self) -> IterMut<'_, K, V> {
-        IterMut::new(&mut self.tree)
+        IterMut::new(&mut self.trie)
     }
 
     /// The values for changing.
@@ -258,23 +275,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> HashMap<K, V, S> {
 
     /// A map of entries, of which the last of each key counts.
     pub(super) fn build(entries: impl IntoIterator<Item = (K, V)>, hasher: S) -> Self {
-        let mut slots: Vec<Slot<K, V>> = entries
-            .into_iter()
-            .map(|(key, value)| Slot { hash: rank(&hasher, &key), key, value })
-            .collect();
-        slots.sort_by_key(|slot| slot.hash);
-        // Equal keys have equal hashes, so they stand in one run; the run is short unless hashes collide.
-        let mut unique: Vec<Slot<K, V>> = Vec::with_capacity(slots.len());
-        let mut run = 0;
-        for slot in slots {
-            if unique.get(run).is_none_or(|first| first.hash != slot.hash) {
-                run = unique.len();
-            }
-            match unique[run..].iter_mut().find(|known| known.key == slot.key) {
-                Some(known) => known.value = slot.value,
-                None => unique.push(slot),
-            }
-        }
-        HashMap { tree: Tree::build(unique), hasher }
+        let mut map = HashMap::with_hasher(hasher);
+        map.extend(entries);
+        map
     }
 }

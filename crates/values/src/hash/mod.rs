@@ -1,16 +1,24 @@
 //! [`HashMap`] and [`HashSet`]: hash maps and sets that are forked in O(1).
 
+#[cfg(test)]
+mod check;
+mod differ;
+mod entries;
 mod entry;
 mod iter;
-mod kind;
+#[cfg(feature = "serde")]
+mod keep;
+mod leaf;
 mod map;
 #[cfg(test)]
 mod model;
+mod node;
 mod set;
 mod traits;
+mod trie;
 
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
-pub use iter::{IntoIter, Iter, IterMut, Keys, Values, ValuesMut};
+pub use iter::{IntoIter, IntoKeys, IntoValues, Iter, IterMut, Keys, Values, ValuesMut};
 pub use map::HashMap;
 pub use set::HashSet;
 
@@ -18,8 +26,4 @@ pub use set::HashSet;
 /// watch it; name `std`'s `RandomState` where keys come from one.
 pub type RandomState = foldhash::fast::RandomState;
 
-pub(crate) use kind::Hashed;
-#[cfg(any(feature = "serde", feature = "rayon"))]
-pub(crate) use kind::Slot;
-#[cfg(feature = "serde")]
-pub(crate) use kind::rank;
+pub(crate) use node::Node;

@@ -5,9 +5,9 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::ops::{ControlFlow, Index};
 
+use super::differ::pair_up;
 use super::iter::{IntoIter, Iter, IterMut};
 use super::map::HashMap;
-use crate::engine::cursor::pair_up;
 
 impl<K, V, S: Default> Default for HashMap<K, V, S> {
     fn default() -> Self {
@@ -38,16 +38,10 @@ impl<K: Hash + Eq, V: Eq, S: BuildHasher> PartialEq for HashMap<K, V, S> {
         if !self.hashes_like(other) {
             return self.iter().all(|(key, value)| other.get(key) == Some(value));
         }
-        pair_up(
-            &self.tree.root,
-            &other.tree.root,
-            |a, b| a.hash.cmp(&b.hash),
-            |a, b| a.key == b.key,
-            |a, b| match (a, b) {
-                (Some(a), Some(b)) if a.value == b.value => ControlFlow::Continue(()),
-                _ => ControlFlow::Break(()),
-            },
-        )
+        pair_up(&self.trie.root, &other.trie.root, |pair| match pair {
+            (Some(ours), Some(theirs)) if ours.1 == theirs.1 => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
+        })
         .is_continue()
     }
 }
@@ -93,7 +87,7 @@ impl<K: Clone, V: Clone, S> IntoIterator for HashMap<K, V, S> {
     type IntoIter = IntoIter<K, V>;
 
     fn into_iter(self) -> IntoIter<K, V> {
-        IntoIter::new(self.tree)
+        IntoIter::new(self.trie)
     }
 }
 

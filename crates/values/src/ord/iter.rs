@@ -8,32 +8,13 @@ use crate::engine::iter::{IntoItems, Items};
 use crate::engine::iter_mut::ItemsMut;
 use crate::engine::path::Path;
 
-/// Entries by reference.
-pub struct Iter<'a, K, V>(Items<'a, Ordered<K, V>>);
+crate::iterators::iterators!(Items, ItemsMut, IntoItems of Ordered<K, V>);
 
 /// Entries of a range of keys by reference.
 pub struct Range<'a, K, V>(Items<'a, Ordered<K, V>>);
 
-/// Entries with values for changing.
-pub struct IterMut<'a, K: Clone, V: Clone> {
-    items: ItemsMut<'a, Ordered<K, V>>,
-    len: usize,
-}
-
 /// Entries of a range of keys with values for changing.
 pub struct RangeMut<'a, K: Clone, V: Clone>(ItemsMut<'a, Ordered<K, V>>);
-
-/// Entries by value.
-pub struct IntoIter<K, V>(IntoItems<Ordered<K, V>>);
-
-/// Keys by reference.
-pub struct Keys<'a, K, V>(pub(super) Iter<'a, K, V>);
-
-/// Values by reference.
-pub struct Values<'a, K, V>(pub(super) Iter<'a, K, V>);
-
-/// Values for changing.
-pub struct ValuesMut<'a, K: Clone, V: Clone>(pub(super) IterMut<'a, K, V>);
 
 impl<'a, K, V> Iter<'a, K, V> {
     pub(super) fn new(map: &'a OrdMap<K, V>) -> Self {
@@ -65,55 +46,11 @@ impl<K, V> IntoIter<K, V> {
     }
 }
 
-impl<K, V> Clone for Iter<'_, K, V> {
-    fn clone(&self) -> Self {
-        Iter(self.0.clone())
-    }
-}
-
 impl<K, V> Clone for Range<'_, K, V> {
     fn clone(&self) -> Self {
         Range(self.0.clone())
     }
 }
-
-impl<K, V> Clone for Keys<'_, K, V> {
-    fn clone(&self) -> Self {
-        Keys(self.0.clone())
-    }
-}
-
-impl<K, V> Clone for Values<'_, K, V> {
-    fn clone(&self) -> Self {
-        Values(self.0.clone())
-    }
-}
-
-impl<'a, K, V> Iterator for Iter<'a, K, V> {
-    type Item = (&'a K, &'a V);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|(key, value)| (key, value))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.0.len(), Some(self.0.len()))
-    }
-
-    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut f: F) -> B {
-        self.0.fold(init, |folded, (key, value)| f(folded, (key, value)))
-    }
-}
-
-impl<K, V> DoubleEndedIterator for Iter<'_, K, V> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back().map(|(key, value)| (key, value))
-    }
-}
-
-impl<K, V> ExactSizeIterator for Iter<'_, K, V> {}
-impl<K, V> FusedIterator for Iter<'_, K, V> {}
 
 impl<'a, K, V> Iterator for Range<'a, K, V> {
     type Item = (&'a K, &'a V);
@@ -128,37 +65,7 @@ impl<'a, K, V> Iterator for Range<'a, K, V> {
     }
 }
 
-impl<K, V> DoubleEndedIterator for Range<'_, K, V> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back().map(|(key, value)| (key, value))
-    }
-}
-
 impl<K, V> FusedIterator for Range<'_, K, V> {}
-
-impl<'a, K: Clone, V: Clone> Iterator for IterMut<'a, K, V> {
-    type Item = (&'a K, &'a mut V);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (key, value) = self.items.next()?;
-        self.len -= 1;
-        Some((key, value))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.len, Some(self.len))
-    }
-}
-
-impl<K: Clone, V: Clone> DoubleEndedIterator for IterMut<'_, K, V> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        let (key, value) = self.items.next_back()?;
-        self.len -= 1;
-        Some((key, value))
-    }
-}
-
-impl<K: Clone, V: Clone> ExactSizeIterator for IterMut<'_, K, V> {}
 
 impl<'a, K: Clone, V: Clone> Iterator for RangeMut<'a, K, V> {
     type Item = (&'a K, &'a mut V);
@@ -168,91 +75,38 @@ impl<'a, K: Clone, V: Clone> Iterator for RangeMut<'a, K, V> {
     }
 }
 
-impl<K: Clone, V: Clone> DoubleEndedIterator for RangeMut<'_, K, V> {
+impl<K: Clone, V: Clone> FusedIterator for RangeMut<'_, K, V> {}
+
+/// Implements the way from the end, which only an order has.
+macro_rules! from_the_end {
+    ($($name:ident<$($life:lifetime,)? K, V>, ($($bound:tt)*), |$entry:ident| $whole:expr;)*) => {$(
+        impl<$($life,)? K, V> DoubleEndedIterator for $name<$($life,)? K, V>
+        where
+            $($bound)*
+        {
+            fn next_back(&mut self) -> Option<Self::Item> {
+                self.0.next_back().map(|$entry| $whole)
+            }
+        }
+    )*};
+}
+
+from_the_end! {
+    Iter<'a, K, V>, (), |entry| (&entry.0, &entry.1);
+    Range<'a, K, V>, (), |entry| (&entry.0, &entry.1);
+    RangeMut<'a, K, V>, (K: Clone, V: Clone), |entry| (&entry.0, &mut entry.1);
+    IntoIter<K, V>, (K: Clone, V: Clone), |entry| entry;
+    Keys<'a, K, V>, (), |entry| entry.0;
+    Values<'a, K, V>, (), |entry| entry.1;
+    ValuesMut<'a, K, V>, (K: Clone, V: Clone), |entry| entry.1;
+    IntoKeys<K, V>, (K: Clone, V: Clone), |entry| entry.0;
+    IntoValues<K, V>, (K: Clone, V: Clone), |entry| entry.1;
+}
+
+impl<K: Clone, V: Clone> DoubleEndedIterator for IterMut<'_, K, V> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back().map(|(key, value)| (&*key, value))
-    }
-}
-
-impl<K: Clone, V: Clone> Iterator for IntoIter<K, V> {
-    type Item = (K, V);
-
-    fn next(&mut self) -> Option<(K, V)> {
-        self.0.next()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
-    }
-}
-
-impl<K: Clone, V: Clone> DoubleEndedIterator for IntoIter<K, V> {
-    fn next_back(&mut self) -> Option<(K, V)> {
-        self.0.next_back()
-    }
-}
-
-impl<K: Clone, V: Clone> ExactSizeIterator for IntoIter<K, V> {}
-impl<K: Clone, V: Clone> FusedIterator for IntoIter<K, V> {}
-
-impl<'a, K, V> Iterator for Keys<'a, K, V> {
-    type Item = &'a K;
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a K> {
-        self.0.next().map(|(key, _)| key)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
-    }
-
-    fn fold<B, F: FnMut(B, &'a K) -> B>(self, init: B, mut f: F) -> B {
-        self.0.fold(init, |folded, (key, _)| f(folded, key))
-    }
-}
-
-impl<K, V> DoubleEndedIterator for Keys<'_, K, V> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back().map(|(key, _)| key)
-    }
-}
-
-impl<K, V> ExactSizeIterator for Keys<'_, K, V> {}
-
-impl<'a, K, V> Iterator for Values<'a, K, V> {
-    type Item = &'a V;
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a V> {
-        self.0.next().map(|(_, value)| value)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
-    }
-
-    fn fold<B, F: FnMut(B, &'a V) -> B>(self, init: B, mut f: F) -> B {
-        self.0.fold(init, |folded, (_, value)| f(folded, value))
-    }
-}
-
-impl<K, V> DoubleEndedIterator for Values<'_, K, V> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back().map(|(_, value)| value)
-    }
-}
-
-impl<K, V> ExactSizeIterator for Values<'_, K, V> {}
-
-impl<'a, K: Clone, V: Clone> Iterator for ValuesMut<'a, K, V> {
-    type Item = &'a mut V;
-
-    fn next(&mut self) -> Option<&'a mut V> {
-        self.0.next().map(|(_, value)| value)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
+        let (key, value) = self.items.next_back()?;
+        self.len -= 1;
+        Some((key, value))
     }
 }

@@ -6,7 +6,9 @@ use core::mem;
 use core::ops::{ControlFlow, RangeBounds};
 
 use super::entry::Entry;
-use super::iter::{Iter, IterMut, Keys, Range, RangeMut, Values, ValuesMut};
+use super::iter::{
+    IntoIter, IntoKeys, IntoValues, Iter, IterMut, Keys, Range, RangeMut, Values, ValuesMut,
+};
 use super::kind::{Edge, Key, Ordered};
 use crate::changes::{Change, Conflict, MapDiff, MapPatch, PatchError, changes_of_maps, gather};
 use crate::engine::cursor::pair_up;
@@ -84,6 +86,24 @@ impl<K, V> OrdMap<K, V> {
     /// The values in the order of their keys.
     pub fn values(&self) -> Values<'_, K, V> {
         Values(self.iter())
+    }
+
+    /// The keys by value, in order.
+    pub fn into_keys(self) -> IntoKeys<K, V>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        IntoKeys(IntoIter::new(self))
+    }
+
+    /// The values by value, in the order of their keys.
+    pub fn into_values(self) -> IntoValues<K, V>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        IntoValues(IntoIter::new(self))
     }
 
     /// The entry with the least key.
@@ -275,17 +295,36 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
         }
     }
 
-    /// Keeps the entries for which `keep` is true. Leaves that lose nothing stay shared when few entries go.
-    pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) {
-        self.tree.extract(|(key, value)| !keep(key, value));
+    /// Keeps the entries for which `keep` is true. Visits, and so copies, what is shared.
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        let marked: Vec<bool> = self.iter_mut().map(|(key, value)| !keep(key, value)).collect();
+        self.extract(&marked);
     }
 
-    /// Removes the entries for which `doomed` is true and returns them in order. They are out of the map at once.
-    pub fn extract_if(
+    /// Removes the entries of a range for which `doomed` is true and returns them in order. They are out of the map at
+    /// once. Visits, and so copies, what the range shares.
+    ///
+    /// # Panics
+    ///
+    /// When the range begins after its end.
+    pub fn extract_if<Q: Ord + ?Sized>(
         &mut self,
-        mut doomed: impl FnMut(&K, &V) -> bool,
-    ) -> alloc::vec::IntoIter<(K, V)> {
-        self.tree.extract(|(key, value)| doomed(key, value)).into_iter()
+        range: impl RangeBounds<Q>,
+        mut doomed: impl FnMut(&K, &mut V) -> bool,
+    ) -> alloc::vec::IntoIter<(K, V)>
+    where
+        K: Borrow<Q>,
+    {
+        let (from, to) = self.ends(range);
+        let mut marked = alloc::vec![false; self.tree.before(&from)];
+        marked.extend(RangeMut::new(self, &from, &to).map(|(key, value)| doomed(key, value)));
+        self.extract(&marked).into_iter()
+    }
+
+    /// Removes the entries that are marked, in order; none is after the last mark. Leaves that lose nothing stay
+    /// shared when few entries go.
+    pub(crate) fn extract(&mut self, marked: &[bool]) -> Vec<(K, V)> {
+        self.tree.extract(marked)
     }
 
     /// The entries in order with values for changing. A leaf is copied, when shared, as the iteration reaches it.

@@ -9,9 +9,11 @@ pub(crate) mod merge;
 pub(crate) mod model;
 mod traits;
 
+use alloc::vec::Vec;
 use core::mem;
 use core::ops::{Bound, Range, RangeBounds};
 
+use crate::engine::iter_mut::ItemsMut;
 use crate::engine::node::Node;
 use crate::engine::node::unique;
 use crate::engine::path::Path;
@@ -334,12 +336,31 @@ impl<T: Clone> Seq<T> {
 
     /// Keeps the items for which `keep` is true. Leaves that lose nothing stay shared when few items go.
     pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
-        self.tree.extract(|item| !keep(item));
+        let marked: Vec<bool> = self.iter().map(|item| !keep(item)).collect();
+        self.tree.extract(&marked);
     }
 
-    /// Removes the items for which `doomed` is true and returns them in order. They are out of the sequence at once.
-    pub fn extract_if(&mut self, doomed: impl FnMut(&T) -> bool) -> alloc::vec::IntoIter<T> {
-        self.tree.extract(doomed).into_iter()
+    /// Keeps the items for which `keep` is true, which may change them. Visits, and so copies, what is shared.
+    pub fn retain_mut(&mut self, mut keep: impl FnMut(&mut T) -> bool) {
+        self.extract_if(.., |item| !keep(item));
+    }
+
+    /// Removes the items of a range for which `doomed` is true and returns them in order. They are out of the sequence at
+    /// once. Visits, and so copies, what the range shares.
+    ///
+    /// # Panics
+    ///
+    /// When the range begins after its end or reaches past the end of the sequence.
+    pub fn extract_if(
+        &mut self,
+        range: impl RangeBounds<usize>,
+        doomed: impl FnMut(&mut T) -> bool,
+    ) -> alloc::vec::IntoIter<T> {
+        let range = self.bounds(range);
+        let mut marked = alloc::vec![false; range.start];
+        let (from, to) = (self.place(range.start), self.place(range.end));
+        marked.extend(ItemsMut::between(&mut self.tree.root, Some(&from), Some(&to)).map(doomed));
+        self.tree.extract(&marked).into_iter()
     }
 
     /// The items for changing, in order. A leaf is copied, when shared, as the iteration reaches it.

@@ -33,6 +33,8 @@ enum Step {
     AppendRun(u8),
     Drain(usize, usize),
     Retain(u8),
+    RetainMut(u8),
+    Extract(usize, usize),
     AddToAll,
     Truncate(usize),
 }
@@ -57,6 +59,8 @@ fn step() -> impl Strategy<Value = (usize, Step)> {
             3 => item.prop_map(Step::AppendRun),
             2 => (at, at).prop_map(|(a, b)| Step::Drain(a, b)),
             1 => item.prop_map(Step::Retain),
+            1 => item.prop_map(Step::RetainMut),
+            1 => (at, at).prop_map(|(a, b)| Step::Extract(a, b)),
             1 => Just(Step::AddToAll),
             1 => at.prop_map(Step::Truncate),
         ],
@@ -123,6 +127,24 @@ fn apply(versions: &mut Vec<(Seq<u8>, Vec<u8>)>, which: usize, step: Step) {
             let range = a.min(b)..a.max(b);
             let drained: Vec<u8> = seq.drain(range.clone()).collect();
             assert_eq!(drained, model.drain(range).collect::<Vec<_>>());
+        }
+        Step::RetainMut(limit) => {
+            let keep = |item: &mut u8| {
+                *item ^= 1;
+                *item < limit
+            };
+            seq.retain_mut(keep);
+            model.retain_mut(keep);
+        }
+        Step::Extract(a, b) => {
+            let (a, b) = (a % (len + 1), b % (len + 1));
+            let range = a.min(b)..a.max(b);
+            let doomed = |item: &mut u8| {
+                *item ^= 2;
+                item.is_multiple_of(3)
+            };
+            let out: Vec<u8> = seq.extract_if(range.clone(), doomed).collect();
+            assert_eq!(out, model.extract_if(range, doomed).collect::<Vec<_>>());
         }
         Step::Retain(limit) => {
             seq.retain(|item| *item < limit);

@@ -1,0 +1,156 @@
+//! Nodes of the trie as a store keeps them: entries without hashes, children with the slot at which each begins.
+
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+use core::hash::{BuildHasher, Hash};
+use core::ptr;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::leaf::Leaf;
+use super::map::HashMap;
+use super::node::{DEPTH_MAX, Node, SLOTS, slot, span};
+use super::trie::{Trie, rank};
+use crate::keep::{KeepError, Kept, NodeStore, Pool, Restore, Stored};
+
+impl<K: Clone, V: Clone> Stored for Node<K, V> {
+    type Item = (K, V);
+    type Mark = u8;
+
+    const LEVELS_MAX: usize = DEPTH_MAX as usize;
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn fits(&self, _levels: usize) -> bool {
+        true
+    }
+
+    fn items(&self) -> &[(K, V)] {
+        match self {
+            Node::Leaf(leaf) => leaf.entries(),
+            _ => &[],
+        }
+    }
+
+    fn marks(&self) -> Vec<u8> {
+        let Some(slots) = self.slots() else { return Vec::new() };
+        let begins = |at: &usize| *at == 0 || slots[*at] != slots[*at - 1];
+        (0..SLOTS).filter(begins).map(|at| at as u8).collect()
+    }
+
+    fn over(kids: Vec<(u8, Self)>) -> Option<Self> {
+        // Where each child begins, and where it ends: an aligned run of slots, of which only a leaf covers several.
+        let ends = kids.iter().skip(1).map(|kid| usize::from(kid.0)).chain([SLOTS]);
+        let fits = |((start, kid), end): (&(u8, Self), usize)| {
+            let start = usize::from(*start);
+            let width = end.checked_sub(start).filter(|width| width.is_power_of_two());
+            let leaf = matches!(kid, Node::Leaf(_));
+            width.is_some_and(|width| start % width == 0 && (leaf || width == 1 && kid.len() > 0))
+        };
+        if kids.first()?.0 != 0 || !kids.iter().zip(ends).all(fits) {
+            return None;
+        }
+        let mut slots = [0; SLOTS];
+        for (start, _) in &kids[1..] {
+            slots[usize::from(*start)..].iter_mut().for_each(|kid| *kid += 1);
+        }
+        Some(Node::over(slots, kids.into_iter().map(|(_, kid)| kid)))
+    }
+}
+
+impl<K: Hash + Eq + Clone, V: Clone, H: BuildHasher + Clone> Restore for HashMap<K, V, H> {
+    fn leaf(like: &Self, items: Vec<(K, V)>) -> Node<K, V> {
+        let (mut leaf, room) = (Leaf::Empty, items.len());
+        for entry in items {
+            leaf.push(rank(&like.hasher, &entry.0), entry, room);
+        }
+        Node::Leaf(leaf)
+    }
+
+    fn restore(like: &Self, root: Node<K, V>) -> Option<Self> {
+        let map = HashMap { trie: Trie { root }, hasher: like.hasher.clone() };
+        // A key is where a look-up for it ends, and nowhere else.
+        let in_place = |entry: &(K, V)| {
+            let found = map.trie.find(rank(&map.hasher, &entry.0), &entry.0);
+            found.is_some_and(|found| ptr::eq(found, entry))
+        };
+        let sound =
+            deepest(&map.trie.root) <= DEPTH_MAX as usize && map.trie.entries().all(in_place);
+        sound.then_some(map)
+    }
+}
+
+/// Branches from here to the deepest leaf.
+fn deepest<K, V>(node: &Node<K, V>) -> usize {
+    node.kids().iter().map(|kid| deepest(kid) + 1).max().unwrap_or(0)
+}
+
+impl<K: Hash + Eq + Clone, V: Clone + Eq, H: BuildHasher + Clone> Kept for HashMap<K, V, H> {
+    fn rebase_on(&mut self, base: &Self) -> usize {
+        rebase(&mut self.trie.root, &base.trie.root)
+    }
+}
+
+/// Replaces nodes that equal those of `base` at their place; returns the bytes that are shared by it.
+fn rebase<K: Eq + Clone, V: Eq + Clone>(node: &mut Node<K, V>, base: &Node<K, V>) -> usize {
+    if node.same(base) {
+        return 0;
+    }
+    let mut bytes = 0;
+    let equal = match (node.slots(), base.slots()) {
+        (None, None) => node.items() == base.items(),
+        (Some(ours), Some(theirs)) => {
+            let alike = ours == theirs;
+            // Children that cover the same slots.
+            let pairs: Vec<(u8, u8)> = (0..SLOTS as u32)
+                .filter(|at| span(ours, *at) == span(theirs, *at) && span(ours, *at).start == *at)
+                .map(|at| (ours[at as usize], theirs[at as usize]))
+                .collect();
+            let Some(branch) = node.branch_mut() else { return 0 };
+            for (ours, theirs) in pairs {
+                let theirs = &base.kids()[usize::from(theirs)];
+                bytes += rebase(&mut branch.kids[usize::from(ours)], theirs);
+            }
+            alike && node.kids().iter().zip(base.kids()).all(|(a, b)| a.same(b))
+        }
+        _ => false,
+    };
+    if equal {
+        bytes += node.heap_bytes();
+        *node = base.clone();
+    }
+    bytes
+}
+
+impl<K, V, H, S> Pool<HashMap<K, V, H>, S>
+where
+    K: Hash + Eq + Clone + Serialize + DeserializeOwned,
+    V: Eq + Clone + Serialize + DeserializeOwned,
+    H: BuildHasher + Clone,
+    S: NodeStore,
+{
+    /// One value of a kept map, without loading the rest; `hasher` is the one that the map was saved with.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails, or what it holds is not a map of this type.
+    pub fn read<Q: Hash + Eq + ?Sized>(
+        &self,
+        id: &S::Id,
+        key: &Q,
+        hasher: &H,
+    ) -> Result<Option<V>, KeepError<S::Error>>
+    where
+        K: Borrow<Q>,
+    {
+        let (hash, mut depth) = (rank(hasher, key), 0);
+        let items = self.leaf(id, |kids| {
+            let slot = slot(hash, depth);
+            depth += 1;
+            kids[1..].partition_point(|kid| u32::from(kid.1) <= slot)
+        })?;
+        Ok(items.into_iter().find(|entry| entry.0.borrow() == key).map(|entry| entry.1))
+    }
+}
