@@ -1,4 +1,4 @@
-//! What differs between a sequence, an ordered map, a hash map and a text, as the tree sees them.
+//! What differs between a sequence, an ordered map and a text, as the tree sees them.
 
 use super::node::Node;
 

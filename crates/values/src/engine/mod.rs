@@ -1,4 +1,4 @@
-//! The one tree behind every collection: a copy-on-write B+tree whose nodes count their owners.
+//! The tree behind sequences, texts and ordered maps: a copy-on-write B+tree whose nodes count their owners.
 //!
 //! Items lie in leaves ([`chunk`]); inner nodes ([`node`]) hold up to [`node::FANOUT`] children and a *mark* before
 //! each: the position of the child's first item for sequences, a lower bound of its keys for maps. What differs
