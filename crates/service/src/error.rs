@@ -95,11 +95,18 @@ impl Error {
             io::ErrorKind::Unsupported => Code::Unsupported,
             _ => Code::Io,
         };
-        let error = Error::new(code, format!("{what}: {}", reason(&source)));
-        match code {
-            Code::NoSpace => error.hint("free space on that disk, then try again"),
-            _ => error,
-        }
+        let advice = match source.kind() {
+            io::ErrorKind::NotFound => "see whether the path is right",
+            io::ErrorKind::NotADirectory => "name a directory",
+            io::ErrorKind::AlreadyExists => "name another place, or remove what is there",
+            io::ErrorKind::ReadOnlyFilesystem => "name a place that can be written",
+            _ => match code {
+                Code::NoSpace => "free space on that disk, then try again",
+                Code::NotPermitted => "do it as a user who may, or change the permissions there",
+                _ => "the system refused it; `dmesg` may say more",
+            },
+        };
+        Error::new(code, format!("{what}: {}", reason(&source))).hint(advice)
     }
 }
 

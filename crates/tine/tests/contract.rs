@@ -199,6 +199,67 @@ fn wrong_usage_has_status_2_in_words_and_as_json() {
 }
 
 #[test]
+fn every_other_answer_has_the_fields_of_the_contract_and_no_more() {
+    let lab = Lab::with_main();
+    let out = lab.text("out");
+    let answers = [
+        (&["export", "main", &out][..], &["branch", "bytes", "elapsed_us", "files"][..]),
+        (&["snapshot", "main", "s"], &["created"]),
+        (&["branch", "a", "--from", "s"], &["created"]),
+        (&["rename", "a", "b"], &["branch"]),
+        (&["diff", "b"], &["changes"]),
+        (&["reset", "b"], &["branch"]),
+        (
+            &["usage", "b"],
+            &["branch", "exclusive_bytes", "pinned_by_base_bytes", "referenced_bytes"],
+        ),
+        (&["delete", "b"], &["deleted"]),
+        (&["list"], &["branches"]),
+        (&["check"], &["blocks_checked", "findings"]),
+        (&["postgres", "list"], &["servers"]),
+    ];
+    for (arguments, expected) in answers {
+        let answer = lab.json(arguments);
+        assert_eq!(fields(&answer), [expected, &["version"]].concat(), "{arguments:?}");
+    }
+    let other = lab.make_directory("other");
+    std::fs::write(other.join("note"), "longer than it was\n").unwrap();
+    lab.ok(&["import", other.to_str().unwrap(), "other"]);
+    let changes = lab.json(&["diff", "main", "other"])["changes"].clone();
+    for change in changes.as_array().unwrap() {
+        assert_eq!(fields(change), ["bytes", "change", "path"], "{changes}");
+        let kind = change["change"].as_str().unwrap();
+        assert!(["added", "modified", "deleted", "metadata"].contains(&kind), "{kind}");
+    }
+}
+
+#[test]
+fn an_error_is_one_object_with_a_code_a_sentence_and_what_to_do() {
+    let lab = Lab::with_main();
+    for arguments in [
+        &["usage", "nobody"][..],
+        &["branch", "main"],
+        &["branch", "-.x"],
+        &["unmount", "main"],
+        &["reset", "main"],
+        &["import", "/no/such/place", "x"],
+        &["postgres", "stop", "main"],
+        &["man"],
+        &["completions", "bash"],
+        &["nonsense"],
+    ] {
+        let said = lab.run(&[&["--json"], arguments].concat());
+        assert_ne!(said.status, 0, "{said:?}");
+        let object = lab::object(&said.out);
+        assert_eq!(fields(&object), ["error", "version"]);
+        let error = &object["error"];
+        assert_eq!(fields(error), ["code", "hint", "message"], "{arguments:?}");
+        let (message, hint) = (error["message"].as_str().unwrap(), error["hint"].as_str().unwrap());
+        assert_eq!(said.err, format!("error: {message}\nhint: {hint}\n"));
+    }
+}
+
+#[test]
 fn quiet_prints_only_what_was_asked_for() {
     let lab = Lab::with_main();
     assert_eq!(lab.ok(&["branch", "a", "--quiet"]), "");

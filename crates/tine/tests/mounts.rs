@@ -111,7 +111,11 @@ fn a_branch_has_one_mount_at_a_time() {
         return;
     }
     let lab = Lab::with_main();
-    lab.mount("main");
+    let directory = lab.make_directory("mnt/main");
+    let directory = directory.to_str().unwrap();
+    let mounted = lab.json(&["mount", "main", directory]);
+    let expected = serde_json::json!({"version": 1, "branch": "main", "directory": directory});
+    assert_eq!(mounted, expected);
     let other = lab.make_directory("other");
     let words = lab.fails(&["mount", "main", other.to_str().unwrap()], "branch-busy");
     assert!(words.contains("tine branch NEW --from main"), "{words}");

@@ -82,6 +82,10 @@ pub enum Verb {
         snap: String,
     },
     /// Draw the tree of branches, with their sizes
+    #[command(
+        after_help = "SIZE is what a branch reaches, OWN what only it reaches, SHARED the part that others reach too.\n\
+        OWN is counted for a second; `?` stands where that did not suffice, and `tine usage NAME` counts it."
+    )]
     List,
     /// What the store costs, or one branch
     Usage {

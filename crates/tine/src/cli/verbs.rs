@@ -73,6 +73,10 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
             return Ok(status);
         }
         Verb::Postgres(verb) => postgres(&client, verb, voice)?,
+        Verb::Completions { .. } | Verb::Man if voice.is_json() => {
+            return Err(Error::new(Code::Usage, "this prints a text that is no JSON")
+                .hint("leave --json out"));
+        }
         Verb::Completions { shell } => return completions(shell),
         Verb::Man => return manual(),
     };
