@@ -188,14 +188,13 @@ fn an_interrupted_import_leaves_no_branch_and_the_next_one_works() {
         fs::write(src.join(format!("f{n}")), vec![n; 8 << 20]).unwrap();
     }
     for signal in ["INT", "TERM", "KILL"] {
-        let mut child = lab
+        let child = lab
             .command(&["import", src.to_str().unwrap(), "big", "--json"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(150));
-        assert!(child.try_wait().unwrap().is_none(), "it was over before it could be stopped");
+        wait_until("the copy has begun", || lab.json(&["usage"])["branches"] == 2);
         send(signal, child.id());
         let said = said(child.wait_with_output().unwrap());
         if signal != "KILL" {
@@ -222,7 +221,7 @@ fn an_import_whose_holder_is_killed_leaves_no_branch() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(150));
+    wait_until("the copy has begun", || lab.json(&["usage"])["branches"] == 2);
     lab.kill_holder();
     let said = said(child.wait_with_output().unwrap());
     assert_eq!((said.status, lab::object(&said.out)["error"]["code"].as_str()), (1, Some("io")));
@@ -247,7 +246,7 @@ fn an_interrupted_export_leaves_nothing() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    wait_until("the copy has begun", || fs::read_dir(&parent).unwrap().count() > 0);
     send("INT", child.id());
     let said = said(child.wait_with_output().unwrap());
     assert_eq!(said.status, 1, "{said:?}");
