@@ -28,6 +28,8 @@ pub struct Stage {
 /// A command that was started, and where its outputs go.
 pub struct Running {
     child: Child,
+    /// Whether it takes a signal as a wish to undo what it began, as `tine` does.
+    undoes: bool,
     stdout: PathBuf,
     stderr: PathBuf,
 }
@@ -88,7 +90,8 @@ impl Stage {
             .stderr(fs::File::create(&stderr)?);
         let child =
             command.spawn().with_context(|| format!("start `{}`", process::show(command)))?;
-        Ok(Running { child, stdout, stderr })
+        let undoes = command.get_program() == self.program;
+        Ok(Running { child, undoes, stdout, stderr })
     }
 
     /// Waits for it, looking out for Ctrl-C, and collects what it printed.
@@ -98,7 +101,7 @@ impl Stage {
                 break status;
             }
             if let Err(interrupted) = self.interrupt.check() {
-                end(&mut running.child)?;
+                self.end(&mut running)?;
                 return Err(interrupted);
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -107,6 +110,21 @@ impl Stage {
         fs::remove_file(&running.stdout)?;
         fs::remove_file(&running.stderr)?;
         Ok(Output { status, stdout, stderr })
+    }
+
+    /// Ends a command; one that can undo what it began gets the time for it.
+    fn end(&self, Running { child, undoes, .. }: &mut Running) -> Result<()> {
+        if !self.interrupt.is_known_to_all() {
+            process::output(Command::new("kill").args(["-TERM", &child.id().to_string()]))?;
+        }
+        let begun = Instant::now();
+        while child.try_wait()?.is_none() {
+            if !*undoes || begun.elapsed() > UNDO_PATIENCE {
+                let _already_gone = child.kill();
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
     }
 
     fn output(&self, command: &mut Command) -> Result<Output> {
@@ -151,19 +169,6 @@ impl Drop for Stage {
             eprintln!("warning: {error:#}");
         }
     }
-}
-
-/// Asks a command to end, so that it can undo what it began; ends it if it does not.
-fn end(child: &mut Child) -> Result<()> {
-    process::output(Command::new("kill").args(["-TERM", &child.id().to_string()]))?;
-    let begun = Instant::now();
-    while child.try_wait()?.is_none() {
-        if begun.elapsed() > UNDO_PATIENCE {
-            let _already_gone = child.kill();
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    Ok(())
 }
 
 /// Bytes that a file or a tree has allocated on its file system.
