@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::request::{Mount, Request};
 use crate::response::{OneBranch, Response, TakenIn};
 use crate::time::elapsed_us;
-use crate::{Client, Error, Result, runtime};
+use crate::{Client, Error, Result, mount_table, runtime};
 
 /// How long the mount may take to hand over the last data.
 const DETACH_MS: u64 = 600_000;
@@ -58,6 +58,15 @@ pub fn take_in(
     Ok(Response::TakenIn(TakenIn { branch: name.into(), bytes, elapsed_us }))
 }
 
+/// Takes the copies of other branches' mounts out of this process's own table: they would keep these
+/// branches in use for as long as the copy takes.
+fn leave_other_mounts() {
+    for mount in mount_table::ours().unwrap_or_default() {
+        // As an ordinary user it cannot be done; then the system does it as they are unmounted.
+        let _ = rustix::mount::unmount(&mount.directory, UnmountFlags::DETACH);
+    }
+}
+
 fn place(client: &Client, holder: &mut Connection, hidden: &str) -> Result<PathBuf> {
     match holder.call(Request::Inspect { name: hidden.into() })? {
         Response::Inspected(inspected) => runtime::of_branch(client.store(), inspected.id),
@@ -75,6 +84,7 @@ fn enter_and_fill(
     begin: &mut dyn FnMut() -> Result<()>,
 ) -> Result<u64> {
     enter_private_mounts().map_err(doors::not_permitted)?;
+    leave_other_mounts();
     let mount = Mount {
         directory: directory.into(),
         private_to: Some(std::process::id()),

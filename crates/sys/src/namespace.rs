@@ -31,7 +31,8 @@ pub fn enter_private_mounts() -> Result<()> {
         write("/proc/self/uid_map", &format!("{uid} {uid} 1", uid = uid.as_raw()))?;
         write("/proc/self/gid_map", &format!("{gid} {gid} 1", gid = gid.as_raw()))?;
     }
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+    // What is unmounted outside goes here too, where the system shares its mounts; nothing gets out.
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .map_err(|why| Error::new("cannot make the mounts of this process private", why))
 }
 

@@ -39,14 +39,14 @@ fn a_running_server_is_taken_in_forked_while_it_serves_and_cleaned_up_after_any_
     assert!(words.contains("tine postgres import"), "{words}");
     let taken = lab.json(&["postgres", "import", &outside.uri(), "main"]);
     assert!(taken["bytes"].as_u64().unwrap() > 10_000_000);
+    assert!(taken["elapsed_us"].is_u64() && taken["branch"] == "main", "{taken}");
     lab.fails(&["postgres", "import", &outside.uri(), "main"], "branch-exists");
     assert_eq!(lab.mounts(), Vec::<String>::new());
 
     sound(&lab, "taken in");
     let main = lab.json(&["postgres", "start", "main"]);
-    for field in ["branch", "uri", "port", "pid", "elapsed_us"] {
-        assert!(main.get(field).is_some(), "{field}");
-    }
+    let fields: Vec<&String> = main.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["branch", "elapsed_us", "pid", "port", "uri", "version"]);
     lab.fails(&["postgres", "start", "main"], "branch-busy");
     assert_eq!(query(&uri(&main), "select count(*) from pgbench_accounts"), "100000");
 
@@ -120,4 +120,36 @@ fn a_server_that_cannot_be_reached_is_named_and_nothing_is_made() {
     assert!(said.err.contains("error: ") && !said.err.contains("panicked"), "{said:?}");
     wait_until("the reservation is gone", || lab.json(&["usage"])["branches"] == 0);
     assert_eq!(lab.mounts(), Vec::<String>::new());
+}
+
+#[test]
+fn an_import_that_is_killed_leaves_no_branch_and_no_directory() {
+    let test = "an_import_that_is_killed_leaves_no_branch_and_no_directory";
+    let Some(bin) = programs() else {
+        println!("skipped: {test}: no PostgreSQL server is installed");
+        return;
+    };
+    if !lab::can_run(test) {
+        return;
+    }
+    let lab = Lab::new();
+    let outside = Outside::start(bin.clone(), &lab);
+    assert!(pgbench(&bin, &outside.uri(), &["-i", "-q", "-s", "10"]).wait().unwrap().success());
+    for victim in ["the holder", "the command"] {
+        let mut import =
+            lab.command(&["postgres", "import", &outside.uri(), "main"]).spawn().unwrap();
+        wait_until("the branch is being filled", || {
+            lab.json(&["usage"])["data_bytes"].as_u64().unwrap() > 16 << 20
+        });
+        match victim {
+            "the holder" => lab.kill_holder(),
+            _ => send("KILL", import.id()),
+        }
+        assert!(!import.wait().unwrap().success(), "{victim}");
+        wait_until("the half-made branch is gone", || lab.json(&["usage"])["branches"] == 0);
+        wait_until("the holder has gone", || lab.holder().is_none());
+        assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]), "{victim}");
+    }
+    lab.ok(&["postgres", "import", &outside.uri(), "main"]);
+    assert_eq!(lab.names(), ["main"]);
 }
