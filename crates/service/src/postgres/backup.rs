@@ -5,9 +5,15 @@
 //! and settings of a configuration file elsewhere are written into one of its own.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::account::Account;
 use super::installation::Installation;
@@ -160,12 +166,13 @@ impl<'a> Connection<'a> {
             let incoming = incoming(destination).join(number);
             command.arg("-T").arg(format!("{}={}", escape(place), escape(&incoming)));
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // A group of its own: the process that receives the log must not outlive the one that asked for it.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().map_err(|error| Error::path("start", &program, error))?;
         let followed = follow(&mut child, progress);
-        if followed.is_err() {
-            let _already_gone = child.kill();
-        }
+        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        // Not waited for yet, so that the number is still this group's.
+        let _already_gone = group.map(|group| kill_process_group(group, Signal::KILL));
         let status = child.wait().map_err(|error| Error::io("waiting for pg_basebackup", error))?;
         progress.go_on()?;
         let (bytes, said) = followed?;
@@ -181,15 +188,22 @@ fn follow(child: &mut Child, progress: &Progress) -> Result<(u64, String)> {
     let (mut done, mut found, mut said) = (0_u64, 0_u64, String::new());
     let mut pending = Vec::new();
     let mut buffer = [0; 4096];
+    let failed = |error: io::Error| Error::io("reading from pg_basebackup", error);
     loop {
-        let count = stderr
-            .read(&mut buffer)
-            .map_err(|error| Error::io("reading from pg_basebackup", error))?;
+        progress.go_on()?;
+        let ended = has_ended(child).map_err(failed)?;
+        let mut count = 0;
+        if readable(&stderr).map_err(failed)? {
+            count = stderr.read(&mut buffer).map_err(failed)?;
+        } else if !ended {
+            continue;
+        }
         if count == 0 {
+            // Its end counts and not that of the pipe, which its own child may keep open.
+            await_end(child).map_err(failed)?;
             said.push_str(&String::from_utf8_lossy(&pending));
             return Ok((done, said));
         }
-        progress.go_on()?;
         for &byte in &buffer[..count] {
             if byte != b'\n' && byte != b'\r' {
                 pending.push(byte);
@@ -210,6 +224,31 @@ fn follow(child: &mut Child, progress: &Progress) -> Result<(u64, String)> {
                 None => {}
             }
         }
+    }
+}
+
+/// Whether it has ended; it is still to be waited for.
+fn has_ended(child: &Child) -> io::Result<bool> {
+    ended(child, WaitIdOptions::NOHANG)
+}
+
+fn await_end(child: &Child) -> io::Result<bool> {
+    ended(child, WaitIdOptions::empty())
+}
+
+fn ended(child: &Child, how: WaitIdOptions) -> io::Result<bool> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
+    let how = how | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    Ok(waitid(WaitId::Pid(pid), how)?.is_some())
+}
+
+/// Whether there is something to read, or the end, within a moment.
+fn readable(pipe: &impl AsFd) -> io::Result<bool> {
+    let moment = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    match poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&moment)) {
+        Err(Errno::INTR) => Ok(false),
+        ready => Ok(ready? > 0),
     }
 }
 
