@@ -3,9 +3,11 @@
 //! The workloads are those of redb's benchmark: pairs of 24 and 150 bytes in random order, every write a transaction
 //! that is durable when its call returns. All engines run in the same rounds, in an order drawn anew for each.
 
+mod branches;
 mod commits;
 mod contest;
 mod data;
+mod gaps;
 mod peers;
 mod subject;
 mod workloads;
@@ -16,5 +18,7 @@ use tine_bench::table::Table;
 /// Measures the rows of this area.
 pub fn run(table: &mut Table) -> Result<()> {
     workloads::run(table)?;
-    commits::run(table)
+    commits::run(table)?;
+    branches::run(table)?;
+    gaps::run(table)
 }

@@ -1,0 +1,114 @@
+//! The longest time between two acknowledgements of one committer: under steady writing, and while a large branch goes.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use tine_bench::probe::Probe;
+use tine_bench::samples::Samples;
+use tine_bench::table::{Bar, Table, Unit};
+use tine_store::{Branch, Options, Store};
+
+use super::commits::commit_durably;
+use super::data::Random;
+
+const STEADY: &str = "longest gap in 60 s of steady durable writing";
+const DELETING: &str = "longest gap while a branch of 1 GB is deleted";
+/// Above the longest flush of the probe.
+const GAP_SECONDS_MAX: f64 = 20e-3;
+
+pub fn run(table: &mut Table) -> Result<()> {
+    if table.wants(STEADY) {
+        steady(table)?;
+    }
+    if table.wants(DELETING) {
+        deleting(table)?;
+    }
+    Ok(())
+}
+
+/// Longest of some bare flushes, before and after.
+fn longest_flush(probe: &mut Probe) -> Result<f64> {
+    Ok(probe.measure()?.interval().1)
+}
+
+fn report(table: &mut Table, what: &str, gap: f64, flush: f64) {
+    table
+        .row(what, Unit::Seconds, &Samples::new(vec![gap]))
+        .bar(Bar::AtMost(flush + GAP_SECONDS_MAX));
+    table.print_probe();
+}
+
+/// Transactions of 32 pairs all over a table, as fast as they go.
+fn steady(table: &mut Table) -> Result<()> {
+    const DURATION: Duration = Duration::from_secs(60);
+    let directory = tempfile::tempdir()?;
+    let store = Store::create(&directory.path().join("store"), &Options::default())?;
+    let branch = store.create_branch("main")?;
+    let (mut probe, mut random) = (Probe::new()?, Random::new(1));
+    let before = longest_flush(&mut probe)?;
+    let gap = longest_gap(
+        DURATION,
+        || false,
+        || {
+            let mut txn = branch.write()?;
+            let mut pairs = txn.table("x")?;
+            for _ in 0..32 {
+                pairs.put((random.next() % 2_000_000).to_be_bytes(), [3; 150])?;
+            }
+            txn.commit()?;
+            Ok(branch.sync()?)
+        },
+    )?;
+    report(table, STEADY, gap, before.max(longest_flush(&mut probe)?));
+    Ok(())
+}
+
+fn deleting(table: &mut Table) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let store = Store::create(&directory.path().join("store"), &Options::default())?;
+    let (main, large) = (store.create_branch("main")?, store.create_branch("large")?);
+    fill(&large)?;
+    store.checkpoint()?;
+    let mut probe = Probe::new()?;
+    let before = longest_flush(&mut probe)?;
+    let mut number = 0;
+    store.delete("large")?;
+    let freed = || store.usage().is_ok_and(|usage| usage.reclaim_pending_bytes == 0);
+    let gap = longest_gap(Duration::from_secs(15), freed, || {
+        number += 1;
+        commit_durably(&main, number)
+    })?;
+    report(table, DELETING, gap, before.max(longest_flush(&mut probe)?));
+    Ok(())
+}
+
+/// A gigabyte, in runs of 64 KiB.
+fn fill(branch: &Branch) -> Result<()> {
+    const RUN_BLOCKS: u64 = 16;
+    let data = vec![5; (RUN_BLOCKS * 4096) as usize];
+    for run in 0..(1 << 30) / (RUN_BLOCKS * 4096) {
+        let staged = branch.stage(&data)?;
+        let mut txn = branch.write()?;
+        txn.map(b"large", run * RUN_BLOCKS, staged)?;
+        txn.commit()?;
+    }
+    Ok(())
+}
+
+/// Repeats `work` for so long, or until `done`, which is asked now and then.
+fn longest_gap(
+    duration: Duration,
+    done: impl Fn() -> bool,
+    mut work: impl FnMut() -> Result<()>,
+) -> Result<f64> {
+    const ASK_EVERY: u64 = 256;
+    let (start, mut last, mut longest, mut round) = (Instant::now(), Instant::now(), 0.0f64, 0);
+    while start.elapsed() < duration && (round % ASK_EVERY != 1 || !done()) {
+        work()?;
+        let now = Instant::now();
+        longest = longest.max((now - last).as_secs_f64());
+        last = now;
+        round += 1;
+    }
+    Ok(longest)
+}
