@@ -20,9 +20,9 @@ use crate::wire::{self, Ask, Hello, PROTOCOL, Reply, Step};
 use crate::{Code, Context, Error, Request, Response, Result, execute, stale};
 
 /// How long a command waits for another short one to let go of the store.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it looks.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// The way to one store.
 #[derive(Clone, Debug)]
@@ -46,6 +46,11 @@ impl Client {
     /// The path of the store, absolute.
     pub fn store(&self) -> &Path {
         &self.store
+    }
+
+    /// How the store is opened.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Makes the store, and the directory it lies in.

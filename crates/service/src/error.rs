@@ -130,8 +130,9 @@ impl From<tine_store::Error> for Error {
                 .hint("use it as it is, or name another path with --store"),
             E::Locked { .. } => Error::new(Code::StoreLocked, message)
                 .hint("another tine command is using it; try again when it has finished"),
-            E::Damaged { .. } => Error::new(Code::StoreDamaged, message)
-                .hint("keep the file; `tine check` says what can still be read"),
+            E::Damaged { .. } => Error::new(Code::StoreDamaged, message).hint(
+                "keep the file; `tine check --repair-to NEW` copies what is whole into a new store",
+            ),
             E::NotAStore { .. } => Error::new(Code::StoreDamaged, message)
                 .hint("name the path of a store with --store or TINE_STORE"),
             E::Version { .. } => {

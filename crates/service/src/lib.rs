@@ -30,6 +30,7 @@ mod wire;
 
 pub mod doors;
 pub mod postgres;
+pub mod repair;
 pub mod request;
 pub mod response;
 pub mod run;

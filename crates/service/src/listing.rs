@@ -76,19 +76,9 @@ pub fn branch_usage(store: &Store, name: &str) -> Result<BranchUsage> {
 /// Verifies everything: the store below, and the file tree of every branch.
 pub fn check(store: &Store) -> Result<Checked> {
     let report = store.check()?;
-    let mut findings = report.findings;
-    findings.extend(check_trees(store)?);
-    let severity = |severity| match severity {
-        tine_store::Severity::Warning => Severity::Warning,
-        tine_store::Severity::Error => Severity::Error,
-        tine_store::Severity::Fatal => Severity::Fatal,
-    };
-    let findings = findings.into_iter().map(|finding| Finding {
-        severity: severity(finding.severity),
-        what: finding.what,
-        place: finding.place,
-    });
-    Ok(Checked { findings: findings.collect(), blocks_checked: report.blocks_checked })
+    let findings = report.findings.into_iter().chain(check_trees(store)?);
+    let findings = findings.map(Finding::from).collect();
+    Ok(Checked { findings, blocks_checked: report.blocks_checked })
 }
 
 /// What is wrong with file trees. A branch that is still what its parent is needs no look of its own.

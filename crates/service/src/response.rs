@@ -35,6 +35,8 @@ pub enum Response {
     Diff(Diff),
     /// What a check found.
     Checked(Checked),
+    /// What a repair copied.
+    Repaired(Repaired),
     /// A server was started.
     Server(ServerRow),
     /// The servers there are.
@@ -68,6 +70,7 @@ impl Response {
             Response::Deleted(it) => serde_json::to_value(it),
             Response::Diff(it) => serde_json::to_value(it),
             Response::Checked(it) => serde_json::to_value(it),
+            Response::Repaired(it) => serde_json::to_value(it),
             Response::Server(it) => serde_json::to_value(it),
             Response::Servers(it) => serde_json::to_value(it),
             Response::TakenIn(it) => serde_json::to_value(it),
@@ -276,6 +279,19 @@ pub struct Checked {
     pub blocks_checked: u64,
 }
 
+/// What a repair copied into a new store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Repaired {
+    /// The new store.
+    pub store: PathBuf,
+    /// Branches and snapshots in it.
+    pub branches: u64,
+    /// Blocks of data copied into it.
+    pub blocks_copied: u64,
+    /// What could not be copied; empty when nothing was lost.
+    pub lost: Vec<Finding>,
+}
+
 /// One thing that a check found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
@@ -286,6 +302,17 @@ pub struct Finding {
     /// Where.
     #[serde(rename = "where")]
     pub place: String,
+}
+
+impl From<tine_store::Finding> for Finding {
+    fn from(finding: tine_store::Finding) -> Finding {
+        let severity = match finding.severity {
+            tine_store::Severity::Warning => Severity::Warning,
+            tine_store::Severity::Error => Severity::Error,
+            tine_store::Severity::Fatal => Severity::Fatal,
+        };
+        Finding { severity, what: finding.what, place: finding.place }
+    }
 }
 
 /// A branch was mounted.

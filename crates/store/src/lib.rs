@@ -37,6 +37,7 @@ mod pins;
 mod reclaim;
 mod recover;
 mod refs;
+mod repair;
 #[cfg(all(test, shuttle))]
 mod schedules;
 mod signal;
@@ -59,6 +60,7 @@ pub use environment::{Environment, Machine, Scripted};
 pub use error::{Error, Result};
 pub use format::layout::{BLOCK_BYTES, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX};
 pub use options::{Lossy, Options};
+pub use repair::{RepairReport, repair, repair_onto};
 pub use store::Store;
 pub use table::{Table, TableChange, TableCursor, TableDiff, TableEntry, TableMut, TableRange};
 pub use txn::{Extents, Range, ReadTxn, Run, Staged, Value, WriteTxn};

@@ -89,8 +89,15 @@ pub(crate) fn open(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Eng
 }
 
 /// The valid superblock with the highest number.
-pub(crate) fn newest_superblock(device: &dyn Device) -> Result<Superblock> {
-    let mut newest: Option<Superblock> = None;
+fn newest_superblock(device: &dyn Device) -> Result<Superblock> {
+    let none = || Error::damaged(0, "no superblock passes its checksum");
+    let newest = valid_superblocks(device)?.into_iter().next().ok_or_else(none)?;
+    check_ring(device, check_numbers(newest)?)
+}
+
+/// The superblocks that pass their checksums, newest first.
+pub(crate) fn valid_superblocks(device: &dyn Device) -> Result<Vec<Superblock>> {
+    let mut valid: Vec<Superblock> = Vec::new();
     let mut newer_format = None;
     let mut torn = false;
     for slot in SUPERBLOCK_SLOTS {
@@ -100,22 +107,21 @@ pub(crate) fn newest_superblock(device: &dyn Device) -> Result<Superblock> {
             .map_err(|e| Error::io("reading the superblock", e))?;
         for copy in copies.chunks_exact(BLOCK_BYTES) {
             match Superblock::decode(copy) {
-                Ok(found) if newest.as_ref().is_none_or(|n| n.checkpoint < found.checkpoint) => {
-                    newest = Some(found)
-                }
-                Ok(_) | Err(SuperblockFault::NotOurs) => {}
+                Ok(found) => valid.push(found),
+                Err(SuperblockFault::NotOurs) => {}
                 Err(SuperblockFault::Newer(version)) => newer_format = Some(version),
                 Err(SuperblockFault::Torn(_)) => torn = true,
             }
         }
     }
-    match (newer_format, newest) {
-        (Some(found), _) => Err(Error::Version { found, known: "1".into() }),
-        (None, Some(newest)) => check_ring(device, check_numbers(newest)?),
-        (None, None) if torn => Err(Error::damaged(0, "no superblock passes its checksum")),
-        (None, None) => {
+    valid.sort_by_key(|superblock| std::cmp::Reverse(superblock.checkpoint));
+    valid.dedup();
+    match newer_format {
+        Some(found) => Err(Error::Version { found, known: "1".into() }),
+        None if valid.is_empty() && !torn => {
             Err(Error::NotAStore { what: "the file".into(), why: "it has no superblock".into() })
         }
+        None => Ok(valid),
     }
 }
 

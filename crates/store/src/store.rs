@@ -247,7 +247,7 @@ fn behind(file: FileDevice, options: &Options) -> Result<Arc<dyn Device>> {
     Ok(Arc::new(lossy))
 }
 
-fn open_error(path: &Path, error: io::Error) -> Error {
+pub(crate) fn open_error(path: &Path, error: io::Error) -> Error {
     let at = path.to_path_buf();
     match error.kind() {
         io::ErrorKind::NotFound => Error::StoreNotFound { path: at },

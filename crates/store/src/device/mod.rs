@@ -11,12 +11,14 @@ mod file;
 mod image;
 mod lossy;
 mod memory;
+mod overlay;
 mod simulated;
 
 pub use aligned::AlignedBuf;
 pub use file::FileDevice;
 pub use lossy::{LossyDevice, Survivors};
 pub use memory::MemoryDevice;
+pub(crate) use overlay::Overlay;
 pub use simulated::{Faults, ReadFault, Replay, SimulatedDevice, SyncFault, Tape};
 
 use std::io;

@@ -178,7 +178,11 @@ pub enum Verb {
     #[command(subcommand)]
     Postgres(Postgres),
     /// Verify the whole store
-    Check,
+    Check {
+        /// Copy what is whole into a new store at this path, and say what was lost
+        #[arg(long, value_name = "NEW")]
+        repair_to: Option<PathBuf>,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell

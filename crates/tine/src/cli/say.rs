@@ -123,6 +123,7 @@ fn describe(response: &Response) -> (Vec<String>, bool) {
         Response::Deleted(it) => (vec![format!("deleted {}", it.deleted.join(", "))], false),
         Response::Diff(diff) => (diff.changes.iter().map(change).collect(), true),
         Response::Checked(checked) => (findings(checked), true),
+        Response::Repaired(it) => (repaired(it), true),
         Response::Server(server) => (vec![server.uri.clone()], true),
         Response::Servers(list) => (list.servers.iter().map(server).collect(), true),
         Response::TakenIn(it) => {
@@ -199,23 +200,33 @@ fn change(change: &Change) -> String {
     }
 }
 
+fn finding(finding: &Finding) -> String {
+    let severity = match finding.severity {
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+        Severity::Fatal => "fatal",
+    };
+    format!("{severity}: {} ({})", finding.what, finding.place)
+}
+
 fn findings(checked: &Checked) -> Vec<String> {
-    let mut lines: Vec<String> = checked
-        .findings
-        .iter()
-        .map(|finding| {
-            let severity = match finding.severity {
-                Severity::Warning => "warning",
-                Severity::Error => "error",
-                Severity::Fatal => "fatal",
-            };
-            format!("{severity}: {} ({})", finding.what, finding.place)
-        })
-        .collect();
+    let mut lines: Vec<String> = checked.findings.iter().map(finding).collect();
     let blocks = count(checked.blocks_checked, "block", "blocks");
     lines.push(match checked.findings.len() {
         0 => format!("sound: {blocks} checked"),
         found => format!("{}, {blocks} checked", count(found as u64, "finding", "findings")),
     });
+    lines
+}
+
+fn repaired(repaired: &Repaired) -> Vec<String> {
+    let mut lines: Vec<String> = repaired.lost.iter().map(finding).collect();
+    let branches = count(repaired.branches, "branch", "branches");
+    let blocks = count(repaired.blocks_copied, "block", "blocks");
+    let lost = match repaired.lost.len() {
+        0 => "nothing was lost".to_string(),
+        lost => format!("{} above", count(lost as u64, "loss is", "losses are")),
+    };
+    lines.push(format!("copied {branches}, {blocks} into {}; {lost}", repaired.store.display()));
     lines
 }

@@ -7,6 +7,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use etcetera::BaseStrategy;
 use tine_service::doors::{self, Fork, How};
+use tine_service::repair;
 use tine_service::response::{Response, Severity};
 use tine_service::run::{self, After, Entry, Run};
 use tine_service::servers::{self, Start};
@@ -65,7 +66,8 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
             return running::run(&client, Run { name, from, at, after, command }, voice);
         }
         Verb::Diff { name, other } => doors::diff(&client, &name, other.as_deref())?,
-        Verb::Check => client.call(Request::Check)?,
+        Verb::Check { repair_to: None } => client.call(Request::Check)?,
+        Verb::Check { repair_to: Some(new) } => repair::repair(&client, &new)?,
         Verb::Hold => return hold(client.store(), &options).map(|()| 0),
         Verb::Enter { name, at, read_only, command } => {
             let (error, status) = run::enter(&client, &Entry { name, at, read_only, command });
@@ -84,12 +86,16 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
     Ok(status(&response))
 }
 
-/// A check that finds the store unsound has failed as a command, too.
+/// A check that finds the store unsound has failed as a command, too, and so has a repair that lost something.
 fn status(response: &Response) -> u8 {
     let unsound = |checked: &tine_service::response::Checked| {
         checked.findings.iter().any(|finding| finding.severity != Severity::Warning)
     };
-    u8::from(matches!(response, Response::Checked(checked) if unsound(checked)))
+    match response {
+        Response::Checked(checked) => u8::from(unsound(checked)),
+        Response::Repaired(repaired) => u8::from(!repaired.lost.is_empty()),
+        _ => 0,
+    }
 }
 
 /// Flag, then environment, then the place that the desktop's rules name.

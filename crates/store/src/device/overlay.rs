@@ -1,0 +1,91 @@
+//! Changes in memory over a device that stays as it is.
+
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::image::{Image, block_of, blocks_of, zeros};
+use super::{BLOCK, Device, whole_blocks};
+
+/// Takes all changes to itself; they are gone with it.
+#[derive(Debug)]
+pub(crate) struct Overlay {
+    base: Arc<dyn Device>,
+    changed: RwLock<Image>,
+}
+
+impl Overlay {
+    pub fn over(base: Arc<dyn Device>) -> io::Result<Overlay> {
+        let mut changed = Image::default();
+        changed.grow(base.len()?);
+        Ok(Overlay { base, changed: RwLock::new(changed) })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Image)) -> io::Result<()> {
+        change(&mut self.changed.write().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
+    }
+
+    fn view<T>(&self, look: impl FnOnce(&Image) -> T) -> T {
+        look(&self.changed.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Device for Overlay {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        whole_blocks(offset, buf.len() as u64)?;
+        self.base.read_at(offset, buf)?;
+        self.view(|changed| {
+            for (part, block) in buf.chunks_mut(BLOCK).zip(offset / BLOCK as u64..) {
+                if let Some(bytes) = changed.get(block) {
+                    part.copy_from_slice(&bytes[..]);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
+        whole_blocks(offset, buf.len() as u64)?;
+        self.change(|changed| {
+            let (whole, _) = buf.as_chunks::<BLOCK>();
+            for (bytes, block) in whole.iter().zip(offset / BLOCK as u64..) {
+                changed.put(block, Some(block_of(bytes)));
+            }
+            changed.grow(offset + buf.len() as u64);
+        })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.view(Image::len))
+    }
+
+    /// The device only grows: what is cut off reads as it did.
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        whole_blocks(bytes, 0)?;
+        self.change(|changed| changed.grow(bytes))
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        whole_blocks(offset, len)?;
+        self.change(|changed| changed.grow(offset + len))
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        whole_blocks(offset, len)?;
+        self.change(|changed| {
+            blocks_of(offset, len).for_each(|block| changed.put(block, Some(zeros())));
+        })
+    }
+
+    fn allocated_bytes(&self) -> io::Result<u64> {
+        self.base.allocated_bytes()
+    }
+
+    fn host_free_bytes(&self) -> io::Result<u64> {
+        self.base.host_free_bytes()
+    }
+}
