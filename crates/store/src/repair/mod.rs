@@ -87,8 +87,7 @@ fn with_journal(source: &Arc<dyn Device>, report: &mut RepairReport) -> Result<A
         let over = Overlay::over(Arc::clone(source));
         Ok(Arc::new(over.map_err(|e| Error::io("measuring the store", e))?))
     };
-    let mut options = Options::default();
-    options.background = false;
+    let options = Options { background: false, ..Options::default() };
     let device = overlay()?;
     let opened = Store::open_on(Arc::clone(&device), &options);
     match opened.and_then(|store| store.checkpoint()) {
