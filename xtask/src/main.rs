@@ -26,7 +26,7 @@ usage: cargo xtask VERB
   demo                   the whole way once, with a real PostgreSQL and a real SQLite
   tidy                   the rules of the house that the compiler does not know
   bench AREA [FILTER]    figures beside peers: branch, memory, values
-  soak [WHAT]            the long tests: a crate's name, or `advisories`";
+  soak [WHAT]            the long tests: a crate's name, `crash [--hours N]`, `schedules`, `mutants`, or `advisories`";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -53,6 +53,7 @@ fn dispatch(arguments: &[&str]) -> Option<Result<ExitCode>> {
         ["bench", area] => Some(bench::run(area, None)),
         ["bench", area, filter] => Some(bench::run(area, Some(filter))),
         ["soak"] => Some(soak::run(None)),
+        ["soak", "crash", "--hours", hours] => Some(soak::crash_for(hours)),
         ["soak", what] => Some(soak::run(Some(what))),
         _ => None,
     }

@@ -14,6 +14,9 @@ pub const FSX: (&str, &str) = ("fsx", "0.3.2");
 /// Advisories, licences and sources of dependencies.
 pub const CARGO_DENY: (&str, &str) = ("cargo-deny", "0.20");
 
+/// Changes code, one place at a time, and looks whether a test notices.
+pub const CARGO_MUTANTS: (&str, &str) = ("cargo-mutants", "27.1.0");
+
 /// The directory of installed tools' programs; tests find it on the search path.
 pub fn directory(workspace: &Workspace) -> PathBuf {
     workspace.target.join("tools/bin")

@@ -31,6 +31,8 @@ mod environment;
 mod error;
 mod format;
 mod health;
+#[doc(hidden)]
+pub mod hostile;
 mod journal;
 mod options;
 mod pins;

@@ -16,7 +16,8 @@ use crate::format::catalog::{PREFIX_RECLAIM, decode_reclaim, key_number};
 use crate::format::codec::Malformed;
 use crate::format::group::Link;
 use crate::format::layout::{
-    BLOCK_BYTES, FIRST_RING_BLOCK, FIRST_RING_BLOCKS, FIRST_SEGMENT_BLOCK, SUPERBLOCK_SLOTS,
+    BLOCK_BYTES, FIRST_RING_BLOCK, FIRST_RING_BLOCKS, FIRST_SEGMENT_BLOCK, GROWN_RING_BLOCKS,
+    SUPERBLOCK_SLOTS,
 };
 use crate::format::record::Record;
 use crate::format::superblock::{Superblock, SuperblockFault};
@@ -89,7 +90,7 @@ pub(crate) fn open(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Eng
 }
 
 /// The valid superblock with the highest number.
-fn newest_superblock(device: &dyn Device) -> Result<Superblock> {
+pub(crate) fn newest_superblock(device: &dyn Device) -> Result<Superblock> {
     let none = || Error::damaged(0, "no superblock passes its checksum");
     let newest = valid_superblocks(device)?.into_iter().next().ok_or_else(none)?;
     check_ring(device, check_numbers(newest)?)
@@ -145,10 +146,13 @@ fn check_numbers(sb: Superblock) -> Result<Superblock> {
 fn check_ring(device: &dyn Device, sb: Superblock) -> Result<Superblock> {
     let len = device.len().map_err(|e| Error::io("measuring the store", e))? / BLOCK_BYTES as u64;
     let end = sb.ring_block.checked_add(sb.ring_blocks);
-    if sb.ring_blocks < 2 || end.is_none_or(|end| end > len) || sb.replay_block > sb.ring_blocks {
+    if !(2..=GROWN_RING_BLOCKS).contains(&sb.ring_blocks)
+        || end.is_none_or(|end| end > len)
+        || sb.replay_block > sb.ring_blocks
+    {
         return Err(Error::damaged(
             sb.ring_block,
-            "the journal lies outside the file: it was cut short",
+            "the journal has an impossible size, or lies outside the file: it was cut short",
         ));
     }
     Ok(sb)

@@ -76,7 +76,8 @@ impl Header {
     }
 }
 
-fn seal(
+/// Puts the header in front of records, which begin behind its place, with a right checksum.
+pub(crate) fn seal(
     mut bytes: Vec<u8>,
     flags: u32,
     link: &Link,

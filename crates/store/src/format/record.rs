@@ -2,7 +2,7 @@
 
 use super::catalog::BranchMeta;
 use super::codec::{Decoded, Malformed, Reader, Writer};
-use super::layout::{BLOCK_BYTES, EXTENT_BLOCKS_MAX};
+use super::layout::{BLOCK_BYTES, EXTENT_BLOCKS_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::dirty::DirtyData;
 use crate::txn::{Batch, DataRun, Op, RunData};
 use std::sync::Arc;
@@ -225,54 +225,78 @@ pub(crate) fn last_batch(ops: &mut Vec<Op>) -> &mut Batch {
 fn decode_op(r: &mut Reader, ops: &mut Vec<Op>) -> Decoded<()> {
     let op = match r.u8()? {
         OP_PUT => {
-            let (key, value) = (r.short()?, r.short()?);
+            let (key, value) = (key(r)?, bounded(r, VALUE_BYTES_MAX)?);
             last_batch(ops).put(key, value);
             return Ok(());
         }
         OP_DELETE => {
-            last_batch(ops).delete(r.short()?);
+            last_batch(ops).delete(key(r)?);
             return Ok(());
         }
         OP_MAP => {
-            let (map, block, count) = (r.short()?.into(), r.u64()?, r.u16()?);
+            let (map, block, count) = (map(r)?, r.u64()?, r.u16()?);
             let mut runs = Vec::new();
+            let mut end = block;
             for _ in 0..count {
-                runs.push(decode_run(r)?);
+                let (blocks, run) = decode_run(r)?;
+                end = end.checked_add(blocks).ok_or(BEYOND)?;
+                runs.push(run);
             }
             Op::Map { map, block, runs }
         }
-        OP_UNMAP => Op::Unmap { map: r.short()?.into(), block: r.u64()?, blocks: r.u64()? },
-        OP_SHARE => Op::Share {
-            from: r.short()?.into(),
-            from_block: r.u64()?,
-            to: r.short()?.into(),
-            to_block: r.u64()?,
-            blocks: r.u64()?,
-        },
+        OP_UNMAP => Op::Unmap { map: map(r)?, block: r.u64()?, blocks: r.u64()? },
+        OP_SHARE => {
+            let (from, from_block, to) = (map(r)?, r.u64()?, map(r)?);
+            let (to_block, blocks) = (r.u64()?, r.u64()?);
+            from_block.checked_add(blocks).ok_or(BEYOND)?;
+            to_block.checked_add(blocks).ok_or(BEYOND)?;
+            if from == to && from_block.abs_diff(to_block) < blocks {
+                return Err(Malformed("a journalled share overlaps itself"));
+            }
+            Op::Share { from, from_block, to, to_block, blocks }
+        }
         _ => return Err(Malformed("a journal operation of unknown kind")),
     };
     ops.push(op);
     Ok(())
 }
 
-fn decode_run(r: &mut Reader) -> Decoded<DataRun> {
+const BEYOND: Malformed = Malformed("a journalled run ends beyond the last block");
+
+/// Bytes within the limit that transactions keep.
+fn bounded<'a>(r: &mut Reader<'a>, limit: usize) -> Decoded<&'a [u8]> {
+    let bytes = r.short()?;
+    (bytes.len() <= limit).then_some(bytes).ok_or(Malformed("a journalled entry is too long"))
+}
+
+fn key<'a>(r: &mut Reader<'a>) -> Decoded<&'a [u8]> {
+    bounded(r, KEY_BYTES_MAX)
+}
+
+fn map(r: &mut Reader) -> Decoded<Box<[u8]>> {
+    bounded(r, KEY_BYTES_MAX - 8).map(Box::from)
+}
+
+/// A run, and how many blocks it has.
+fn decode_run(r: &mut Reader) -> Decoded<(u64, DataRun)> {
     let blocks = usize::from(r.u16()?);
     if blocks == 0 || blocks as u64 > EXTENT_BLOCKS_MAX {
         return Err(Malformed("a journalled run has no sensible length"));
     }
-    match r.u8()? {
+    let run = match r.u8()? {
         RUN_INLINE => {
             let bytes = r.raw(blocks * BLOCK_BYTES)?;
-            Ok(DataRun { addr: 0, sums: Arc::from([]), data: RunData::Replayed(bytes.into()) })
+            DataRun { addr: 0, sums: Arc::from([]), data: RunData::Replayed(bytes.into()) }
         }
         RUN_NAMED => {
             let addr = r.address()?;
             let sums = r.raw(blocks * 4)?.chunks_exact(4);
             let sums = sums.map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
-            Ok(DataRun { addr, sums: sums.collect(), data: RunData::OnDevice })
+            DataRun { addr, sums: sums.collect(), data: RunData::OnDevice }
         }
-        _ => Err(Malformed("a journalled run of unknown kind")),
-    }
+        _ => return Err(Malformed("a journalled run of unknown kind")),
+    };
+    Ok((blocks as u64, run))
 }
 
 /// A run whose data still waits in memory.
