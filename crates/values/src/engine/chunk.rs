@@ -227,6 +227,18 @@ impl<T: Clone> Chunk<T> {
         }, Err(item))
     }
 
+    /// Inserts an item into a leaf with one owner and room; gives it back otherwise.
+    #[inline]
+    pub(crate) fn try_insert(&mut self, at: usize, item: T) -> Result<(), T> {
+        each!(self, arc => match Arc::get_mut(arc) {
+            Some(items) if items.len() < items.capacity() => {
+                items.insert(at, item);
+                Ok(())
+            }
+            _ => Err(item),
+        }, Err(item))
+    }
+
     pub(crate) fn push(&mut self, item: T) {
         self.insert(self.len(), item);
     }

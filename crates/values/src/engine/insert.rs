@@ -57,6 +57,42 @@ type Split<K> = Option<(<K as super::kind::Kind>::Mark, Node<K>)>;
 /// Inserts an item where the path says.
 #[inline]
 pub(crate) fn insert<K: Grow>(root: &mut Node<K>, path: &Path, item: K::Item) {
+    if let Err(item) = insert_in_place(root, path, item) {
+        insert_copying(root, path, item);
+    }
+}
+
+/// The common case: the whole path has one owner and its leaf has room. Lengths are counted up on the way down and back
+/// when the path turns out otherwise.
+#[inline]
+fn insert_in_place<K: Grow>(root: &mut Node<K>, path: &Path, item: K::Item) -> Result<(), K::Item> {
+    let mut counted = 0;
+    let mut node = &mut *root;
+    let item = loop {
+        match node {
+            Node::Leaf(chunk) if chunk.len() < K::LEAF => match chunk.try_insert(path.slot, item) {
+                Ok(()) => return Ok(()),
+                Err(item) => break item,
+            },
+            Node::Leaf(_) => break item,
+            Node::Inner(arc) => {
+                let Some(inner) = Arc::get_mut(arc) else { break item };
+                let step = usize::from(path.steps[counted]);
+                inner.len += 1;
+                K::shift(&mut inner.marks[step + 1..], 1);
+                counted += 1;
+                node = &mut inner.kids[step];
+            }
+        }
+    };
+    count_back(root, Along { path, depth: 0 }, counted);
+    Err(item)
+}
+
+/// Nodes of the path are shared, or its leaf is full.
+#[cold]
+#[inline(never)]
+fn insert_copying<K: Grow>(root: &mut Node<K>, path: &Path, item: K::Item) {
     let leaf = leaf_mut(root, path);
     if leaf.len() < K::LEAF {
         leaf.own();
@@ -135,18 +171,20 @@ fn push_in_place<K: Grow>(root: &mut Node<K>, item: K::Item) -> Result<(), K::It
             }
         }
     };
-    count_back(root, counted);
+    count_back(root, AtEnd, counted);
     Err(item)
 }
 
+/// Takes back what was counted on the first levels of a route, where every node has one owner.
 #[cold]
-fn count_back<K: Grow>(mut node: &mut Node<K>, levels: usize) {
+fn count_back<K: Grow>(mut node: &mut Node<K>, mut route: impl Route<K>, levels: usize) {
     for _ in 0..levels {
         let Node::Inner(arc) = node else { return };
         let Some(inner) = Arc::get_mut(arc) else { return };
+        let step = route.step(inner);
         inner.len -= 1;
-        let Some(last) = inner.kids.last_mut() else { return };
-        node = last;
+        K::shift(&mut inner.marks[step + 1..], -1);
+        node = &mut inner.kids[step];
     }
 }
 
