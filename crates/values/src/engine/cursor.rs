@@ -93,12 +93,11 @@ fn walk<'a, K: Kind, B>(
 }
 
 /// Calls `differ` with what two trees in the order `order` do not share: an item of one, of the other, or a pair
-/// of both that `order` calls equal and `alike` calls the same key. Stops when `differ` says so.
+/// of both that `order` calls equal. No two items of one tree are equal. Stops when `differ` says so.
 pub(crate) fn pair_up<'a, K: Kind, B>(
     ours: &'a Node<K>,
     theirs: &'a Node<K>,
     order: impl Fn(&K::Item, &K::Item) -> Ordering,
-    alike: impl Fn(&K::Item, &K::Item) -> bool,
     mut differ: impl FnMut(Option<&'a K::Item>, Option<&'a K::Item>) -> ControlFlow<B>,
 ) -> ControlFlow<B> {
     walk(ours, theirs, |Runs { ours, theirs }| {
@@ -115,17 +114,9 @@ pub(crate) fn pair_up<'a, K: Kind, B>(
                         j += 1;
                     }
                     Ordering::Equal => {
-                        // Items of one rank lie in one leaf, in any order.
-                        let a = rank(&ours[i..], &order);
-                        let b = rank(&theirs[j..], &order);
-                        for x in a {
-                            differ(Some(x), b.iter().find(|y| alike(x, y)))?;
-                        }
-                        for y in b.iter().filter(|y| !a.iter().any(|x| alike(x, y))) {
-                            differ(None, Some(y))?;
-                        }
-                        i += a.len();
-                        j += b.len();
+                        differ(Some(x), Some(y))?;
+                        i += 1;
+                        j += 1;
                     }
                 },
                 // Where one leaf ends, the other tree's next leaf decides; an ended tree has nothing more to say.
@@ -141,11 +132,6 @@ pub(crate) fn pair_up<'a, K: Kind, B>(
             }
         }
     })
-}
-
-fn rank<'a, T>(items: &'a [T], order: &impl Fn(&T, &T) -> Ordering) -> &'a [T] {
-    let count = items.iter().take_while(|item| order(&items[0], item).is_eq()).count();
-    &items[..count]
 }
 
 /// Whether both trees hold equal items in the same order.

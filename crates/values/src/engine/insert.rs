@@ -264,7 +264,7 @@ fn split_full<K: Grow>(
     mut spare: K::Mark,
     last: bool,
 ) -> (K::Mark, Node<K>) {
-    if last && K::APPENDS {
+    if last {
         // Grows at the end: this node stays full and the next begins with the new child.
         let kid_len = kid.len();
         inner.len -= kid_len;
@@ -334,7 +334,7 @@ fn split_leaf<K: Grow>(
     item: K::Item,
     last: bool,
 ) -> Split<K> {
-    if last && K::APPENDS && at == chunk.len() {
+    if last && at == chunk.len() {
         let mark = K::mark(&item);
         let mut right = Chunk::with_room(K::LEAF);
         right.push(item);

@@ -23,8 +23,6 @@ pub(crate) trait Kind: Sized {
 
     /// Items that a leaf holds before it is cut; a power of two.
     const LEAF: usize;
-    /// Whether a leaf that overflows at the end of the tree stays full and the next begins after it.
-    const APPENDS: bool = true;
 
     /// Items before the child with this mark, where marks are positions.
     fn start(_mark: &Self::Mark) -> Option<usize> {

@@ -191,7 +191,6 @@ impl<K: Ord, V: Eq> OrdMap<K, V> {
             &self.tree.root,
             &newer.tree.root,
             |a, b| a.0.cmp(&b.0),
-            |_, _| true,
             |old, new| {
                 gather(&mut changes, old.map(pair), new.map(pair));
                 ControlFlow::Continue(())
