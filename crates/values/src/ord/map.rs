@@ -9,7 +9,7 @@ use super::entry::Entry;
 use super::iter::{
     IntoIter, IntoKeys, IntoValues, Iter, IterMut, Keys, Range, RangeMut, Values, ValuesMut,
 };
-use super::kind::{Edge, Key, Ordered};
+use super::kind::{Edge, Key, Ordered, Place};
 use crate::changes::{Change, Conflict, MapDiff, MapPatch, PatchError, changes_of_maps, gather};
 use crate::engine::cursor::pair_up;
 use crate::engine::path::Path;
@@ -207,7 +207,7 @@ impl<K: Ord + Clone, V: Clone + Eq> OrdMap<K, V> {
 impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
     /// Puts a value under a key and returns the one that was there; the key that was there stays.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        match self.tree.locate(Key(&key)) {
+        match self.tree.locate(Place(&key)) {
             Ok(path) => Some(mem::replace(&mut self.tree.at_mut(&path).1, value)),
             Err(path) => {
                 self.tree.insert(&path, (key, value));
