@@ -268,7 +268,7 @@ impl Engine {
         match op {
             Op::Batch(batch) => {
                 let changes: Vec<_> = batch.changes().collect();
-                changes.chunks(CHANGES_MAX).try_for_each(|some| tree.apply(some))
+                changes.chunks(CHANGES_MAX).try_for_each(|some| tree.apply(some, &mut dropped))
             }
             Op::Unmap { map, block, blocks } => tree.unmap(map, *block, *blocks, &mut dropped),
             Op::Map { map, block, runs } => {

@@ -459,3 +459,26 @@ fn a_reader_keeps_data_that_was_replaced_before_it_was_written() {
     drop(before);
     assert!(store.check().unwrap().findings.is_empty());
 }
+
+#[test]
+fn a_value_put_over_an_extent_or_a_delete_of_one_gives_its_blocks_back() {
+    let (disk, store) = fresh();
+    let main = store.branch("main").unwrap();
+    for (map, delete) in [(b"f", false), (b"g", true)] {
+        let staged = main.stage(&[7; 4 * BLOCK_BYTES]).unwrap();
+        let mut txn = main.write().unwrap();
+        txn.map(map, 0, staged).unwrap();
+        txn.commit().unwrap();
+        let mut txn = main.write().unwrap();
+        match delete {
+            true => txn.delete(&block_key(map, 0)).unwrap(),
+            false => txn.put(&block_key(map, 0), b"inline").unwrap(),
+        }
+        txn.commit().unwrap();
+        store.checkpoint().unwrap();
+        assert_sound(&store);
+    }
+    drop(main);
+    store.close().unwrap();
+    assert_sound(&Store::open_on(disk, &quiet()).unwrap());
+}

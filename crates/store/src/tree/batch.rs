@@ -6,8 +6,8 @@ use super::entries::{Entries, RECORD_OVERHEAD};
 use super::link::{Link, Root};
 use super::node::{BODY_BYTES, Body, CHILD_BYTES, Node, entry_bytes};
 use super::nodes::Nodes;
-use crate::error::Result;
-use crate::format::extent::TAG_BYTES;
+use crate::error::{Error, Result};
+use crate::format::extent::{Extent, TAG_BYTES};
 use std::sync::Arc;
 
 /// Changes fewer than one in so many records are made in place.
@@ -74,15 +74,22 @@ impl<O: Owner> Tree<'_, O> {
         writer.own_paths(&mut self.root.link, self.root.level, changes)
     }
 
-    /// Applies changes, sorted by key, whose paths are owned.
-    pub fn apply(&mut self, changes: &[Change<'_>]) -> Result<()> {
-        let mut sums = Sums::default();
+    /// Applies changes, sorted by key, whose paths are owned. Extents that lay under their keys are `dropped`.
+    pub fn apply(
+        &mut self,
+        changes: &[Change<'_>],
+        dropped: &mut impl FnMut(&Extent) -> Result<()>,
+    ) -> Result<()> {
+        let (mut sums, mut extents) = (Sums::default(), Vec::new());
         let writer = Writer { nodes: self.nodes, owner: self.owner };
-        let pieces = writer.apply(&mut self.root.link, self.root.level, changes, &mut sums)?;
+        let (root, level) = (&mut self.root.link, self.root.level);
+        let pieces = writer.apply(root, level, changes, &mut sums, &mut extents)?;
         self.settle(sums);
         self.raise(&writer, pieces);
         self.shrink();
-        Ok(())
+        extents.iter().try_for_each(|value| {
+            dropped(&Extent::decode(value).map_err(|m| Error::damaged(0, m.0))?)
+        })
     }
 }
 
@@ -107,6 +114,7 @@ impl<O: Owner> Writer<'_, O> {
         level: u8,
         changes: &[Change<'_>],
         sums: &mut Sums,
+        extents: &mut Vec<Vec<u8>>,
     ) -> Result<Vec<Piece>> {
         let node = self.own(link, level)?;
         match &mut node.body {
@@ -114,9 +122,11 @@ impl<O: Owner> Writer<'_, O> {
                 let in_order =
                     entries.len() == 0 || entries.key(entries.len() - 1) < changes[0].key;
                 if changes.len() * FEW < entries.len() {
-                    changes.iter().for_each(|change| change_record(entries, change, sums));
+                    for change in changes {
+                        change_record(entries, change, sums, extents);
+                    }
                 } else {
-                    *entries = merged(entries, changes, sums);
+                    *entries = merged(entries, changes, sums, extents);
                 }
                 Ok(self.split_evenly(node, in_order))
             }
@@ -132,7 +142,7 @@ impl<O: Owner> Writer<'_, O> {
                     let mut moved = Sums::default();
                     let changes = &changes[from..to];
                     let pieces =
-                        self.apply(&mut children[i].link, level - 1, changes, &mut moved)?;
+                        self.apply(&mut children[i].link, level - 1, changes, &mut moved, extents)?;
                     children[i].entries = children[i].entries.wrapping_add_signed(moved.entries);
                     children[i].bytes = children[i].bytes.wrapping_add_signed(moved.bytes);
                     sums.entries += moved.entries;
@@ -182,9 +192,25 @@ impl<O: Owner> Writer<'_, O> {
     }
 }
 
+/// Keeps a value that a change takes away if it names data blocks.
+fn keep_extent(value: &[u8], extents: &mut Vec<Vec<u8>>) {
+    if value.first() != Some(&TAG_BYTES) {
+        extents.push(value.to_vec());
+    }
+}
+
 /// Changes one record in place.
-fn change_record(entries: &mut Entries, change: &Change<'_>, sums: &mut Sums) {
-    match (change.value, entries.search(change.key)) {
+fn change_record(
+    entries: &mut Entries,
+    change: &Change<'_>,
+    sums: &mut Sums,
+    extents: &mut Vec<Vec<u8>>,
+) {
+    let found = entries.search(change.key);
+    if let Ok(i) = found {
+        keep_extent(entries.value(i), extents);
+    }
+    match (change.value, found) {
         (Some(value), _) => {
             let tagged = [&[TAG_BYTES], value].concat();
             put_record(entries, change.key, &tagged, sums);
@@ -199,7 +225,12 @@ fn change_record(entries: &mut Entries, change: &Change<'_>, sums: &mut Sums) {
 }
 
 /// The records of a leaf with the changes made to them.
-fn merged(old: &Entries, changes: &[Change<'_>], sums: &mut Sums) -> Entries {
+fn merged(
+    old: &Entries,
+    changes: &[Change<'_>],
+    sums: &mut Sums,
+    extents: &mut Vec<Vec<u8>>,
+) -> Entries {
     let added: usize =
         changes.iter().map(|c| c.key.len() + c.value.map_or(0, |v| v.len() + 1)).sum();
     let mut new = Entries::with_capacity(old.bytes_len() + added, old.len() + changes.len());
@@ -212,6 +243,7 @@ fn merged(old: &Entries, changes: &[Change<'_>], sums: &mut Sums) -> Entries {
         new.extend(old, at..place);
         at = place;
         if found {
+            keep_extent(old.value(place), extents);
             sums.entries -= 1;
             sums.bytes -= entry_bytes(change.key, old.value(place)) as i64;
             at += 1;
@@ -298,7 +330,7 @@ mod tests {
                 }
                 let mut tree = Tree { nodes: &nodes, owner: &Alone, root: &mut root };
                 tree.own_paths(&changes).unwrap();
-                tree.apply(&changes).unwrap();
+                tree.apply(&changes, &mut |_| Ok(())).unwrap();
                 match deletes {
                     true => batch.keys().for_each(|key| drop(model.remove(key))),
                     false => model.append(&mut batch),
