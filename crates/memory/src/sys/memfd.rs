@@ -74,10 +74,10 @@ impl Memfd {
 
     /// Seals for good. Fails while a writable shared mapping exists.
     ///
-    /// The kernel refuses too while anything else holds a page: a fault or an unmapping in flight on another
-    /// processor, or its own compaction and reclaim, which take pages off their lists while they look at
-    /// them (DAMON's `pageout` does so above all on an idle machine). It waits about 0.15 s for such holders by
-    /// itself; beyond that it is asked again, until [`SEAL_PATIENCE`] is over.
+    /// The kernel refuses too while anything else holds a page for a moment: a fault or an unmapping in flight on
+    /// another processor, or perhaps its own compaction and reclaim. It waits about 0.15 s for such holders by
+    /// itself. One refusal that outlasted that was seen, and its holder not found; so the kernel is asked again,
+    /// until [`SEAL_PATIENCE`] is over.
     pub fn seal(self) -> Result<Sealed> {
         let seals = SEALS.iter().fold(libc::F_SEAL_SEAL, |all, (seal, _)| all | seal);
         let begun = Instant::now();
