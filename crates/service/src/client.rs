@@ -19,8 +19,9 @@ use crate::socket::{self, Attempt};
 use crate::wire::{self, Ask, Hello, PROTOCOL, Reply, Step};
 use crate::{Code, Context, Error, Request, Response, Result, execute, stale};
 
-/// How long a command waits for another short one to let go of the store.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a command waits for another short one, or a holder that ends, to let go of the store. On an
+/// overloaded machine closing took more than five seconds.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 /// How often it looks.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(5);
 
