@@ -206,14 +206,14 @@ fn change_record(
     sums: &mut Sums,
     extents: &mut Vec<Vec<u8>>,
 ) {
-    let found = entries.search(change.key);
-    if let Ok(i) = found {
+    let place = entries.search(change.key);
+    if let Ok(i) = place {
         keep_extent(entries.value(i), extents);
     }
-    match (change.value, found) {
+    match (change.value, place) {
         (Some(value), _) => {
             let tagged = [&[TAG_BYTES], value].concat();
-            put_record(entries, change.key, &tagged, sums);
+            put_record(entries, place, (change.key, &tagged), sums);
         }
         (None, Ok(i)) => {
             sums.entries -= 1;

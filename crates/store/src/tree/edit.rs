@@ -172,7 +172,8 @@ impl<O: Owner> Writer<'_, O> {
         let node = self.own(link, level)?;
         let at_end = match &mut node.body {
             Body::Leaf(entries) => {
-                put_record(entries, key, value, sums);
+                let place = entries.search(key);
+                put_record(entries, place, (key, value), sums);
                 entries.key(entries.len() - 1) == key
             }
             Body::Inner { keys, children } => {
@@ -292,9 +293,15 @@ impl<O: Owner> Writer<'_, O> {
     }
 }
 
-pub(super) fn put_record(entries: &mut Entries, key: &[u8], value: &[u8], sums: &mut Sums) {
+/// Puts a record at the place where a search found its key, or where the key belongs.
+pub(super) fn put_record(
+    entries: &mut Entries,
+    place: std::result::Result<usize, usize>,
+    (key, value): (&[u8], &[u8]),
+    sums: &mut Sums,
+) {
     sums.bytes += entry_bytes(key, value) as i64;
-    match entries.search(key) {
+    match place {
         Ok(i) => {
             sums.bytes -= entry_bytes(key, entries.value(i)) as i64;
             entries.replace(i, value);
