@@ -1,5 +1,7 @@
 //! What is known of a file beside its data: the attributes that a caller sees and sets.
 
+use crate::clock;
+
 /// The number of an inode, never used twice in a branch.
 pub type Ino = u64;
 
@@ -62,6 +64,13 @@ pub struct Time {
     pub secs: i64,
     /// 0 to 999,999,999.
     pub nanos: u32,
+}
+
+impl Time {
+    /// The time that changes are stamped with now: that of the kernel's coarse clock.
+    pub fn now() -> Time {
+        clock::now()
+    }
 }
 
 /// The attributes of a file.

@@ -158,6 +158,11 @@ impl Fs {
         Ok(self.0.branch.sync()?)
     }
 
+    /// Whether every finished operation is durable already.
+    pub fn is_durable(&self) -> bool {
+        self.0.branch.is_durable()
+    }
+
     /// Makes every finished operation durable.
     pub fn sync(&self) -> Result<()> {
         self.reclaim_pending()?;

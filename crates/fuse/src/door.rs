@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tine_fs::{Attr, Caller, Error, Fallocate, Fs, RenameMode, Seek, SetTime, Time, XattrMode};
 
+use crate::foresight::Foresight;
 use crate::init;
 use crate::lookups::Lookups;
 use crate::protocol::capability;
@@ -26,6 +27,7 @@ pub type Report = Arc<dyn Fn(&dyn Display) + Send + Sync>;
 pub(crate) struct Door {
     fs: Fs,
     lookups: Lookups,
+    foresight: Foresight,
     agreed: AtomicU64,
     report: Report,
 }
@@ -52,7 +54,13 @@ type Outcome = Result<Then, i32>;
 
 impl Door {
     pub fn new(fs: Fs, report: Report) -> Door {
-        Door { fs, lookups: Lookups::default(), agreed: AtomicU64::new(0), report }
+        Door {
+            fs,
+            lookups: Lookups::default(),
+            foresight: Foresight::default(),
+            agreed: AtomicU64::new(0),
+            report,
+        }
     }
 
     /// Serves one request; the answer, if there is to be one, is in `reply`.
@@ -89,6 +97,34 @@ impl Door {
     /// Capabilities agreed with the kernel; 0 before INIT.
     pub fn agreed(&self) -> u64 {
         self.agreed.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing is left to flush.
+    pub fn is_durable(&self) -> bool {
+        self.fs.is_durable()
+    }
+
+    /// Notes what was asked; `true`: a flush of the file is about to be asked for.
+    pub fn foresees_flush(&self, request: &Request<'_>) -> bool {
+        match request.call {
+            Call::Write { cached: true, .. } => self.foresight.written(request.node, Time::now()),
+            Call::SetAttr(SetAttr { mtime: Some(When::At(secs, nanos)), .. }) => {
+                self.foresight.told(request.node, Time { secs, nanos })
+            }
+            Call::FSync => {
+                self.foresight.flushed(request.node);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Flushes a file before that is asked for.
+    pub fn flush_ahead(&self, node: u64) {
+        // Whoever asks will be told of the error: a store that failed to flush goes on failing.
+        if catch_unwind(AssertUnwindSafe(|| self.fs.fsync(node))).is_err() {
+            (self.report)(&format_args!("a defect of tine stopped a flush of inode {node}"));
+        }
     }
 
     /// Tells whoever looks after the mount.

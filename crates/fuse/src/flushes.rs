@@ -18,8 +18,13 @@ struct State {
 }
 
 impl Flushes {
+    /// The right to serve flushes, until [`Flushes::next`] has no more; `false`: somebody else has it.
+    pub fn begin(&self) -> bool {
+        !std::mem::replace(&mut self.state().served, true)
+    }
+
     /// Leaves a message to whoever serves another; `false`: nobody does, and the caller shall,
-    /// until [`Flushes::next`] has no more.
+    /// see [`Flushes::begin`].
     pub fn leave(&self, message: &[u8]) -> bool {
         let mut state = self.state();
         if state.served {

@@ -26,10 +26,12 @@
 
 #![forbid(unsafe_code)]
 
+mod company;
 mod crew;
 mod door;
 mod error;
 mod flushes;
+mod foresight;
 mod init;
 mod lookups;
 mod mount;
@@ -38,6 +40,7 @@ mod queue;
 mod refused;
 mod reply;
 mod request;
+mod server;
 mod tuning;
 
 pub use door::Report;

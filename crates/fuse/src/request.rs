@@ -180,13 +180,13 @@ pub(crate) struct Truncated {
 }
 
 impl<'a> Request<'a> {
-    /// Whether serving it may wait for a disk or move much data.
+    /// Whether serving it may wait for a disk or move much data; of a flush this is not said, for it
+    /// depends on what was flushed before.
     pub fn may_take_long(&self) -> bool {
         match self.call {
             Call::Write { data, .. } => data.len() >= LONG_TRANSFER_BYTES,
             Call::Read { size, .. } => size as usize >= LONG_TRANSFER_BYTES,
-            Call::FSync
-            | Call::SyncFs
+            Call::SyncFs
             | Call::FAllocate { .. }
             | Call::CopyRange { .. }
             | Call::SetAttr(SetAttr { size: Some(_), .. })

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tine_fs::{Fs, NewRoot};
 use tine_fuse::{Mount, MountOptions, mount_at};
-use tine_store::{MemoryDevice, Options, Store};
+use tine_store::{Device, MemoryDevice, Options, Store};
 
 /// Moves this process where it may mount, or says why nothing can be mounted here.
 pub fn obstacle() -> Option<String> {
@@ -50,7 +50,11 @@ impl Workshop {
 
     /// The same on a disk of so many bytes.
     pub fn on_disk_of(bytes: u64) -> Workshop {
-        let disk = Arc::new(MemoryDevice::with_capacity(bytes));
+        Workshop::on(Arc::new(MemoryDevice::with_capacity(bytes)))
+    }
+
+    /// The same on `disk`.
+    pub fn on(disk: Arc<dyn Device>) -> Workshop {
         let store = Store::create_on(disk, &Options::default()).unwrap();
         Workshop::with(tempfile::tempdir().unwrap(), store)
     }

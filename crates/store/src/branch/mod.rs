@@ -160,6 +160,11 @@ impl Branch {
         self.shared.engine.sync_to(self.core.written.load(Ordering::Acquire))
     }
 
+    /// Whether [`Branch::sync`] would have nothing to do.
+    pub fn is_durable(&self) -> bool {
+        self.shared.engine.journal.durable() >= self.core.written.load(Ordering::Acquire)
+    }
+
     /// What the branch references, and what deleting it would free. Costs a walk of its private
     /// part.
     ///

@@ -1,0 +1,233 @@
+//! Serving a mount: what each of its threads does, from one request to the next.
+
+use std::time::Instant;
+
+use crate::company::Company;
+use crate::crew::Crew;
+use crate::door::{Door, Then};
+use crate::flushes::Flushes;
+use crate::queue::{Ended, Inbox, Queue};
+use crate::refused::Refusals;
+use crate::reply::Reply;
+use crate::request::{Call, Request, Truncated};
+use crate::{Error, Result};
+
+/// What the threads of a mount share.
+pub(crate) struct Server {
+    door: Door,
+    queue: Queue,
+    crew: Crew,
+    flushes: Flushes,
+    company: Company,
+    refusals: Refusals,
+}
+
+/// Something that the end of the device cuts short.
+type Step<T> = std::result::Result<T, Ended>;
+
+/// Where a thread is after a request.
+enum Done {
+    AtQueue,
+    /// At the queue, where nobody was meanwhile.
+    BackFromFlush,
+    /// Somebody else is at the queue.
+    Away,
+}
+
+impl Server {
+    pub fn new(door: Door, queue: Queue) -> Server {
+        Server {
+            door,
+            queue,
+            crew: Crew::default(),
+            flushes: Flushes::default(),
+            company: Company::default(),
+            refusals: Refusals::default(),
+        }
+    }
+
+    /// The first exchange, before any thread starts.
+    pub fn shake_hands(&self) -> Result<()> {
+        let mut inbox = Inbox::new();
+        let mut reply = Reply::new();
+        while self.door.agreed() == 0 {
+            self.queue.wait().map_err(|Ended| Error::NotMounted)?;
+            if !self.queue.take(&mut inbox).map_err(|Ended| Error::NotMounted)? {
+                continue;
+            }
+            let Ok(request) = Request::decode(inbox.message()) else {
+                return Err(Error::Protocol("its first message is cut short".to_owned()));
+            };
+            let Call::Init { major, minor, .. } = request.call else {
+                return Err(Error::Protocol("its first message is not INIT".to_owned()));
+            };
+            self.door.serve(&request, &mut reply);
+            let answer = reply.message();
+            let refused = answer[4..8] != [0; 4];
+            self.send(answer).map_err(|Ended| Error::NotMounted)?;
+            if refused {
+                return Err(Error::Protocol(format!("it speaks version {major}.{minor}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Works at the queue, or rests, until the mount ends.
+    pub fn serve(&self) {
+        let mut inbox = Inbox::new();
+        let mut reply = Reply::new();
+        while self.crew.report_for_duty() {
+            if let Err(Ended) = self.attend(&mut inbox, &mut reply) {
+                self.stop();
+                return;
+            }
+        }
+    }
+
+    /// Stays at the queue until somebody else does.
+    fn attend(&self, inbox: &mut Inbox, reply: &mut Reply) -> Step<()> {
+        let mut served_in_a_row = 0u32;
+        // The queue was left alone during a flush, and has not been seen empty since.
+        let mut left_alone = false;
+        loop {
+            if !self.queue.take(inbox)? {
+                (served_in_a_row, left_alone) = (0, false);
+                if !self.queue.look(inbox)? {
+                    if self.crew.leave_to_others() {
+                        return Ok(());
+                    }
+                    self.crew.sleep_at_queue(|| self.queue.wait())?;
+                    continue;
+                }
+            }
+            served_in_a_row += 1;
+            if served_in_a_row.is_multiple_of(4) {
+                self.crew.call_for_help();
+            }
+            let message = inbox.message();
+            let done = match Request::decode(message) {
+                Ok(request) => {
+                    if left_alone && !matches!(request.call, Call::FSync) {
+                        self.company.kept_waiting();
+                    }
+                    self.take_on(&request, message, reply)?
+                }
+                Err(Truncated { unique }) => {
+                    self.refuse(unique, reply)?;
+                    Done::AtQueue
+                }
+            };
+            match done {
+                Done::AtQueue => {}
+                Done::BackFromFlush => left_alone = true,
+                Done::Away => return Ok(()),
+            }
+            self.crew.back_at_queue();
+        }
+    }
+
+    /// Serves a request, and a flush that it lets foresee.
+    fn take_on(&self, request: &Request<'_>, message: &[u8], reply: &mut Reply) -> Step<Done> {
+        let flush_follows = self.door.foresees_flush(request);
+        if matches!(request.call, Call::FSync) && !self.door.is_durable() {
+            if self.flushes.leave(message) {
+                return Ok(Done::AtQueue);
+            }
+            return self.flush(reply, |reply| self.answer(request, reply));
+        }
+        if request.may_take_long() {
+            self.crew.step_away();
+            self.answer(request, reply)?;
+            return Ok(Done::Away);
+        }
+        self.answer(request, reply)?;
+        if flush_follows && self.flushes.begin() {
+            return self.flush(reply, |_| {
+                self.door.flush_ahead(request.node);
+                Ok(())
+            });
+        }
+        Ok(Done::AtQueue)
+    }
+
+    /// Flushes, away from the queue if others want it, and answers whoever asked for the same meanwhile.
+    fn flush(&self, reply: &mut Reply, flush: impl FnOnce(&mut Reply) -> Step<()>) -> Step<Done> {
+        let alone = self.company.is_absent();
+        if !alone {
+            self.crew.step_away();
+        }
+        let start = Instant::now();
+        flush(reply)?;
+        self.company.flushed(start.elapsed());
+        self.answer_flushes(reply)?;
+        Ok(if alone { Done::BackFromFlush } else { Done::Away })
+    }
+
+    fn answer(&self, request: &Request<'_>, reply: &mut Reply) -> Step<()> {
+        let then = self.door.serve(request, reply);
+        if let Some(notice) = reply.notice() {
+            self.send(&notice)?;
+        }
+        if then != Then::Silence {
+            self.send(reply.message())?;
+        }
+        if let Some(refused) = reply.refused() {
+            self.refusals.push(refused);
+        }
+        if then == Then::Stop { Err(Ended) } else { Ok(()) }
+    }
+
+    /// Answers the flushes that were left to this thread.
+    fn answer_flushes(&self, reply: &mut Reply) -> Step<()> {
+        while let Some(messages) = self.flushes.next() {
+            for message in messages {
+                match Request::decode(&message) {
+                    Ok(request) => self.answer(&request, reply)?,
+                    Err(Truncated { unique }) => self.refuse(unique, reply)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a message that is cut short, as far as it says whose it is.
+    fn refuse(&self, unique: Option<u64>, reply: &mut Reply) -> Step<()> {
+        let Some(unique) = unique else { return Ok(()) };
+        reply.start();
+        reply.finish(unique, libc::EIO);
+        self.send(reply.message())
+    }
+
+    /// Makes the kernel forget what was written back in vain, until the mount ends.
+    pub fn drop_refused(&self) {
+        while let Some(refused) = self.refusals.next() {
+            if let Err(Ended) = self.send(&refused.notice()) {
+                return;
+            }
+        }
+    }
+
+    fn send(&self, message: &[u8]) -> Step<()> {
+        let sent = self.queue.send(message)?;
+        sent.unwrap_or_else(|errno| {
+            self.door.report(&format_args!("the kernel refused a message: {errno}"))
+        });
+        Ok(())
+    }
+
+    pub fn stop(&self) {
+        self.crew.stop();
+        self.queue.stop();
+        self.refusals.stop();
+    }
+
+    /// Whether the kernel still speaks to the mount.
+    pub fn is_connected(&self) -> bool {
+        self.queue.is_connected()
+    }
+
+    /// Lets go of everything that the kernel knew; for after the last message.
+    pub fn close(&self) {
+        self.door.close();
+    }
+}
