@@ -23,7 +23,7 @@ use crate::space::{BlockRun, Space};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock, lock, read, write};
 use crate::tree::{self, NewRun, Node, Nodes, Owner, Root, Tree};
-use crate::txn::{Batch, DataRun, Op, RunData, extent_pieces};
+use crate::txn::{Batch, DataRun, Op, RunData, extent_pieces, refuse_values_in_maps};
 use std::sync::Arc;
 
 /// Journal bytes that may wait in memory before a committer writes them out.
@@ -231,6 +231,7 @@ impl Engine {
     pub(crate) fn apply(&self, root: &mut Root, share_gen: u64, ops: &[Op]) -> Result<()> {
         let owner =
             BranchOwner { engine: self, birth: self.generation.load(Ordering::Acquire), share_gen };
+        refuse_values_in_maps(&self.nodes, root, ops)?;
         let mut tree = Tree { nodes: &self.nodes, owner: &owner, root };
         if ops.len() > 1 || matches!(ops, [Op::Batch(batch)] if batch.len() > 1) {
             // What can fail is tried for all before anything changes.

@@ -138,7 +138,16 @@ impl Error {
         Error::Io { what: what.into(), source }
     }
 
+    pub(crate) fn wrong_kind(key: &[u8], found: &'static str, wanted: &'static str) -> Error {
+        Error::WrongKind { key: hex(key), found, wanted }
+    }
+
     pub(crate) fn damaged(block: u64, what: impl Into<String>) -> Error {
         Error::Damaged { block, what: what.into() }
     }
+}
+
+/// A key as messages show it.
+pub(crate) fn hex(key: &[u8]) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tine_store::{
-    BLOCK_BYTES, Branch, Device, Error, ForkOptions, MemoryDevice, Options, Store, Value, diff,
+    BLOCK_BYTES, Branch, Device, Error, ForkOptions, MemoryDevice, Options, Store, Value, WriteTxn, diff,
 };
 
 fn fresh() -> (Arc<MemoryDevice>, Store) {
@@ -478,6 +478,58 @@ fn a_value_put_over_an_extent_or_a_delete_of_one_gives_its_blocks_back() {
         store.checkpoint().unwrap();
         assert_sound(&store);
     }
+    drop(main);
+    store.close().unwrap();
+    assert_sound(&Store::open_on(disk, &quiet()).unwrap());
+}
+
+#[test]
+fn a_map_meets_no_value_and_a_transaction_that_would_is_refused_whole() {
+    let (disk, store) = fresh();
+    let main = store.branch("main").unwrap();
+    put(&main, &block_key(b"f", 3), b"a value");
+    let mapped = |fill: &dyn Fn(&mut WriteTxn)| {
+        let mut txn = main.write().unwrap();
+        txn.put(b"beside", b"changed").unwrap();
+        fill(&mut txn);
+        txn.commit()
+    };
+    let four = || main.stage(&numbered(1, 4)).unwrap();
+    let refusals: [&dyn Fn(&mut WriteTxn); 6] = [
+        &|txn| txn.map(b"f", 0, four()).unwrap(),
+        &|txn| txn.unmap(b"f", 2, u64::MAX).unwrap(),
+        &|txn| txn.share(b"f", 0, b"g", 0, 9).unwrap(),
+        &|txn| txn.share(b"g", 0, b"f", 0, 9).unwrap(),
+        &|txn| {
+            txn.put(&block_key(b"g", 1), b"another").unwrap();
+            txn.map(b"g", 0, four()).unwrap();
+        },
+        &|txn| {
+            txn.delete(&block_key(b"f", 3)).unwrap();
+            txn.map(b"g", 0, four()).unwrap();
+            txn.put(&block_key(b"f", 3), b"again").unwrap();
+            txn.map(b"f", 0, four()).unwrap();
+        },
+    ];
+    for (at, fill) in refusals.iter().enumerate() {
+        assert!(matches!(mapped(fill), Err(Error::WrongKind { .. })), "refusal {at}");
+        assert_eq!(get(&store, "main", b"beside"), None, "refusal {at}");
+    }
+    // Beside it, and in its place, there is room.
+    mapped(&|txn| txn.map(b"f", 4, four()).unwrap()).unwrap();
+    mapped(&|txn| {
+        txn.delete(&block_key(b"f", 3)).unwrap();
+        txn.map(b"f", 0, four()).unwrap();
+    })
+    .unwrap();
+    // What is put inside a run hides nothing of it.
+    put(&main, &block_key(b"f", 2), b"inside");
+    let mut read = vec![0; 8 * BLOCK_BYTES];
+    main.read().unwrap().read_map(b"f", 3 * BLOCK_BYTES as u64, &mut read[..BLOCK_BYTES]).unwrap();
+    assert!(read[..BLOCK_BYTES] == numbered(1, 4)[3 * BLOCK_BYTES..]);
+    main.read().unwrap().read_map(b"f", 0, &mut read).unwrap();
+    assert!(read == [numbered(1, 4), numbered(1, 4)].concat());
+    assert_sound(&store);
     drop(main);
     store.close().unwrap();
     assert_sound(&Store::open_on(disk, &quiet()).unwrap());

@@ -4,14 +4,14 @@ use super::RepairReport;
 use super::salvage::Salvage;
 use crate::branch::{Branch, ForkOptions};
 use crate::device::{AlignedBuf, Device};
-use crate::error::Result;
+use crate::error::{Result, hex};
 use crate::format::block_checksum;
 use crate::format::catalog::BranchMeta;
 use crate::format::extent::{Extent, TAG_BYTES};
 use crate::format::layout::BLOCK_BYTES;
 use crate::store::Store;
 use crate::tree::{Nodes, Root};
-use crate::txn::{WriteTxn, hex};
+use crate::txn::WriteTxn;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::format::extent::TAG_BYTES;
 use crate::tree::{Cursor, Found};
-use crate::txn::{ReadTxn, hex};
+use crate::txn::ReadTxn;
 use std::ops::{Bound, Deref};
 
 /// A key and its value, in the memory of the node that holds them. It reads as its value.
@@ -18,11 +18,7 @@ impl TableEntry {
     pub(super) fn new(found: Found, prefix_len: usize) -> Result<TableEntry> {
         match found.value().first() {
             Some(&TAG_BYTES) => Ok(TableEntry { found, prefix_len }),
-            _ => Err(Error::WrongKind {
-                key: hex(found.key()),
-                found: "an extent",
-                wanted: "an inline value",
-            }),
+            _ => Err(Error::wrong_kind(found.key(), "an extent", "an inline value")),
         }
     }
 

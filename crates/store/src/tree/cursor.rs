@@ -135,6 +135,12 @@ impl Cursor {
         Ok(cursor)
     }
 
+    /// The entry that comes next in the leaf where the cursor stands.
+    pub fn peek(&self) -> Option<Found> {
+        let (leaf, index) = self.path.last()?;
+        (*index < leaf.records()).then(|| Found { leaf: Arc::clone(leaf), index: *index })
+    }
+
     /// The entry that comes next, which the cursor passes; `None` at the end, where it stays.
     pub fn forward(&mut self, nodes: &Nodes) -> Result<Option<Found>> {
         loop {

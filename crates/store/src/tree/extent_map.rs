@@ -7,7 +7,7 @@ use super::edit::{Owner, Tree};
 use super::link::Root;
 use super::nodes::Nodes;
 use crate::error::{Error, Result};
-use crate::format::extent::Extent;
+use crate::format::extent::{Extent, TAG_BYTES};
 use crate::format::layout::EXTENT_BLOCKS_MAX;
 
 /// The key of the extent entry of `map` that begins at `block`.
@@ -40,7 +40,8 @@ impl Mapped {
     }
 }
 
-/// Iterates the extents of `map` that overlap the blocks `[from, to)`, in order.
+/// Iterates the extents of `map` that overlap the blocks `[from, to)`, in order. Values that were put under keys
+/// of the map are not of it, and passed over.
 pub(crate) struct Runs<'a> {
     nodes: &'a Nodes,
     cursor: Cursor,
@@ -56,8 +57,38 @@ pub(crate) fn map_runs<'a>(
     from: u64,
     to: u64,
 ) -> Result<Runs<'a>> {
-    let cursor = Cursor::seek_floor(nodes, root, &map_key(map, from))?;
+    let mut cursor = Cursor::seek_floor(nodes, root, &map_key(map, from))?;
+    // The run that covers the first block may begin before it, with values in between.
+    while cursor.peek().is_some_and(|found| is_value(map, found.key(), found.value()))
+        && cursor.back(nodes)?.is_some()
+    {}
     Ok(Runs { nodes, cursor, map, from, to })
+}
+
+/// A value lies where an extent of the map would.
+fn is_value(map: &[u8], key: &[u8], value: &[u8]) -> bool {
+    key.len() == map.len() + 8 && key.starts_with(map) && value.first() == Some(&TAG_BYTES)
+}
+
+/// The keys under which values lie in the blocks `[from, to)` of `map`.
+pub(crate) fn values_in_map(
+    nodes: &Nodes,
+    root: &Root,
+    map: &[u8],
+    from: u64,
+    to: u64,
+    mut each: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut cursor = Cursor::seek(nodes, root, &map_key(map, from))?;
+    let end = map_key(map, to);
+    while let Some(found) = cursor.forward(nodes)?
+        && found.key() < end.as_slice()
+    {
+        if is_value(map, found.key(), found.value()) {
+            each(found.key())?;
+        }
+    }
+    Ok(())
 }
 
 impl Iterator for Runs<'_> {
@@ -92,6 +123,9 @@ fn decode(map: &[u8], key: &[u8], value: &[u8]) -> Place {
         return if key < map { Place::Before } else { Place::Behind };
     };
     let Ok(digits) = <[u8; 8]>::try_from(digits) else { return Place::Before };
+    if is_value(map, key, value) {
+        return Place::Before;
+    }
     let extent = Extent::decode(value).map_err(|m| Error::damaged(0, m.0));
     Place::Of(extent.map(|extent| Mapped { block: u64::from_be_bytes(digits), extent }))
 }

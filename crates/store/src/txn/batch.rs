@@ -78,6 +78,17 @@ impl Batch {
         self.slots.iter().map(|slot| self.change(slot))
     }
 
+    /// Of a sorted batch, the changes from `key` on.
+    pub fn changes_from(&self, key: &[u8]) -> impl Iterator<Item = Change<'_>> {
+        let first = self.slots.partition_point(|slot| self.key(slot) < key);
+        self.slots[first..].iter().map(|slot| self.change(slot))
+    }
+
+    /// Of a sorted batch, the change of `key`.
+    pub fn change_of(&self, key: &[u8]) -> Option<Change<'_>> {
+        self.changes_from(key).next().filter(|change| change.key == key)
+    }
+
     /// Sorts the changes by key and leaves the last of each. What the journal will hold stays.
     pub fn sort(&mut self) {
         let [first, rest @ ..] = self.slots.as_slice() else { return };

@@ -1,13 +1,15 @@
 //! Reading a snapshot of a branch, and changing a branch by one atomic step.
 
 mod batch;
+mod kinds;
 mod op;
 mod read;
 mod write;
 
 pub(crate) use batch::Batch;
+pub(crate) use kinds::refuse_values_in_maps;
 pub(crate) use op::{DataRun, Op, RunData};
 pub use read::{Extents, Range, ReadTxn, Run, Value};
-pub(crate) use read::{hex, value_of};
+pub(crate) use read::value_of;
 pub(crate) use write::extent_pieces;
 pub use write::{Staged, WriteTxn};

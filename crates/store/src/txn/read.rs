@@ -73,11 +73,7 @@ impl ReadTxn {
         match self.find(key)?.as_ref().map(Found::value) {
             None => Ok(None),
             Some([TAG_BYTES, bytes @ ..]) => Ok(Some(bytes.to_vec())),
-            Some(_) => Err(Error::WrongKind {
-                key: hex(key),
-                found: "an extent",
-                wanted: "an inline value",
-            }),
+            Some(_) => Err(Error::wrong_kind(key, "an extent", "an inline value")),
         }
     }
 
@@ -92,7 +88,7 @@ impl ReadTxn {
         Range { txn: self.clone(), state: RangeState::Unopened(start), to: to.map(<[u8]>::to_vec) }
     }
 
-    /// Fills `buf` from byte `offset` of a map. Holes read as zeros.
+    /// Fills `buf` from byte `offset` of a map. Holes, and values put under keys of the map, read as zeros.
     ///
     /// # Errors
     /// [`Error::TooLarge`] beyond byte 2^63; [`Error::Damaged`] when data fails its checksum; I/O
@@ -152,10 +148,6 @@ impl ReadTxn {
     pub fn entries(&self) -> u64 {
         self.root.entries
     }
-}
-
-pub(crate) fn hex(key: &[u8]) -> String {
-    key.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn value_of(raw: &[u8]) -> Value {

@@ -240,8 +240,8 @@ impl<'b> WriteTxn<'b> {
     /// [`Branch::sync`](crate::Branch::sync), or within a second or two by itself.
     ///
     /// # Errors
-    /// [`Error::NoSpace`] before anything changed; [`Error::Sealed`], [`Error::BranchNotFound`];
-    /// damage met on the way.
+    /// Before anything changed: [`Error::NoSpace`]; [`Error::WrongKind`] where blocks are mapped, unmapped or shared
+    /// under whose keys values lie; [`Error::Sealed`], [`Error::BranchNotFound`]. Damage met on the way.
     pub fn commit(mut self) -> Result<()> {
         if self.ops.is_empty() {
             return Ok(());
