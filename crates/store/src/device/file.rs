@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
 
+use super::flushes::Flushes;
 use super::{AlignedBuf, BLOCK, Device, whole_blocks};
 
 /// Bytes copied at a time when a caller's buffer is not aligned.
@@ -19,6 +20,7 @@ const BOUNCE_BYTES: usize = 1 << 20;
 pub struct FileDevice {
     file: File,
     direct: bool,
+    flushes: Flushes,
 }
 
 impl FileDevice {
@@ -64,7 +66,7 @@ impl FileDevice {
         })?;
         rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
         let direct = direct && goes_direct(&file)?;
-        Ok(FileDevice { file, direct })
+        Ok(FileDevice { file, direct, flushes: Flushes::default() })
     }
 
     fn read_aligned(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
@@ -158,7 +160,7 @@ impl Device for FileDevice {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.flushes.run(!self.direct, || self.file.sync_data())
     }
 
     fn len(&self) -> io::Result<u64> {

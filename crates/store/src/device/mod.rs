@@ -8,6 +8,7 @@
 mod aligned;
 mod dice;
 mod file;
+mod flushes;
 mod image;
 mod lossy;
 mod memory;
@@ -35,7 +36,8 @@ pub trait Device: Send + Sync + std::fmt::Debug {
     /// Writes all of `buf` at `offset`, growing the device where needed. Durable only after [`Device::sync`].
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()>;
 
-    /// Makes every write that returned before this call durable. After an error nothing is known about them.
+    /// Makes every write that returned before this call durable. After an error nothing is known about them, and
+    /// who syncs at the same time is told too, if his writes may be among the lost.
     fn sync(&self) -> io::Result<()>;
 
     /// Length in bytes.
