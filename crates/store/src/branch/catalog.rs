@@ -4,12 +4,15 @@ use super::overlay::Overlay;
 use super::{BranchInfo, Core};
 use crate::error::{Error, Result};
 use crate::format::catalog::{self as format, BranchMeta, PREFIX_BASE, PREFIX_BRANCH, number_key};
-use crate::sync::{read, write};
+use crate::sync::{lock, read, write};
 use crate::tree::{self, Cursor, Nodes, Root};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
+
+/// Branches in memory, those aside that are in use or that only memory knows as they are.
+const IDLE_MAX: usize = 1024;
 
 /// A kept fork point: one for all forks of the same cut.
 #[derive(Debug, Clone)]
@@ -28,6 +31,10 @@ pub(crate) struct Catalog {
     bases: Overlay<u64, Base>,
     deleted: Overlay<u64, ()>,
     loaded: HashMap<u64, Arc<Core>>,
+    /// More loaded branches are worth a look at which of them are idle.
+    loaded_max: usize,
+    /// Of the checkpoint that is being written: until it is durable, the disk knows them as they were.
+    cutting: Vec<Arc<Core>>,
     pub next_branch: u64,
     pub next_base: u64,
 }
@@ -61,6 +68,8 @@ impl Catalog {
             bases: Overlay::default(),
             deleted: Overlay::default(),
             loaded: HashMap::new(),
+            loaded_max: IDLE_MAX,
+            cutting: Vec::new(),
             next_branch,
             next_base,
         }
@@ -108,8 +117,31 @@ impl Catalog {
         };
         let (meta, root) = record.map_err(damaged)?;
         let core = Core::new(id, meta, Root::on_disk(&root));
-        self.loaded.insert(id, Arc::clone(&core));
+        self.keep(&core);
         Ok(Some(core))
+    }
+
+    fn keep(&mut self, core: &Arc<Core>) {
+        self.loaded.insert(core.id, Arc::clone(core));
+        if self.loaded.len() > self.loaded_max {
+            self.forget_idle();
+        }
+    }
+
+    /// Keeps few branches in memory that nobody uses and the disk knows as they are.
+    pub fn forget_idle(&mut self) {
+        if self.loaded.len() > IDLE_MAX {
+            self.loaded.retain(|_, core| {
+                let used = Arc::strong_count(core) > 1 || core.dirty.load(Ordering::Acquire);
+                used || !lock(&core.arena).is_empty()
+            });
+        }
+        self.loaded_max = IDLE_MAX.max(2 * self.loaded.len());
+    }
+
+    /// The branches in memory.
+    pub fn loaded(&self) -> impl Iterator<Item = &Arc<Core>> {
+        self.loaded.values()
     }
 
     /// Takes a new branch in.
@@ -117,7 +149,7 @@ impl Catalog {
         let name = read(&core.state).meta.name.clone();
         self.next_branch = self.next_branch.max(core.id + 1);
         self.names.set(name, Some(core.id));
-        self.loaded.insert(core.id, Arc::clone(core));
+        self.keep(core);
     }
 
     /// Takes a branch out.
@@ -185,6 +217,7 @@ impl Catalog {
         }
         // The same state is written in the same order.
         branches.sort_unstable_by_key(|(core, ..)| core.id);
+        self.cutting = branches.iter().map(|(core, ..)| Arc::clone(core)).collect();
         Frozen {
             branches,
             deleted: self.deleted.cut().into_keys().collect(),
@@ -202,6 +235,7 @@ impl Catalog {
         self.names.settle();
         self.bases.settle();
         self.deleted.settle();
+        self.cutting.clear();
     }
 }
 
@@ -227,4 +261,59 @@ pub(crate) fn infos(all: Vec<(u64, BranchMeta, Root)>) -> Vec<BranchInfo> {
         .collect();
     infos.sort_by(|a, b| a.name.cmp(&b.name));
     infos
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::MemoryDevice;
+    use crate::options::Options;
+    use crate::store::Store;
+
+    const BRANCHES: usize = 4 * IDLE_MAX;
+
+    fn name(n: usize) -> String {
+        format!("b{n}")
+    }
+
+    fn put(store: &Store, branch: &str, value: &[u8]) {
+        let branch = store.branch(branch).unwrap();
+        let mut txn = branch.write().unwrap();
+        txn.put(b"key", value).unwrap();
+        txn.commit().unwrap();
+    }
+
+    #[test]
+    fn branches_used_one_after_another_do_not_stay_in_memory_and_are_what_they_were() {
+        let mut options = Options::default();
+        options.background = false;
+        let store = Store::create_on(Arc::new(MemoryDevice::new()), &options).unwrap();
+        let main = store.create_branch("main").unwrap();
+        let loaded = || lock(&main.shared.engine.catalog).loaded.len();
+        for n in 0..BRANCHES {
+            store.fork("main", &name(n)).unwrap();
+        }
+        assert!(loaded() > BRANCHES, "only memory knows them so far");
+        let held = store.branch(&name(7)).unwrap();
+        store.checkpoint().unwrap();
+        assert!(loaded() < IDLE_MAX);
+        // Read and changed in turn: what is not on the disk yet must not be forgotten.
+        for n in 0..BRANCHES {
+            store.branch(&name(n)).unwrap().stage(&[1; 4096]).unwrap();
+            if n % 16 == 0 {
+                put(&store, &name(n), &n.to_be_bytes());
+            }
+            assert!(loaded() <= 2 * IDLE_MAX + BRANCHES / 16 + 1, "{} after {n}", loaded());
+            if n % 1000 == 999 {
+                store.checkpoint().unwrap();
+            }
+        }
+        put(&store, &name(7), b"held");
+        assert_eq!(held.read().unwrap().get(b"key").unwrap(), Some(b"held".to_vec()));
+        for n in (0..BRANCHES).step_by(16) {
+            let read = store.branch(&name(n)).unwrap().read().unwrap();
+            assert_eq!(read.get(b"key").unwrap(), Some(n.to_be_bytes().to_vec()), "branch {n}");
+        }
+        assert_eq!(store.check().unwrap().findings, []);
+    }
 }

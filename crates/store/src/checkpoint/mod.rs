@@ -222,8 +222,16 @@ impl Engine {
         for (core, _, root) in catalog.branches {
             drop(root);
             write(&core.state).root.link.demote();
-            self.space.give_back_unused(&mut lock(&core.arena));
         }
+        let mut catalog = lock(&self.catalog);
+        for core in catalog.loaded() {
+            let mut arena = lock(&core.arena);
+            if !arena.is_empty() {
+                self.space.give_back_unused(&mut arena);
+            }
+        }
+        catalog.forget_idle();
+        drop(catalog);
         self.give_back_space().map(drop)
     }
 
