@@ -13,22 +13,33 @@ pub(crate) enum Wait {
     ThisCheckpoint,
 }
 
+/// A run, and the epoch in which it was freed.
+type Freed = (BlockRun, u64);
+
 #[derive(Debug, Default)]
 pub(crate) struct Limbo {
-    next: Vec<(BlockRun, u64)>,
-    this: Vec<(BlockRun, u64)>,
+    next: VecDeque<Freed>,
+    this: VecDeque<Freed>,
     /// In order of their epochs.
-    readers: VecDeque<(BlockRun, u64)>,
+    readers: VecDeque<Freed>,
     blocks: u64,
+}
+
+/// Appends a run, joined with the last where it follows that. Neighbours never lie in two segments: heads lie between.
+fn append(queue: &mut VecDeque<Freed>, (run, epoch): Freed) {
+    match queue.back_mut() {
+        Some((last, freed)) if last.0 + last.1 == run.0 && *freed == epoch => last.1 += run.1,
+        _ => queue.push_back((run, epoch)),
+    }
 }
 
 impl Limbo {
     pub fn push(&mut self, run: BlockRun, epoch: u64, wait: Wait) {
         self.blocks += run.1;
         match wait {
-            Wait::Readers => self.readers.push_back((run, epoch)),
-            Wait::NextCheckpoint => self.next.push((run, epoch)),
-            Wait::ThisCheckpoint => self.this.push((run, epoch)),
+            Wait::Readers => append(&mut self.readers, (run, epoch)),
+            Wait::NextCheckpoint => append(&mut self.next, (run, epoch)),
+            Wait::ThisCheckpoint => append(&mut self.this, (run, epoch)),
         }
     }
 
@@ -39,7 +50,9 @@ impl Limbo {
 
     /// The checkpoint is durable.
     pub fn settle(&mut self, epoch: u64) {
-        self.readers.extend(self.this.drain(..).map(|(run, _)| (run, epoch)));
+        for (run, _) in self.this.drain(..) {
+            append(&mut self.readers, (run, epoch));
+        }
     }
 
     /// Runs freed before the oldest reader began.

@@ -352,23 +352,37 @@ impl Space {
         Ok(())
     }
 
-    /// Gives chunks without any busy block back to the host; how many.
+    /// Gives chunks without any busy block back to the host; how many. Nobody waits for the host meanwhile.
     pub fn punch(&self, chunks_max: usize) -> Result<usize> {
-        let mut state = lock(&self.state);
-        let mut idle = Vec::new();
-        for (index, segment) in state.segments.iter().enumerate() {
-            idle.extend(segment.idle_chunks().map(|chunk| (index, chunk)));
-        }
-        let keep = (state.reserved.div_ceil(CHUNK_BLOCKS) as usize).max(IDLE_CHUNKS_MAX);
-        let surplus = idle.len().saturating_sub(keep).min(chunks_max);
-        for (index, chunk) in idle.into_iter().rev().take(surplus) {
-            state.adjust(index, |segment| segment.disown_chunk(chunk));
-            let offset = (segment_start(index as u64) + chunk * CHUNK_BLOCKS) * BLOCK_BYTES as u64;
+        let chunks = self.set_idle_chunks_aside(chunks_max)?;
+        for (index, chunk) in &chunks {
+            let offset = (segment_start(*index as u64) + chunk * CHUNK_BLOCKS) * BLOCK_BYTES as u64;
             self.device
                 .punch(offset, CHUNK_BLOCKS * BLOCK_BYTES as u64)
                 .map_err(|e| Error::io("giving space back to the host", e))?;
         }
-        Ok(surplus)
+        let mut state = lock(&self.state);
+        for (index, chunk) in &chunks {
+            state.adjust(*index, |segment| segment.disown_chunk(*chunk));
+        }
+        Ok(chunks.len())
+    }
+
+    /// Takes chunks that are idle and not needed, so that nobody else does: segments and chunks.
+    fn set_idle_chunks_aside(&self, chunks_max: usize) -> Result<Vec<(usize, u64)>> {
+        let mut state = lock(&self.state);
+        let mut idle = Vec::new();
+        for (index, segment) in state.segments.iter_mut().enumerate() {
+            idle.extend(segment.idle_chunks().into_iter().map(|chunk| (index, chunk)));
+        }
+        let keep = (state.reserved.div_ceil(CHUNK_BLOCKS) as usize).max(IDLE_CHUNKS_MAX);
+        let surplus = idle.len().saturating_sub(keep).min(chunks_max);
+        let aside = idle.split_off(idle.len() - surplus);
+        for (index, chunk) in &aside {
+            let start = segment_start(*index as u64) + chunk * CHUNK_BLOCKS;
+            state.take_busy(&*self.device, (start, CHUNK_BLOCKS))?;
+        }
+        Ok(aside)
     }
 }
 

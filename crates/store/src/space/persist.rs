@@ -108,8 +108,10 @@ impl Space {
             (block, blocks) = (self.allocate_run(wanted)?, wanted);
             state = lock(&self.state);
         }
-        let entries = self.write_bitmaps(&mut state)?;
+        // A segment added from here on holds nothing of the cut.
+        let count = state.segments.len();
         drop(state);
+        let entries = self.write_bitmaps(count)?;
         let bytes = segments::encode(&entries);
         let mut buf = AlignedBuf::zeroed(blocks as usize * BLOCK_BYTES);
         buf[..bytes.len()].copy_from_slice(&bytes);
@@ -124,25 +126,28 @@ impl Space {
         })
     }
 
-    fn write_bitmaps(&self, state: &mut State) -> Result<Vec<segments::SegmentEntry>> {
-        let mut entries = Vec::with_capacity(state.segments.len());
-        for (index, segment) in state.segments.iter_mut().enumerate() {
-            if segment.writing {
-                let slot = 1 - segment.entry.slot.unwrap_or(1);
-                let bits = segment.cut_image(&*self.device, index as u64)?;
-                let (bytes, free) = (bits.to_bytes(), bits.zeros() as u16);
-                let mut buf = AlignedBuf::zeroed(BLOCK_BYTES);
-                buf[..bytes.len()].copy_from_slice(&bytes);
-                let block = segment_start(index as u64) + u64::from(slot);
-                self.device
-                    .write_at(block * BLOCK_BYTES as u64, &buf)
-                    .map_err(|e| Error::io("writing a segment's bitmap", e))?;
-                segment.entry.slot = Some(slot);
-                segment.entry.free = free;
-                segment.entry.sum = checksum(&bytes);
+    /// Writes the bitmaps of the cut, a few at a time, so that nobody waits long for space meanwhile.
+    fn write_bitmaps(&self, count: usize) -> Result<Vec<segments::SegmentEntry>> {
+        const STEP: usize = 64;
+        let mut entries = Vec::with_capacity(count);
+        for first in (0..count).step_by(STEP) {
+            let mut images = Vec::new();
+            let mut state = lock(&self.state);
+            for index in first..count.min(first + STEP) {
+                let segment = &mut state.segments[index];
+                if segment.writing {
+                    let block = segment_start(index as u64) + u64::from(segment.next_slot());
+                    images.push((block, segment.record_cut(&*self.device, index as u64)?));
+                }
+                segment.entry.holes = segment.holes;
+                entries.push(segment.entry);
             }
-            segment.entry.holes = segment.holes;
-            entries.push(segment.entry);
+            drop(state);
+            for (block, image) in images {
+                self.device
+                    .write_at(block * BLOCK_BYTES as u64, &image)
+                    .map_err(|e| Error::io("writing a segment's bitmap", e))?;
+            }
         }
         Ok(entries)
     }

@@ -29,6 +29,8 @@ pub(crate) struct Segment {
     pub holes: u64,
     /// No free run is longer than this.
     longest: u64,
+    /// A chunk may be idle: something was freed since none was.
+    freed: bool,
     /// The image changed since the last cut.
     pub dirty: bool,
     /// The checkpoint being written has to write the bitmap.
@@ -60,6 +62,7 @@ impl Segment {
             free: entry.free,
             holes: entry.holes,
             longest: SEGMENT_BLOCKS,
+            freed: false,
             dirty: false,
             writing: false,
             cut: None,
@@ -82,6 +85,7 @@ impl Segment {
         if self.bits.is_none() {
             let image = read_bitmap(device, index, &self.entry)?;
             self.bits = Some(Pair { busy: image.clone(), image });
+            self.freed = true;
         }
         Ok(())
     }
@@ -117,6 +121,7 @@ impl Segment {
     /// Frees a busy run.
     pub fn release(&mut self, at: u64, len: u64) {
         self.longest = SEGMENT_BLOCKS;
+        self.freed = true;
         self.free += self.bits.as_mut().map_or(0, |b| b.busy.set(at, len, false)) as u16;
     }
 
@@ -159,14 +164,29 @@ impl Segment {
         self.cut = None;
     }
 
-    /// The bitmap as of the cut.
-    pub fn cut_image(&mut self, device: &dyn Device, index: u64) -> Result<&Bits> {
+    /// The slot of the bitmap that is written next.
+    pub fn next_slot(&self) -> u8 {
+        1 - self.entry.slot.unwrap_or(1)
+    }
+
+    /// The block that holds the bitmap as of the cut; the table's entry names it from here on.
+    pub fn record_cut(&mut self, device: &dyn Device, index: u64) -> Result<AlignedBuf> {
+        let slot = self.next_slot();
         self.load(device, index)?;
-        match (&self.cut, &self.bits) {
-            (Some(cut), _) => Ok(cut),
-            (None, Some(bits)) => Ok(&bits.image),
-            (None, None) => Err(Error::damaged(segment_start(index), "a segment has no bitmap")),
-        }
+        let bits = match (&self.cut, &self.bits) {
+            (Some(cut), _) => cut,
+            (None, Some(bits)) => &bits.image,
+            (None, None) => {
+                return Err(Error::damaged(segment_start(index), "a segment has no bitmap"));
+            }
+        };
+        let bytes = bits.to_bytes();
+        self.entry.slot = Some(slot);
+        self.entry.free = bits.zeros() as u16;
+        self.entry.sum = checksum(&bytes);
+        let mut block = AlignedBuf::zeroed(BLOCK_BYTES);
+        block[..bytes.len()].copy_from_slice(&bytes);
+        Ok(block)
     }
 
     /// The first of `chunks` neighbouring chunks that the host holds nothing for.
@@ -178,17 +198,26 @@ impl Segment {
     pub fn own_chunks(&mut self, chunk: u64, chunks: u64) {
         (chunk..chunk + chunks).for_each(|c| self.holes &= !(1 << c));
         self.longest = SEGMENT_BLOCKS;
+        self.freed = true;
     }
 
     /// Chunks on the host without a busy block. Chunk 0 holds the bitmaps.
-    pub fn idle_chunks(&self) -> impl Iterator<Item = u64> {
+    pub fn idle_chunks(&mut self) -> Vec<u64> {
+        if !self.freed {
+            return Vec::new();
+        }
         let bits = self.bits.as_ref();
-        (1..64).filter(move |c| {
+        let idle = |c: &u64| {
             self.holes >> c & 1 == 0 && bits.is_some_and(|b| b.busy.chunk_is_clear(*c))
-        })
+        };
+        let chunks: Vec<u64> = (1..64).filter(idle).collect();
+        self.freed = !chunks.is_empty();
+        chunks
     }
 
+    /// The host holds nothing for a chunk that was taken whole to be given back.
     pub fn disown_chunk(&mut self, chunk: u64) {
+        self.release(chunk * CHUNK_BLOCKS, CHUNK_BLOCKS);
         self.holes |= 1 << chunk;
     }
 }
