@@ -15,11 +15,11 @@ use crate::format::record::Record;
 use crate::health::Health;
 use crate::journal::{Flush, Journal};
 use crate::options::Options;
-use crate::pins::Pins;
+use crate::pins::{Pin, Pins};
 use crate::reclaim::Reclaim;
 use crate::refs::Refs;
 use crate::signal::Signal;
-use crate::space::{BlockRun, Space};
+use crate::space::{BlockRun, Freed, Space};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock, lock, read, write};
 use crate::tree::{self, NewRun, Node, Nodes, Owner, Root, Tree};
@@ -103,10 +103,10 @@ impl BranchOwner<'_> {
     fn dropped(&self, extent: &Extent) -> Result<()> {
         let run = (extent.addr, extent.blocks());
         if extent.birth > self.share_gen && !extent.shared {
-            self.engine.free_data(run);
+            self.engine.free_data(run, extent.birth);
             return Ok(());
         }
-        self.engine.refs.release_run(run, |freed| self.engine.free_data(freed))
+        self.engine.refs.release_run(run, |run| self.engine.free_data(run, extent.birth))
     }
 }
 
@@ -324,11 +324,21 @@ impl Engine {
         tree.map(to, to_block + (first - span.0), &run)
     }
 
+    /// Pins what the store holds; whatever the caller reads must not change before it is pinned.
+    pub(crate) fn pin(&self) -> Pin {
+        self.pins.pin(self.generation.load(Ordering::Acquire))
+    }
+
     /// The last pointer to a node is gone.
     pub(crate) fn bury(&self, node: &Node) {
         if let Some(ptr) = self.refs.bury(node) {
-            self.space.free_named((ptr.addr, NODE_BLOCKS), self.pins.epoch());
+            self.space.free_named(self.freed((ptr.addr, NODE_BLOCKS), node.birth));
         }
+    }
+
+    /// Blocks that are freed now, and were made in the generation `birth`.
+    pub(crate) fn freed(&self, run: BlockRun, birth: u64) -> Freed {
+        Freed { run, epoch: self.pins.epoch(), birth }
     }
 
     /// The last name of data blocks is gone.
@@ -336,21 +346,21 @@ impl Engine {
     /// What was not written yet need not be, unless somebody still reads by the older name: then the
     /// bytes must stay, and they are written like any others. The writer gave up its own view, and who
     /// begins to read now sees the new state, as the branch's is held.
-    pub(crate) fn free_data(&self, run: BlockRun) {
-        if self.pins.readers() == 0 {
-            self.free_unseen(run);
+    pub(crate) fn free_data(&self, run: BlockRun, birth: u64) {
+        if self.pins.may_see(birth) {
+            self.space.free_named(self.freed(run, birth));
         } else {
-            self.space.free_named(run, self.pins.epoch());
+            self.free_unseen(run);
         }
     }
 
     /// Frees data blocks that no reader can know.
     pub(crate) fn free_unseen(&self, run: BlockRun) {
-        let epoch = self.pins.epoch();
+        let freed = self.freed(run, Freed::UNSEEN);
         if self.dirty.forget(run.0, run.1) {
-            self.space.free_unnamed(run, epoch);
+            self.space.free_unnamed(freed);
         } else {
-            self.space.free_named(run, epoch);
+            self.space.free_named(freed);
         }
     }
 
@@ -375,7 +385,7 @@ impl Engine {
         loop {
             let flushed = flush();
             // Unnamed blocks freed since become usable again.
-            self.space.drain(self.pins.advance());
+            self.space.drain(&self.pins.advance());
             if self.health.guard(flushed)? == Flush::Done {
                 let (used, blocks) = self.journal.fill();
                 if used > blocks / 2 {

@@ -1,21 +1,37 @@
-//! Readers pin the epoch in which they began, so that nothing they may reach is reused.
+//! Readers pin the moment at which they began, so that nothing they may reach is reused.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// When a reader began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Since {
+    /// It may reach what is freed in this epoch or later
+    pub epoch: u64,
+    /// and was made in this generation of the store or earlier.
+    pub generation: u64,
+}
+
+/// All readers who began before an epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Readers {
+    pub before: u64,
+    pub since: Vec<Since>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Pins {
     epoch: AtomicU64,
-    active: Mutex<BTreeMap<u64, usize>>,
+    active: Mutex<BTreeMap<Since, usize>>,
 }
 
 /// Held by a reader for as long as it may read.
 #[derive(Debug)]
 pub(crate) struct Pin {
     pins: Arc<Pins>,
-    epoch: u64,
+    since: Since,
 }
 
 impl Pins {
@@ -24,33 +40,34 @@ impl Pins {
         self.epoch.load(Ordering::Acquire)
     }
 
-    pub fn pin(self: &Arc<Pins>) -> Pin {
+    /// Pins all that was made up to `generation`.
+    pub fn pin(self: &Arc<Pins>, generation: u64) -> Pin {
         let mut active = lock(&self.active);
-        let epoch = self.epoch();
-        *active.entry(epoch).or_default() += 1;
-        Pin { pins: Arc::clone(self), epoch }
+        let since = Since { epoch: self.epoch(), generation };
+        *active.entry(since).or_default() += 1;
+        Pin { pins: Arc::clone(self), since }
     }
 
-    /// How many readers there are; a writer counts as one until it commits.
-    pub fn readers(&self) -> usize {
-        lock(&self.active).values().sum()
+    /// Whether a reader may see what was made in the generation `birth`; a writer counts as a reader until it commits.
+    pub fn may_see(&self, birth: u64) -> bool {
+        lock(&self.active).keys().any(|since| since.generation >= birth)
     }
 
-    /// Begins a new epoch; what was freed before the returned one has no reader left.
-    pub fn advance(&self) -> u64 {
+    /// Begins a new epoch; who began in an older one and is still there.
+    pub fn advance(&self) -> Readers {
         let active = lock(&self.active);
         let now = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
-        active.keys().next().copied().unwrap_or(now)
+        Readers { before: now, since: active.keys().copied().collect() }
     }
 }
 
 impl Drop for Pin {
     fn drop(&mut self) {
         let mut active = lock(&self.pins.active);
-        if let Some(count) = active.get_mut(&self.epoch) {
+        if let Some(count) = active.get_mut(&self.since) {
             *count -= 1;
             if *count == 0 {
-                active.remove(&self.epoch);
+                active.remove(&self.since);
             }
         }
     }
@@ -61,15 +78,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_freed_under_a_reader_waits_for_it() {
+    fn a_reader_counts_from_its_pin_to_its_end_for_what_was_made_before() {
         let pins = Arc::new(Pins::default());
-        let reader = pins.pin();
-        let freed = pins.epoch();
-        assert!(pins.advance() <= freed);
+        let reader = pins.pin(3);
+        assert!(pins.may_see(2) && pins.may_see(3) && !pins.may_see(4));
+        assert_eq!(pins.advance().since, [Since { epoch: 0, generation: 3 }]);
+        let later = pins.pin(4);
         drop(reader);
-        assert!(pins.advance() > freed);
-        let later = pins.pin();
-        assert!(pins.advance() > freed, "a reader that began later holds nothing back");
+        assert!(pins.may_see(4));
+        let readers = Readers { before: 2, since: vec![Since { epoch: 1, generation: 4 }] };
+        assert_eq!(pins.advance(), readers);
         drop(later);
+        assert!(!pins.may_see(0) && pins.advance().since.is_empty());
     }
 }

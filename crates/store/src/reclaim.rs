@@ -102,8 +102,9 @@ impl Engine {
                     }
                     let extent = Extent::decode(entries.value(i))
                         .map_err(|m| crate::error::Error::damaged(0, m.0))?;
-                    self.refs
-                        .release_run((extent.addr, extent.blocks()), |run| self.free_data(run))?;
+                    self.refs.release_run((extent.addr, extent.blocks()), |run| {
+                        self.free_data(run, extent.birth);
+                    })?;
                 }
             }
         }

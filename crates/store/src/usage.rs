@@ -60,14 +60,16 @@ impl Engine {
     }
 
     pub(crate) fn branch_usage(&self, core: &Core) -> Result<BranchUsage> {
-        let _pin = self.pins.pin();
-        let root = read(&core.state).root.clone();
+        let (root, _pin) = {
+            let state = read(&core.state);
+            (state.root.clone(), self.pin())
+        };
         let base = self.base_root(core)?;
         Ok(BranchUsage {
             referenced_bytes: root.bytes,
             exclusive_bytes: self.exclusive_bytes(&root)?,
-            pinned_by_base_bytes: match base {
-                Some(base) => self.exclusive_bytes(&base)?,
+            pinned_by_base_bytes: match &base {
+                Some((base, _pin)) => self.exclusive_bytes(base)?,
                 None => 0,
             },
         })

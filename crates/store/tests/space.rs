@@ -190,6 +190,30 @@ fn a_reader_keeps_what_it_sees_however_often_the_space_could_be_reused() {
     assert_eq!(read_content(&view).unwrap(), seen);
 }
 
+#[test]
+fn a_reader_that_stays_keeps_its_snapshot_and_not_what_came_and_went_since() {
+    let (disk, store) = fresh();
+    let main = store.create_branch("main").unwrap();
+    write_mib(&main, b"f", 2, 0);
+    let values = |round: u64| {
+        let mut txn = main.write().unwrap();
+        (0..1000u64).for_each(|n| txn.put(&n.to_be_bytes(), &[round as u8; 100]).unwrap());
+        txn.commit().unwrap();
+    };
+    values(0);
+    store.checkpoint().unwrap();
+    let (view, before) = (main.read().unwrap(), disk.allocated_bytes().unwrap());
+    let seen = read_content(&view).unwrap();
+    for round in 1..50 {
+        write_mib(&main, b"f", 2, round * 1000);
+        values(round);
+        store.checkpoint().unwrap();
+    }
+    let grown = disk.allocated_bytes().unwrap() - before;
+    assert!(grown <= 12 << 20, "100 MiB came and went, and {grown} bytes stayed");
+    assert_eq!(read_content(&view).unwrap(), seen);
+}
+
 /// Fills the host with `write` until it says that it is full; how often that went well.
 fn fill(mut write: impl FnMut(u64) -> Result<(), Error>) -> u64 {
     for n in 0..1_000_000 {

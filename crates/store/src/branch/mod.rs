@@ -110,11 +110,11 @@ impl Branch {
     /// # Errors
     /// [`Error::BranchNotFound`] when the branch was deleted.
     pub fn read(&self) -> Result<ReadTxn> {
-        let pin = self.shared.engine.pins.pin();
         let state = read(&self.core.state);
         if state.deleted {
             return Err(Error::BranchNotFound { name: state.meta.name.clone() });
         }
+        let pin = self.shared.engine.pin();
         Ok(ReadTxn::new(Arc::clone(&self.shared), state.root.clone(), pin))
     }
 
@@ -123,9 +123,8 @@ impl Branch {
     /// # Errors
     /// Damage and I/O errors.
     pub fn base(&self) -> Result<Option<ReadTxn>> {
-        let pin = self.shared.engine.pins.pin();
-        let root = self.shared.engine.base_root(&self.core)?;
-        Ok(root.map(|root| ReadTxn::new(Arc::clone(&self.shared), root, pin)))
+        let base = self.shared.engine.base_root(&self.core)?;
+        Ok(base.map(|(root, pin)| ReadTxn::new(Arc::clone(&self.shared), root, pin)))
     }
 
     /// Takes blocks for `data` (a multiple of 4096 bytes, at most 1 MiB) and puts it there; call it

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog::BranchMeta;
 use crate::format::record::Record;
+use crate::pins::Pin;
 use crate::sync::{lock, read, write};
 use crate::tree::{Link, Node, Root};
 use std::sync::Arc;
@@ -273,10 +274,11 @@ impl Engine {
         Ok(infos(all))
     }
 
-    /// The root of the branch's fork point.
-    pub(crate) fn base_root(&self, core: &Core) -> Result<Option<Root>> {
+    /// The root of the branch's fork point, pinned.
+    pub(crate) fn base_root(&self, core: &Core) -> Result<Option<(Root, Pin)>> {
         let catalog = lock(&self.catalog);
         let base = read(&core.state).meta.base;
-        Ok(if base == 0 { None } else { catalog.base(base)?.map(|base| base.root) })
+        let base = if base == 0 { None } else { catalog.base(base)? };
+        Ok(base.map(|base| (base.root, self.pin())))
     }
 }

@@ -105,8 +105,7 @@ impl Engine {
         let mut writer = NodeWriter::new(self);
         let system = self.write_system(&cut, durable.system(), &mut writer)?;
         writer.finish()?;
-        let epoch = self.pins.epoch();
-        let table = self.space.write_cut(&TableImage::of(&durable.superblock), epoch)?;
+        let table = self.space.write_cut(&TableImage::of(&durable.superblock))?;
         let flushed = if seeded(Defect::CheckpointUnflushed) { Ok(()) } else { self.device.sync() };
         flushed.map_err(|e| Error::io("flushing a checkpoint to disk", e))?;
 
@@ -155,7 +154,8 @@ impl Engine {
         self.space.restart_reserve();
         Ok(Cut {
             number: self.journal.cut(),
-            generation: self.generation.load(Ordering::Acquire),
+            // What is made from here on, readers that began before can't see.
+            generation: self.generation.fetch_add(1, Ordering::AcqRel) + 1,
             catalog,
             reclaim,
             next_reclaim,
@@ -205,7 +205,7 @@ impl Engine {
         }
         refs::apply(&mut tree, &self.refs.frozen())?;
         for ptr in owner.superseded_nodes() {
-            self.space.free_at_checkpoint((ptr.addr, NODE_BLOCKS), self.pins.epoch());
+            self.space.free_at_checkpoint((ptr.addr, NODE_BLOCKS));
         }
         let placed = writer.write(&root)?;
         Ok(Root::on_disk(&placed))
@@ -213,9 +213,10 @@ impl Engine {
 
     /// The checkpoint is durable: releases what it freed, and memory that the disk stands for now.
     fn settle(&self, cut: Cut, system: Root) -> Result<()> {
+        // Nobody reads the old system tree any more when its blocks come free.
         self.refs.settle(system.clone());
-        self.space.settle_cut(self.pins.epoch());
         lock(&self.catalog).settle(system);
+        self.space.settle_cut();
         self.reclaim.settle();
         let Cut { catalog, reclaim, .. } = cut;
         drop(reclaim);
@@ -237,7 +238,7 @@ impl Engine {
 
     /// Gives some of the space that nobody uses back to the host; whether there was any.
     pub(crate) fn give_back_space(&self) -> Result<bool> {
-        self.space.drain(self.pins.advance());
+        self.space.drain(&self.pins.advance());
         let punched = self.space.punch(PUNCH_CHUNKS_MAX);
         Ok(self.health.guard(punched)? > 0)
     }

@@ -60,7 +60,7 @@ impl<'a> NodeWriter<'a> {
         self.batch.push(image);
         if self.engine.refs.place(node, ptr) {
             // Superseded since the cut: this checkpoint still names it, the next one won't.
-            self.engine.space.free_named((addr, NODE_BLOCKS), self.engine.pins.epoch());
+            self.engine.space.free_named(self.engine.freed((addr, NODE_BLOCKS), node.birth));
         }
         self.engine.nodes.remember(node);
         Ok(ptr)

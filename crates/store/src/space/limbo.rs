@@ -1,9 +1,31 @@
 //! Freed blocks on their way back to use.
+//!
+//! A reader holds back what it may see: what was freed after it began, unless that was made after it began too. So one
+//! that stays for hours keeps its snapshot, and nothing of what was written and freed since.
 
 use super::BlockRun;
-use std::collections::VecDeque;
+use crate::pins::{Readers, Since};
+use std::collections::{BTreeMap, VecDeque};
 
-/// What a freed run waits for, besides readers that predate the free.
+/// A freed run of blocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Freed {
+    pub run: BlockRun,
+    /// The readers' epoch in which it was freed.
+    pub epoch: u64,
+    /// The generation in which it was made; [`Freed::UNSEEN`] if no reader can know it.
+    pub birth: u64,
+}
+
+impl Freed {
+    pub const UNSEEN: u64 = u64::MAX;
+
+    fn is_held_by(&self, reader: &Since) -> bool {
+        reader.epoch <= self.epoch && reader.generation >= self.birth
+    }
+}
+
+/// What a freed run waits for, besides readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
     Readers,
@@ -13,33 +35,37 @@ pub(crate) enum Wait {
     ThisCheckpoint,
 }
 
-/// A run, and the epoch in which it was freed.
-type Freed = (BlockRun, u64);
-
 #[derive(Debug, Default)]
 pub(crate) struct Limbo {
     next: VecDeque<Freed>,
     this: VecDeque<Freed>,
-    /// In order of their epochs.
+    /// To be looked at when there is time.
     readers: VecDeque<Freed>,
+    /// By a reader that holds them.
+    held: BTreeMap<Since, VecDeque<Freed>>,
     blocks: u64,
 }
 
 /// Appends a run, joined with the last where it follows that. Neighbours never lie in two segments: heads lie between.
-fn append(queue: &mut VecDeque<Freed>, (run, epoch): Freed) {
+fn append(queue: &mut VecDeque<Freed>, freed: Freed) {
     match queue.back_mut() {
-        Some((last, freed)) if last.0 + last.1 == run.0 && *freed == epoch => last.1 += run.1,
-        _ => queue.push_back((run, epoch)),
+        Some(last)
+            if last.run.0 + last.run.1 == freed.run.0
+                && (last.epoch, last.birth) == (freed.epoch, freed.birth) =>
+        {
+            last.run.1 += freed.run.1;
+        }
+        _ => queue.push_back(freed),
     }
 }
 
 impl Limbo {
-    pub fn push(&mut self, run: BlockRun, epoch: u64, wait: Wait) {
-        self.blocks += run.1;
+    pub fn push(&mut self, freed: Freed, wait: Wait) {
+        self.blocks += freed.run.1;
         match wait {
-            Wait::Readers => append(&mut self.readers, (run, epoch)),
-            Wait::NextCheckpoint => append(&mut self.next, (run, epoch)),
-            Wait::ThisCheckpoint => append(&mut self.this, (run, epoch)),
+            Wait::Readers => append(&mut self.readers, freed),
+            Wait::NextCheckpoint => append(&mut self.next, freed),
+            Wait::ThisCheckpoint => append(&mut self.this, freed),
         }
     }
 
@@ -49,19 +75,30 @@ impl Limbo {
     }
 
     /// The checkpoint is durable.
-    pub fn settle(&mut self, epoch: u64) {
-        for (run, _) in self.this.drain(..) {
-            append(&mut self.readers, (run, epoch));
-        }
+    pub fn settle(&mut self) {
+        self.readers.append(&mut self.this);
     }
 
-    /// Runs freed before the oldest reader began.
-    pub fn drain(&mut self, oldest_reader: u64) -> Vec<BlockRun> {
+    /// Runs that no reader holds. What was freed since waits for those who began since.
+    pub fn drain(&mut self, readers: &Readers) -> Vec<BlockRun> {
+        let mut waiting = std::mem::take(&mut self.readers);
+        let gone: Vec<Since> =
+            self.held.keys().filter(|held| !readers.since.contains(held)).copied().collect();
+        for reader in gone {
+            waiting.extend(self.held.remove(&reader).unwrap_or_default());
+        }
         let mut runs = Vec::new();
-        while self.readers.front().is_some_and(|(_, epoch)| *epoch < oldest_reader) {
-            if let Some((run, _)) = self.readers.pop_front() {
-                self.blocks -= run.1;
-                runs.push(run);
+        for freed in waiting {
+            if freed.epoch >= readers.before {
+                append(&mut self.readers, freed);
+                continue;
+            }
+            match readers.since.iter().find(|reader| freed.is_held_by(reader)) {
+                Some(reader) => append(self.held.entry(*reader).or_default(), freed),
+                None => {
+                    self.blocks -= freed.run.1;
+                    runs.push(freed.run);
+                }
             }
         }
         runs
@@ -69,5 +106,57 @@ impl Limbo {
 
     pub fn blocks(&self) -> u64 {
         self.blocks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn freed(at: u64, epoch: u64, birth: u64) -> Freed {
+        Freed { run: (at, 1), epoch, birth }
+    }
+
+    fn drain(limbo: &mut Limbo, before: u64, since: &[Since]) -> Vec<u64> {
+        let runs = limbo.drain(&Readers { before, since: since.to_vec() });
+        runs.iter().map(|run| run.0).collect()
+    }
+
+    #[test]
+    fn a_reader_holds_what_it_may_see_and_nothing_made_or_freed_outside_its_time() {
+        let mut limbo = Limbo::default();
+        let reader = Since { epoch: 5, generation: 10 };
+        limbo.push(freed(1, 4, 10), Wait::Readers); // freed before it began
+        limbo.push(freed(3, 5, 10), Wait::Readers);
+        limbo.push(freed(5, 9, 2), Wait::Readers);
+        limbo.push(freed(7, 9, 11), Wait::Readers); // made after it began
+        assert_eq!(drain(&mut limbo, 10, &[reader]), [1, 7]);
+        assert_eq!((drain(&mut limbo, 10, &[reader]).len(), limbo.blocks()), (0, 2));
+        // Another, that began before the last was freed, takes its place.
+        let other = Since { epoch: 9, generation: 10 };
+        assert_eq!(drain(&mut limbo, 11, &[other]), [3]);
+        assert_eq!(drain(&mut limbo, 11, &[]), [5]);
+        assert_eq!(limbo.blocks(), 0);
+    }
+
+    #[test]
+    fn what_was_freed_since_the_readers_were_counted_waits_for_the_next_count() {
+        let mut limbo = Limbo::default();
+        limbo.push(freed(1, 10, 3), Wait::Readers);
+        assert!(drain(&mut limbo, 10, &[]).is_empty());
+        assert_eq!(drain(&mut limbo, 11, &[]), [1]);
+    }
+
+    #[test]
+    fn what_the_disk_may_name_waits_for_the_checkpoint_that_was_begun_after_it() {
+        let mut limbo = Limbo::default();
+        limbo.push(freed(1, 0, 0), Wait::NextCheckpoint);
+        limbo.settle();
+        assert!(drain(&mut limbo, 1, &[]).is_empty());
+        limbo.cut();
+        limbo.push(freed(3, 0, 0), Wait::NextCheckpoint);
+        assert!(drain(&mut limbo, 1, &[]).is_empty());
+        limbo.settle();
+        assert_eq!((drain(&mut limbo, 1, &[]), limbo.blocks()), (vec![1], 1));
     }
 }

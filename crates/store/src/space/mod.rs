@@ -12,6 +12,7 @@ mod segment;
 
 pub(crate) use arena::Arena;
 pub(crate) use bits::Bits;
+pub(crate) use limbo::Freed;
 pub(crate) use persist::TableImage;
 
 use crate::defect::{Defect, seeded};
@@ -21,6 +22,7 @@ use crate::format::layout::{
     BLOCK_BYTES, CHUNK_BLOCKS, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, SEGMENTS_MAX,
     segment_of, segment_start,
 };
+use crate::pins::Readers;
 use crate::sync::{Mutex, lock};
 use limbo::{Limbo, Wait};
 use segment::{Author, Segment};
@@ -185,29 +187,30 @@ impl Space {
     }
 
     /// Frees blocks that only memory named: they wait for readers alone.
-    pub fn free_unnamed(&self, run: BlockRun, epoch: u64) {
-        self.free(run, epoch, Wait::Readers);
+    pub fn free_unnamed(&self, freed: Freed) {
+        self.free(freed, Wait::Readers);
     }
 
     /// Frees blocks that the disk may name: they wait for the next checkpoint too.
-    pub fn free_named(&self, run: BlockRun, epoch: u64) {
+    pub fn free_named(&self, freed: Freed) {
         if seeded(Defect::ReuseEarly) {
-            return self.free_unnamed(run, epoch);
+            return self.free_unnamed(freed);
         }
-        self.free(run, epoch, Wait::NextCheckpoint);
+        self.free(freed, Wait::NextCheckpoint);
     }
 
-    fn free(&self, run: BlockRun, epoch: u64, wait: Wait) {
+    fn free(&self, freed: Freed, wait: Wait) {
         let mut state = lock(&self.state);
-        state.set_image(&*self.device, run, false, Author::Writer);
-        state.limbo.push(run, epoch, wait);
+        state.set_image(&*self.device, freed.run, false, Author::Writer);
+        state.limbo.push(freed, wait);
     }
 
-    /// Frees blocks on behalf of the checkpoint that is being written.
-    pub fn free_at_checkpoint(&self, run: BlockRun, epoch: u64) {
+    /// Frees blocks on behalf of the checkpoint that is being written. No reader of a branch knows them.
+    pub fn free_at_checkpoint(&self, run: BlockRun) {
         let mut state = lock(&self.state);
         state.set_image(&*self.device, run, false, Author::Checkpoint);
-        state.limbo.push(run, epoch, Wait::ThisCheckpoint);
+        let freed = Freed { run, epoch: 0, birth: Freed::UNSEEN };
+        state.limbo.push(freed, Wait::ThisCheckpoint);
     }
 
     /// Claims blocks that the journal names, before anything is allocated.
@@ -237,10 +240,10 @@ impl Space {
         lock(&self.state).release_arena(arena);
     }
 
-    /// Releases what waited for readers alone, as far as readers since `oldest` allow.
-    pub fn drain(&self, oldest_reader: u64) {
+    /// Releases what waited for readers alone, as far as those that are left allow.
+    pub fn drain(&self, readers: &Readers) {
         let mut state = lock(&self.state);
-        for run in state.limbo.drain(oldest_reader) {
+        for run in state.limbo.drain(readers) {
             state.release(run);
         }
     }

@@ -91,9 +91,9 @@ impl Space {
     }
 
     /// Writes the bitmaps and the table of the cut; frees the table before it.
-    pub fn write_cut(&self, old: &TableImage, epoch: u64) -> Result<TableImage> {
+    pub fn write_cut(&self, old: &TableImage) -> Result<TableImage> {
         if let Some(run) = old.run() {
-            self.free_at_checkpoint(run, epoch);
+            self.free_at_checkpoint(run);
         }
         // Taking room for the table may add a segment, and that a block to the table.
         let mut block = 0;
@@ -103,7 +103,7 @@ impl Space {
             let wanted = table_blocks(&state).max(1);
             drop(state);
             if blocks > 0 {
-                self.free_at_checkpoint((block, blocks), epoch);
+                self.free_at_checkpoint((block, blocks));
             }
             (block, blocks) = (self.allocate_run(wanted)?, wanted);
             state = lock(&self.state);
@@ -153,12 +153,12 @@ impl Space {
     }
 
     /// The checkpoint is durable: what it freed may be used again, readers permitting.
-    pub fn settle_cut(&self, epoch: u64) {
+    pub fn settle_cut(&self) {
         let mut state = lock(&self.state);
         state.cut = false;
         state.writing = 0;
         state.segments.iter_mut().for_each(Segment::end_cut);
-        state.limbo.settle(epoch);
+        state.limbo.settle();
     }
 }
 

@@ -36,7 +36,8 @@ pub struct Run {
 }
 
 /// A snapshot of a branch: sees what was committed before it began, and nothing later. Costs two
-/// counters to make, never blocks a writer, and holds back the reuse of what it can reach.
+/// counters to make, never blocks a writer, and holds back the reuse of what it can reach: kept for long, it costs the
+/// space of its snapshot, and of what was written in the seconds around its beginning.
 #[derive(Debug, Clone)]
 pub struct ReadTxn {
     pub(crate) shared: Arc<Shared>,
@@ -47,7 +48,7 @@ pub struct ReadTxn {
 }
 
 impl ReadTxn {
-    /// `root` must have been taken while `pin` was held.
+    /// `root` could not change when it was pinned.
     pub(crate) fn new(shared: Arc<Shared>, root: Root, pin: Pin) -> ReadTxn {
         ReadTxn { shared, root, top: OnceLock::new(), _pin: Arc::new(pin) }
     }
