@@ -53,7 +53,7 @@ impl Engine {
             return Ok(());
         }
         self.sync_to(self.journal.next())?;
-        if self.journal.fill().0 > CLOSE_JOURNAL_BLOCKS {
+        if self.journal.fill().0 > CLOSE_JOURNAL_BLOCKS || self.space.has_unrecorded_holes() {
             self.checkpoint()?;
         }
         self.journal.append(Record::Close);
@@ -78,7 +78,7 @@ fn keep_durable(engine: &Engine) {
             last = Instant::now();
         } else {
             let _ = engine.sync_to(engine.journal.next());
-            let _ = engine.give_back_space();
+            let _ = engine.give_back_space(!engine.signal.has_changed());
         }
     }
 }

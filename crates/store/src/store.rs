@@ -201,7 +201,7 @@ impl Store {
             }
         }
         self.shared.engine.checkpoint()?;
-        while self.shared.engine.give_back_space()? {}
+        while self.shared.engine.give_back_space(true)? {}
         Ok(())
     }
 

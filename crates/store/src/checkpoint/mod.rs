@@ -233,14 +233,20 @@ impl Engine {
         }
         catalog.forget_idle();
         drop(catalog);
-        self.give_back_space().map(drop)
+        self.give_back_space(false).map(drop)
     }
 
-    /// Gives some of the space that nobody uses back to the host; whether there was any.
-    pub(crate) fn give_back_space(&self) -> Result<bool> {
+    /// Gives some of the space that nobody uses back to the host; whether there was any. Of a store at rest, space
+    /// beside used blocks goes too.
+    pub(crate) fn give_back_space(&self, at_rest: bool) -> Result<bool> {
         self.space.drain(&self.pins.advance());
-        let punched = self.space.punch(PUNCH_CHUNKS_MAX);
-        Ok(self.health.guard(punched)? > 0)
+        let punched = self.space.punch(PUNCH_CHUNKS_MAX, at_rest);
+        let some = self.health.guard(punched)? > 0;
+        if some {
+            // The next checkpoint records it.
+            self.changed();
+        }
+        Ok(some)
     }
 }
 

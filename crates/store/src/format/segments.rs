@@ -10,7 +10,7 @@ pub(crate) struct SegmentEntry {
     /// 0 or 1: which slot at the head of the segment holds the bitmap; `None`: all free.
     pub slot: Option<u8>,
     pub free: u16,
-    /// One bit a chunk of 1 MiB: the host holds no space for it.
+    /// One bit a chunk of 1 MiB: the host holds no space for what is free in it.
     pub holes: u64,
     pub sum: u128,
 }

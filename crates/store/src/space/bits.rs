@@ -56,6 +56,26 @@ impl Bits {
         self.0.iter().map(|w| u64::from(w.count_zeros())).sum()
     }
 
+    /// Zeros in the chunks of a mask.
+    pub fn zeros_in(&self, chunks: u64) -> u64 {
+        let words = self.0.chunks_exact(CHUNK_WORDS).enumerate();
+        let chosen = words.filter(|(chunk, _)| chunks >> chunk & 1 != 0);
+        chosen.flat_map(|(_, words)| words).map(|word| u64::from(word.count_zeros())).sum()
+    }
+
+    /// Runs of at least `blocks` zeros inside a chunk.
+    pub fn zeros_of_chunk(&self, chunk: u64, blocks: u64) -> Vec<(u64, u64)> {
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        for at in (chunk * CHUNK_BLOCKS..(chunk + 1) * CHUNK_BLOCKS).filter(|at| !self.get(*at)) {
+            match runs.last_mut() {
+                Some(last) if last.0 + last.1 == at => last.1 += 1,
+                _ => runs.push((at, 1)),
+            }
+        }
+        runs.retain(|run| run.1 >= blocks);
+        runs
+    }
+
     pub fn chunk_is_clear(&self, chunk: u64) -> bool {
         let first = chunk as usize * CHUNK_WORDS;
         self.0[first..first + CHUNK_WORDS].iter().all(|w| *w == 0)

@@ -25,13 +25,15 @@ use crate::format::layout::{
 use crate::pins::Readers;
 use crate::sync::{Mutex, lock};
 use limbo::{Limbo, Wait};
-use segment::{Author, Segment};
+use segment::{Author, FreeChunk, Segment};
 use std::sync::Arc;
 
 /// Free blocks, ready on the host, that only deletes and checkpoints may use: 2 MiB.
 const EMERGENCY_BLOCKS: u64 = 512;
 /// Free chunks kept on the host for reuse; more are punched out.
 const IDLE_CHUNKS_MAX: usize = 4;
+/// A store at rest keeps one free block in so many used ones ready for reuse.
+const REUSE_SHARE: u64 = 16;
 
 /// A run of blocks: address and length.
 pub(crate) type BlockRun = (u64, u64);
@@ -57,6 +59,8 @@ struct State {
     cursor: usize,
     /// A checkpoint is being written: images as of its cut are kept.
     cut: bool,
+    /// Holes were made that no checkpoint has recorded.
+    unrecorded_holes: bool,
 }
 
 /// Totals for `usage`.
@@ -83,6 +87,7 @@ impl Space {
             writing: 0,
             cursor: 0,
             cut: false,
+            unrecorded_holes: false,
         };
         Space { device, state: Mutex::new(state) }
     }
@@ -173,7 +178,11 @@ impl Space {
         let mut state = lock(&self.state);
         let wanted = state.writing + node_blocks + if urgent { 0 } else { EMERGENCY_BLOCKS };
         while state.ready < wanted {
-            self.ready_chunk(&mut state)?;
+            let readied = self.ready_chunk(&mut state);
+            // Bitmaps that were read on the way may have shown that enough is ready.
+            if state.ready < wanted {
+                readied?;
+            }
         }
         state.reserved = state.reserved.max(node_blocks + EMERGENCY_BLOCKS);
         Ok(())
@@ -269,7 +278,7 @@ impl Space {
             if reserved_too { 0 } else { state.writing + state.reserved.max(EMERGENCY_BLOCKS) };
         let run = match state.find(&*self.device, wanted, true)? {
             Some(run) if state.ready >= floor + run.1 => Some(run),
-            _ => self.open_chunks(state, wanted)?,
+            _ => self.open_run(state, wanted)?,
         };
         let run = match run {
             Some(run) => run,
@@ -286,47 +295,48 @@ impl Space {
         Ok(())
     }
 
-    /// Takes unused chunks into use that hold a run of `blocks`; `None` when the host is full.
-    fn open_chunks(&self, state: &mut State, blocks: u64) -> Result<Option<BlockRun>> {
-        let chunks = blocks.div_ceil(CHUNK_BLOCKS);
-        let found = state.segments.iter().position(|s| s.hole_run(chunks).is_some());
-        let index = match found {
-            Some(index) => index,
-            None => match self.grow(state) {
-                Ok(()) => state.segments.len() - 1,
-                Err(Error::NoSpace { .. }) => return Ok(None),
-                Err(error) => return Err(error),
-            },
-        };
-        let Some(chunk) = state.segments[index].hole_run(chunks) else { return Ok(None) };
-        match self.open_chunk(state, index, chunk, chunks) {
-            Ok(()) => {}
-            Err(Error::NoSpace { .. }) => return Ok(None),
-            Err(error) => return Err(error),
+    /// Takes a run of `blocks` in holes into use, in a new segment where there is none; `None` when the host is full.
+    fn open_run(&self, state: &mut State, blocks: u64) -> Result<Option<BlockRun>> {
+        let opened = self.find_or_grow(state, blocks).and_then(|(index, (at, len))| {
+            let run = (at, len.min(blocks));
+            self.open_chunks(state, index, run)?;
+            Ok((segment_start(index as u64) + at, run.1))
+        });
+        match opened {
+            Ok(run) => Ok(Some(run)),
+            Err(Error::NoSpace { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
-        let start = segment_start(index as u64) + chunk * CHUNK_BLOCKS;
-        let head = if chunk == 0 { SEGMENT_HEAD_BLOCKS } else { 0 };
-        Ok(Some((start + head, blocks.min(chunks * CHUNK_BLOCKS - head))))
     }
 
+    /// Makes one more chunk ready, or the rest of one.
     fn ready_chunk(&self, state: &mut State) -> Result<()> {
-        let index = match state.segments.iter().position(|s| s.hole_run(1).is_some()) {
-            Some(index) => index,
-            None => {
-                self.grow(state)?;
-                state.segments.len() - 1
+        let (index, run) = match self.find_or_grow(state, CHUNK_BLOCKS) {
+            Err(Error::NoSpace { what }) => {
+                let rest = state.find_hole(&*self.device, 1)?;
+                rest.ok_or(Error::NoSpace { what })?
             }
+            found => found?,
         };
-        let chunk = state.segments[index].hole_run(1).unwrap_or_default();
-        self.open_chunk(state, index, chunk, 1)
+        self.open_chunks(state, index, (run.0, 1))
     }
 
-    fn open_chunk(&self, state: &mut State, index: usize, chunk: u64, chunks: u64) -> Result<()> {
-        self.reserve_host(
-            segment_start(index as u64) + chunk * CHUNK_BLOCKS,
-            chunks * CHUNK_BLOCKS,
-        )?;
-        state.adjust(index, |segment| segment.own_chunks(chunk, chunks));
+    /// A segment with a run of `blocks` in holes, or else a new one.
+    fn find_or_grow(&self, state: &mut State, blocks: u64) -> Result<(usize, BlockRun)> {
+        if let Some(found) = state.find_hole(&*self.device, blocks)? {
+            return Ok(found);
+        }
+        self.grow(state)?;
+        let index = state.segments.len() - 1;
+        Ok((index, (SEGMENT_HEAD_BLOCKS, SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS)))
+    }
+
+    /// Takes the chunks of a run into use.
+    fn open_chunks(&self, state: &mut State, index: usize, (at, len): BlockRun) -> Result<()> {
+        let (first, last) = (at / CHUNK_BLOCKS, (at + len - 1) / CHUNK_BLOCKS);
+        let start = segment_start(index as u64) + first * CHUNK_BLOCKS;
+        self.reserve_host(start, (last - first + 1) * CHUNK_BLOCKS)?;
+        state.adjust(index, |segment| segment.own_chunks(first..=last));
         Ok(())
     }
 
@@ -355,24 +365,32 @@ impl Space {
         Ok(())
     }
 
-    /// Gives chunks without any busy block back to the host; how many. Nobody waits for the host meanwhile.
-    pub fn punch(&self, chunks_max: usize) -> Result<usize> {
-        let chunks = self.set_idle_chunks_aside(chunks_max)?;
-        for (index, chunk) in &chunks {
-            let offset = (segment_start(*index as u64) + chunk * CHUNK_BLOCKS) * BLOCK_BYTES as u64;
-            self.device
-                .punch(offset, CHUNK_BLOCKS * BLOCK_BYTES as u64)
-                .map_err(|e| Error::io("giving space back to the host", e))?;
+    /// Gives chunks without any busy block back to the host; of a store at rest also the larger free runs in others. How
+    /// many chunks. Nobody waits for the host meanwhile.
+    pub fn punch(&self, chunks_max: usize, at_rest: bool) -> Result<usize> {
+        let aside = self.set_free_chunks_aside(chunks_max, at_rest)?;
+        for (index, free) in &aside {
+            for (at, len) in &free.runs {
+                let offset = (segment_start(*index as u64) + at) * BLOCK_BYTES as u64;
+                self.device
+                    .punch(offset, len * BLOCK_BYTES as u64)
+                    .map_err(|e| Error::io("giving space back to the host", e))?;
+            }
         }
         let mut state = lock(&self.state);
-        for (index, chunk) in &chunks {
-            state.adjust(*index, |segment| segment.disown_chunk(*chunk));
+        state.unrecorded_holes |= !aside.is_empty();
+        for (index, free) in &aside {
+            state.adjust(*index, |segment| segment.disown(free));
         }
-        Ok(chunks.len())
+        Ok(aside.len())
     }
 
-    /// Takes chunks that are idle and not needed, so that nobody else does: segments and chunks.
-    fn set_idle_chunks_aside(&self, chunks_max: usize) -> Result<Vec<(usize, u64)>> {
+    /// Takes what is free and not needed, so that nobody else does: segments and chunks.
+    fn set_free_chunks_aside(
+        &self,
+        chunks_max: usize,
+        at_rest: bool,
+    ) -> Result<Vec<(usize, FreeChunk)>> {
         let mut state = lock(&self.state);
         let mut idle = Vec::new();
         for (index, segment) in state.segments.iter_mut().enumerate() {
@@ -380,16 +398,58 @@ impl Space {
         }
         let keep = (state.reserved.div_ceil(CHUNK_BLOCKS) as usize).max(IDLE_CHUNKS_MAX);
         let surplus = idle.len().saturating_sub(keep).min(chunks_max);
-        let aside = idle.split_off(idle.len() - surplus);
-        for (index, chunk) in &aside {
-            let start = segment_start(*index as u64) + chunk * CHUNK_BLOCKS;
-            state.take_busy(&*self.device, (start, CHUNK_BLOCKS))?;
+        let mut aside = idle.split_off(idle.len() - surplus);
+        if at_rest && aside.is_empty() {
+            aside = state.thin_chunks(chunks_max);
+        }
+        for (index, free) in &aside {
+            for (at, len) in &free.runs {
+                let start = segment_start(*index as u64) + at;
+                state.take_busy(&*self.device, (start, *len))?;
+            }
         }
         Ok(aside)
+    }
+
+    /// Whether the host holds less than the last checkpoint recorded.
+    pub fn has_unrecorded_holes(&self) -> bool {
+        lock(&self.state).unrecorded_holes
     }
 }
 
 impl State {
+    /// Chunks whose free runs can go, so that enough stays ready for what is to be written.
+    fn thin_chunks(&self, chunks_max: usize) -> Vec<(usize, FreeChunk)> {
+        let free: u64 = self.segments.iter().map(|s| u64::from(s.free)).sum();
+        let usable = self.segments.len() as u64 * (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
+        let reuse = ((usable - free) / REUSE_SHARE).max(IDLE_CHUNKS_MAX as u64 * CHUNK_BLOCKS);
+        let keep = self.writing + self.reserved.max(EMERGENCY_BLOCKS) + reuse;
+        let mut surplus = self.ready.saturating_sub(keep);
+        let mut chosen = Vec::new();
+        for (index, segment) in self.segments.iter().enumerate() {
+            for thin in segment.thin_chunks() {
+                // All that is free in a chunk is ready no more.
+                if surplus < CHUNK_BLOCKS || chosen.len() == chunks_max {
+                    return chosen;
+                }
+                surplus -= CHUNK_BLOCKS;
+                chosen.push((index, thin));
+            }
+        }
+        chosen
+    }
+
+    /// The first run of `wanted` free blocks in holes: its segment, and its place there.
+    fn find_hole(&mut self, device: &dyn Device, wanted: u64) -> Result<Option<(usize, BlockRun)>> {
+        for index in 0..self.segments.len() {
+            let found = self.adjust(index, |s| s.find_hole(device, index as u64, wanted))?;
+            if let Some(run) = found.filter(|run| run.1 >= wanted) {
+                return Ok(Some((index, run)));
+            }
+        }
+        Ok(None)
+    }
+
     /// The first free run of `wanted` blocks on the host; when `exact` is off, the longest.
     fn find(&mut self, device: &dyn Device, wanted: u64, exact: bool) -> Result<Option<BlockRun>> {
         let count = self.segments.len();
@@ -399,7 +459,8 @@ impl State {
             if !self.segments[index].may_hold(if exact { wanted } else { 1 }) {
                 continue;
             }
-            if let Some((at, len)) = self.segments[index].find(device, index as u64, wanted)? {
+            let found = self.adjust(index, |segment| segment.find(device, index as u64, wanted))?;
+            if let Some((at, len)) = found {
                 let run = (segment_start(index as u64) + at, len.min(wanted));
                 if len >= wanted {
                     self.cursor = index;

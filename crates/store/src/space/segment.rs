@@ -25,10 +25,12 @@ pub(crate) struct Segment {
     bits: Option<Pair>,
     /// Blocks that are not busy.
     pub free: u16,
-    /// Chunks for which the host holds no space.
+    /// Chunks for whose free blocks the host holds no space.
     pub holes: u64,
-    /// No free run is longer than this.
+    /// No free run on the host is longer than this.
     longest: u64,
+    /// And none in holes than this.
+    longest_hole: u64,
     /// A chunk may be idle: something was freed since none was.
     freed: bool,
     /// The image changed since the last cut.
@@ -62,6 +64,7 @@ impl Segment {
             free: entry.free,
             holes: entry.holes,
             longest: SEGMENT_BLOCKS,
+            longest_hole: SEGMENT_BLOCKS,
             freed: false,
             dirty: false,
             writing: false,
@@ -69,12 +72,14 @@ impl Segment {
         }
     }
 
-    /// Free blocks on the host, as far as known: before the bitmap is loaded, all free blocks minus
-    /// those in holes.
+    /// Free blocks on the host. Before the bitmap is loaded, no more than there are.
     pub fn ready(&self) -> u64 {
-        let head = if self.holes & 1 != 0 { SEGMENT_HEAD_BLOCKS } else { 0 };
-        u64::from(self.free)
-            .saturating_sub(u64::from(self.holes.count_ones()) * CHUNK_BLOCKS - head)
+        let free = u64::from(self.free);
+        match &self.bits {
+            _ if self.holes == 0 => free,
+            Some(bits) => free - bits.busy.zeros_in(self.holes),
+            None => free.saturating_sub(u64::from(self.holes.count_ones()) * CHUNK_BLOCKS),
+        }
     }
 
     pub fn may_hold(&self, blocks: u64) -> bool {
@@ -84,6 +89,7 @@ impl Segment {
     fn load(&mut self, device: &dyn Device, index: u64) -> Result<()> {
         if self.bits.is_none() {
             let image = read_bitmap(device, index, &self.entry)?;
+            self.free = image.zeros() as u16;
             self.bits = Some(Pair { busy: image.clone(), image });
             self.freed = true;
         }
@@ -106,6 +112,25 @@ impl Segment {
         Ok(found)
     }
 
+    /// The first run of `wanted` free blocks that the host holds nothing for, or the longest there is.
+    pub fn find_hole(
+        &mut self,
+        device: &dyn Device,
+        index: u64,
+        wanted: u64,
+    ) -> Result<Option<(u64, u64)>> {
+        if self.holes == 0 || self.longest_hole < wanted {
+            return Ok(None);
+        }
+        self.load(device, index)?;
+        let found = self.bits.as_ref().and_then(|b| b.busy.find_zeros(!self.holes, wanted));
+        let len = found.map_or(0, |run| run.1);
+        if len < wanted {
+            self.longest_hole = len;
+        }
+        Ok(found)
+    }
+
     /// Marks a run busy.
     pub fn take(&mut self, device: &dyn Device, index: u64, at: u64, len: u64) -> Result<()> {
         self.load(device, index)?;
@@ -121,6 +146,7 @@ impl Segment {
     /// Frees a busy run.
     pub fn release(&mut self, at: u64, len: u64) {
         self.longest = SEGMENT_BLOCKS;
+        self.longest_hole = SEGMENT_BLOCKS;
         self.freed = true;
         self.free += self.bits.as_mut().map_or(0, |b| b.busy.set(at, len, false)) as u16;
     }
@@ -189,20 +215,15 @@ impl Segment {
         Ok(block)
     }
 
-    /// The first of `chunks` neighbouring chunks that the host holds nothing for.
-    pub fn hole_run(&self, chunks: u64) -> Option<u64> {
-        (0..64 - chunks.min(64) + 1)
-            .find(|first| (0..chunks.min(64)).all(|i| self.holes >> (first + i) & 1 != 0))
-    }
-
-    pub fn own_chunks(&mut self, chunk: u64, chunks: u64) {
-        (chunk..chunk + chunks).for_each(|c| self.holes &= !(1 << c));
+    /// The host holds space for these chunks now.
+    pub fn own_chunks(&mut self, chunks: std::ops::RangeInclusive<u64>) {
+        chunks.for_each(|chunk| self.holes &= !(1 << chunk));
         self.longest = SEGMENT_BLOCKS;
         self.freed = true;
     }
 
-    /// Chunks on the host without a busy block. Chunk 0 holds the bitmaps.
-    pub fn idle_chunks(&mut self) -> Vec<u64> {
+    /// The free runs of chunks on the host without a busy block. Chunk 0 holds the bitmaps.
+    pub fn idle_chunks(&mut self) -> Vec<FreeChunk> {
         if !self.freed {
             return Vec::new();
         }
@@ -210,15 +231,44 @@ impl Segment {
         let idle = |c: &u64| {
             self.holes >> c & 1 == 0 && bits.is_some_and(|b| b.busy.chunk_is_clear(*c))
         };
-        let chunks: Vec<u64> = (1..64).filter(idle).collect();
+        let whole = |chunk| FreeChunk { chunk, runs: vec![(chunk * CHUNK_BLOCKS, CHUNK_BLOCKS)] };
+        let chunks: Vec<FreeChunk> = (1..64).filter(idle).map(whole).collect();
         self.freed = !chunks.is_empty();
         chunks
     }
 
-    /// The host holds nothing for a chunk that was taken whole to be given back.
-    pub fn disown_chunk(&mut self, chunk: u64) {
-        self.release(chunk * CHUNK_BLOCKS, CHUNK_BLOCKS);
-        self.holes |= 1 << chunk;
+    /// The free runs of chunks on the host that are worth giving back although blocks beside them are busy.
+    pub fn thin_chunks(&self) -> Vec<FreeChunk> {
+        /// Shorter runs would only break the host's file into pieces.
+        const RUN_BLOCKS_MIN: u64 = 16;
+        const FREE_BLOCKS_MIN: u64 = CHUNK_BLOCKS / 8;
+        let Some(bits) = &self.bits else { return Vec::new() };
+        let owned = (0..64).filter(|chunk| self.holes >> chunk & 1 == 0);
+        let free = owned.map(|chunk| {
+            let runs = bits.busy.zeros_of_chunk(chunk, RUN_BLOCKS_MIN);
+            FreeChunk { chunk, runs }
+        });
+        free.filter(|free| free.blocks() >= FREE_BLOCKS_MIN).collect()
+    }
+
+    /// Frees runs of a chunk that were taken to be given back: the host holds nothing for them any more.
+    pub fn disown(&mut self, free: &FreeChunk) {
+        free.runs.iter().for_each(|run| self.release(run.0, run.1));
+        self.holes |= 1 << free.chunk;
+    }
+}
+
+/// What is free in a chunk.
+#[derive(Debug)]
+pub(crate) struct FreeChunk {
+    pub chunk: u64,
+    /// By their places in the segment.
+    pub runs: Vec<(u64, u64)>,
+}
+
+impl FreeChunk {
+    pub fn blocks(&self) -> u64 {
+        self.runs.iter().map(|run| run.1).sum()
     }
 }
 
