@@ -6,7 +6,6 @@
 
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::format::extent::Extent;
 use crate::sync::{Mutex, lock, read};
 use crate::tree::{Body, Root};
 use std::collections::BTreeMap;
@@ -17,6 +16,8 @@ pub(crate) struct Reclaim(Mutex<Queue>);
 #[derive(Debug, Default)]
 struct Queue {
     items: BTreeMap<u64, Root>,
+    /// Items that could not be read. They stay in the store, and the next life tries again.
+    stuck: BTreeMap<u64, Root>,
     next: u64,
     /// Items added or taken since the last cut.
     touched: BTreeMap<u64, ()>,
@@ -25,7 +26,7 @@ struct Queue {
 impl Reclaim {
     /// The queue as a checkpoint left it.
     pub fn load(items: BTreeMap<u64, Root>, next: u64) -> Reclaim {
-        Reclaim(Mutex::new(Queue { items, next, touched: BTreeMap::new() }))
+        Reclaim(Mutex::new(Queue { items, next, ..Queue::default() }))
     }
 
     pub fn push(&self, root: Root) {
@@ -36,11 +37,16 @@ impl Reclaim {
         queue.items.insert(id, root);
     }
 
-    fn pop(&self) -> Option<Root> {
+    fn pop(&self) -> Option<(u64, Root)> {
         let mut queue = lock(&self.0);
         let (id, root) = queue.items.pop_last()?;
         queue.touched.insert(id, ());
-        Some(root)
+        Some((id, root))
+    }
+
+    /// Puts an item back, not to be taken again.
+    fn keep(&self, id: u64, root: Root) {
+        lock(&self.0).stuck.insert(id, root);
     }
 
     pub fn is_empty(&self) -> bool {
@@ -49,20 +55,24 @@ impl Reclaim {
 
     /// Bytes that the queued trees reference: at most this much will be freed.
     pub fn pending_bytes(&self) -> u64 {
-        lock(&self.0).items.values().map(|root| root.bytes).sum()
+        let queue = lock(&self.0);
+        queue.items.values().chain(queue.stuck.values()).map(|root| root.bytes).sum()
     }
 
     /// A checkpoint cuts here: what to put into the system tree, and what to take out of it.
     pub fn cut(&self) -> (Vec<(u64, Option<Root>)>, u64) {
         let mut queue = lock(&self.0);
         let touched = std::mem::take(&mut queue.touched);
-        (touched.into_keys().map(|id| (id, queue.items.get(&id).cloned())).collect(), queue.next)
+        let item = |id| queue.items.get(&id).or_else(|| queue.stuck.get(&id)).cloned();
+        (touched.into_keys().map(|id| (id, item(id))).collect(), queue.next)
     }
 
     /// The checkpoint is durable: items that it placed need their nodes in memory no more.
     pub fn settle(&self) {
-        for root in lock(&self.0).items.values_mut() {
-            root.link.demote();
+        let mut queue = lock(&self.0);
+        let queue = &mut *queue;
+        for root in queue.items.values_mut().chain(queue.stuck.values_mut()) {
+            drop(root.link.demote());
         }
     }
 }
@@ -72,18 +82,19 @@ impl Engine {
     pub(crate) fn reclaim_step(&self) -> Result<bool> {
         self.health.check()?;
         let _epoch = read(&self.epoch);
-        let Some(root) = self.reclaim.pop() else { return Ok(false) };
+        let Some((id, root)) = self.reclaim.pop() else { return Ok(false) };
         self.changed();
-        // Damage in a dropped tree leaks its space, which `check` reports; the rest goes on.
-        self.take_apart(&root).map(|()| true)
+        // What a damaged node leads to keeps its space; the rest goes on.
+        let taken = self.take_apart(&root);
+        taken.inspect_err(|_| self.reclaim.keep(id, root)).map(|()| true)
     }
 
+    /// Takes one pointer to a node away, and the node if it was the last. An error changes nothing.
     fn take_apart(&self, root: &Root) -> Result<()> {
         let node = self.nodes.load(&root.link, root.level)?;
         if !self.refs.release(&root.link)? {
             return Ok(());
         }
-        self.bury(&node);
         match &node.body {
             Body::Inner { children, .. } => {
                 for child in children {
@@ -96,18 +107,12 @@ impl Engine {
                 }
             }
             Body::Leaf(entries) => {
-                for i in 0..entries.len() {
-                    if Extent::peek_blocks(entries.value(i)) == 0 {
-                        continue;
-                    }
-                    let extent = Extent::decode(entries.value(i))
-                        .map_err(|m| crate::error::Error::damaged(0, m.0))?;
-                    self.refs.release_run((extent.addr, extent.blocks()), |run| {
-                        self.free_data(run, extent.birth);
-                    })?;
-                }
+                let extents = entries.extents().collect::<Result<Vec<_>>>()?;
+                let runs: Vec<_> = extents.iter().map(|e| (e.addr, e.blocks())).collect();
+                self.refs.release_runs(&runs, |at, run| self.free_data(run, extents[at].birth))?;
             }
         }
+        self.bury(&node);
         Ok(())
     }
 }

@@ -97,10 +97,8 @@ impl Engine {
                 }
             }
             Body::Leaf(entries) => {
-                for i in (0..entries.len()).filter(|i| Extent::peek_blocks(entries.value(*i)) > 0) {
-                    let extent =
-                        Extent::decode(entries.value(i)).map_err(|m| Error::damaged(0, m.0))?;
-                    bytes += self.exclusive_blocks(&extent)? * BLOCK_BYTES as u64;
+                for extent in entries.extents() {
+                    bytes += self.exclusive_blocks(&extent?)? * BLOCK_BYTES as u64;
                 }
             }
         }

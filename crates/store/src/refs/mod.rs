@@ -14,7 +14,6 @@ pub(crate) use ranges::RangeDeltas;
 use crate::defect::{Defect, seeded};
 use crate::error::{Error, Result};
 use crate::format::catalog::{PREFIX_COUNT, decode_count, key_number, number_key};
-use crate::format::extent::Extent;
 use crate::format::layout::NODE_BLOCKS;
 use crate::space::BlockRun;
 use crate::sync::{Mutex, lock};
@@ -163,12 +162,9 @@ impl Refs {
                 children.for_each(|child| state.live.add(target(&child.link), 1));
             }
             Body::Leaf(entries) => {
-                for i in 0..entries.len() {
-                    if Extent::peek_blocks(entries.value(i)) > 0 {
-                        let extent =
-                            Extent::decode(entries.value(i)).map_err(|m| Error::damaged(0, m.0))?;
-                        state.live.add(Target::Range(extent.addr, extent.blocks()), 1);
-                    }
+                for extent in entries.extents() {
+                    let extent = extent?;
+                    state.live.add(Target::Range(extent.addr, extent.blocks()), 1);
                 }
             }
         }
@@ -191,20 +187,34 @@ impl Refs {
         lock(&self.state).live.add(Target::Range(run.0, run.1), 1);
     }
 
-    /// One pointer fewer to a run of data blocks; hands the parts whose last it was to `freed`.
-    pub fn release_run(&self, run: BlockRun, mut freed: impl FnMut(BlockRun)) -> Result<()> {
+    /// One pointer fewer to each of some runs of data blocks; hands the parts whose last it was to `freed`, with the
+    /// number of their run. An error changes nothing.
+    pub fn release_runs(
+        &self,
+        runs: &[BlockRun],
+        mut freed: impl FnMut(usize, BlockRun),
+    ) -> Result<()> {
         let mut state = lock(&self.state);
-        let (mut at, end) = (run.0, run.0 + run.1);
-        while at < end {
-            let (count, until) = state.count_at(&self.nodes, at)?;
-            let until = until.min(end);
-            if count == 1 {
-                freed((at, until - at));
-            } else {
-                state.live.add(Target::Range(at, until - at), -1);
+        let (mut last, mut shared) = (Vec::new(), Vec::new());
+        for (number, run) in runs.iter().enumerate() {
+            let (mut at, end) = (run.0, run.0 + run.1);
+            while at < end {
+                let (count, until) = state.count_at(&self.nodes, at).inspect_err(|_| {
+                    shared.iter().for_each(|piece| state.live.add(*piece, 1));
+                })?;
+                let until = until.min(end);
+                if count == 1 {
+                    last.push((number, (at, until - at)));
+                } else {
+                    let piece = Target::Range(at, until - at);
+                    state.live.add(piece, -1);
+                    shared.push(piece);
+                }
+                at = until;
             }
-            at = until;
         }
+        drop(state);
+        last.into_iter().for_each(|(number, piece)| freed(number, piece));
         Ok(())
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct Segment {
     pub dirty: bool,
     /// The checkpoint being written has to write the bitmap.
     pub writing: bool,
+    /// A change was missed, as the bitmap could not be read.
+    missed: bool,
     /// The image as of the cut, if it changed since.
     cut: Option<Bits>,
 }
@@ -68,6 +70,7 @@ impl Segment {
             freed: false,
             dirty: false,
             writing: false,
+            missed: false,
             cut: None,
         }
     }
@@ -161,9 +164,10 @@ impl Segment {
         author: Author,
         cut: bool,
     ) {
-        // The bitmap was loaded when the run was taken; a run freed without that is loaded here, and
-        // if that fails the segment can't be written either, which the checkpoint reports.
+        // The bitmap was loaded when the run was taken; for a run freed without that it is loaded here, and if that
+        // fails no checkpoint can record the change.
         let loaded = self.load(device, index).is_ok();
+        self.missed |= !loaded;
         match author {
             Author::Checkpoint => self.writing = true,
             Author::Writer => self.dirty = true,
@@ -200,10 +204,11 @@ impl Segment {
         let slot = self.next_slot();
         self.load(device, index)?;
         let bits = match (&self.cut, &self.bits) {
-            (Some(cut), _) => cut,
-            (None, Some(bits)) => &bits.image,
-            (None, None) => {
-                return Err(Error::damaged(segment_start(index), "a segment has no bitmap"));
+            (Some(cut), _) if !self.missed => cut,
+            (None, Some(bits)) if !self.missed => &bits.image,
+            _ => {
+                let what = "a segment's bitmap could not be read when it changed";
+                return Err(Error::damaged(segment_start(index), what));
             }
         };
         let bytes = bits.to_bytes();
@@ -228,9 +233,8 @@ impl Segment {
             return Vec::new();
         }
         let bits = self.bits.as_ref();
-        let idle = |c: &u64| {
-            self.holes >> c & 1 == 0 && bits.is_some_and(|b| b.busy.chunk_is_clear(*c))
-        };
+        let idle =
+            |c: &u64| self.holes >> c & 1 == 0 && bits.is_some_and(|b| b.busy.chunk_is_clear(*c));
         let whole = |chunk| FreeChunk { chunk, runs: vec![(chunk * CHUNK_BLOCKS, CHUNK_BLOCKS)] };
         let chunks: Vec<FreeChunk> = (1..64).filter(idle).map(whole).collect();
         self.freed = !chunks.is_empty();

@@ -1,5 +1,7 @@
 //! Sorted (key, value) records of one node, back to back in one buffer.
 
+use crate::error::Error;
+use crate::format::extent::Extent;
 use std::cmp::Ordering;
 
 /// Bytes that a record takes on disk besides its key suffix and value.
@@ -28,6 +30,13 @@ fn head(key: &[u8], alike: usize) -> u32 {
 }
 
 impl Entries {
+    /// The extents among the values.
+    pub fn extents(&self) -> impl Iterator<Item = crate::Result<Extent>> {
+        let values = (0..self.len()).map(|i| self.value(i));
+        let extents = values.filter(|value| Extent::peek_blocks(value) > 0);
+        extents.map(|value| Extent::decode(value).map_err(|m| Error::damaged(0, m.0)))
+    }
+
     pub fn with_capacity(bytes: usize, records: usize) -> Entries {
         Entries {
             bytes: Vec::with_capacity(bytes),
