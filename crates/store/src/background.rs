@@ -4,6 +4,7 @@ use crate::engine::{Engine, Shared};
 use crate::error::Result;
 use crate::format::record::Record;
 use crate::signal::Woken;
+use crate::sync::atomic::Ordering;
 use crate::sync::{Mutex, lock};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,18 +70,28 @@ fn keep_durable(engine: &Engine) {
         if engine.health.poisoned() {
             return;
         }
-        let (used, blocks) = engine.journal.fill();
-        let by_need = used > blocks / 2 || engine.needs_checkpoint();
         let by_time = last.elapsed() >= CHECKPOINT_EVERY && engine.signal.has_changed();
         // Errors poison the store, and the next caller hears of them.
-        if by_need || by_time {
+        if engine.outgrown.swap(false, Ordering::AcqRel) {
+            let _ = engine.grow_ring();
+            last = Instant::now();
+        } else if by_time || engine.must_checkpoint() {
             let _ = engine.checkpoint();
             last = Instant::now();
         } else {
             let _ = engine.sync_to(engine.journal.next());
-            let _ = engine.give_back_space(!engine.signal.has_changed());
         }
+        give_back(engine);
     }
+}
+
+/// Gives free space back to the host, step by step, as long as nothing is more urgent.
+fn give_back(engine: &Engine) {
+    let at_rest = !engine.signal.has_changed();
+    while !engine.must_checkpoint()
+        && !engine.signal.stopped()
+        && engine.give_back_space(at_rest).unwrap_or(false)
+    {}
 }
 
 fn keep_reclaiming(engine: &Engine) {

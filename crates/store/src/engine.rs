@@ -20,7 +20,7 @@ use crate::reclaim::Reclaim;
 use crate::refs::Refs;
 use crate::signal::Signal;
 use crate::space::{BlockRun, Freed, Space};
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock, lock, read, write};
 use crate::tree::{self, NewRun, Node, Nodes, Owner, Root, Tree};
 use crate::txn::{Batch, DataRun, Op, RunData, extent_pieces, refuse_values_in_maps};
@@ -52,6 +52,10 @@ pub(crate) struct Engine {
     pub epoch: RwLock<()>,
     /// The last durable checkpoint; held while the next one is written.
     pub durable: Mutex<Durable>,
+    /// The journal's ring is too small for what is written.
+    pub outgrown: AtomicBool,
+    /// Held while a larger one is prepared.
+    pub growing: Mutex<()>,
     /// Nodes made since the last cut: each needs a place at the next one. An upper bound.
     pub changed_nodes: AtomicU64,
     pub signal: Signal,
@@ -106,7 +110,7 @@ impl BranchOwner<'_> {
             self.engine.free_data(run, extent.birth);
             return Ok(());
         }
-        self.engine.refs.release_run(run, |run| self.engine.free_data(run, extent.birth))
+        self.engine.refs.release_runs(&[run], |_, run| self.engine.free_data(run, extent.birth))
     }
 }
 
@@ -133,6 +137,12 @@ impl Engine {
         const HEADROOM_NODES: u64 = 64;
         let nodes = self.changed_nodes.load(Ordering::Relaxed) + nodes + HEADROOM_NODES;
         self.space.reserve(nodes * NODE_BLOCKS, urgent)
+    }
+
+    /// Whether a checkpoint should not wait: the journal or the memory fills.
+    pub(crate) fn must_checkpoint(&self) -> bool {
+        let (used, blocks) = self.journal.fill();
+        used > blocks / 2 || self.needs_checkpoint()
     }
 
     pub(crate) fn needs_checkpoint(&self) -> bool {

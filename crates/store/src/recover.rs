@@ -29,7 +29,7 @@ use crate::reclaim::Reclaim;
 use crate::refs::Refs;
 use crate::signal::Signal;
 use crate::space::{Space, TableImage};
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock, lock, read, write};
 use crate::tree::{self, Cursor, Nodes, Root};
 use crate::txn::{DataRun, Op, RunData};
@@ -194,6 +194,8 @@ fn assemble(
         generation: AtomicU64::new(superblock.generation),
         epoch: RwLock::new(()),
         durable: Mutex::new(Durable { superblock, when: options.environment.elapsed() }),
+        outgrown: AtomicBool::new(false),
+        growing: Mutex::default(),
         changed_nodes: AtomicU64::new(0),
         signal: Signal::default(),
         options: options.clone(),

@@ -8,7 +8,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tine_store::{
-    BLOCK_BYTES, Branch, Device, Error, ForkOptions, MemoryDevice, Options, Store, Value, WriteTxn, diff,
+    BLOCK_BYTES, Branch, Device, Error, ForkOptions, MemoryDevice, Options, Store, Value, WriteTxn,
+    diff,
 };
 
 fn fresh() -> (Arc<MemoryDevice>, Store) {

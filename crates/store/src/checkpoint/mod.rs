@@ -28,8 +28,8 @@ use std::time::Duration;
 
 /// A ring that fills within this time is grown.
 const RING_LASTS_MIN: Duration = Duration::from_secs(5);
-/// Chunks of 1 MiB given back to the host at a time, so that nobody waits long for it.
-const PUNCH_CHUNKS_MAX: usize = 256;
+/// Chunks of 1 MiB given back to the host at a time.
+const PUNCH_CHUNKS_MAX: usize = 16;
 
 /// What the last durable checkpoint recorded.
 #[derive(Debug)]
@@ -59,18 +59,28 @@ impl Engine {
     /// Writes a checkpoint. A failure ends all writing: the disk keeps the checkpoint before, and the
     /// journal behind it.
     pub(crate) fn checkpoint(&self) -> Result<()> {
-        let mut durable = lock(&self.durable);
-        self.health.check()?;
-        let (used, blocks) = self.journal.fill();
-        let small = blocks < GROWN_RING_BLOCKS;
-        let lasted = self.options.environment.elapsed().saturating_sub(durable.when);
-        let grow = small && used > blocks / 3 && lasted < RING_LASTS_MIN;
-        let written = self.write_checkpoint(&mut durable, None);
-        self.health.guard(written)?;
-        if grow {
-            self.grow_ring(&mut durable)?;
+        let outgrown = {
+            let mut durable = lock(&self.durable);
+            self.health.check()?;
+            let (used, blocks) = self.journal.fill();
+            let small = blocks < GROWN_RING_BLOCKS;
+            let lasted = self.options.environment.elapsed().saturating_sub(durable.when);
+            let written = self.write_checkpoint(&mut durable, None);
+            self.health.guard(written)?;
+            small && used > blocks / 3 && lasted < RING_LASTS_MIN
+        };
+        if self.options.background {
+            // Whoever came here to commit does not wait for what can be done later.
+            if outgrown {
+                self.outgrown.store(true, Ordering::Release);
+                self.signal.wake();
+            }
+            return Ok(());
         }
-        Ok(())
+        if outgrown {
+            self.grow_ring()?;
+        }
+        self.give_back_space(false).map(drop)
     }
 
     /// A checkpoint that begins a new journal with `ring`: nothing is committed meanwhile.
@@ -79,9 +89,13 @@ impl Engine {
         self.health.guard(written)
     }
 
-    /// Moves the journal to a ring of a whole segment. Zeros are written first, without stopping
-    /// anyone; then commits wait while a small checkpoint switches over.
-    fn grow_ring(&self, durable: &mut Durable) -> Result<()> {
+    /// Moves the journal to a ring of a whole segment. Zeros, and what changed until then, are written without
+    /// stopping anyone; then commits wait while a small checkpoint switches over.
+    pub(crate) fn grow_ring(&self) -> Result<()> {
+        let _growing = lock(&self.growing);
+        if self.journal.fill().1 >= GROWN_RING_BLOCKS {
+            return Ok(());
+        }
         let block = match self.space.allocate_segment() {
             Ok(block) => block,
             // The small ring serves; there just is no room for a larger one.
@@ -90,8 +104,13 @@ impl Engine {
         };
         let zeroed = zero(&*self.device, block, GROWN_RING_BLOCKS);
         self.health.guard(zeroed)?;
+        let mut durable = lock(&self.durable);
+        self.health.check()?;
+        let written = self.write_checkpoint(&mut durable, None);
+        self.health.guard(written)?;
+        self.space.name((block, GROWN_RING_BLOCKS));
         let ring = Ring { block, blocks: GROWN_RING_BLOCKS, ..Ring::of(&durable.superblock) };
-        self.checkpoint_with_ring(durable, ring)
+        self.checkpoint_with_ring(&mut durable, ring)
     }
 
     fn write_checkpoint(&self, durable: &mut Durable, new_ring: Option<Ring>) -> Result<()> {
@@ -222,7 +241,8 @@ impl Engine {
         drop(reclaim);
         for (core, _, root) in catalog.branches {
             drop(root);
-            write(&core.state).root.link.demote();
+            // They are dropped when nobody has to wait for it.
+            let _gone = write(&core.state).root.link.demote();
         }
         let mut catalog = lock(&self.catalog);
         for core in catalog.loaded() {
@@ -233,7 +253,8 @@ impl Engine {
         }
         catalog.forget_idle();
         drop(catalog);
-        self.give_back_space(false).map(drop)
+        self.space.drain(&self.pins.advance());
+        Ok(())
     }
 
     /// Gives some of the space that nobody uses back to the host; whether there was any. Of a store at rest, space

@@ -115,7 +115,7 @@ impl Space {
         Ok(runs)
     }
 
-    /// A commit names these blocks: the next checkpoint records them as used.
+    /// These blocks have a name: the next checkpoint records them as used.
     pub fn name(&self, run: BlockRun) {
         lock(&self.state).set_image(&*self.device, run, true, Author::Writer);
     }
@@ -158,7 +158,7 @@ impl Space {
         Ok(run.0)
     }
 
-    /// A whole fresh segment for the ring, without its head.
+    /// A whole fresh segment for the ring, without its head. No checkpoint records it before it is named.
     pub fn allocate_segment(&self) -> Result<u64> {
         let mut state = lock(&self.state);
         self.grow(&mut state)?;
@@ -167,8 +167,6 @@ impl Space {
             (segment_start(index) + SEGMENT_HEAD_BLOCKS, SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
         self.reserve_host(start, blocks)?;
         state.take_busy(&*self.device, (start, blocks))?;
-        // No checkpoint is being written: the next one has to record it.
-        state.set_image(&*self.device, (start, blocks), true, Author::Writer);
         Ok(start)
     }
 

@@ -52,15 +52,21 @@ impl Link {
     }
 
     /// Lets go of nodes in memory that have their places on disk: all of the subtree, or as far as
-    /// this link's tree is the sole owner.
-    pub fn demote(&mut self) {
+    /// this link's tree is the sole owner. They may be many, and go when the caller drops them.
+    pub fn demote(&mut self) -> Vec<Link> {
+        let mut gone = Vec::new();
+        self.demote_into(&mut gone);
+        gone
+    }
+
+    fn demote_into(&mut self, gone: &mut Vec<Link>) {
         if let Some(ptr) = self.ptr() {
-            *self = Link::Disk(ptr);
+            gone.push(std::mem::replace(self, Link::Disk(ptr)));
         } else if let Link::Mem(node) = self
             && let Some(node) = Arc::get_mut(node)
             && let Body::Inner { children, .. } = &mut node.body
         {
-            children.iter_mut().for_each(|child| child.link.demote());
+            children.iter_mut().for_each(|child| child.link.demote_into(gone));
         }
     }
 }
