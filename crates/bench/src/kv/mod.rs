@@ -8,8 +8,11 @@ mod commits;
 mod contest;
 mod data;
 mod gaps;
+mod huge;
 mod peers;
+mod recovery;
 mod subject;
+mod wear;
 mod workloads;
 
 use anyhow::Result;
@@ -20,5 +23,8 @@ pub fn run(table: &mut Table) -> Result<()> {
     workloads::run(table)?;
     commits::run(table)?;
     branches::run(table)?;
-    gaps::run(table)
+    gaps::run(table)?;
+    recovery::run(table)?;
+    huge::run(table)?;
+    wear::run(table)
 }
