@@ -285,8 +285,7 @@ mod tests {
 
     #[test]
     fn branches_used_one_after_another_do_not_stay_in_memory_and_are_what_they_were() {
-        let mut options = Options::default();
-        options.background = false;
+        let options = Options { background: false, ..Options::default() };
         let store = Store::create_on(Arc::new(MemoryDevice::new()), &options).unwrap();
         let main = store.create_branch("main").unwrap();
         let loaded = || lock(&main.shared.engine.catalog).loaded.len();
