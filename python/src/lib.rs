@@ -59,6 +59,7 @@ impl PyRegion {
     ///
     /// # Safety
     /// Called by the interpreter, with a view that it owns.
+    // SAFETY: the view is a bare pointer, which only the interpreter can vouch for.
     unsafe fn __getbuffer__(
         mut slf: PyRefMut<'_, Self>,
         view: *mut ffi::Py_buffer,

@@ -1,6 +1,8 @@
 """What a person sees of arrays that fork."""
 
+import concurrent.futures
 import os
+import pickle
 import tempfile
 
 import numpy
@@ -64,10 +66,77 @@ def test_an_array_outlives_the_one_it_was_forked_from():
     assert (fork == numpy.arange(10_000)).all()
 
 
-def test_what_cannot_be_had_is_an_error():
-    with pytest.raises(TypeError):
-        tine.array(3, object)
-    with pytest.raises(ValueError):
-        tine.array(0)
-    with pytest.raises(MemoryError):
-        tine.array(1 << 58, "f8")
+def test_shapes_and_types_are_those_of_numpy():
+    for shape in (5, numpy.int64(5), (5,), [2, 3], (), (2, 1, 3)):
+        one = tine.array(shape, "i2")
+        assert one.shape == numpy.zeros(shape).shape and one.fork().shape == one.shape
+    for dtype in ("M8[s]", "U3", "?", [("a", "i4"), ("b", "f8")], numpy.dtype(("f8", (2, 3)))):
+        one = tine.array(4, dtype)
+        assert one.shape == numpy.zeros(4, dtype).shape
+        assert one.fork().dtype == one.dtype
+
+
+def test_what_cannot_be_had_is_an_error_that_says_why():
+    for kind in (object, [("a", "i4"), ("b", object)]):
+        with pytest.raises(TypeError, match="objects"):
+            tine.array(3, kind)
+    for shape in (0, (4, 0)):
+        with pytest.raises(ValueError, match="at least one byte"):
+            tine.array(shape)
+    for shape in (-1, (-3, -4), (5, -1)):
+        with pytest.raises(ValueError, match="negative"):
+            tine.array(shape)
+    for shape in (1.5, "ab", None, (2.5, 2)):
+        with pytest.raises(TypeError):
+            tine.array(shape)
+    for count in (1 << 58, 1 << 60, 1 << 70):
+        with pytest.raises(MemoryError):
+            tine.array(count, "f8")
+
+
+def test_a_view_keeps_the_memory_and_a_whole_one_forks():
+    one = tine.array((10, 100))
+    one[...] = numpy.arange(1000).reshape(10, 100)
+    flat = one.reshape(1000)
+    del one
+    fork = flat.fork()
+    flat[0] = -1
+    assert fork.shape == (1000,) and (fork == numpy.arange(1000)).all()
+
+
+def test_a_pickled_array_comes_back_as_plain_memory():
+    one = tine.array(100)
+    one[3] = 4
+    back = pickle.loads(pickle.dumps(one))
+    assert (back == one).all()
+    with pytest.raises(TypeError, match="plain memory"):
+        back.fork()
+
+
+def test_threads_fork_and_write_at_once():
+    one = tine.array(1 << 20)
+    one[:] = 1
+
+    def work(number):
+        for _ in range(20):
+            fork = one.fork()
+            fork[:] = number
+            assert (fork == number).all()
+            fork.reset()
+            assert not fork.any()
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert (one == 1).all()
+
+
+def test_a_child_process_forks_what_it_inherits():
+    one = tine.array(100_000)
+    one[:] = 3
+    child = os.fork()
+    if child == 0:
+        fork = one.fork()
+        fork[0] = 9
+        os._exit(0 if one[0] == 3 and fork[0] == 9 and fork[99_999] == 3 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert (one == 3).all() and (one.fork() == 3).all()

@@ -9,6 +9,8 @@
 """
 
 import math
+import operator
+import sys
 
 import numpy
 
@@ -48,15 +50,33 @@ class Array(numpy.ndarray):
 
 
 def array(shape, dtype=float):
-    """A new array of zeros, which take memory only when they are written."""
+    """A new array of zeros, which take memory only when they are written.
+
+    What there is already goes in by assignment: `forks = tine.array(a.shape, a.dtype); forks[...] = a`.
+    """
     dtype = numpy.dtype(dtype)
     if dtype.hasobject:
         raise TypeError("objects cannot be kept in memory that forks")
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    return _over(Region(math.prod(shape) * dtype.itemsize), dtype, shape)
+    shape = _lengths(shape)
+    size = math.prod(shape) * dtype.itemsize
+    if size == 0:
+        raise ValueError(f"memory that forks has at least one byte; {shape} of {dtype} has none")
+    if size > sys.maxsize:
+        raise MemoryError(f"{shape} of {dtype} exceeds the address space")
+    return _over(Region(size), dtype, shape)
+
+
+def _lengths(shape):
+    try:
+        shape = (operator.index(shape),)
+    except TypeError:
+        shape = tuple(operator.index(length) for length in shape)
+    if any(length < 0 for length in shape):
+        raise ValueError(f"a length is negative: {shape}")
+    return shape
 
 
 def _over(region, dtype, shape):
-    over = numpy.frombuffer(region, dtype=dtype).reshape(shape).view(Array)
+    over = Array(shape, dtype, buffer=region)
     over.region = region
     return over
