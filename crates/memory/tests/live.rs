@@ -134,20 +134,105 @@ fn an_incremental_save_hands_over_exactly_what_changed() {
     for page in [3, 4, 5, 100] {
         shards[0].guard()[page * PAGE] = 1;
     }
-    let saved = live.snapshot().unwrap().save_changes(&mut sink, &mut baseline).unwrap();
+    let saved = live.save_changes(&mut sink, &mut baseline).unwrap().bytes;
     assert_eq!((saved, sink.runs), (4 * PAGE as u64, 2));
 
     shards[1].guard()[7] = 2;
     sink.fail = true;
-    assert!(live.snapshot().unwrap().save_changes(&mut sink, &mut baseline).is_err());
+    assert!(live.save_changes(&mut sink, &mut baseline).is_err());
     sink.fail = false;
-    let saved = live.snapshot().unwrap().save_changes(&mut sink, &mut baseline).unwrap();
+    let saved = live.save_changes(&mut sink, &mut baseline).unwrap().bytes;
     assert_eq!(saved, PAGE as u64, "what failed is handed over again");
 
-    let saved = live.snapshot().unwrap().save_changes(&mut sink, &mut baseline).unwrap();
+    let saved = live.save_changes(&mut sink, &mut baseline).unwrap().bytes;
     assert_eq!(saved, 0);
     sink.pages.resize(400 * PAGE, 0);
     assert!(live.snapshot().unwrap()[..] == sink.pages[..]);
+}
+
+#[test]
+fn incremental_saves_and_snapshots_may_alternate_and_baselines_may_be_several() {
+    const PAGES: usize = 300;
+    let (live, mut shards) = live(PAGES, 3);
+    let mut kept = [(Vec::new(), Baseline::default()), (Vec::new(), Baseline::default())];
+    for round in 1..60_u8 {
+        for (index, shard) in shards.iter_mut().enumerate() {
+            let mut guard = shard.guard();
+            (0..100)
+                .step_by(round as usize + index)
+                .for_each(|page| guard[page * PAGE + 9] = round);
+        }
+        let snapshot = (round % 5 == 0).then(|| live.snapshot().unwrap());
+        let (sink, baseline) = &mut kept[(round % 7 == 0) as usize];
+        live.save_changes(sink, baseline).unwrap();
+        sink.resize(PAGES * PAGE, 0);
+        for shard in &mut shards {
+            let range = shard.range();
+            assert!(shard.guard()[..] == sink[range], "round {round}");
+        }
+        if let Some(snapshot) = snapshot {
+            assert!(snapshot[..] == sink[..], "round {round}");
+        }
+    }
+}
+
+#[test]
+fn every_incremental_save_is_one_moment_of_all_writers() {
+    const PAGES: usize = 2000;
+    let (live, shards) = live(PAGES, 4);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for mut shard in shards {
+            let stop = &stop;
+            scope.spawn(move || {
+                // Each round writes the round's number to some pages under one guard, the last one always.
+                for round in 1_u64.. {
+                    let mut guard = shard.guard();
+                    let every = 1 + round as usize % 50;
+                    for page in guard.chunks_exact_mut(PAGE).rev().step_by(every) {
+                        page[..8].copy_from_slice(&round.to_le_bytes());
+                        page[PAGE - 8..].copy_from_slice(&round.to_le_bytes());
+                    }
+                    drop(guard);
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+        }
+        let (mut saved, mut baseline) = (Vec::new(), Baseline::default());
+        let mut before = [0; 4];
+        for _ in 0..40 {
+            live.save_changes(&mut saved, &mut baseline).unwrap();
+            saved.resize(PAGES * PAGE, 0);
+            for (shard, part) in saved.chunks(PAGES / 4 * PAGE).enumerate() {
+                let word = |at: usize| u64::from_le_bytes(part[at..at + 8].try_into().unwrap());
+                let round = word(part.len() - 8);
+                assert!(round >= before[shard], "time runs forwards");
+                before[shard] = round;
+                for (back, page) in (0..PAGES / 4).rev().map(|page| page * PAGE).enumerate() {
+                    let wrote = |round: &u64| back.is_multiple_of(1 + *round as usize % 50);
+                    let expected = (1..=round).rev().find(wrote).unwrap_or(0);
+                    assert_eq!((word(page), word(page + PAGE - 8)), (expected, expected));
+                }
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_guard_may_settle_its_pages_while_a_snapshot_waits_for_it() {
+    let (live, mut shards) = live(100, 1);
+    let first = live.snapshot().unwrap();
+    let guard = shards[0].guard();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| live.snapshot().unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        guard.settle(0..100 * PAGE).unwrap();
+        drop(guard);
+        assert!(second.join().unwrap()[..] == first[..]);
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Random trees of regions against plain vectors.
 
-use tine_memory::{CopyAhead, ForkMode, Image, Merger, PAGE, Region};
+use tine_memory::{Baseline, CopyAhead, ForkMode, Image, Live, Merger, PAGE, Region};
 
 /// Steps of a tree.
 const STEPS: u64 = 100_000;
@@ -76,12 +76,54 @@ fn merge(pairs: &mut [Pair], random: &mut Random) {
     }
 }
 
+/// Makes live memory of a fork; writes, snapshots and incremental saves of it.
+fn live(pair: &mut Pair, random: &mut Random) {
+    let mode = [ForkMode::Eager, ForkMode::Lazy][random.below(2)];
+    let region = pair.region.fork_by(mode).unwrap();
+    let (live, mut shards) = Live::new(region, 1 + random.below(4)).unwrap();
+    let mut bytes = pair.bytes.clone();
+    let (mut saved, mut baseline) = (Vec::new(), Baseline::default());
+    let mut snapshots = Vec::new();
+    for _ in 0..12 {
+        match random.below(8) {
+            0..=3 => {
+                let which = random.below(shards.len());
+                let range = shards[which].range();
+                let at = random.below(range.len().max(1));
+                let end = (at + random.below(3 * PAGE)).min(range.len());
+                let value = random.next() as u8;
+                shards[which].guard()[at.min(end)..end].fill(value);
+                bytes[range][at.min(end)..end].fill(value);
+            }
+            4 => snapshots.push((live.snapshot().unwrap(), bytes.clone())),
+            5 => {
+                if let Some((snapshot, expected)) = snapshots.pop() {
+                    let mut written = Vec::new();
+                    snapshot.write_to(&mut written).unwrap();
+                    assert!(written == expected);
+                }
+            }
+            _ => {
+                live.save_changes(&mut saved, &mut baseline).unwrap();
+                saved.resize(bytes.len(), 0);
+                assert!(saved == bytes);
+            }
+        }
+    }
+    assert!(snapshots.iter().all(|(snapshot, expected)| snapshot[..] == expected[..]));
+    for shard in &mut shards {
+        let range = shard.range();
+        assert!(shard.guard()[..] == bytes[range]);
+    }
+}
+
 fn step(pairs: &mut Vec<Pair>, random: &mut Random) {
     let which = random.below(pairs.len());
     let pair = &mut pairs[which];
     match random.below(100) {
         0..=54 => write(pair, random),
-        55..=74 => check(pair, random),
+        55..=73 => check(pair, random),
+        74 => live(pair, random),
         75..=84 => {
             let modes = [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, ForkMode::Lazy];
             let mode = modes[random.below(4)];

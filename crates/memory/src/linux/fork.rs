@@ -4,14 +4,14 @@
 //! copied now (*eager*), put into a sealed layer that both share (*layer*), or moved out of the way
 //! and brought back page by page as either side touches it (*lazy*).
 
-use crate::error::{Error, Result};
-use crate::page::PAGE;
-use crate::probe;
-use crate::region::{Region, copy_changed};
-use crate::reset::Warm;
-use crate::space::Space;
-use crate::sys::{self, Query, Watch};
-use crate::window::{DEPTH_MAX, fill_missing};
+use crate::linux::error::{Error, Result};
+use crate::linux::page::PAGE;
+use crate::linux::probe;
+use crate::linux::region::{Region, copy_changed};
+use crate::linux::reset::Warm;
+use crate::linux::space::Space;
+use crate::linux::sys::{self, Query, Watch};
+use crate::linux::window::{DEPTH_MAX, fill_missing};
 
 /// How to fork a region that has been written. One that has not is forked in O(1) by each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,12 +13,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::error::{Error, Result};
-use crate::layout::{Backing, Layout};
-use crate::page::{HUGE, PAGE, is_zero, pages_of, push_run};
-use crate::probe;
-use crate::region::Region;
-use crate::sys::{Mapping, Memfd, Sealed, receive_descriptor, send_descriptor};
+use crate::linux::error::{Error, Result};
+use crate::linux::layout::{Backing, Layout};
+use crate::linux::page::{HUGE, PAGE, is_zero, pages_of, push_run};
+use crate::linux::probe;
+use crate::linux::region::Region;
+use crate::linux::sys::{Mapping, Memfd, Sealed, receive_descriptor, send_descriptor};
 
 /// Bytes moved at a time when an image is filled or copied.
 const CHUNK: usize = 1 << 20;

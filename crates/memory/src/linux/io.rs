@@ -7,10 +7,10 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use crate::error::{Error, Result};
-use crate::image::check_bounds;
-use crate::page::pages_touched;
-use crate::region::Region;
+use crate::linux::error::{Error, Result};
+use crate::linux::image::check_bounds;
+use crate::linux::page::pages_touched;
+use crate::linux::region::Region;
 
 impl Region {
     /// Makes sure that system calls may use a range of bytes as a buffer.

@@ -9,12 +9,12 @@ use std::ops::{Deref, DerefMut, Range};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::error::{Error, Result};
-use crate::fork::ForkMode;
-use crate::image::Image;
-use crate::page::{PAGE, push_run, union};
-use crate::region::Region;
-use crate::sink::{PageSink, PageSource};
+use crate::linux::error::{Error, Result};
+use crate::linux::fork::ForkMode;
+use crate::linux::image::Image;
+use crate::linux::page::{PAGE, push_run, union};
+use crate::linux::region::Region;
+use crate::linux::sink::{PageSink, PageSource};
 
 /// Bytes read at a time from a source.
 const CHUNK: usize = 1 << 20;

@@ -7,9 +7,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::error::Result;
-use crate::page::{PAGE, pages_of};
-use crate::sys::{Mapping, Sealed};
+use crate::linux::error::Result;
+use crate::linux::page::{PAGE, pages_of};
+use crate::linux::sys::{Mapping, Sealed};
 
 /// Interruptions shorter than this are copied instead of mapped: a mapping of one page costs 4 to 7 µs
 /// and two entries of the process's table, a copy 3 µs and a page.
@@ -270,7 +270,7 @@ impl Runs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::Memfd;
+    use crate::linux::sys::Memfd;
 
     fn file(pages: usize) -> Arc<Sealed> {
         let memory = Memfd::new(pages * PAGE).unwrap();

@@ -7,36 +7,50 @@
 //! snapshot moves the rest.
 
 use std::ops::{Deref, DerefMut, Range};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use crate::error::Result;
-use crate::page::{PAGE, pages_touched};
-use crate::region::Region;
-use crate::snapshot::{Cut, Snapshot};
-use crate::space::Space;
-use crate::usage::Stats;
-use crate::window::{CopyAhead, Window};
+use crate::linux::error::Result;
+use crate::linux::page::{PAGE, pages_touched};
+use crate::linux::region::Region;
+use crate::linux::snapshot::Snapshot;
+use crate::linux::space::Space;
+use crate::linux::usage::Stats;
+use crate::linux::window::{CopyAhead, Window};
 
 /// Memory that is written through [`Shard`]s and saved by [`Snapshot`]s.
 #[derive(Debug)]
-pub struct Live(Arc<Shared>);
+pub struct Live(pub(crate) Arc<Shared>);
 
 /// What shards, snapshots and the owner share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// Held while the memory is cut or settled.
+    /// Held while the memory is cut or settled, by nobody who then waits for a gate.
     space: Mutex<Space>,
     /// The mapping's first address, which never changes.
-    start: usize,
-    len: usize,
+    pub start: usize,
+    pub len: usize,
     gates: Vec<Gate>,
-    /// Set while a snapshot takes the gates one by one, with the turnstile held: without it a busy
-    /// writer could take its gate again and again, and all others would wait for it.
+    /// Held by whoever prepares and makes a cut.
+    turn: Mutex<()>,
+    /// Set while a cut takes the gates one by one, with the turnstile held: without it a busy writer could
+    /// take its gate again and again, and all others would wait for it.
     cutting: AtomicBool,
     turnstile: Mutex<()>,
-    snapshots: AtomicU64,
+}
+
+/// The right to make the next cut.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    _held: MutexGuard<'a, ()>,
+}
+
+/// All gates: while they are held, nobody reads or writes the memory.
+#[derive(Debug)]
+pub(crate) struct Halt<'a> {
+    _gates: Vec<MutexGuard<'a, ()>>,
+    _turnstile: MutexGuard<'a, ()>,
 }
 
 /// The lock of a shard.
@@ -44,8 +58,6 @@ pub(crate) struct Shared {
 struct Gate {
     range: Range<usize>,
     lock: Mutex<()>,
-    /// Whether the shard was written since the last snapshot.
-    written: AtomicBool,
 }
 
 /// One writer's part of live memory.
@@ -59,7 +71,6 @@ pub struct Shard {
 #[derive(Debug)]
 pub struct Guard<'a> {
     bytes: &'a mut [u8],
-    written: &'a AtomicBool,
     shared: &'a Shared,
     offset: usize,
     _held: MutexGuard<'a, ()>,
@@ -80,11 +91,7 @@ impl Live {
             (0..shards.max(1)).map(|n| (n * pages * PAGE).min(len)).chain([len]).collect();
         let mut gates: Vec<Gate> = starts
             .windows(2)
-            .map(|ends| Gate {
-                range: ends[0]..ends[1],
-                lock: Mutex::new(()),
-                written: AtomicBool::new(true),
-            })
+            .map(|ends| Gate { range: ends[0]..ends[1], lock: Mutex::new(()) })
             .collect();
         if let Some(last) = gates.last_mut() {
             last.range.end = len;
@@ -95,9 +102,9 @@ impl Live {
             start,
             len,
             gates,
+            turn: Mutex::new(()),
             cutting: AtomicBool::new(false),
             turnstile: Mutex::new(()),
-            snapshots: AtomicU64::new(0),
         });
         let shards =
             (0..shared.gates.len()).map(|index| Shard { shared: shared.clone(), index }).collect();
@@ -109,31 +116,21 @@ impl Live {
     /// If the snapshot before has not been saved or dropped, its pages are copied first, while
     /// writers go on.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let shared = &self.0;
-        let mut space = lock(&shared.space);
-        space.settle()?;
-        let turnstile = lock(&shared.turnstile);
-        shared.cutting.store(true, Ordering::Relaxed);
-        let held: Vec<MutexGuard<'_, ()>> =
-            shared.gates.iter().map(|gate| lock(&gate.lock)).collect();
-        // Whoever still sees the flag waits at the turnstile, until this function is left at the
-        // latest.
-        shared.cutting.store(false, Ordering::Relaxed);
+        let shared = &*self.0;
+        let turn = shared.turn();
+        shared.with_space(|space| {
+            space.settle()?;
+            space.untrack()
+        })?;
+        let halt = shared.halt(&turn);
         let begun = Instant::now();
         // SAFETY: the shards' bytes are reached through guards alone, and every lock that a guard
         // holds is held here.
-        let frozen = unsafe { space.freeze() }?;
-        let written = shared
-            .gates
-            .iter()
-            .map(|gate| (gate.range.clone(), gate.written.swap(false, Ordering::Relaxed)));
-        let unwritten = written.filter(|(_, written)| !written).map(|(range, _)| range).collect();
+        let frozen = shared.with_space(|space| unsafe { space.freeze() })?;
         let pause = begun.elapsed();
-        drop(held);
-        drop(turnstile);
-        let number = shared.snapshots.fetch_add(1, Ordering::Relaxed) + 1;
-        let cut = Cut { len: shared.len, unwritten, number, pause };
-        Ok(Snapshot::new(self.0.clone(), frozen, cut))
+        drop(halt);
+        drop(turn);
+        Ok(Snapshot::new(self.0.clone(), frozen, pause))
     }
 
     /// Fills whatever still waits in a snapshot, whose pages are copied if it still exists.
@@ -173,8 +170,7 @@ impl Shard {
         // SAFETY: the mapping lives as long as `shared`. Ranges of shards are disjoint, the shard is
         // borrowed exclusively, and a snapshot touches the mapping only while it holds the lock.
         let bytes = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, gate.range.len()) };
-        let (written, shared) = (&gate.written, &*self.shared);
-        Guard { bytes, written, shared, offset: gate.range.start, _held: held }
+        Guard { bytes, shared: &self.shared, offset: gate.range.start, _held: held }
     }
 
     /// Where the shard lies in the memory.
@@ -202,7 +198,6 @@ impl Deref for Guard<'_> {
 
 impl DerefMut for Guard<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.written.store(true, Ordering::Relaxed);
         self.bytes
     }
 }
@@ -211,6 +206,21 @@ impl Shared {
     /// Looks at the space while nobody cuts or settles it.
     pub fn with_space<R>(&self, then: impl FnOnce(&mut Space) -> R) -> R {
         then(&mut lock(&self.space))
+    }
+
+    /// The right to make the next cut, once whoever has it is done.
+    pub fn turn(&self) -> Turn<'_> {
+        Turn { _held: lock(&self.turn) }
+    }
+
+    /// Keeps every writer out, once all guards are dropped.
+    pub fn halt(&self, _: &Turn<'_>) -> Halt<'_> {
+        let turnstile = lock(&self.turnstile);
+        self.cutting.store(true, Ordering::Relaxed);
+        let gates = self.gates.iter().map(|gate| lock(&gate.lock)).collect();
+        // Whoever still sees the flag waits at the turnstile, until the halt ends at the latest.
+        self.cutting.store(false, Ordering::Relaxed);
+        Halt { _gates: gates, _turnstile: turnstile }
     }
 
     fn settle(&self, pages: Range<usize>) -> Result<()> {

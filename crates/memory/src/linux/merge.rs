@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::error::Result;
-use crate::image::Image;
-use crate::layout::{Backing, Runs};
-use crate::page::{PAGE, is_zero};
-use crate::sys::{Mapping, Memfd};
+use crate::linux::error::Result;
+use crate::linux::image::Image;
+use crate::linux::layout::{Backing, Runs};
+use crate::linux::page::{PAGE, is_zero};
+use crate::linux::sys::{Mapping, Memfd};
 
 /// Mappings of an image beyond which it is left as it was: each fork would take as many.
 const SEGMENTS_MAX: usize = 4096;

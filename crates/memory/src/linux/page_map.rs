@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use crate::error::Result;
-use crate::page::{HUGE, PAGE};
-use crate::space::Space;
-use crate::sys::{Category, Query, scan};
-use crate::usage::Usage;
+use crate::linux::error::Result;
+use crate::linux::page::{HUGE, PAGE};
+use crate::linux::space::Space;
+use crate::linux::sys::{Category, Query, scan};
+use crate::linux::usage::Usage;
 
 /// What a page is; several may hold at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use crate::sys::Mapping;
+use crate::linux::sys::Mapping;
 
 /// A child process made by `fork(2)`, waited for when dropped.
 #[derive(Debug)]

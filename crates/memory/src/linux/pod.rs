@@ -3,15 +3,16 @@
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-use crate::error::{Error, Result};
-use crate::fork::ForkMode;
-use crate::image::check_bounds;
-use crate::region::Region;
+use crate::linux::error::{Error, Result};
+use crate::linux::fork::ForkMode;
+use crate::linux::image::check_bounds;
+use crate::linux::region::Region;
 
 /// A type whose every bit pattern is a value.
 ///
 /// # Safety
 /// The type has no padding, no invalid bit patterns, no pointers and no interior mutability.
+// SAFETY: whoever implements it vouches for the layout, which the compiler cannot see.
 pub unsafe trait Pod: Copy + Send + Sync + 'static {}
 
 macro_rules! pod {

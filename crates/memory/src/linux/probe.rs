@@ -7,9 +7,9 @@
 use std::io;
 use std::sync::OnceLock;
 
-use crate::error::{Error, Feature, Result};
-use crate::page::PAGE;
-use crate::sys;
+use crate::linux::error::{Error, Feature, Result};
+use crate::linux::page::PAGE;
+use crate::linux::sys;
 
 /// What was found.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Switches and facts of the whole process.
 
-use crate::error::Result;
-use crate::sys;
+use crate::linux::error::Result;
+use crate::linux::sys;
 
 /// The kernel's own same-page merging (KSM), as it exposes itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,14 +6,14 @@
 
 use std::ops::{Deref, DerefMut, Range};
 
-use crate::error::{Error, Result};
-use crate::image::{Image, check_len};
-use crate::page::{PAGE, pages_of};
-use crate::page_map::PageMap;
-use crate::reset::Warm;
-use crate::space::Space;
-use crate::usage::{Stats, Usage};
-use crate::window::CopyAhead;
+use crate::linux::error::{Error, Result};
+use crate::linux::image::{Image, check_len};
+use crate::linux::page::{PAGE, pages_of};
+use crate::linux::page_map::PageMap;
+use crate::linux::reset::Warm;
+use crate::linux::space::Space;
+use crate::linux::usage::{Stats, Usage};
+use crate::linux::window::CopyAhead;
 
 /// Writable memory with an image below it. Dereferences to its bytes.
 #[derive(Debug)]

@@ -7,10 +7,10 @@
 
 use std::ops::Range;
 
-use crate::error::Result;
-use crate::page::{PAGE, difference, union};
-use crate::region::Region;
-use crate::sys;
+use crate::linux::error::Result;
+use crate::linux::page::{PAGE, difference, union};
+use crate::linux::region::Region;
+use crate::linux::sys;
 
 /// Idle warm pages are dropped when they outnumber those in use so many times.
 const IDLE_TIMES: usize = 4;

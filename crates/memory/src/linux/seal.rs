@@ -7,12 +7,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::error::Result;
-use crate::image::Image;
-use crate::layout::{Backing, Runs};
-use crate::page::{PAGE, is_zero};
-use crate::region::Region;
-use crate::sys::Memfd;
+use crate::linux::error::Result;
+use crate::linux::image::Image;
+use crate::linux::layout::{Backing, Runs};
+use crate::linux::page::{PAGE, is_zero};
+use crate::linux::region::Region;
+use crate::linux::sys::Memfd;
 
 /// Mappings of an image beyond which it is copied into one piece.
 const SEGMENTS_MAX: usize = 4096;

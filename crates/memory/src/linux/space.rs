@@ -6,16 +6,19 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::error::{Error, Result};
-use crate::image::Image;
-use crate::page::{PAGE, difference, push_run, union};
-use crate::probe;
-use crate::sys::{self, Mapping, Query, Run, Watch, scan};
-use crate::usage::Stats;
-use crate::window::{self, CopyAhead, Frozen, Window};
+use crate::linux::error::{Error, Result};
+use crate::linux::image::Image;
+use crate::linux::page::{HUGE, PAGE, difference, push_run, union};
+use crate::linux::probe;
+use crate::linux::sys::{self, Mapping, Query, Run, Watch, scan};
+use crate::linux::usage::Stats;
+use crate::linux::window::{self, CopyAhead, Frozen, Window};
 
 /// A request about one run costs as much as looking at so many pages in a request about all.
 const PAGES_A_REQUEST: usize = 128;
+
+/// Bytes whose recording ends at a time: what takes the kernel about a tenth of a millisecond.
+const UNTRACK_BYTES: usize = 2 * HUGE;
 
 /// A mapped image, pages of its own, perhaps a window.
 #[derive(Debug)]
@@ -24,8 +27,10 @@ pub(crate) struct Space {
     pub image: Image,
     pub window: Option<Arc<Window>>,
     pub copy_ahead: CopyAhead,
-    /// Whether the kernel records writes, for commits.
+    /// Whether the kernel records writes, for commits, resets and incremental saves.
     pub tracked: bool,
+    /// The incremental save that the record goes back to; 0 for none.
+    pub recorded_since: u64,
     /// Of the windows that have closed.
     past: Stats,
 }
@@ -39,7 +44,8 @@ impl Space {
     /// Takes a mapping of the image.
     pub fn of_mapping(mapping: Mapping, image: Image) -> Self {
         let (window, copy_ahead) = (None, CopyAhead::default());
-        Self { mapping, image, window, copy_ahead, tracked: false, past: Stats::default() }
+        let (tracked, recorded_since, past) = (false, 0, Stats::default());
+        Self { mapping, image, window, copy_ahead, tracked, recorded_since, past }
     }
 
     /// Pages.
@@ -85,6 +91,7 @@ impl Space {
     ///
     /// # Safety
     /// No one may touch the mapping meanwhile.
+    // SAFETY: pages leave the mapping before the window that brings them back is open.
     pub unsafe fn freeze(&mut self) -> Result<Arc<Frozen>> {
         Window::require()?;
         self.untrack()?;
@@ -124,10 +131,17 @@ impl Space {
         self.runs(Query::SharedThenProtect).map(|_| ())
     }
 
-    /// Ends the recording of writes.
+    /// Ends the recording of writes. What was recorded is forgotten.
+    ///
+    /// The kernel lifts the protection of every page meanwhile, and keeps faults waiting: a piece at a time,
+    /// so that none waits long.
     pub fn untrack(&mut self) -> Result<()> {
         if std::mem::take(&mut self.tracked) {
-            sys::unwatch(self.mapping.addresses())?;
+            self.recorded_since = 0;
+            let addresses = self.mapping.addresses();
+            for start in addresses.clone().step_by(UNTRACK_BYTES) {
+                sys::unwatch(start..addresses.end.min(start + UNTRACK_BYTES))?;
+            }
         }
         Ok(())
     }
@@ -232,6 +246,7 @@ impl Drop for Space {
 ///
 /// # Safety
 /// As for [`Mapping::move_tables`].
+// SAFETY: it moves page tables under shared borrows of both mappings.
 unsafe fn move_all(image: &Image, from: &Mapping, to: &Mapping) -> Result<()> {
     image.layout().segments().iter().try_for_each(|segment| {
         let range = segment.pages.start * PAGE..segment.pages.end * PAGE;

@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::error::{Error, Result};
+use crate::linux::error::{Error, Result};
 
 /// The kernel's default of `vm.max_map_count`, where it cannot be read.
 const MAPPINGS_MAX_DEFAULT: usize = 65_530;

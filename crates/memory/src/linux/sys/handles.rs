@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use super::uffd;
-use crate::page::PAGE;
+use crate::linux::page::PAGE;
 
 /// Descriptors, for as long as the process lives.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::fs;
 use std::sync::atomic::AtomicU32;
 
-use crate::error::{Error, Feature, Result};
+use crate::linux::error::{Error, Feature, Result};
 
 /// The kernel's release, as `uname -r` prints it.
 pub(crate) fn release() -> String {

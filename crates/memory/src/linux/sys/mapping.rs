@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use super::budget::Ticket;
 use super::memfd::{Memfd, Sealed};
 use super::place;
-use crate::error::{Error, Refusal, Result};
-use crate::page::PAGE;
+use crate::linux::error::{Error, Refusal, Result};
+use crate::linux::page::PAGE;
 
 const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
 const LAZY: libc::c_int = libc::MAP_PRIVATE | libc::MAP_NORESERVE;
@@ -126,6 +126,7 @@ impl Mapping {
     ///
     /// # Safety
     /// No reference to the range may be read any more.
+    // SAFETY: a shared borrow suffices to change the content, so the caller answers for references.
     pub unsafe fn release(&self, range: Range<usize>) -> Result<()> {
         self.advise(range, libc::MADV_DONTNEED, "release pages")
     }
@@ -168,6 +169,7 @@ impl Mapping {
     /// # Safety
     /// No one may read or write the range of either mapping meanwhile, nor the range here
     /// afterwards until its content has been provided for.
+    // SAFETY: both ranges change under shared borrows, so the caller answers for references.
     pub unsafe fn move_tables(&self, range: Range<usize>, target: &Mapping) -> Result<()> {
         assert!(range.end <= self.bytes && range.end <= target.bytes);
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Feature, Result};
+use crate::linux::error::{Error, Feature, Result};
 
 /// The seals that together make content immutable: no size change, no write by any path. The last
 /// keeps anyone from asking for more.

@@ -7,8 +7,8 @@ use std::io;
 use std::ops::Range;
 
 use super::handles::handles;
-use crate::error::{Error, Result};
-use crate::page::PAGE;
+use crate::linux::error::{Error, Result};
+use crate::linux::page::PAGE;
 
 /// What a page can be, in the kernel's bits.
 pub(crate) struct Category;

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::page::HUGE;
+use crate::linux::page::HUGE;
 
 /// What one entry of the third page-table level covers.
 const GIANT: usize = 1 << 30;

@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::error::{Error, Result};
+use crate::linux::error::{Error, Result};
 
 /// A touch of memory that could not go on.
 #[derive(Clone, Copy, Debug)]

@@ -8,8 +8,8 @@ use std::io;
 use std::ops::Range;
 
 use super::handles::{errno, handles};
-use crate::error::{Error, Result};
-use crate::page::PAGE;
+use crate::linux::error::{Error, Result};
+use crate::linux::page::PAGE;
 
 const API: u64 = 0xAA;
 const USER_MODE_ONLY: libc::c_int = 1;
@@ -196,6 +196,7 @@ fn set_protection(range: Range<usize>, mode: u64) -> io::Result<()> {
 ///
 /// # Safety
 /// The source must be mapped, and the content must be what the target is to hold.
+// SAFETY: the kernel reads `source` unasked, and what it reads becomes the content of the target.
 pub(crate) unsafe fn copy(target: Range<usize>, source: usize) -> Fill {
     let mut argument = transfer(target, source, DONT_WAKE);
     let answer = ask(UFFDIO_COPY, &mut argument);
@@ -206,6 +207,7 @@ pub(crate) unsafe fn copy(target: Range<usize>, source: usize) -> Fill {
 ///
 /// # Safety
 /// As for [`copy`], and nobody may need the source any more.
+// SAFETY: the kernel takes the pages at `source` away from under whoever refers to them.
 pub(crate) unsafe fn move_pages(target: Range<usize>, source: usize) -> Fill {
     let mut argument = transfer(target, source, DONT_WAKE | MOVE_ALLOW_HOLES);
     let answer = ask(UFFDIO_MOVE, &mut argument);

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::Counters;
 use super::registry::{self, Found};
-use crate::page::PAGE;
-use crate::sys;
+use crate::linux::page::PAGE;
+use crate::linux::sys;
 
 const MAILBOXES: usize = 8;
 /// How long the thread looks for further requests before it sleeps.
@@ -64,6 +64,8 @@ fn run() {
             if mail != 0 {
                 found = true;
                 copy(mail as usize);
+                // Whoever waits for this processor may be the one that the pages are copied for.
+                std::thread::yield_now();
             }
         }
         if found {

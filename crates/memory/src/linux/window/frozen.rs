@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::Result;
-use crate::page::{HUGE, PAGE, zeroed_words};
-use crate::sys::{Mapping, Query, Run, scan, scan_into};
+use crate::linux::error::Result;
+use crate::linux::page::{HUGE, PAGE, zeroed_words};
+use crate::linux::sys::{Mapping, Query, Run, scan, scan_into};
 
 /// Levels of a chain beyond which it is settled before it grows: each costs a look-up a fault.
 pub(crate) const DEPTH_MAX: usize = 8;

@@ -20,11 +20,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::Result;
-use crate::image::Image;
-use crate::page::PAGE;
-use crate::probe;
-use crate::sys::{self, Mapping, Watch};
+use crate::linux::error::Result;
+use crate::linux::image::Image;
+use crate::linux::page::PAGE;
+use crate::linux::probe;
+use crate::linux::sys::{self, Mapping, Watch};
 
 pub(crate) use frozen::{DEPTH_MAX, Frozen};
 use policy::Clusters;

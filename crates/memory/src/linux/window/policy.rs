@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::page::{HUGE, PAGE, zeroed_words};
+use crate::linux::page::{HUGE, PAGE, zeroed_words};
 
 /// Pages of a granule: clusters lie within one.
 const GRANULE: usize = 16;

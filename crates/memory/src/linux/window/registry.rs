@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::Window;
-use crate::error::{Error, Result};
+use crate::linux::error::{Error, Result};
 
 /// Windows open at a time: the table is copied whenever one opens or closes.
 const ENTRIES_MAX: usize = 4096;

@@ -10,9 +10,9 @@ use super::frozen::Owner;
 use super::policy::Cluster;
 use super::registry::{self, Found};
 use super::{Counters, Window, copier};
-use crate::error::{Error, Result};
-use crate::page::PAGE;
-use crate::sys::{self, Fault, Fill};
+use crate::linux::error::{Error, Result};
+use crate::linux::page::PAGE;
+use crate::linux::sys::{self, Fault, Fill};
 
 /// Pages of the image that are mapped at a touch: they are shared, so only a table entry each.
 const CONTINUE_PAGES: usize = 16;
@@ -21,7 +21,11 @@ const CONTINUE_PAGES: usize = 16;
 pub(super) fn on_fault(fault: Fault) -> bool {
     registry::with(fault.address, |found| match found {
         Found::Nothing => false,
-        Found::Closed => true,
+        Found::Closed => {
+            // The watching ends in a moment, unless whoever ends it waits for this processor.
+            std::thread::yield_now();
+            true
+        }
         Found::Open(window) => {
             let page = (fault.address - window.addresses.start) / PAGE;
             window.resolve(page, fault.is_write)

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::resolve::fill_missing;
 use super::{Counters, Frozen, Window};
-use crate::error::{Error, Result};
-use crate::page::PAGE;
-use crate::sys;
+use crate::linux::error::{Error, Result};
+use crate::linux::page::PAGE;
+use crate::linux::sys;
 
 /// Whether frozen pages may be taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
