@@ -5,6 +5,8 @@
 
 mod footprint;
 mod forks;
+mod incremental;
+mod load;
 mod merging;
 mod resets;
 mod snapshots;
@@ -26,6 +28,7 @@ pub fn run(table: &mut Table) -> Result<()> {
     writes::run(table)?;
     resets::run(table)?;
     snapshots::run(table)?;
+    incremental::run(table)?;
     footprint::run(table)?;
     merging::run(table)
 }

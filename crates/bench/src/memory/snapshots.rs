@@ -1,37 +1,25 @@
-//! A background save of a gibibyte under four writers: a snapshot beside `fork(2)`.
+//! A background save of a gibibyte under four writers: a snapshot beside `fork(2)`. The save hashes every
+//! byte.
 //!
-//! Each writer writes a burst of pages drawn by Zipf's law, every write under its lock, and then rests
-//! for 100 µs, so that four of them and the saver fit two processors. A write's latency runs from
-//! asking for the lock to the end of the store. The save hashes every byte.
-//!
-//! The longest of all writes waits for a processor as often as for the save. What the machine does by
-//! itself shows in a third contestant: the same writers beside a thread that hashes other memory.
+//! The longest of all writes waits for a processor, whatever else it waits for. How long the machine makes
+//! it wait by itself shows in a third contestant: the same writers beside two busy threads and no save.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tine_bench::samples::Samples;
 use tine_bench::table::{Bar, Table, Unit};
 use tine_memory::peers::{Child, PlainMemory};
 use tine_memory::{Live, PAGE, Region, Shard};
 
-use super::{GIB, PAGES, Random, Zipf};
+use super::load::{Clocks, Save, WRITERS, Write, around};
+use super::{GIB, gibibyte};
 
-const WRITERS: usize = 4;
-const BURST: usize = 16;
-const REST: Duration = Duration::from_micros(100);
 const ROUNDS: usize = 6;
-
-/// What one save did to the writers, in seconds.
-struct Save {
-    longest_at_cut: f64,
-    longest: f64,
-    p99: f64,
-    p999: f64,
-    rate: f64,
-}
+/// Threads that keep the machine's processors busy.
+const BUSY: usize = 2;
 
 pub fn run(table: &mut Table) -> Result<()> {
     let what = "save of 1 GiB, 4 writers";
@@ -39,12 +27,15 @@ pub fn run(table: &mut Table) -> Result<()> {
         return Ok(());
     }
     let (mut ours, mut forks, mut unsaved) = (Vec::new(), Vec::new(), Vec::new());
+    let mut clocked = Vec::new();
     for round in 0..ROUNDS {
-        let (save, fork, none) = (by_snapshot()?, by_fork()?, without_save()?);
+        let (save, fork) = (by_snapshot(Clocks::Wall)?, by_fork()?);
+        let none = without_save(save.took)?;
         if round > 0 {
             ours.push(save);
             forks.push(fork);
             unsaved.push(none);
+            clocked.push(by_snapshot(Clocks::WallAndProcessor)?);
         }
     }
     let column =
@@ -60,99 +51,40 @@ pub fn run(table: &mut Table) -> Result<()> {
         ("write p99", |s| s.p99, Unit::Seconds, Bar::CostAtMost(4.0)),
         ("write p99.9", |s| s.p999, Unit::Seconds, Bar::Printed),
         ("writes", |s| s.rate, Unit::PerSecond, Bar::Printed),
+        ("from the cut to the end", |s| s.took, Unit::Seconds, Bar::Printed),
     ] {
         table
             .row(&format!("{what}: {name}"), unit, &column(&ours, of))
             .peer("fork(2)", &column(&forks, of))
             .bar(bar);
+        if name.starts_with("longest wait from") {
+            let alone = column(&unsaved, of).median();
+            let share = column(&clocked, |s| s.off_processor).median();
+            table.note(&format!(
+                "{:.0} % of it off the processor; beside {BUSY} busy threads, without a save: {:.2} ms",
+                share * 100.0,
+                alone * 1e3
+            ));
+        }
     }
-    table
-        .row(
-            &format!("{what}: longest wait from the cut to the end"),
-            Unit::Seconds,
-            &column(&ours, |s| s.longest),
-        )
-        .peer("no save at all", &column(&unsaved, |s| s.longest))
-        .bar(Bar::Printed);
     Ok(())
 }
 
-/// Runs the writers, each with its own `write`, around one `save`, which returns when the cut ended.
-fn under_load(
-    writes: Vec<Box<dyn FnMut(usize) + Send + '_>>,
-    save: impl FnOnce() -> Result<Instant>,
-) -> Result<Save> {
-    let stop = AtomicBool::new(false);
-    let running = AtomicUsize::new(0);
-    let share = PAGES / WRITERS;
-    std::thread::scope(|scope| {
-        let writers: Vec<_> = writes
-            .into_iter()
-            .enumerate()
-            .map(|(index, mut write)| {
-                let (stop, running) = (&stop, &running);
-                scope.spawn(move || {
-                    let (zipf, mut random) = (Zipf::new(share), Random(index as u64 + 1));
-                    let mut latencies = Vec::with_capacity(1 << 20);
-                    running.fetch_add(1, Ordering::SeqCst);
-                    while !stop.load(Ordering::Relaxed) {
-                        for _ in 0..BURST {
-                            let page = zipf.draw(&mut random);
-                            let begun = Instant::now();
-                            write(page);
-                            latencies.push((begun, begun.elapsed()));
-                        }
-                        std::thread::sleep(REST);
-                    }
-                    latencies
-                })
-            })
-            .collect();
-        while running.load(Ordering::SeqCst) < WRITERS {
-            std::thread::yield_now();
-        }
-        std::thread::sleep(Duration::from_millis(50));
-        let begun = Instant::now();
-        let cut = save();
-        let ended = Instant::now();
-        stop.store(true, Ordering::Relaxed);
-        let mut latencies = Vec::new();
-        for writer in writers {
-            latencies.extend(writer.join().ok().context("a writer panicked")?);
-        }
-        let cut = cut?;
-        // A write is at the cut if some of it lies between its beginning and its end.
-        let at_cut =
-            |(start, took): &&(Instant, Duration)| *start <= cut && *start + *took >= begun;
-        let longest_at_cut = latencies.iter().filter(at_cut).map(|(_, took)| *took).max();
-        let mut during: Vec<Duration> = latencies
-            .iter()
-            .filter(|(start, _)| (cut..ended).contains(start))
-            .map(|(_, took)| *took)
-            .collect();
-        during.sort_unstable();
-        let at = |share: f64| {
-            let index = (during.len() as f64 * share) as usize;
-            during.get(index).or(during.last()).copied().context("no write during the save")
-        };
-        Ok(Save {
-            longest_at_cut: longest_at_cut.unwrap_or_default().as_secs_f64(),
-            longest: at(1.0)?.as_secs_f64(),
-            p99: at(0.99)?.as_secs_f64(),
-            p999: at(0.999)?.as_secs_f64(),
-            rate: during.len() as f64 / (ended - cut).as_secs_f64(),
-        })
-    })
+fn writes<'a>(shards: Vec<Shard>) -> Vec<Write<'a>> {
+    let write =
+        |mut shard: Shard| Box::new(move |page: usize| shard.guard()[page * PAGE] = 2) as Write<'a>;
+    shards.into_iter().map(write).collect()
 }
 
-fn by_snapshot() -> Result<Save> {
+fn live() -> Result<(Live, Vec<Shard>)> {
     let mut region = Region::zeroed(GIB)?;
     region.fill(1);
-    let (live, shards) = Live::new(region, WRITERS)?;
-    let write = |mut shard: Shard| {
-        Box::new(move |page: usize| shard.guard()[page * PAGE] = 2) as Box<dyn FnMut(usize) + Send>
-    };
-    under_load(shards.into_iter().map(write).collect(), || {
+    Ok(Live::new(region, WRITERS)?)
+}
+
+fn by_snapshot(clocks: Clocks) -> Result<Save> {
+    let (live, shards) = live()?;
+    around(writes(shards), clocks, || {
         let snapshot = live.snapshot()?;
         let cut = Instant::now();
         snapshot.write_to(Hash(0))?;
@@ -160,38 +92,54 @@ fn by_snapshot() -> Result<Save> {
     })
 }
 
-/// What the writers see while the other processor is as busy, and nothing is saved.
-fn without_save() -> Result<Save> {
-    let mut region = Region::zeroed(GIB)?;
-    region.fill(1);
-    let (_live, shards) = Live::new(region, WRITERS)?;
-    let write = |mut shard: Shard| {
-        Box::new(move |page: usize| shard.guard()[page * PAGE] = 2) as Box<dyn FnMut(usize) + Send>
-    };
-    let other = PlainMemory::new(GIB)?;
-    under_load(shards.into_iter().map(write).collect(), || {
-        let begun = Instant::now();
-        let hashes = other.bytes().chunks(1 << 18).map(tine_memory::peers::hash_bytes);
-        std::hint::black_box(hashes.fold(0, |all, hash| all ^ hash));
-        Ok(begun)
+/// What the writers see while the processors are as busy, for as long, and nothing is saved: they write a
+/// fresh private mapping, and the kernel copies the pages.
+fn without_save(seconds: f64) -> Result<Save> {
+    let mut memory = gibibyte()?.fork()?;
+    let parts = split(&mut memory);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..BUSY {
+            scope.spawn(|| {
+                let bytes = [7; 1 << 14];
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::black_box(tine_memory::peers::hash_bytes(&bytes));
+                }
+            });
+        }
+        let save = around(locked_writes(&parts), Clocks::Wall, || {
+            let begun = Instant::now();
+            std::thread::sleep(Duration::from_secs_f64(seconds));
+            Ok(begun)
+        });
+        stop.store(true, Ordering::Relaxed);
+        save
     })
+}
+
+type Part<'a> = Mutex<&'a mut [u8]>;
+
+fn split(memory: &mut [u8]) -> Vec<Part<'_>> {
+    memory.chunks_mut(GIB / WRITERS).map(Mutex::new).collect()
+}
+
+fn locked_writes<'a>(parts: &'a [Part<'_>]) -> Vec<Write<'a>> {
+    let write = |part: &'a Part<'_>| {
+        Box::new(move |page: usize| {
+            if let Ok(mut part) = part.lock() {
+                part[page * PAGE] = 2;
+            }
+        }) as Write<'a>
+    };
+    parts.iter().map(write).collect()
 }
 
 fn by_fork() -> Result<Save> {
     let mut memory = PlainMemory::new(GIB)?;
     // The child of fork sees the memory by its own tables; only the parent's writers use the slices.
     let all = memory.bytes().as_ptr_range();
-    let parts: Vec<Mutex<&mut [u8]>> =
-        memory.bytes_mut().chunks_mut(GIB / WRITERS).map(Mutex::new).collect();
-    let write = |part| {
-        let part: &Mutex<&mut [u8]> = part;
-        Box::new(move |page: usize| {
-            if let Ok(mut part) = part.lock() {
-                part[page * PAGE] = 2;
-            }
-        }) as Box<dyn FnMut(usize) + Send>
-    };
-    under_load(parts.iter().map(write).collect(), || {
+    let parts = split(memory.bytes_mut());
+    around(locked_writes(&parts), Clocks::Wall, || {
         let mut child = Child::fork(|| tine_memory::peers::hash(all.clone()))?;
         let cut = Instant::now();
         while !child.has_ended() {
