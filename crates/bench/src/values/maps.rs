@@ -8,10 +8,11 @@ use tine_bench::table::{Bar, Table, Unit};
 use tine_values::hash::RandomState;
 use tine_values::{HashMap, OrdMap};
 
-use super::{ROUNDS, compare, heap, item::Item, named, places, timed};
+use super::{Measure, ROUNDS, SMALL, compare, heap, item::Item, named, places, timed};
 
 type ImblHash<V> = imbl::GenericHashMap<u64, V, RandomState, imbl::shared_ptr::DefaultSharedPtr>;
 type ImHash<V> = im::HashMap<u64, V, RandomState>;
+type RpdsHash<V> = rpds::HashTrieMapSync<u64, V, RandomState>;
 type StdHash<V> = std::collections::HashMap<u64, V, RandomState>;
 
 /// What each row must reach against imbl, as speeds: insert, get, iterate, clone and one write.
@@ -34,14 +35,14 @@ trait Map<V: Item>: Clone {
 }
 
 macro_rules! map {
-    ($kind:ty, $empty:expr) => {
+    ($kind:ty, $empty:expr, $put:ident) => {
         impl<V: Item> Map<V> for $kind {
             fn empty() -> Self {
                 $empty
             }
 
             fn put(&mut self, key: u64, value: V) {
-                self.insert(key, value);
+                self.$put(key, value);
             }
 
             fn find(&self, key: u64) -> Option<&V> {
@@ -55,92 +56,105 @@ macro_rules! map {
     };
 }
 
-map!(OrdMap<u64, V>, OrdMap::new());
-map!(imbl::OrdMap<u64, V>, imbl::OrdMap::new());
-map!(im::OrdMap<u64, V>, im::OrdMap::new());
-map!(BTreeMap<u64, V>, BTreeMap::new());
-map!(HashMap<u64, V>, HashMap::new());
-map!(ImblHash<V>, ImblHash::with_hasher(RandomState::default()));
-map!(ImHash<V>, ImHash::with_hasher(RandomState::default()));
-map!(StdHash<V>, StdHash::default());
+map!(OrdMap<u64, V>, OrdMap::new(), insert);
+map!(imbl::OrdMap<u64, V>, imbl::OrdMap::new(), insert);
+map!(im::OrdMap<u64, V>, im::OrdMap::new(), insert);
+map!(rpds::RedBlackTreeMapSync<u64, V>, rpds::RedBlackTreeMap::new_sync(), insert_mut);
+map!(BTreeMap<u64, V>, BTreeMap::new(), insert);
+map!(HashMap<u64, V>, HashMap::new(), insert);
+map!(ImblHash<V>, ImblHash::with_hasher(RandomState::default()), insert);
+map!(ImHash<V>, ImHash::with_hasher(RandomState::default()), insert);
+map!(RpdsHash<V>, RpdsHash::new_with_hasher_and_ptr_kind(RandomState::default()), insert_mut);
+map!(StdHash<V>, StdHash::default(), insert);
 
 pub fn run<V: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> {
-    rows::<V, OrdMap<u64, V>, imbl::OrdMap<u64, V>, im::OrdMap<u64, V>, BTreeMap<u64, V>>(
-        table,
-        "OrdMap",
-        count,
-        bars.ordered,
-    )?;
-    rows::<V, HashMap<u64, V>, ImblHash<V>, ImHash<V>, StdHash<V>>(
-        table,
-        "HashMap",
-        count,
-        bars.hashed,
-    )
+    rows::<V, Ordered>(table, count, bars.ordered)?;
+    rows::<V, Hashed>(table, count, bars.hashed)
 }
 
-fn rows<V, Ours, Imbl, Im, Std>(
-    table: &mut Table,
-    kind: &str,
-    count: usize,
-    bars: [f64; 4],
-) -> Result<()>
-where
-    V: Item,
-    Ours: Map<V>,
-    Imbl: Map<V>,
-    Im: Map<V>,
-    Std: Map<V>,
-{
+/// The maps that are compared with each other.
+trait Family<V: Item> {
+    const NAME: &'static str;
+    type Ours: Map<V>;
+    type Imbl: Map<V>;
+    type Im: Map<V>;
+    type Rpds: Map<V>;
+    type Std: Map<V>;
+}
+
+struct Ordered;
+
+impl<V: Item> Family<V> for Ordered {
+    const NAME: &'static str = "OrdMap";
+    type Ours = OrdMap<u64, V>;
+    type Imbl = imbl::OrdMap<u64, V>;
+    type Im = im::OrdMap<u64, V>;
+    type Rpds = rpds::RedBlackTreeMapSync<u64, V>;
+    type Std = BTreeMap<u64, V>;
+}
+
+struct Hashed;
+
+impl<V: Item> Family<V> for Hashed {
+    const NAME: &'static str = "HashMap";
+    type Ours = HashMap<u64, V>;
+    type Imbl = ImblHash<V>;
+    type Im = ImHash<V>;
+    type Rpds = RpdsHash<V>;
+    type Std = StdHash<V>;
+}
+
+fn rows<V: Item, F: Family<V>>(table: &mut Table, count: usize, bars: [f64; 4]) -> Result<()> {
     let keys: Vec<u64> = places(count, usize::MAX).into_iter().map(|key| key as u64).collect();
     let reads: Vec<u64> =
         places(count.max(100_000), count).into_iter().map(|at| keys[at]).collect();
-    let what = |what: &str| named::<V>(&format!("{kind} {what}"), count);
+    let what = |what: &str| named::<V>(&format!("{} {what}", F::NAME), count);
     let times = 1_000_000usize.div_ceil(count).min(100);
     let [insert, get, iterate, fork] = bars.map(Bar::SpeedAtLeast);
+    // A million entries in its red-black tree take seconds a round.
+    let with_rpds = count <= SMALL;
 
     if table.wants(&what("insert")) {
-        compare(
-            table,
-            &what("insert"),
-            insert,
-            vec![
-                ("ours", Box::new(|| fill::<V, Ours>(&keys, times))),
-                ("imbl", Box::new(|| fill::<V, Imbl>(&keys, times))),
-                ("std", Box::new(|| fill::<V, Std>(&keys, times))),
-            ],
-        )?;
+        let mut contestants: Vec<(_, Measure<'_>)> = vec![
+            ("ours", Box::new(|| fill::<V, F::Ours>(&keys, times))),
+            ("imbl", Box::new(|| fill::<V, F::Imbl>(&keys, times))),
+            ("std", Box::new(|| fill::<V, F::Std>(&keys, times))),
+        ];
+        if with_rpds {
+            contestants.push(("rpds", Box::new(|| fill::<V, F::Rpds>(&keys, times))));
+        }
+        compare(table, &what("insert"), insert, contestants)?;
     }
     if table.wants(&what("get"))
         || table.wants(&what("iterate"))
         || table.wants(&what("clone + one write"))
     {
-        let (ours, imbl) = (filled::<V, Ours>(&keys), filled::<V, Imbl>(&keys));
-        let (im, std) = (filled::<V, Im>(&keys), filled::<V, Std>(&keys));
+        let (ours, imbl) = (filled::<V, F::Ours>(&keys), filled::<V, F::Imbl>(&keys));
+        let (im, std) = (filled::<V, F::Im>(&keys), filled::<V, F::Std>(&keys));
+        let rpds = with_rpds.then(|| filled::<V, F::Rpds>(&keys));
         if table.wants(&what("get")) {
-            compare(
-                table,
-                &what("get"),
-                get,
-                vec![
-                    ("ours", Box::new(|| find(&ours, &reads))),
-                    ("imbl", Box::new(|| find(&imbl, &reads))),
-                    ("im", Box::new(|| find(&im, &reads))),
-                    ("std", Box::new(|| find(&std, &reads))),
-                ],
-            )?;
+            let mut contestants: Vec<(_, Measure<'_>)> = vec![
+                ("ours", Box::new(|| find(&ours, &reads))),
+                ("imbl", Box::new(|| find(&imbl, &reads))),
+                ("im", Box::new(|| find(&im, &reads))),
+                ("std", Box::new(|| find(&std, &reads))),
+            ];
+            if let Some(rpds) = &rpds {
+                contestants.push(("rpds", Box::new(|| find(rpds, &reads))));
+            }
+            compare(table, &what("get"), get, contestants)?;
         }
         if table.wants(&what("iterate")) {
-            compare(
-                table,
-                &what("iterate"),
-                iterate,
-                vec![
-                    ("ours", Box::new(|| read(&ours, count, times))),
-                    ("imbl", Box::new(|| read(&imbl, count, times))),
-                    ("std", Box::new(|| read(&std, count, times))),
-                ],
-            )?;
+            let mut contestants: Vec<(_, Measure<'_>)> = vec![
+                ("ours", Box::new(|| read(&ours, count, times))),
+                ("imbl", Box::new(|| read(&imbl, count, times))),
+                ("im", Box::new(|| read(&im, count, times))),
+                ("std", Box::new(|| read(&std, count, times))),
+            ];
+            if let Some(rpds) = &rpds {
+                contestants.push(("rpds", Box::new(|| read(rpds, count, times))));
+            }
+            compare(table, &what("iterate"), iterate, contestants)?;
         }
         if table.wants(&what("clone + one write")) {
             let some = &reads[..20_000];

@@ -9,6 +9,7 @@ mod item;
 mod maps;
 mod seqs;
 mod small;
+mod texts;
 
 use anyhow::Result;
 use tine_bench::rounds::Rounds;
@@ -27,6 +28,7 @@ pub fn run(table: &mut Table) -> Result<()> {
     maps::footprints(table);
     forks::run(table)?;
     small::run(table)?;
+    texts::run(table)?;
     seqs::run::<u64>(table, SMALL, &seqs::PARITY)?;
     seqs::run::<Page>(table, SMALL, &seqs::PARITY)?;
     maps::run::<u64>(table, SMALL, &maps::PARITY)?;

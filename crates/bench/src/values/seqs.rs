@@ -31,7 +31,23 @@ trait Sequence<T: Item>: Clone {
     fn item(&self, at: usize) -> &T;
     fn total(&self) -> u64;
     fn put(&mut self, at: usize, item: T);
+}
+
+/// A sequence that takes an item anywhere.
+trait Squeeze<T: Item>: Sequence<T> {
     fn squeeze(&mut self, at: usize, item: T);
+}
+
+impl<T: Item> Squeeze<T> for Seq<T> {
+    fn squeeze(&mut self, at: usize, item: T) {
+        self.insert(at, item);
+    }
+}
+
+impl<T: Item> Squeeze<T> for imbl::Vector<T> {
+    fn squeeze(&mut self, at: usize, item: T) {
+        self.insert(at, item);
+    }
 }
 
 macro_rules! sequence {
@@ -55,10 +71,6 @@ macro_rules! sequence {
                 let $seq = self;
                 $put
             }
-
-            fn squeeze(&mut self, at: usize, item: T) {
-                self.insert(at, item);
-            }
         }
     };
 }
@@ -67,6 +79,9 @@ sequence!(Seq<T>, Seq::new(), push, |seq, at, item| seq[at] = item);
 sequence!(imbl::Vector<T>, imbl::Vector::new(), push_back, |seq, at, item| seq[at] = item);
 sequence!(im::Vector<T>, im::Vector::new(), push_back, |seq, at, item| seq[at] = item);
 sequence!(ecow::EcoVec<T>, ecow::EcoVec::new(), push, |seq, at, item| seq.make_mut()[at] = item);
+sequence!(rpds::VectorSync<T>, rpds::Vector::new_sync(), push_back_mut, |seq, at, item| {
+    seq.set_mut(at, item);
+});
 sequence!(Vec<T>, Vec::new(), push, |seq, at, item| seq[at] = item);
 
 pub fn run<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> {
@@ -75,12 +90,9 @@ pub fn run<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> 
     let each = |what: &str| named::<T>(what, count);
     let times = 1_000_000usize.div_ceil(count).min(100);
 
-    if table.wants(&each("Seq get")) {
-        let (ours, imbl, im) = (
-            Seq::<T>::gather(count),
-            imbl::Vector::<T>::gather(count),
-            im::Vector::<T>::gather(count),
-        );
+    if table.wants(&each("Seq get")) || table.wants(&each("Seq iterate")) {
+        let (ours, imbl) = (Seq::<T>::gather(count), imbl::Vector::<T>::gather(count));
+        let (im, rpds) = (im::Vector::<T>::gather(count), rpds::VectorSync::<T>::gather(count));
         let (eco, std) = (ecow::EcoVec::gather(count), Vec::gather(count));
         compare(
             table,
@@ -90,6 +102,7 @@ pub fn run<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> 
                 ("ours", Box::new(|| get::<T, _>(&ours, &reads))),
                 ("imbl", Box::new(|| get::<T, _>(&imbl, &reads))),
                 ("im", Box::new(|| get::<T, _>(&im, &reads))),
+                ("rpds", Box::new(|| get::<T, _>(&rpds, &reads))),
                 ("EcoVec", Box::new(|| get::<T, _>(&eco, &reads))),
                 ("std", Box::new(|| get::<T, _>(&std, &reads))),
             ],
@@ -105,6 +118,8 @@ pub fn run<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> 
                 ("ours", Box::new(|| sum(&|| ours.total()))),
                 ("imbl", Box::new(|| sum(&|| imbl.total()))),
                 ("im", Box::new(|| sum(&|| im.total()))),
+                ("rpds", Box::new(|| sum(&|| rpds.total()))),
+                ("EcoVec", Box::new(|| sum(&|| eco.total()))),
                 ("std", Box::new(|| sum(&|| std.total()))),
             ],
         )?;
@@ -118,6 +133,7 @@ pub fn run<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> 
                 ("ours", Box::new(|| push::<T, Seq<T>>(count, times))),
                 ("imbl", Box::new(|| push::<T, imbl::Vector<T>>(count, times))),
                 ("im", Box::new(|| push::<T, im::Vector<T>>(count, times))),
+                ("rpds", Box::new(|| push::<T, rpds::VectorSync<T>>(count, times))),
                 ("EcoVec", Box::new(|| push::<T, ecow::EcoVec<T>>(count, times))),
                 ("std", Box::new(|| push::<T, Vec<T>>(count, times))),
             ],
@@ -193,6 +209,6 @@ fn fork<T: Item>(seq: &impl Sequence<T>, at: &[usize]) -> f64 {
 }
 
 /// The path is made unique by a first write, so that the insertions meet a value of their own at most places.
-fn insert<T: Item>(seq: &mut impl Sequence<T>, at: &[usize]) -> f64 {
+fn insert<T: Item>(seq: &mut impl Squeeze<T>, at: &[usize]) -> f64 {
     timed(at.len(), || at.iter().for_each(|at| seq.squeeze(*at, T::make(1))))
 }
