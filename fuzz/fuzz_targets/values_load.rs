@@ -6,7 +6,7 @@ use std::convert::Infallible;
 
 use libfuzzer_sys::fuzz_target;
 use tine_values::keep::{NodeStore, Pool};
-use tine_values::{HashMap, OrdMap, Seq};
+use tine_values::{HashMap, HashSet, OrdMap, OrdSet, Seq, Text};
 
 /// Nodes cut out of the input: a length byte before each.
 struct Hostile(Vec<Vec<u8>>);
@@ -37,7 +37,18 @@ fuzz_target!(|data: &[u8]| {
         .collect::<Vec<_>>()
     };
     if let Ok(seq) = Pool::new(Hostile(nodes())).load(&0, &Seq::<u32>::new()) {
-        assert_eq!(seq.iter().count(), seq.len());
+        let read: Vec<_> = (0..seq.len()).map(|at| seq[at]).collect();
+        assert!(seq.iter().eq(&read));
+    }
+    if let Ok(mut text) = Pool::new(Hostile(nodes())).load(&0, &Text::new()) {
+        assert_eq!(text.chars().map(char::len_utf8).sum::<usize>(), text.len());
+        text.insert_str(0, "a text that does not lie inline");
+    }
+    if let Ok(set) = Pool::new(Hostile(nodes())).load(&0, &OrdSet::<u16>::new()) {
+        assert!(set.iter().is_sorted_by(|a, b| a < b));
+    }
+    if let Ok(set) = Pool::new(Hostile(nodes())).load(&0, &HashSet::<u16>::new()) {
+        assert!(set.iter().all(|item| set.contains(item)));
     }
     let mut ord = Pool::<OrdMap<u16, u16>, _>::new(Hostile(nodes()));
     let _ = ord.read(&0, &7);

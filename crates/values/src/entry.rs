@@ -33,6 +33,17 @@ macro_rules! entries {
                 }
             }
 
+            /// The value, made of the key and put there first when the key is absent.
+            pub fn or_insert_with_key(self, value: impl FnOnce(&K) -> V) -> &'a mut V {
+                match self {
+                    Entry::Occupied(entry) => entry.into_mut(),
+                    Entry::Vacant(entry) => {
+                        let value = value(&entry.key);
+                        entry.insert(value)
+                    }
+                }
+            }
+
             /// The value, a default one when the key is absent.
             pub fn or_default(self) -> &'a mut V
             where
@@ -88,8 +99,13 @@ macro_rules! entries {
 
             /// Removes the key and returns its value.
             pub fn remove(self) -> V {
-                match self.map.remove(&self.key) {
-                    Some(value) => value,
+                self.remove_entry().1
+            }
+
+            /// Removes the key that the map holds and returns it with its value.
+            pub fn remove_entry(self) -> (K, V) {
+                match self.map.remove_entry(&self.key) {
+                    Some(entry) => entry,
                     None => unreachable!("an occupied entry has a value"),
                 }
             }

@@ -23,7 +23,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::borrow::Borrow;
 use core::convert::Infallible;
 use core::fmt;
 use serde::de::DeserializeOwned;
@@ -33,10 +32,6 @@ use crate::engine::chunk::Chunk;
 use crate::engine::kind::Grow;
 use crate::engine::node::{FANOUT, Inner, Node};
 use crate::engine::path::HEIGHT_MAX;
-use crate::engine::rebase::rebase;
-use crate::engine::tree::Tree;
-use crate::ord::OrdMap;
-use crate::seq::Seq;
 use crate::usage::{Counted, Rooted, Value};
 
 /// A place for nodes: bytes in, an id out, and back.
@@ -202,8 +197,13 @@ pub trait Kept: Value + Restore {
 
 /// A value that can be made of a tree.
 pub(crate) trait Restore: Rooted<Node: Stored> + Sized {
-    /// A leaf of stored items.
-    fn leaf(like: &Self, items: Vec<<Self::Node as Stored>::Item>) -> Self::Node;
+    /// The nodes to write; of a value that lies inline, one made for the purpose.
+    fn nodes(&self) -> Self::Node {
+        self.root().cloned().unwrap_or_default()
+    }
+
+    /// A leaf of stored items; `None` when no leaf of this type holds such.
+    fn leaf(like: &Self, items: Vec<<Self::Node as Stored>::Item>) -> Option<Self::Node>;
 
     /// The value over a tree that was loaded, with what else belongs to it (a hasher) as in `like`; `None` when the items
     /// are not in the value's order.
@@ -252,14 +252,14 @@ where
         self.nodes.clear();
     }
 
-    /// Writes the nodes of a value that the store lacks, children first, and returns the id of its root.
+    /// Writes the nodes of a value that the store lacks, children first, and returns the id of its root. A value that
+    /// lies inline has no nodes and is written each time, as one leaf.
     ///
     /// # Errors
     ///
     /// When the store fails or an item cannot be encoded; what was written until then stays known.
     pub fn save(&mut self, value: &V) -> Result<S::Id, KeepError<S::Error>> {
-        let empty = V::Node::default();
-        self.save_node(value.root().unwrap_or(&empty))
+        self.save_node(&value.nodes())
     }
 
     fn save_node(&mut self, node: &V::Node) -> Result<S::Id, KeepError<S::Error>> {
@@ -315,7 +315,7 @@ where
             return node.fits(levels).then(|| node.clone()).ok_or(KeepError::NotANode);
         }
         let node = match self.record(id)? {
-            Record::Leaf(items) => V::leaf(like, items),
+            Record::Leaf(items) => V::leaf(like, items).ok_or(KeepError::NotANode)?,
             Record::Inner(stored) => {
                 let below = levels.checked_sub(1).ok_or(KeepError::NotANode)?;
                 let mut kids = Vec::with_capacity(stored.len());
@@ -354,84 +354,7 @@ where
     }
 }
 
-impl<T: Clone + Serialize + DeserializeOwned + Eq, S: NodeStore> Pool<Seq<T>, S> {
-    /// One item of a kept sequence, without loading the rest.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails, or what it holds is not a sequence of this type.
-    pub fn read(&self, id: &S::Id, index: u64) -> Result<Option<T>, KeepError<S::Error>> {
-        let mut at = index;
-        let mut items = self.leaf(id, |kids| {
-            let mut step = 0;
-            while step + 1 < kids.len() && at >= kids[step].0 {
-                at -= kids[step].0;
-                step += 1;
-            }
-            step
-        })?;
-        let slot = usize::try_from(at).ok().filter(|at| *at < items.len());
-        Ok(slot.map(|at| items.swap_remove(at)))
-    }
-}
-
-impl<K, V, S> Pool<OrdMap<K, V>, S>
-where
-    K: Ord + Clone + Serialize + DeserializeOwned,
-    V: Eq + Clone + Serialize + DeserializeOwned,
-    S: NodeStore,
-{
-    /// One value of a kept map, without loading the rest.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails, or what it holds is not a map of this type.
-    pub fn read<Q: Ord + ?Sized>(
-        &self,
-        id: &S::Id,
-        key: &Q,
-    ) -> Result<Option<V>, KeepError<S::Error>>
-    where
-        K: Borrow<Q>,
-    {
-        let items = self.leaf(id, |kids| kids[1..].partition_point(|kid| kid.1.borrow() <= key))?;
-        Ok(items.into_iter().find(|item| item.0.borrow() == key).map(|item| item.1))
-    }
-}
-
-impl<T: Clone> Restore for Seq<T> {
-    fn leaf(_like: &Self, items: Vec<T>) -> Self::Node {
-        leaf(items)
-    }
-
-    fn restore(_like: &Self, root: Self::Node) -> Option<Self> {
-        Some(Seq { tree: Tree { root } })
-    }
-}
-
-impl<T: Clone + Eq> Kept for Seq<T> {
-    fn rebase_on(&mut self, base: &Self) -> usize {
-        rebase(&mut self.tree.root, &base.tree.root, &|a, b| a == b)
-    }
-}
-
-impl<K: Ord + Clone, V: Clone> Restore for OrdMap<K, V> {
-    fn leaf(_like: &Self, items: Vec<(K, V)>) -> Self::Node {
-        leaf(items)
-    }
-
-    fn restore(_like: &Self, root: Self::Node) -> Option<Self> {
-        let map = OrdMap { tree: Tree { root } };
-        map.keys().is_sorted_by(|a, b| a < b).then_some(map)
-    }
-}
-
-impl<K: Ord + Clone, V: Clone + Eq> Kept for OrdMap<K, V> {
-    fn rebase_on(&mut self, base: &Self) -> usize {
-        rebase(&mut self.tree.root, &base.tree.root, &|a, b| a == b)
-    }
-}
-
-fn leaf<K: Grow>(items: Vec<K::Item>) -> Node<K> {
+/// A leaf of the tree over stored items.
+pub(crate) fn leaf<K: Grow>(items: Vec<K::Item>) -> Node<K> {
     Node::Leaf(Chunk::of(items.len(), &mut items.into_iter()))
 }

@@ -54,6 +54,11 @@ macro_rules! set_of {
                 self.len() <= other.len() && self.iter().all(|item| other.contains(item))
             }
 
+            /// Whether every item of `other` is in this set.
+            pub fn is_superset(&self, other: &Self) -> bool {
+                other.is_subset(self)
+            }
+
             /// Whether no item is in `other`.
             pub fn is_disjoint(&self, other: &Self) -> bool {
                 self.iter().all(|item| !other.contains(item))

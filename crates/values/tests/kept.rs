@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 
 use tine_values::keep::{KeepError, Kept, MemoryStore, NodeStore, Pool};
-use tine_values::{HashMap, OrdMap, Seq, Text, Value};
+use tine_values::{Bytes, HashMap, HashSet, OrdMap, OrdSet, Seq, Text, Value};
 
 const COUNT: u64 = 50_000;
 
@@ -60,6 +60,109 @@ fn a_hash_map_comes_back_with_its_hasher_only() {
     pool.forget();
     assert!(pool.load(&id, &map).unwrap() == map);
     assert_eq!(pool.load(&id, &HashMap::new()).unwrap_err(), KeepError::Order);
+}
+
+/// Keeps a value and a fork of it; the fork costs less than a tenth, both come back shared, and a load of its own is made one
+/// with the original.
+fn comes_back<V: Kept + PartialEq>(
+    base: V,
+    change: impl Fn(&mut V),
+    keep: impl Fn(&V, &V) -> (usize, [V; 2]),
+) {
+    let mut fork = base.clone();
+    change(&mut fork);
+    let (bytes, [loaded, mut again]) = keep(&base, &fork);
+    assert!(bytes < base.usage().total / 10, "{bytes} bytes for one change");
+    assert!(loaded == base && again == fork && again != base);
+    assert!(again.usage().exclusive < again.usage().total / 10);
+    let freed = again.rebase_on(&base);
+    assert!(freed > again.usage().total * 9 / 10, "{freed} bytes freed");
+    assert!(again == fork);
+}
+
+/// Saves both and loads both in a pool that has let go of them.
+macro_rules! keep {
+    () => {
+        |base, fork| {
+            let mut pool = Pool::new(MemoryStore::default());
+            let id = pool.save(base).unwrap();
+            let before = pool.store().bytes();
+            let other = pool.save(fork).unwrap();
+            let bytes = pool.store().bytes() - before;
+            pool.forget();
+            (bytes, [pool.load(&id, base).unwrap(), pool.load(&other, base).unwrap()])
+        }
+    };
+}
+
+#[test]
+fn every_kind_of_value_comes_back_and_a_fork_costs_its_changes() {
+    comes_back((0..COUNT).collect::<Seq<_>>(), |seq| _ = seq.set(30_000, 0), keep!());
+    let entries = || (0..COUNT).map(|key| (key, key * 3));
+    comes_back(entries().collect::<OrdMap<_, _>>(), |map| _ = map.remove(&7), keep!());
+    comes_back(entries().collect::<HashMap<_, _>>(), |map| _ = map.insert(7, 0), keep!());
+    comes_back((0..COUNT).collect::<OrdSet<_>>(), |set| _ = set.remove(&7), keep!());
+    comes_back((0..COUNT).collect::<HashSet<_>>(), |set| _ = set.remove(&7), keep!());
+    let bytes = Bytes::from_iter((0..COUNT).map(|at| at as u8));
+    comes_back(bytes, |bytes| _ = bytes.set(777, 1), keep!());
+    let text = Text::from("größer als eine Zeile ".repeat(2000).as_str());
+    comes_back(text, |text| text.insert_str(22, "k"), keep!());
+}
+
+#[test]
+fn sets_in_a_store_are_asked_without_a_load() {
+    let ord: OrdSet<String> = (0..COUNT).map(|item| item.to_string()).collect();
+    let mut pool = Pool::new(MemoryStore::default());
+    let id = pool.save(&ord).unwrap();
+    assert_eq!(pool.contains(&id, "777"), Ok(true));
+    assert_eq!(pool.contains(&id, "none"), Ok(false));
+    let hash: HashSet<u64> = (0..COUNT).collect();
+    let mut pool = Pool::new(MemoryStore::default());
+    let id = pool.save(&hash).unwrap();
+    let hasher = hash.hasher();
+    assert_eq!(pool.contains(&id, &777, hasher), Ok(true));
+    assert_eq!(pool.contains(&id, &COUNT, hasher), Ok(false));
+}
+
+#[test]
+fn small_bytes_and_texts_that_lie_inline_come_back_too() {
+    for text in ["", "a few letters"] {
+        let (text, bytes) = (Text::from(text), Bytes::from(text.as_bytes()));
+        let mut pool = Pool::new(MemoryStore::default());
+        let id = pool.save(&text).unwrap();
+        assert_eq!(pool.load(&id, &Text::new()).unwrap(), text);
+        let mut pool = Pool::new(MemoryStore::default());
+        let id = pool.save(&bytes).unwrap();
+        assert_eq!(pool.load(&id, &Bytes::new()).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_not_loaded_as_one() {
+    let bytes = Bytes::from(&[0xff; 3000][..]);
+    let mut pool = Pool::new(MemoryStore::default());
+    let id = pool.save(&bytes).unwrap();
+    let mut texts = Pool::new(pool.store().clone());
+    assert_eq!(texts.load(&id, &Text::new()).unwrap_err(), KeepError::NotANode);
+}
+
+#[test]
+fn leaves_longer_than_any_that_are_made_read_and_change_as_others_do() {
+    let items = |range: std::ops::Range<u32>| range.collect::<Vec<u32>>();
+    let mut store = MemoryStore::default();
+    for leaf in [items(0..1000), items(1000..1010), items(1010..3000)] {
+        store.put(&postcard::to_allocvec(&(0u32, leaf)).unwrap()).unwrap();
+    }
+    let kids = vec![(1000u64, 0usize, 0u64), (10, 1000, 1), (1990, 1010, 2)];
+    let id = store.put(&postcard::to_allocvec(&(1u32, kids)).unwrap()).unwrap();
+    let mut seq = Pool::new(store).load(&id, &Seq::<u32>::new()).unwrap();
+    for at in 0..3000 {
+        assert_eq!(seq.get(at as usize), Some(&at));
+        seq.set(at as usize, at + 1);
+    }
+    seq.insert(500, 0);
+    assert_eq!((seq[499], seq[500], seq[501], seq[3000]), (500, 0, 501, 3000));
+    assert_eq!((0..3001).map(|_| seq.remove(0)).max(), Some(3000));
 }
 
 /// A store whose bytes tests can damage.

@@ -180,6 +180,49 @@ fn sets_behave_like_those_of_std() {
 }
 
 #[test]
+fn sets_unite_and_differ_like_those_of_std() {
+    let sets: [BTreeSet<u32>; 4] = [
+        BTreeSet::new(),
+        (0..300).collect(),
+        (100..900).step_by(3).collect(),
+        (0..1000).filter(|n| n % 5 < 2).collect(),
+    ];
+    for (a, b) in sets.iter().flat_map(|a| sets.iter().map(move |b| (a, b))) {
+        let ord = [a, b].map(|set| set.iter().copied().collect::<OrdSet<u32>>());
+        assert!(ord[0].union(&ord[1]).eq(a.union(b)));
+        assert!(ord[0].symmetric_difference(&ord[1]).eq(a.symmetric_difference(b)));
+        assert!(ord[0].intersection(&ord[1]).eq(a.intersection(b)));
+        assert!(ord[0].difference(&ord[1]).eq(a.difference(b)));
+        assert_eq!(ord[0].is_superset(&ord[1]), a.is_superset(b));
+        assert_eq!(ord[0].is_disjoint(&ord[1]), a.is_disjoint(b));
+        let mut hash = [a, b].map(|set| set.iter().copied().collect::<HashSet<u32>>());
+        let sorted = |items: &mut dyn Iterator<Item = &u32>| {
+            let mut items: Vec<u32> = items.copied().collect();
+            items.sort_unstable();
+            items
+        };
+        assert!(sorted(&mut hash[0].union(&hash[1])).iter().eq(a.union(b)));
+        let apart = sorted(&mut hash[0].symmetric_difference(&hash[1]));
+        assert!(apart.iter().eq(a.symmetric_difference(b)));
+        assert_eq!(hash[0].drain().count(), a.len());
+        assert!(hash[0].is_empty());
+    }
+}
+
+#[test]
+fn entries_of_both_maps_take_what_those_of_std_take() {
+    let (mut ord, mut hash) = (ord(), hash());
+    assert_eq!(*ord.entry(1).or_insert_with_key(|key| key + 41), 42);
+    assert_eq!(*hash.entry(1).or_insert_with_key(|key| key + 41), 42);
+    assert_eq!(*ord.entry(1).or_insert_with_key(|_| 0), 42);
+    let tine_values::ord::Entry::Occupied(entry) = ord.entry(1) else { unreachable!() };
+    assert_eq!(entry.remove_entry(), (1, 42));
+    let tine_values::hash::Entry::Occupied(entry) = hash.entry(1) else { unreachable!() };
+    assert_eq!(entry.remove(), 42);
+    assert!(!ord.contains_key(&1) && !hash.contains_key(&1));
+}
+
+#[test]
 fn values_print_hash_and_order_like_those_of_std() {
     use std::hash::BuildHasher;
     let (seq, map) = (Seq::from([1, 2, 3]), OrdMap::from([(1, "a"), (2, "b")]));

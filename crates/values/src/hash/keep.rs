@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::leaf::Leaf;
 use super::map::HashMap;
 use super::node::{DEPTH_MAX, Node, SLOTS, slot, span};
+use super::set::HashSet;
 use super::trie::{Trie, rank};
 use crate::keep::{KeepError, Kept, NodeStore, Pool, Restore, Stored};
 
@@ -61,12 +62,12 @@ impl<K: Clone, V: Clone> Stored for Node<K, V> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, H: BuildHasher + Clone> Restore for HashMap<K, V, H> {
-    fn leaf(like: &Self, items: Vec<(K, V)>) -> Node<K, V> {
+    fn leaf(like: &Self, items: Vec<(K, V)>) -> Option<Node<K, V>> {
         let (mut leaf, room) = (Leaf::Empty, items.len());
         for entry in items {
             leaf.push(rank(&like.hasher, &entry.0), entry, room);
         }
-        Node::Leaf(leaf)
+        Some(Node::Leaf(leaf))
     }
 
     fn restore(like: &Self, root: Node<K, V>) -> Option<Self> {
@@ -90,6 +91,22 @@ fn deepest<K, V>(node: &Node<K, V>) -> usize {
 impl<K: Hash + Eq + Clone, V: Clone + Eq, H: BuildHasher + Clone> Kept for HashMap<K, V, H> {
     fn rebase_on(&mut self, base: &Self) -> usize {
         rebase(&mut self.trie.root, &base.trie.root)
+    }
+}
+
+impl<T: Hash + Eq + Clone, H: BuildHasher + Clone> Restore for HashSet<T, H> {
+    fn leaf(like: &Self, items: Vec<(T, ())>) -> Option<Node<T, ()>> {
+        HashMap::leaf(&like.map, items)
+    }
+
+    fn restore(like: &Self, root: Self::Node) -> Option<Self> {
+        HashMap::restore(&like.map, root).map(|map| HashSet { map })
+    }
+}
+
+impl<T: Hash + Eq + Clone, H: BuildHasher + Clone> Kept for HashSet<T, H> {
+    fn rebase_on(&mut self, base: &Self) -> usize {
+        self.map.rebase_on(&base.map)
     }
 }
 
@@ -145,12 +162,42 @@ where
     where
         K: Borrow<Q>,
     {
-        let (hash, mut depth) = (rank(hasher, key), 0);
-        let items = self.leaf(id, |kids| {
-            let slot = slot(hash, depth);
-            depth += 1;
-            kids[1..].partition_point(|kid| u32::from(kid.1) <= slot)
-        })?;
+        let items = self.leaf(id, towards(rank(hasher, key)))?;
         Ok(items.into_iter().find(|entry| entry.0.borrow() == key).map(|entry| entry.1))
+    }
+}
+
+impl<T, H, S> Pool<HashSet<T, H>, S>
+where
+    T: Hash + Eq + Clone + Serialize + DeserializeOwned,
+    H: BuildHasher + Clone,
+    S: NodeStore,
+{
+    /// Whether a kept set holds an item, without loading the rest; `hasher` is the one that the set was saved with.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails, or what it holds is not a set of this type.
+    pub fn contains<Q: Hash + Eq + ?Sized>(
+        &self,
+        id: &S::Id,
+        item: &Q,
+        hasher: &H,
+    ) -> Result<bool, KeepError<S::Error>>
+    where
+        T: Borrow<Q>,
+    {
+        let items = self.leaf(id, towards(rank(hasher, item)))?;
+        Ok(items.iter().any(|own| own.0.borrow() == item))
+    }
+}
+
+/// Chooses the child on the way to a hash, called once a level.
+fn towards<Id>(hash: u32) -> impl FnMut(&[(u64, u8, Id)]) -> usize {
+    let mut depth = 0;
+    move |kids| {
+        let slot = slot(hash, depth);
+        depth += 1;
+        kids[1..].partition_point(|kid| u32::from(kid.1) <= slot)
     }
 }

@@ -44,6 +44,30 @@ impl<T, S> HashSet<T, S> {
     pub const fn with_hasher(hasher: S) -> Self {
         HashSet { map: HashMap::with_hasher(hasher) }
     }
+
+    /// The hasher.
+    pub const fn hasher(&self) -> &S {
+        &self.map.hasher
+    }
+}
+
+impl<T: Hash + Eq, S: BuildHasher> HashSet<T, S> {
+    /// The items that are in one or both, each once.
+    pub fn union<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a T> {
+        self.iter().chain(other.difference(self))
+    }
+
+    /// The items that are in one and not in the other.
+    pub fn symmetric_difference<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a T> {
+        self.difference(other).chain(other.difference(self))
+    }
+}
+
+impl<T: Hash + Eq + Clone, S: BuildHasher> HashSet<T, S> {
+    /// Removes all items and returns them. They are out of the set at once.
+    pub fn drain(&mut self) -> impl Iterator<Item = T> {
+        self.map.drain().map(|(item, ())| item)
+    }
 }
 
 impl<T, S: Default> Default for HashSet<T, S> {

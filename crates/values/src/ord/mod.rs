@@ -2,6 +2,8 @@
 
 mod entry;
 mod iter;
+#[cfg(feature = "serde")]
+mod keep;
 mod kind;
 mod map;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The ordered set: an ordered map without values.
 
 use core::borrow::Borrow;
+use core::cmp::Ordering;
 use core::fmt;
 use core::ops::RangeBounds;
 
@@ -65,6 +66,38 @@ impl<T> OrdSet<T> {
     }
 }
 
+impl<T: Ord> OrdSet<T> {
+    /// The items that are in one or both, each once and in order.
+    pub fn union<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a T> {
+        self.beside(other).filter_map(|(ours, theirs)| ours.or(theirs))
+    }
+
+    /// The items that are in one and not in the other, in order.
+    pub fn symmetric_difference<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a T> {
+        self.beside(other).filter_map(|(ours, theirs)| ours.xor(theirs))
+    }
+
+    /// The items of both in order; equal ones together.
+    fn beside<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = (Option<&'a T>, Option<&'a T>)> {
+        let (mut ours, mut theirs) = (self.iter().peekable(), other.iter().peekable());
+        core::iter::from_fn(move || {
+            let order = match (ours.peek(), theirs.peek()) {
+                (Some(a), Some(b)) => a.cmp(b),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => return None,
+            };
+            Some((
+                ours.next_if(|_| order != Ordering::Greater),
+                theirs.next_if(|_| order != Ordering::Less),
+            ))
+        })
+    }
+}
+
 impl<T: Ord + Clone> OrdSet<T> {
     /// Removes and returns the least item.
     pub fn pop_first(&mut self) -> Option<T> {
@@ -86,13 +119,13 @@ impl<T: Ord + Clone> OrdSet<T> {
 }
 
 impl<T: Ord> PartialOrd for OrdSet<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl<T: Ord> Ord for OrdSet<T> {
-    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+    fn cmp(&self, other: &Self) -> Ordering {
         self.iter().cmp(other.iter())
     }
 }

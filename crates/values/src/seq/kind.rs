@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 
 use crate::engine::kind::{Grow, Kind, leaf_items};
 use crate::engine::node::{FANOUT_LOG2, Inner, Node};
-use crate::engine::path::Seek;
+use crate::engine::path::{Seek, find};
 
 /// Bytes of a full leaf, for items that are not too large for it.
 const LEAF_BYTES: usize = 1024;
@@ -39,35 +39,51 @@ impl<T: Clone> Grow for Sequence<T> {
     }
 }
 
+/// The logarithm of the items in a full child of a node at `height`.
+#[inline(always)]
+fn full_log2<K: Kind>(height: u32) -> u32 {
+    (FANOUT_LOG2 * height + K::LEAF.trailing_zeros()).wrapping_sub(FANOUT_LOG2)
+}
+
 /// The child that holds item `at`, and the item's place in it. `at` may be the length: then the last child.
-///
-/// A child holds at most a full subtree, so its index is at least what it would be if all before it were full; in
-/// trees made by `push` or `collect` they are, and the first guess is right.
 #[inline(always)]
 pub(crate) fn child<K: Kind<Mark = usize>>(inner: &Inner<K>, at: usize) -> (usize, usize) {
-    let full_log2 = K::LEAF.trailing_zeros() + FANOUT_LOG2 * (inner.height - 1);
     let marks = inner.marks.as_slice();
-    let mut step = at >> full_log2;
-    if step + 1 >= marks.len() {
-        step = marks.len() - 1;
-    } else {
-        while step + 1 < marks.len() && marks[step + 1] <= at {
-            step += 1;
-        }
+    let last = marks.len() - 1;
+    let mut step = (at >> full_log2::<K>(inner.height)).min(last);
+    // Too far is only a guess among leaves that are longer than this kind makes them, as a store may hold them.
+    while marks[step] > at {
+        step -= 1;
+    }
+    while step < last && marks[step + 1] <= at {
+        step += 1;
     }
     (step, at - marks[step])
 }
 
 /// The item at a position, if there is one.
 #[inline]
-pub(crate) fn get<K: Kind<Mark = usize>>(root: &Node<K>, mut at: usize) -> Option<&K::Item> {
+pub(crate) fn get<K: Kind<Mark = usize>>(root: &Node<K>, at: usize) -> Option<&K::Item> {
+    guess(root, at).or_else(|| find(root, Position(at)))
+}
+
+/// The item at a position, where all before it are in full nodes, as in trees made by `push` or `collect`; elsewhere
+/// often nothing.
+///
+/// Random reads of a large tree wait for the leaf's cache lines, and as many wait together as the processor holds
+/// instructions: so here are as few as can be. The start of each node on the way is known for certain, its end is not;
+/// whether the item is there, the leaf tells.
+#[inline(always)]
+fn guess<K: Kind<Mark = usize>>(root: &Node<K>, mut at: usize) -> Option<&K::Item> {
     let mut node = root;
+    let mut full_log2 = full_log2::<K>(root.height());
     loop {
         match node {
             Node::Inner(inner) => {
-                let (step, within) = child(inner, at);
-                at = within;
-                node = &inner.kids[step];
+                let step = at.wrapping_shr(full_log2);
+                at = at.checked_sub(*inner.marks.get(step)?)?;
+                node = inner.kids.get(step)?;
+                full_log2 = full_log2.wrapping_sub(FANOUT_LOG2);
             }
             Node::Leaf(chunk) => return chunk.items().get(at),
         }

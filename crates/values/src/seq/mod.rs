@@ -3,6 +3,8 @@
 pub(crate) mod diff;
 pub(crate) mod edits;
 pub(crate) mod iter;
+#[cfg(feature = "serde")]
+mod keep;
 pub(crate) mod kind;
 pub(crate) mod merge;
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! handed out as `&str`, at some ten gigabytes a second, since the crate has no `unsafe` code that could skip it.
 
 mod diff;
+#[cfg(feature = "serde")]
+mod keep;
 mod kind;
 #[cfg(test)]
 mod model;

@@ -1,5 +1,8 @@
 //! [`Bytes`]: a byte string that is forked in O(1) and edited anywhere in O(log n); small ones lie inline.
 
+#[cfg(feature = "serde")]
+mod keep;
+
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use core::cmp::Ordering;
