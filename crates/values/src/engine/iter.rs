@@ -6,7 +6,7 @@ use core::iter::FusedIterator;
 use core::slice;
 
 use super::kind::{Grow, Kind};
-use super::node::{Inner, Node};
+use super::node::{FANOUT, Inner, Node};
 use super::path::{HEIGHT_MAX, Path};
 use super::tree::Tree;
 
@@ -126,6 +126,21 @@ impl<'a, K: Kind> Items<'a, K> {
         self.front.len() + self.rest + self.back.len()
     }
 
+    /// The next leaves of the head's parent, from `skip` after the head on and before the tail, [`Kind::AHEAD`] at most; the
+    /// head moves to the last of them.
+    fn siblings(&mut self, skip: usize) -> ArrayVec<&'a [K::Item], FANOUT> {
+        let Some(level) = self.head.above.len().checked_sub(1) else { return ArrayVec::new() };
+        let (inner, step) = self.head.above[level];
+        let (tail, end) = (&self.tail.above, inner.kids.len());
+        let above = self.head.above[..level].iter().zip(&tail[..level]);
+        let end =
+            if above.rev().all(|(a, b)| a.1 == b.1) { usize::from(tail[level].1) } else { end };
+        let start = usize::from(step) + skip;
+        let end = end.min(start + K::AHEAD);
+        self.head.above[level].1 = (end - 1) as u8;
+        inner.kids[start..end].iter().map(Node::items).collect()
+    }
+
     #[cold]
     fn next_leaf(&mut self) -> Option<&'a K::Item> {
         loop {
@@ -175,13 +190,15 @@ impl<'a, K: Kind> Iterator for Items<'a, K> {
     }
 
     fn fold<B, F: FnMut(B, Self::Item) -> B>(mut self, init: B, mut f: F) -> B {
-        let mut folded = self.front.fold(init, &mut f);
+        let mut folded = self.front.clone().fold(init, &mut f);
+        let mut read = 1;
         while !self.met {
+            for leaf in self.siblings(read) {
+                folded = leaf.iter().fold(folded, &mut f);
+            }
             self.head.step(true);
             self.met = self.head.meets(&self.tail);
-            if !self.met {
-                folded = self.head.leaf.iter().fold(folded, &mut f);
-            }
+            read = 0;
         }
         self.back.fold(folded, f)
     }

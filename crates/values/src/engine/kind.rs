@@ -24,6 +24,10 @@ pub(crate) trait Kind: Sized {
     /// Items that a leaf holds before it is cut; a power of two.
     const LEAF: usize;
 
+    /// Leaves that reading everything looks up before it reads the first of them, so that their cache misses are under way
+    /// together. One where most leaves lie in memory as they do in the tree: there the processor looks ahead by itself.
+    const AHEAD: usize = 1;
+
     /// Items before the child with this mark, where marks are positions.
     fn start(_mark: &Self::Mark) -> Option<usize> {
         None

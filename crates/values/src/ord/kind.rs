@@ -7,7 +7,7 @@ use core::mem::needs_drop;
 use core::ops::Bound;
 
 use crate::engine::kind::{Grow, Kind, leaf_items};
-use crate::engine::node::Inner;
+use crate::engine::node::{FANOUT, Inner};
 use crate::engine::path::Seek;
 
 /// Bytes of a full leaf. Smaller than a sequence's, for an insertion moves half of it.
@@ -22,6 +22,7 @@ impl<K, V> Kind for Ordered<K, V> {
     type Mark = K;
 
     const LEAF: usize = leaf_items(size_of::<(K, V)>(), LEAF_BYTES);
+    const AHEAD: usize = FANOUT;
 }
 
 impl<K: Clone, V: Clone> Grow for Ordered<K, V> {
