@@ -101,7 +101,9 @@ impl<K, V, const N: usize> Branch<K, V, N> {
 
     fn copy(&self) -> Arc<Self> {
         stats::copied(size_of::<Self>());
-        Arc::new(Branch { len: self.len, slots: self.slots, kids: self.kids.clone() })
+        let mut kids = self.kids[..count(&self.slots)].iter();
+        let kids = array::from_fn(|_| kids.next().cloned().unwrap_or_default());
+        Arc::new(Branch { len: self.len, slots: self.slots, kids })
     }
 
     /// Moves what a branch of another size holds.
