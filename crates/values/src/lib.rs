@@ -28,6 +28,8 @@ pub mod hash;
 mod iterators;
 #[cfg(feature = "serde")]
 pub mod keep;
+#[cfg(test)]
+mod model;
 pub mod ord;
 #[cfg(feature = "rayon")]
 mod parallel;

@@ -8,6 +8,7 @@ use std::vec::Vec;
 use super::HashMap;
 use super::check::check;
 use super::trie::rank;
+use crate::model::{KEYS, LIVE_MAX, Step, laws_between, step, take_step};
 
 /// Hashes to one of `.0 + 1` values.
 #[derive(Clone, Copy, Debug)]
@@ -42,74 +43,36 @@ fn sound(map: &Ours) {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
-    Fork,
-    Drop,
-    Insert(u16, u8),
-    Remove(u16),
-    Entry(u16),
-    Retain(u8),
-    AddToAll,
+enum Own {
     Extract(u8),
     Few(u8),
 }
 
-fn step() -> impl Strategy<Value = (usize, Step)> {
-    let key = 0u16..160;
-    (
-        any::<usize>(),
-        prop_oneof![
-            2 => Just(Step::Fork),
-            1 => Just(Step::Drop),
-            12 => (key.clone(), any::<u8>()).prop_map(|(key, value)| Step::Insert(key, value)),
-            10 => key.clone().prop_map(Step::Remove),
-            2 => key.prop_map(Step::Entry),
-            1 => any::<u8>().prop_map(Step::Retain),
-            1 => Just(Step::AddToAll),
-            1 => any::<u8>().prop_map(Step::Extract),
-            1 => any::<u8>().prop_map(Step::Few),
-        ],
-    )
+fn own() -> impl Strategy<Value = Own> {
+    prop_oneof![any::<u8>().prop_map(Own::Extract), any::<u8>().prop_map(Own::Few)]
 }
 
-fn apply(versions: &mut Vec<(Ours, Std<u16, u8>)>, which: usize, step: Step) {
-    let live = versions.len();
-    let which = which % live;
+type Versions = Vec<(Ours, Std<u16, u8>)>;
+
+fn take_own(versions: &mut Versions, which: usize, step: Own) {
     let (map, model) = &mut versions[which];
     match step {
-        Step::Fork if live < 6 => versions.push(versions[which].clone()),
-        Step::Drop if live > 1 => drop(versions.remove(which)),
-        Step::Fork | Step::Drop => {}
-        Step::Insert(key, value) => assert_eq!(map.insert(key, value), model.insert(key, value)),
-        Step::Remove(key) => assert_eq!(map.remove(&key), model.remove(&key)),
-        Step::Entry(key) => {
-            *map.entry(key).or_default() ^= 1;
-            *model.entry(key).or_default() ^= 1;
-        }
-        Step::Retain(limit) => {
-            let keep = |_: &u16, value: &mut u8| {
-                *value ^= 1;
-                *value < limit
-            };
-            map.retain(keep);
-            model.retain(keep);
-        }
-        Step::Extract(bits) => {
+        Own::Extract(bits) => {
             let doomed = |key: &u16, _: &mut u8| *key as u8 & 7 == bits & 7;
             let out: std::collections::BTreeMap<_, _> = map.extract_if(doomed).collect();
             assert_eq!(out, model.extract_if(doomed).collect());
         }
         // As sets do it: by reference, so that leaves that lose nothing stay shared.
-        Step::Few(bits) => {
+        Own::Few(bits) => {
             let marked: Vec<bool> = map.keys().map(|key| *key as u8 & 15 == bits & 15).collect();
             assert_eq!(map.extract(&marked).len(), marked.iter().filter(|doomed| **doomed).count());
             model.retain(|key, _| *key as u8 & 15 != bits & 15);
         }
-        Step::AddToAll => {
-            map.values_mut().for_each(|value| *value = value.wrapping_add(1));
-            model.values_mut().for_each(|value| *value = value.wrapping_add(1));
-        }
     }
+}
+
+fn apply(versions: &mut Versions, which: usize, step: Step<Own>) {
+    take_step!(versions, which, step, take_own);
 }
 
 proptest! {
@@ -118,8 +81,8 @@ proptest! {
     #[test]
     fn every_live_fork_equals_its_hash_map_after_each_step(
         mask in prop_oneof![Just(0), Just(6), Just(u64::MAX)],
-        start in proptest::collection::hash_map(0u16..160, any::<u8>(), 0..60),
-        steps in proptest::collection::vec(step(), 1..120),
+        start in proptest::collection::hash_map(KEYS, any::<u8>(), 0..60),
+        steps in proptest::collection::vec(step(2, own()), 1..120),
     ) {
         let entries = start.iter().map(|(key, value)| (*key, *value));
         let map = HashMap::build(entries.clone(), Colliding(mask));
@@ -135,20 +98,10 @@ proptest! {
         }
         for (a, model_a) in &versions {
             for (b, model_b) in &versions {
-                prop_assert_eq!(a == b, model_a == model_b);
+                laws_between!(HashMap, (a, model_a), (b, model_b));
                 // The same entries under another hasher compare and differ alike.
                 let elsewhere = HashMap::build(b.clone(), Colliding(mask ^ 2));
-                prop_assert_eq!(a == &elsewhere, model_a == model_b);
-                for newer in [b, &elsewhere] {
-                    let diff = a.diff(newer);
-                    prop_assert_eq!(diff.is_empty(), model_a == model_b);
-                    let mut patched = a.clone();
-                    patched.apply(&diff.to_patch()).unwrap();
-                    sound(&patched);
-                    prop_assert_eq!(&patched, b);
-                }
-                prop_assert_eq!(&HashMap::merge3(a, a, b, |_| unreachable!()), b);
-                prop_assert_eq!(&HashMap::merge3(a, b, a, |_| unreachable!()), b);
+                laws_between!(HashMap, (a, model_a), (&elsewhere, model_b));
             }
         }
     }
