@@ -26,7 +26,8 @@ usage: cargo xtask VERB
   demo                   the whole way once, with a real PostgreSQL and a real SQLite
   tidy                   the rules of the house that the compiler does not know
   bench AREA [FILTER]    figures beside peers: branch, memory, values
-  soak [WHAT]            the long tests: a crate's name, `crash [--hours N]`, `schedules`, `mutants`, or `advisories`";
+  soak [WHAT]            the long tests: a crate's name, `crash [--hours N]`, `schedules`, `mutants`,
+                         `sanitizers`, `fuzz`, or `advisories`";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -2,8 +2,8 @@
 //!
 //! A soak test is an ignored test whose reason begins with `soak:`; it runs in release mode, with its
 //! output shown. `crash` cuts the power of the engine for hours, `schedules` tries orders of its threads'
-//! events, `mutants` changes its code and looks whether a test notices, and `advisories` asks cargo-deny about
-//! the dependencies.
+//! events, `mutants` changes its code and looks whether a test notices, `sanitizers` watches the values' memory, `fuzz`
+//! feeds the values' fuzz targets, and `advisories` asks cargo-deny about the dependencies.
 
 use std::process::ExitCode;
 
@@ -21,6 +21,8 @@ pub fn run(what: Option<&str>) -> Result<ExitCode> {
         Some("crash") => crash("1")?,
         Some("schedules") => schedules(&workspace)?,
         Some("mutants") => mutants(&workspace)?,
+        Some("sanitizers") => sanitizers(&workspace)?,
+        Some("fuzz") => fuzz(&workspace)?,
         Some(name) => {
             let package = format!("tine-{name}");
             let names = [name, package.as_str()];
@@ -28,7 +30,7 @@ pub fn run(what: Option<&str>) -> Result<ExitCode> {
             else {
                 bail!(
                     "nothing to soak is called `{name}`; give a crate's name, `crash`, `schedules`, \
-                     `mutants` or `advisories`"
+                     `mutants`, `sanitizers`, `fuzz` or `advisories`"
                 );
             };
             soak_tests(&workspace, &["-p", member.name()])?;
@@ -74,6 +76,39 @@ fn mutants(workspace: &Workspace) -> Result<()> {
         run.args(["-f", &format!("crates/store/src/{part}/**")]);
     }
     process::run(run.arg("-o").arg(workspace.target.join("mutants")))
+}
+
+/// The tests of the values under nightly's address and leak sanitizers.
+fn sanitizers(workspace: &Workspace) -> Result<()> {
+    let mut test = nightly(workspace);
+    test.args(["cargo", "test", "--locked", "-p", "tine-values", "--all-features"]);
+    // With a target named, build scripts and macros are built without the sanitizer.
+    test.args(["--target", "x86_64-unknown-linux-gnu", "--lib", "--tests"]);
+    test.env("RUSTFLAGS", "-Zsanitizer=address").env("ASAN_OPTIONS", "detect_leaks=1");
+    process::run(test.env("CARGO_TARGET_DIR", workspace.target.join("sanitizers")))
+}
+
+/// Fuzz targets of the values.
+const FUZZ_TARGETS: [&str; 2] = ["values_forks", "values_load"];
+/// Each is fed so long.
+const FUZZ_SECONDS: u32 = 60;
+
+/// Feeds the fuzz targets of the values, under the address sanitizer as cargo-fuzz has it.
+fn fuzz(workspace: &Workspace) -> Result<()> {
+    let program = tools::install(workspace, tools::CARGO_FUZZ)?;
+    for target in FUZZ_TARGETS {
+        let mut run = nightly(workspace);
+        run.arg(&program).args(["fuzz", "run", target, "--"]);
+        process::run(run.arg(format!("-max_total_time={FUZZ_SECONDS}")))?;
+    }
+    Ok(())
+}
+
+/// A command on the nightly toolchain, which rustup must have.
+fn nightly(workspace: &Workspace) -> std::process::Command {
+    let mut run = std::process::Command::new("rustup");
+    run.current_dir(&workspace.root).args(["run", "nightly"]);
+    run
 }
 
 fn soak_tests(workspace: &Workspace, selection: &[&str]) -> Result<()> {

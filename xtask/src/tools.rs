@@ -13,7 +13,8 @@ pub const PJDFSTEST: (&str, &str) = ("pjdfstest", "0.2.2");
 pub const FSX: (&str, &str) = ("fsx", "0.3.2");
 /// Advisories, licences and sources of dependencies.
 pub const CARGO_DENY: (&str, &str) = ("cargo-deny", "0.20");
-
+/// Feeds fuzz targets.
+pub const CARGO_FUZZ: (&str, &str) = ("cargo-fuzz", "0.13.1");
 /// Changes code, one place at a time, and looks whether a test notices.
 pub const CARGO_MUTANTS: (&str, &str) = ("cargo-mutants", "27.1.0");
 

@@ -5,6 +5,7 @@
 //! that this machine cannot run prints `skipped: WHAT: WHY`; these are gathered and named at the end,
 //! before the last line, `N passed, N failed, N skipped`.
 
+mod freestanding;
 mod ordinary;
 mod programs;
 mod python;
@@ -25,6 +26,9 @@ use tally::Tally;
 
 /// Features of tine-bench whose code is linted and tested with everything else.
 const BENCH_AREAS: &str = "tine-bench/branch,tine-bench/memory,tine-bench/values";
+
+/// What tine-values can do besides, linted and tested with everything else.
+const VALUES_FEATURES: &str = "tine-values/rayon,tine-values/serde,tine-values/stats";
 
 /// Runs it all; fails if anything failed.
 pub fn run() -> Result<ExitCode> {
@@ -64,6 +68,7 @@ pub fn run() -> Result<ExitCode> {
         tally.add(&program.name, programs::run(&workspace, &program.name, &mut command)?);
     }
     programs::doc_tests(&workspace, &mut tally)?;
+    check(&mut tally, "values without std", || freestanding::check(&workspace));
     check(&mut tally, "the README's tour", || tour::run(&workspace));
     println!("tests took {:.0} s", start.elapsed().as_secs_f64());
 
@@ -87,5 +92,8 @@ fn lint() -> Result<()> {
     let mut clippy: Command = cargo();
     clippy.args(["clippy", "--quiet", "--locked", "--workspace", "--all-targets"]);
     clippy.args(["--features", BENCH_AREAS, "--", "-D", "warnings"]);
-    process::run(&mut clippy)
+    process::run(&mut clippy)?;
+    let mut values = cargo();
+    values.args(["clippy", "--quiet", "--locked", "-p", "tine-values", "--all-targets"]);
+    process::run(values.args(["--features", VALUES_FEATURES, "--", "-D", "warnings"]))
 }

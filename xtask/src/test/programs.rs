@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::VALUES_FEATURES;
 use super::tally::{Report, Tally};
 use crate::process;
 use crate::tools;
@@ -41,7 +42,7 @@ impl Program {
 pub fn build(workspace: &Workspace) -> Result<Vec<Program>> {
     let mut build = cargo();
     build.args(["test", "--no-run", "--locked", "--message-format=json-render-diagnostics"]);
-    build.stderr(std::process::Stdio::inherit());
+    build.args(["--features", VALUES_FEATURES]).stderr(std::process::Stdio::inherit());
     let members: Vec<Package> = tested(workspace).collect();
     for member in &members {
         build.args(["-p", member.name()]);
@@ -64,7 +65,7 @@ pub fn run(workspace: &Workspace, name: &str, command: &mut Command) -> Result<R
 /// Runs the examples in the documentation.
 pub fn doc_tests(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let mut test = cargo();
-    test.args(["test", "--doc", "--locked"]);
+    test.args(["test", "--doc", "--locked", "--features", VALUES_FEATURES]);
     for member in tested(workspace).filter(|member| member.has_library()) {
         test.args(["-p", member.name()]);
     }
