@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::chunk::Chunk;
 use crate::engine::kind::Grow;
-use crate::engine::node::{FANOUT, Inner, Node};
+use crate::engine::node::{Inner, Node};
 use crate::engine::path::HEIGHT_MAX;
 use crate::usage::{Counted, Rooted, Value};
 
@@ -180,7 +180,7 @@ impl<K: Grow> Stored for Node<K> {
     fn over(kids: Vec<(K::Mark, Self)>) -> Option<Self> {
         let height = kids.first()?.1.height();
         let fits = |kid: &Self| kid.len() > 0 && kid.height() == height;
-        let whole = kids.len() <= FANOUT && (height as usize) < HEIGHT_MAX;
+        let whole = kids.len() <= K::FANOUT && (height as usize) < HEIGHT_MAX;
         let sound = whole && kids.iter().all(|(_, kid)| fits(kid));
         // Stored marks are for reading single items; those of a loaded node are made from its children.
         sound.then(|| Inner::over(kids.into_iter().map(|(_, kid)| kid)))

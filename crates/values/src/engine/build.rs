@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::chunk::Chunk;
 use super::kind::Grow;
-use super::node::{FANOUT, Inner, Node, Nodes};
+use super::node::{Inner, Node, Nodes};
 
 /// A tree of items that are already in the order of their kind.
 pub(crate) fn build<K: Grow>(items: impl IntoIterator<Item = K::Item>) -> Node<K> {
@@ -32,13 +32,15 @@ fn leaves<K: Grow>(items: impl IntoIterator<Item = K::Item>) -> Nodes<K> {
 /// A tree over nodes of one height.
 pub(crate) fn over<K: Grow>(mut nodes: Nodes<K>) -> Node<K> {
     while nodes.len() > 1 {
-        // Shared out evenly, so that the last parent is not thin.
-        let parents = nodes.len().div_ceil(FANOUT);
-        let (each, extra) = (nodes.len() / parents, nodes.len() % parents);
         let mut rest = nodes.into_iter();
-        nodes = (0..parents)
-            .map(|parent| Inner::over(rest.by_ref().take(each + usize::from(parent < extra))))
-            .collect();
+        nodes = Vec::new();
+        while rest.len() > 0 {
+            // Full, but that the last parent is not thin.
+            let last =
+                if rest.len() < K::FANOUT * 3 / 2 { rest.len().div_ceil(2) } else { K::FANOUT };
+            let count = if rest.len() <= K::FANOUT { rest.len() } else { last };
+            nodes.push(Inner::over(rest.by_ref().take(count)));
+        }
     }
     nodes.pop().unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! The structural checker of tests: order, occupancy, depth and counts, from scratch.
 
 use super::kind::Kind;
-use super::node::{FANOUT, Inner, Node};
+use super::node::{Inner, Node};
 
 /// Panics where an invariant of the tree does not hold. `fits` judges one mark: the items before the child, the item
 /// before it, and the child's first.
@@ -14,7 +14,7 @@ pub(crate) fn check<K: Kind>(
         assert!(inner.kids.len() > 1, "a root with one child");
         let leaves = root.len() as f64 / (K::LEAF as f64 / 4.0);
         assert!(
-            f64::from(inner.height) <= leaves.max(2.0).log(FANOUT as f64 / 2.0).ceil() + 3.0,
+            f64::from(inner.height) <= leaves.max(2.0).log(K::FANOUT as f64 / 2.0).ceil() + 3.0,
             "{} items at height {}",
             root.len(),
             inner.height

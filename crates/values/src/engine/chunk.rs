@@ -87,6 +87,20 @@ impl<T> Chunk<T> {
         }
     }
 
+    /// The items of a leaf with the room of a full one of `count` items; nothing of others.
+    #[inline(always)]
+    pub(crate) fn items_of_full(&self, count: usize) -> &[T] {
+        match (self, count) {
+            (Chunk::C8(arc), 8) => arc.as_slice(),
+            (Chunk::C16(arc), 16) => arc.as_slice(),
+            (Chunk::C32(arc), 32) => arc.as_slice(),
+            (Chunk::C64(arc), 64) => arc.as_slice(),
+            (Chunk::C128(arc), 128) => arc.as_slice(),
+            (Chunk::Long(arc), 129..) => arc.as_slice(),
+            _ => &[],
+        }
+    }
+
     #[inline(never)]
     fn items_of_any(&self) -> &[T] {
         each!(self, arc => arc.as_slice(), &[])

@@ -8,8 +8,9 @@ use triomphe::Arc;
 
 use super::chunk::Chunk;
 use super::kind::Grow;
-use super::node::{FANOUT, Inner, Node, unique};
+use super::node::{Inner, Node, unique};
 use super::path::Path;
+use super::room::Room;
 
 /// The way down to the place of an insertion.
 pub(crate) trait Route<K: Grow> {
@@ -201,7 +202,7 @@ fn insert_by<K: Grow>(root: &mut Node<K>, mut route: impl Route<K>, item: K::Ite
     if let (Some((mut mark, right)), Some(spare)) = (split, spare) {
         let left = mem::take(root);
         K::shift(core::slice::from_mut(&mut mark), left.len() as isize);
-        let mut top = Inner::empty(left.height() + 1);
+        let mut top = Inner::<K>::empty(left.height() + 1);
         top.len = left.len() + right.len();
         top.marks.push(spare);
         top.marks.push(mark);
@@ -227,7 +228,7 @@ fn descend<K: Grow>(
     };
     let inner = unique(arc);
     let step = route.step(inner);
-    let spare = inner.is_full().then(|| inner.marks[FANOUT / 2].clone());
+    let spare = inner.is_full().then(|| inner.marks[K::FANOUT / 2].clone());
     let last = last && step + 1 == inner.kids.len();
     let split = descend(&mut inner.kids[step], route, item, last, unused);
     // Only moves from here on.
@@ -271,13 +272,13 @@ fn split_full<K: Grow>(
         let before = inner.len as isize;
         K::shift(core::slice::from_mut(&mut mark), -before);
         reset::<K>(&mut spare);
-        let mut right = Inner::empty(inner.height);
+        let mut right = Inner::<K>::empty(inner.height);
         right.len = kid_len;
         right.marks.push(spare);
         right.kids.push(kid);
         return (mark, Node::Inner(Arc::new(right)));
     }
-    let half = FANOUT / 2;
+    let half = K::FANOUT / 2;
     // `len` counts the new child already, though it is in neither half yet; lengths come from children here.
     let kid_len = kid.len();
     inner.len -= kid_len;

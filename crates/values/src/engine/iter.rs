@@ -5,8 +5,8 @@ use arrayvec::ArrayVec;
 use core::iter::FusedIterator;
 use core::slice;
 
-use super::kind::{Grow, Kind};
-use super::node::{FANOUT, Inner, Node};
+use super::kind::{AHEAD_MAX, Grow, Kind};
+use super::node::{Inner, Node};
 use super::path::{HEIGHT_MAX, Path};
 use super::tree::Tree;
 
@@ -128,7 +128,7 @@ impl<'a, K: Kind> Items<'a, K> {
 
     /// The next leaves of the head's parent, from `skip` after the head on and before the tail, [`Kind::AHEAD`] at most; the
     /// head moves to the last of them.
-    fn siblings(&mut self, skip: usize) -> ArrayVec<&'a [K::Item], FANOUT> {
+    fn siblings(&mut self, skip: usize) -> ArrayVec<&'a [K::Item], AHEAD_MAX> {
         let Some(level) = self.head.above.len().checked_sub(1) else { return ArrayVec::new() };
         let (inner, step) = self.head.above[level];
         let (tail, end) = (&self.tail.above, inner.kids.len());

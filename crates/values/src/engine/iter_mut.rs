@@ -38,7 +38,7 @@ impl<'a, K: Grow> ItemsMut<'a, K> {
             }
             Node::Inner(arc) => arc,
         };
-        let kids = unique(arc).kids.as_mut_slice();
+        let kids: &mut [Node<K>] = &mut unique(arc).kids;
         let start = from.map_or(0, |path| usize::from(path.steps[depth]));
         let end = to.map_or(kids.len() - 1, |path| usize::from(path.steps[depth]));
         let kids = &mut kids[start..=end];

@@ -5,7 +5,7 @@ use triomphe::Arc;
 
 use super::chunk::Chunk;
 use super::kind::Grow;
-use super::node::{FANOUT, Inner, Node, unique};
+use super::node::{Inner, Node, unique};
 
 /// All items of `left`, then all of `right`. Marks of maps need every key of `left` below every key of `right`.
 pub(crate) fn concat<K: Grow>(left: Node<K>, right: Node<K>) -> Node<K> {
@@ -123,13 +123,13 @@ fn join_leaves<K: Grow>(
 fn level<K: Grow>(left: &mut Inner<K>, right: &mut Inner<K>) {
     let (a, b) = (left.kids.len(), right.kids.len());
     let half = (a + b) / 2;
-    if a + b <= FANOUT {
+    if a + b <= K::FANOUT {
         left.append(right);
-    } else if a < FANOUT / 2 {
+    } else if a < K::FANOUT / 2 {
         let mut rest = right.split_off(half - a);
         left.append(right);
         mem::swap(right, &mut rest);
-    } else if b < FANOUT / 2 {
+    } else if b < K::FANOUT / 2 {
         let mut moved = left.split_off(half);
         moved.append(right);
         mem::swap(right, &mut moved);

@@ -1,6 +1,7 @@
 //! What differs between a sequence, an ordered map and a text, as the tree sees them.
 
 use super::node::Node;
+use super::room::Room;
 
 /// How many items of `item_bytes` a leaf of about `leaf_bytes` takes: a power of two, at least 8.
 pub(crate) const fn leaf_items(item_bytes: usize, leaf_bytes: usize) -> usize {
@@ -16,10 +17,20 @@ pub(crate) const fn leaf_items(item_bytes: usize, leaf_bytes: usize) -> usize {
     count
 }
 
+/// Most that [`Kind::AHEAD`] may be.
+pub(crate) const AHEAD_MAX: usize = 16;
+
 /// The items of a tree and the marks between its children.
 pub(crate) trait Kind: Sized {
     type Item;
     type Mark;
+
+    /// Children of a full inner node.
+    const FANOUT: usize;
+    /// Room for the marks of so many children.
+    type Marks: Room<Self::Mark>;
+    /// Room for so many children.
+    type Kids: Room<Node<Self>>;
 
     /// Items that a leaf holds before it is cut; a power of two.
     const LEAF: usize;

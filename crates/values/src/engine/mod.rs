@@ -1,6 +1,6 @@
 //! The tree behind sequences, texts and ordered maps: a copy-on-write B+tree whose nodes count their owners.
 //!
-//! Items lie in leaves ([`chunk`]); inner nodes ([`node`]) hold up to [`node::FANOUT`] children and a *mark* before
+//! Items lie in leaves ([`chunk`]); inner nodes ([`node`]) hold up to [`kind::Kind::FANOUT`] children and a *mark* before
 //! each: the position of the child's first item for sequences, a lower bound of its keys for maps. What differs
 //! between collections is a [`kind::Kind`]. A node with one owner changes in place; a shared node is copied
 //! first, so a write copies the path from the root at most.
@@ -24,6 +24,7 @@ pub(crate) mod path;
 #[cfg(feature = "serde")]
 pub(crate) mod rebase;
 pub(crate) mod remove;
+pub(crate) mod room;
 pub(crate) mod split;
 pub(crate) mod tree;
 

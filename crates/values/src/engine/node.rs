@@ -1,19 +1,12 @@
 //! Nodes: a leaf, or an inner node with the marks that separate its children.
 
 use alloc::vec::Vec;
-use arrayvec::ArrayVec;
 use triomphe::Arc;
 
 use super::chunk::{Chunk, arc_bytes};
 use super::kind::{Grow, Kind};
+use super::room::Room;
 use crate::stats;
-
-/// Children of a full inner node. 16 keeps a copied path under 3 KiB with a full leaf, at four levels for a million items.
-pub(crate) const FANOUT: usize = if cfg!(test) { 4 } else { 16 };
-/// Logarithm of [`FANOUT`].
-pub(crate) const FANOUT_LOG2: u32 = FANOUT.trailing_zeros();
-/// Children below which an inner node is joined with a neighbour.
-const KIDS_MIN: usize = FANOUT / 2;
 
 pub(crate) enum Node<K: Kind> {
     Leaf(Chunk<K::Item>),
@@ -25,8 +18,8 @@ pub(crate) struct Inner<K: Kind> {
     pub(crate) len: usize,
     /// 1 above leaves, one more each level up.
     pub(crate) height: u32,
-    pub(crate) marks: ArrayVec<K::Mark, FANOUT>,
-    pub(crate) kids: ArrayVec<Node<K>, FANOUT>,
+    pub(crate) marks: K::Marks,
+    pub(crate) kids: K::Kids,
 }
 
 impl<K: Kind> Clone for Node<K> {
@@ -116,7 +109,7 @@ impl<K: Kind> Node<K> {
     /// The node as a root: one without children is an empty leaf, one with a single child is that child.
     pub(crate) fn plain(mut self) -> Self {
         while let Node::Inner(inner) = &self {
-            self = match inner.kids.as_slice() {
+            self = match &*inner.kids {
                 [] => Node::default(),
                 [kid] => kid.clone(),
                 _ => break,
@@ -129,7 +122,7 @@ impl<K: Kind> Node<K> {
     pub(crate) fn is_thin(&self) -> bool {
         match self {
             Node::Leaf(chunk) => chunk.len() * 4 < K::LEAF.max(5),
-            Node::Inner(inner) => inner.kids.len() < KIDS_MIN,
+            Node::Inner(inner) => inner.kids.len() < K::FANOUT / 2,
         }
     }
 }
@@ -153,17 +146,17 @@ fn copy<K: Grow>(arc: &mut Arc<Inner<K>>) {
     *arc = Arc::new(Inner {
         len: arc.len,
         height: arc.height,
-        marks: arc.marks.clone(),
-        kids: arc.kids.clone(),
+        marks: arc.marks.copy(),
+        kids: arc.kids.copy(),
     });
 }
 
 impl<K: Grow> Inner<K> {
     pub(crate) fn empty(height: u32) -> Self {
-        Inner { len: 0, height, marks: ArrayVec::new(), kids: ArrayVec::new() }
+        Inner { len: 0, height, marks: K::Marks::default(), kids: K::Kids::default() }
     }
 
-    /// A node over children of one height, at most [`FANOUT`] of them.
+    /// A node over children of one height, at most [`Kind::FANOUT`] of them.
     pub(crate) fn over(kids: impl IntoIterator<Item = Node<K>>) -> Node<K> {
         let mut inner = Inner::empty(0);
         for kid in kids {
@@ -174,7 +167,7 @@ impl<K: Grow> Inner<K> {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.kids.is_full()
+        self.kids.len() == K::FANOUT
     }
 
     /// Appends a child; there must be room.
@@ -207,8 +200,10 @@ impl<K: Grow> Inner<K> {
     }
 
     pub(crate) fn pop_front(&mut self) -> Option<Node<K>> {
-        let kid = self.kids.pop_at(0)?;
-        let mark = self.marks.remove(0);
+        if self.kids.is_empty() {
+            return None;
+        }
+        let (kid, mark) = (self.kids.remove(0), self.marks.remove(0));
         self.len -= kid.len();
         K::shift(&mut self.marks, -(kid.len() as isize));
         drop(mark);
@@ -223,14 +218,13 @@ impl<K: Grow> Inner<K> {
         K::shift(&mut right.marks, self.len as isize);
         self.len += right.len;
         right.len = 0;
-        self.marks.extend(right.marks.drain(..));
-        self.kids.extend(right.kids.drain(..));
+        self.marks.append(&mut right.marks);
+        self.kids.append(&mut right.kids);
     }
 
     /// Cuts off the children from `at` on. Runs nothing of the user's.
     pub(crate) fn split_off(&mut self, at: usize) -> Self {
-        let kids: ArrayVec<_, FANOUT> = self.kids.drain(at..).collect();
-        let mut marks: ArrayVec<_, FANOUT> = self.marks.drain(at..).collect();
+        let (kids, mut marks) = (self.kids.split_off(at), self.marks.split_off(at));
         let before = match marks.first().and_then(K::start) {
             Some(start) => start,
             None => self.len - kids.iter().map(Node::len).sum::<usize>(),

@@ -8,8 +8,9 @@ use core::mem;
 
 use super::insert::reset;
 use super::kind::Grow;
-use super::node::{FANOUT, Inner, Node, unique};
+use super::node::{Inner, Node, unique};
 use super::path::Path;
+use super::room::Room;
 
 /// Removes the item at a path that was found in this tree.
 pub(crate) fn remove<K: Grow>(root: &mut Node<K>, path: &Path) -> K::Item {
@@ -113,7 +114,7 @@ fn even<K: Grow>(inner: &mut Inner<K>, at: usize) {
             // The mark between both in the parent is a true one; that of the right child's first may not be.
             let mut between = inner.marks[at + 1].clone();
             reset::<K>(&mut between);
-            if count <= FANOUT {
+            if count <= K::FANOUT {
                 let old = mem::replace(&mut b.marks[0], between);
                 splice(a, b);
                 drop(old);
@@ -156,8 +157,8 @@ fn even<K: Grow>(inner: &mut Inner<K>, at: usize) {
 fn splice<K: Grow>(left: &mut Inner<K>, right: &mut Inner<K>) {
     K::shift(&mut right.marks, left.len as isize);
     left.len += mem::take(&mut right.len);
-    left.marks.extend(right.marks.drain(..));
-    left.kids.extend(right.kids.drain(..));
+    left.marks.append(&mut right.marks);
+    left.kids.append(&mut right.kids);
 }
 
 /// Sets the mark after child `at`, which now holds `len` items.

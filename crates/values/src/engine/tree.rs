@@ -11,6 +11,7 @@ use super::join::concat;
 use super::kind::{Grow, Kind};
 use super::node::{Node, unique};
 use super::path::{Path, Seek, find, locate};
+use super::room::Room;
 use super::{build, remove, split};
 
 pub(crate) struct Tree<K: Kind> {

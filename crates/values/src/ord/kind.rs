@@ -1,15 +1,18 @@
 //! An ordered map as the tree sees it: marks are keys.
 
+use arrayvec::ArrayVec;
 use core::borrow::Borrow;
 use core::cmp::Ordering;
 use core::marker::PhantomData;
 use core::mem::needs_drop;
 use core::ops::Bound;
 
-use crate::engine::kind::{Grow, Kind, leaf_items};
-use crate::engine::node::{FANOUT, Inner};
+use crate::engine::kind::{AHEAD_MAX, Grow, Kind, leaf_items};
+use crate::engine::node::{Inner, Node};
 use crate::engine::path::Seek;
 
+/// Keeps a copied path under 3 KiB with a full leaf, at five levels for a million entries.
+const FANOUT: usize = if cfg!(test) { 4 } else { 16 };
 /// Bytes of a full leaf. Smaller than a sequence's, for an insertion moves half of it.
 const LEAF_BYTES: usize = 512;
 /// Bytes that memory hands over at once.
@@ -20,9 +23,12 @@ pub(crate) struct Ordered<K, V>(PhantomData<(K, V)>);
 impl<K, V> Kind for Ordered<K, V> {
     type Item = (K, V);
     type Mark = K;
+    type Marks = ArrayVec<K, FANOUT>;
+    type Kids = ArrayVec<Node<Self>, FANOUT>;
 
+    const FANOUT: usize = FANOUT;
     const LEAF: usize = leaf_items(size_of::<(K, V)>(), LEAF_BYTES);
-    const AHEAD: usize = FANOUT;
+    const AHEAD: usize = AHEAD_MAX;
 }
 
 impl<K: Clone, V: Clone> Grow for Ordered<K, V> {

@@ -1,11 +1,14 @@
 //! A sequence as the tree sees it: marks are positions.
 
+use arrayvec::ArrayVec;
 use core::marker::PhantomData;
 
 use crate::engine::kind::{Grow, Kind, leaf_items};
-use crate::engine::node::{FANOUT_LOG2, Inner, Node};
-use crate::engine::path::{Seek, find};
+use crate::engine::node::{Inner, Node};
+use crate::engine::path::{HEIGHT_MAX, Seek, find};
 
+/// Keeps a copied path under 3 KiB with a full leaf, at four levels for a million items.
+pub(crate) const FANOUT: usize = if cfg!(test) { 4 } else { 24 };
 /// Bytes of a full leaf, for items that are not too large for it.
 const LEAF_BYTES: usize = 1024;
 
@@ -14,7 +17,10 @@ pub(crate) struct Sequence<T>(PhantomData<T>);
 impl<T> Kind for Sequence<T> {
     type Item = T;
     type Mark = usize;
+    type Marks = ArrayVec<usize, FANOUT>;
+    type Kids = ArrayVec<Node<Self>, FANOUT>;
 
+    const FANOUT: usize = FANOUT;
     const LEAF: usize = leaf_items(size_of::<T>(), LEAF_BYTES);
 
     fn start(mark: &usize) -> Option<usize> {
@@ -39,18 +45,31 @@ impl<T: Clone> Grow for Sequence<T> {
     }
 }
 
-/// The logarithm of the items in a full child of a node at `height`.
+/// For each height, 2⁶⁴ over the items in a full child of a node there: a product with it is a quotient, in far less time.
+const fn shares<K: Kind>() -> [u64; HEIGHT_MAX + 1] {
+    let mut shares = [0; HEIGHT_MAX + 1];
+    let (mut height, mut full) = (1, K::LEAF as u64);
+    while height <= HEIGHT_MAX {
+        shares[height] = u64::MAX / full + 1;
+        full = full.saturating_mul(K::FANOUT as u64);
+        height += 1;
+    }
+    shares
+}
+
+/// The index of the child that holds item `at`, if all before it are full.
 #[inline(always)]
-fn full_log2<K: Kind>(height: u32) -> u32 {
-    (FANOUT_LOG2 * height + K::LEAF.trailing_zeros()).wrapping_sub(FANOUT_LOG2)
+fn guess<K: Kind>(height: usize, at: usize) -> usize {
+    let share = const { shares::<K>() }[height];
+    ((at as u128 * share as u128) >> 64) as usize
 }
 
 /// The child that holds item `at`, and the item's place in it. `at` may be the length: then the last child.
 #[inline(always)]
 pub(crate) fn child<K: Kind<Mark = usize>>(inner: &Inner<K>, at: usize) -> (usize, usize) {
-    let marks = inner.marks.as_slice();
+    let marks: &[usize] = &inner.marks;
     let last = marks.len() - 1;
-    let mut step = (at >> full_log2::<K>(inner.height)).min(last);
+    let mut step = guess::<K>(inner.height as usize, at).min(last);
     // Too far is only a guess among leaves that are longer than this kind makes them, as a store may hold them.
     while marks[step] > at {
         step -= 1;
@@ -64,8 +83,17 @@ pub(crate) fn child<K: Kind<Mark = usize>>(inner: &Inner<K>, at: usize) -> (usiz
 /// The item at a position, if there is one.
 #[inline]
 pub(crate) fn get<K: Kind<Mark = usize>>(root: &Node<K>, at: usize) -> Option<&K::Item> {
-    guess(root, at).or_else(|| find(root, Position(at)))
+    by_guess(root, at).or_else(|| by_search(root, at))
 }
+
+#[cold]
+#[inline(never)]
+fn by_search<K: Kind<Mark = usize>>(root: &Node<K>, at: usize) -> Option<&K::Item> {
+    find(root, Position(at))
+}
+
+/// Levels that are gone down by guess; fewer hold all items of a small machine's memory.
+const GUESSED_MAX: usize = 5;
 
 /// The item at a position, where all before it are in full nodes, as in trees made by `push` or `collect`; elsewhere
 /// often nothing.
@@ -74,19 +102,20 @@ pub(crate) fn get<K: Kind<Mark = usize>>(root: &Node<K>, at: usize) -> Option<&K
 /// instructions: so here are as few as can be. The start of each node on the way is known for certain, its end is not;
 /// whether the item is there, the leaf tells.
 #[inline(always)]
-fn guess<K: Kind<Mark = usize>>(root: &Node<K>, mut at: usize) -> Option<&K::Item> {
+fn by_guess<K: Kind<Mark = usize>>(root: &Node<K>, mut at: usize) -> Option<&K::Item> {
     let mut node = root;
-    let mut full_log2 = full_log2::<K>(root.height());
-    loop {
-        match node {
-            Node::Inner(inner) => {
-                let step = at.wrapping_shr(full_log2);
-                at = at.checked_sub(*inner.marks.get(step)?)?;
-                node = inner.kids.get(step)?;
-                full_log2 = full_log2.wrapping_sub(FANOUT_LOG2);
-            }
-            Node::Leaf(chunk) => return chunk.items().get(at),
+    let above = root.height() as usize;
+    for height in (1..=GUESSED_MAX).rev() {
+        if height <= above {
+            let Node::Inner(inner) = node else { return None };
+            let step = guess::<K>(height, at);
+            at = at.checked_sub(*inner.marks.get(step)?)?;
+            node = inner.kids.get(step)?;
         }
+    }
+    match node {
+        Node::Leaf(chunk) => chunk.items_of_full(K::LEAF).get(at),
+        Node::Inner(_) => None,
     }
 }
 

@@ -1,15 +1,20 @@
 //! A text as the tree sees it: a sequence of bytes whose leaves begin and end between characters.
 
+use arrayvec::ArrayVec;
+
 use crate::engine::kind::{Grow, Kind, leaf_items};
 use crate::engine::node::Node;
-use crate::seq::kind::Sequence;
+use crate::seq::kind::{FANOUT, Sequence};
 
 pub(crate) struct Utf8;
 
 impl Kind for Utf8 {
     type Item = u8;
     type Mark = usize;
+    type Marks = ArrayVec<usize, FANOUT>;
+    type Kids = ArrayVec<Node<Self>, FANOUT>;
 
+    const FANOUT: usize = FANOUT;
     const LEAF: usize = leaf_items(1, 1024);
 
     fn start(mark: &usize) -> Option<usize> {
