@@ -8,7 +8,7 @@ use tine_bench::table::{Bar, Table, Unit};
 use tine_values::hash::RandomState;
 use tine_values::{HashMap, OrdMap};
 
-use super::{Measure, ROUNDS, SMALL, compare, heap, item::Item, named, places, timed};
+use super::{Measure, ROUNDS, compare, heap, item::Item, named, places, timed, with_rpds};
 
 type ImblHash<V> = imbl::GenericHashMap<u64, V, RandomState, imbl::shared_ptr::DefaultSharedPtr>;
 type ImHash<V> = im::HashMap<u64, V, RandomState>;
@@ -111,8 +111,6 @@ fn rows<V: Item, F: Family<V>>(table: &mut Table, count: usize, bars: [f64; 4]) 
     let what = |what: &str| named::<V>(&format!("{} {what}", F::NAME), count);
     let times = 1_000_000usize.div_ceil(count).min(100);
     let [insert, get, iterate, fork] = bars.map(Bar::SpeedAtLeast);
-    // A million entries in its red-black tree take seconds a round.
-    let with_rpds = count <= SMALL;
 
     if table.wants(&what("insert")) {
         let mut contestants: Vec<(_, Measure<'_>)> = vec![
@@ -120,7 +118,7 @@ fn rows<V: Item, F: Family<V>>(table: &mut Table, count: usize, bars: [f64; 4]) 
             ("imbl", Box::new(|| fill::<V, F::Imbl>(&keys, times))),
             ("std", Box::new(|| fill::<V, F::Std>(&keys, times))),
         ];
-        if with_rpds {
+        if with_rpds(count) {
             contestants.push(("rpds", Box::new(|| fill::<V, F::Rpds>(&keys, times))));
         }
         compare(table, &what("insert"), insert, contestants)?;
@@ -131,7 +129,7 @@ fn rows<V: Item, F: Family<V>>(table: &mut Table, count: usize, bars: [f64; 4]) 
     {
         let (ours, imbl) = (filled::<V, F::Ours>(&keys), filled::<V, F::Imbl>(&keys));
         let (im, std) = (filled::<V, F::Im>(&keys), filled::<V, F::Std>(&keys));
-        let rpds = with_rpds.then(|| filled::<V, F::Rpds>(&keys));
+        let rpds = with_rpds(count).then(|| filled::<V, F::Rpds>(&keys));
         if table.wants(&what("get")) {
             let mut contestants: Vec<(_, Measure<'_>)> = vec![
                 ("ours", Box::new(|| find(&ours, &reads))),

@@ -36,6 +36,12 @@ pub fn run(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
+/// Whether rpds takes part. A million items, each in an allocation of its own, leave a heap in which what is measured
+/// after them is slower, and take seconds a round.
+fn with_rpds(count: usize) -> bool {
+    count <= SMALL
+}
+
 /// A value of 256 bytes.
 type Page = [u8; 256];
 

@@ -6,7 +6,7 @@ use tine_bench::samples::Samples;
 use tine_bench::table::{Bar, Table, Unit};
 use tine_values::Seq;
 
-use super::{ROUNDS, compare, heap, item::Item, named, places, timed};
+use super::{Measure, ROUNDS, compare, heap, item::Item, named, places, timed, with_rpds};
 
 /// What each row must reach against imbl, as speeds; and the share of its bytes.
 pub struct Bars {
@@ -92,52 +92,47 @@ pub fn run<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> 
 
     if table.wants(&each("Seq get")) || table.wants(&each("Seq iterate")) {
         let (ours, imbl) = (Seq::<T>::gather(count), imbl::Vector::<T>::gather(count));
-        let (im, rpds) = (im::Vector::<T>::gather(count), rpds::VectorSync::<T>::gather(count));
+        let im = im::Vector::<T>::gather(count);
+        let rpds = with_rpds(count).then(|| rpds::VectorSync::<T>::gather(count));
         let (eco, std) = (ecow::EcoVec::gather(count), Vec::gather(count));
-        compare(
-            table,
-            &each("Seq get"),
-            Bar::SpeedAtLeast(bars.get),
-            vec![
-                ("ours", Box::new(|| get::<T, _>(&ours, &reads))),
-                ("imbl", Box::new(|| get::<T, _>(&imbl, &reads))),
-                ("im", Box::new(|| get::<T, _>(&im, &reads))),
-                ("rpds", Box::new(|| get::<T, _>(&rpds, &reads))),
-                ("EcoVec", Box::new(|| get::<T, _>(&eco, &reads))),
-                ("std", Box::new(|| get::<T, _>(&std, &reads))),
-            ],
-        )?;
+        let mut contestants: Vec<(_, Measure<'_>)> = vec![
+            ("ours", Box::new(|| get::<T, _>(&ours, &reads))),
+            ("imbl", Box::new(|| get::<T, _>(&imbl, &reads))),
+            ("im", Box::new(|| get::<T, _>(&im, &reads))),
+            ("EcoVec", Box::new(|| get::<T, _>(&eco, &reads))),
+            ("std", Box::new(|| get::<T, _>(&std, &reads))),
+        ];
+        if let Some(rpds) = &rpds {
+            contestants.push(("rpds", Box::new(|| get::<T, _>(rpds, &reads))));
+        }
+        compare(table, &each("Seq get"), Bar::SpeedAtLeast(bars.get), contestants)?;
         let sum = |seq: &dyn Fn() -> u64| {
             timed(count * times, || (0..times).fold(0, |sum, _| black_box(seq()) ^ sum))
         };
-        compare(
-            table,
-            &each("Seq iterate"),
-            Bar::SpeedAtLeast(bars.iterate),
-            vec![
-                ("ours", Box::new(|| sum(&|| ours.total()))),
-                ("imbl", Box::new(|| sum(&|| imbl.total()))),
-                ("im", Box::new(|| sum(&|| im.total()))),
-                ("rpds", Box::new(|| sum(&|| rpds.total()))),
-                ("EcoVec", Box::new(|| sum(&|| eco.total()))),
-                ("std", Box::new(|| sum(&|| std.total()))),
-            ],
-        )?;
+        let mut contestants: Vec<(_, Measure<'_>)> = vec![
+            ("ours", Box::new(|| sum(&|| ours.total()))),
+            ("imbl", Box::new(|| sum(&|| imbl.total()))),
+            ("im", Box::new(|| sum(&|| im.total()))),
+            ("EcoVec", Box::new(|| sum(&|| eco.total()))),
+            ("std", Box::new(|| sum(&|| std.total()))),
+        ];
+        if let Some(rpds) = &rpds {
+            contestants.push(("rpds", Box::new(|| sum(&|| rpds.total()))));
+        }
+        compare(table, &each("Seq iterate"), Bar::SpeedAtLeast(bars.iterate), contestants)?;
     }
     if table.wants(&each("Seq push")) {
-        compare(
-            table,
-            &each("Seq push"),
-            Bar::SpeedAtLeast(bars.push),
-            vec![
-                ("ours", Box::new(|| push::<T, Seq<T>>(count, times))),
-                ("imbl", Box::new(|| push::<T, imbl::Vector<T>>(count, times))),
-                ("im", Box::new(|| push::<T, im::Vector<T>>(count, times))),
-                ("rpds", Box::new(|| push::<T, rpds::VectorSync<T>>(count, times))),
-                ("EcoVec", Box::new(|| push::<T, ecow::EcoVec<T>>(count, times))),
-                ("std", Box::new(|| push::<T, Vec<T>>(count, times))),
-            ],
-        )?;
+        let mut contestants: Vec<(_, Measure<'_>)> = vec![
+            ("ours", Box::new(|| push::<T, Seq<T>>(count, times))),
+            ("imbl", Box::new(|| push::<T, imbl::Vector<T>>(count, times))),
+            ("im", Box::new(|| push::<T, im::Vector<T>>(count, times))),
+            ("EcoVec", Box::new(|| push::<T, ecow::EcoVec<T>>(count, times))),
+            ("std", Box::new(|| push::<T, Vec<T>>(count, times))),
+        ];
+        if with_rpds(count) {
+            contestants.push(("rpds", Box::new(|| push::<T, rpds::VectorSync<T>>(count, times))));
+        }
+        compare(table, &each("Seq push"), Bar::SpeedAtLeast(bars.push), contestants)?;
     }
     if table.wants(&each("Seq set in place")) {
         let (mut ours, mut imbl) = (Seq::<T>::gather(count), imbl::Vector::<T>::gather(count));
