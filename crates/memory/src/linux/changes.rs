@@ -31,14 +31,23 @@ const FEW_PAGES: usize = 64;
 /// Writers that outrun the reader so many times are kept out while it reads what is left.
 const ROUNDS_MAX: usize = 8;
 
+/// The share of the pages, one in so many, beyond which moving all of them out and back costs less than copying
+/// those that were written.
+const BULK: usize = 8;
+
+/// Stands for no save: the kernel's record does not go back to it.
+pub(crate) const NO_RECORD: u64 = 0;
+
 /// What a save handed over, page by page, so that the next can tell what changed.
 ///
 /// It keeps a 128-bit hash (XXH3) for each page, 4 MiB for a gigabyte. Empty, it stands for zeros.
 #[derive(Clone, Debug, Default)]
 pub struct Baseline {
     hashes: Hashes,
-    /// The save since which the kernel's record tells what was written; 0 for none.
+    /// The save since which the kernel's record tells what was written.
     recorded_since: u64,
+    /// Whether the last save handed over more than [`BULK`] of the pages.
+    bulky: bool,
 }
 
 /// What an incremental save did.
@@ -52,7 +61,11 @@ pub struct Saved {
 
 /// A hash for each page.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Hashes(Vec<u128>);
+pub(crate) struct Hashes {
+    all: Vec<u128>,
+    /// Those that the save in progress has replaced, in order.
+    replaced: Vec<(usize, u128)>,
+}
 
 impl Live {
     /// Hands the pages that changed since `baseline` to `sink`, has it commit them, and brings the baseline
@@ -60,42 +73,62 @@ impl Live {
     ///
     /// The first save, with an empty baseline, is one of a [`snapshot`](Live::snapshot). The second and any
     /// after a snapshot compare every page. From then on, a save costs what was written since the one before,
-    /// and takes memory for a copy of it. If the sink fails, the baseline is as it was.
+    /// and takes memory for a copy of it. While an eighth of the pages or more change between saves, each is
+    /// one of a snapshot. If the sink fails, the baseline is as it was.
     ///
     /// # Errors
     /// Those of [`snapshot`](Live::snapshot), and [`Error::Os`] where the sink fails.
     pub fn save_changes(&self, sink: &mut impl PageSink, baseline: &mut Baseline) -> Result<Saved> {
         let shared = &*self.0;
-        if baseline.hashes.0.len() != pages_of(shared.len) || probe::require_tracking().is_err() {
+        let is_first = baseline.hashes.all.len() != pages_of(shared.len);
+        let saved = if is_first || baseline.bulky || probe::require_tracking().is_err() {
             let snapshot = self.snapshot()?;
             let pause = snapshot.pause();
-            return Ok(Saved { bytes: snapshot.save_changes(sink, baseline)?, pause });
-        }
-        let (changes, save, pause) = Changes::collect(shared, baseline)?;
-        let mut bytes = 0;
-        for pages in &changes.runs {
-            let run = pages.start * PAGE..(pages.end * PAGE).min(shared.len);
-            sink.write_at(&changes.copies.bytes()[run.clone()], run.start as u64)
-                .map_err(saving)?;
-            bytes += run.len() as u64;
-        }
-        sink.commit().map_err(saving)?;
-        *baseline = Baseline { hashes: changes.hashes, recorded_since: save };
-        Ok(Saved { bytes, pause })
+            Saved { bytes: snapshot.save_changes(sink, baseline)?, pause }
+        } else {
+            Self::save_recorded(shared, sink, baseline)?
+        };
+        baseline.bulky = !is_first && saved.bytes > (shared.len / BULK) as u64;
+        Ok(saved)
+    }
+
+    fn save_recorded(
+        shared: &Shared,
+        sink: &mut impl PageSink,
+        baseline: &mut Baseline,
+    ) -> Result<Saved> {
+        let recorded_since = baseline.recorded_since;
+        baseline.update(shared.len, |hashes| {
+            let mut changes = Changes::new(shared, hashes)?;
+            let (save, pause) = changes.collect(recorded_since)?;
+            Ok((Saved { bytes: changes.hand_to(sink)?, pause }, save))
+        })
     }
 }
 
 impl Baseline {
-    pub(crate) fn by_hash(hashes: Hashes) -> Self {
-        Self { hashes, recorded_since: 0 }
-    }
-
-    /// The hashes, or those of zeros if they are of other memory.
-    pub(crate) fn hashes_of(&self, len: usize) -> Hashes {
-        if self.hashes.0.len() == pages_of(len) {
-            return self.hashes.clone();
+    /// Has the hashes of memory brought up to date, and takes note of the save that did; undoes it if that
+    /// fails.
+    pub(crate) fn update<T>(
+        &mut self,
+        len: usize,
+        save: impl FnOnce(&mut Hashes) -> Result<(T, u64)>,
+    ) -> Result<T> {
+        if self.hashes.all.len() != pages_of(len) {
+            self.hashes.all = vec![xxh3_128(&[0; PAGE]); pages_of(len)];
         }
-        Hashes(vec![xxh3_128(&[0; PAGE]); pages_of(len)])
+        let outcome = save(&mut self.hashes);
+        let replaced = std::mem::take(&mut self.hashes.replaced);
+        match outcome {
+            Ok((saved, since)) => {
+                self.recorded_since = since;
+                Ok(saved)
+            }
+            Err(error) => {
+                replaced.into_iter().rev().for_each(|(page, hash)| self.hashes.all[page] = hash);
+                Err(error)
+            }
+        }
     }
 }
 
@@ -113,7 +146,9 @@ impl Hashes {
                 }
             };
             let page = first + index;
-            if std::mem::replace(&mut self.0[page], hash) != hash {
+            let before = std::mem::replace(&mut self.all[page], hash);
+            if before != hash {
+                self.replaced.push((page, before));
                 push_run(&mut runs, page..page + 1);
             }
         }
@@ -124,7 +159,7 @@ impl Hashes {
 /// Copies of the pages that changed.
 struct Changes<'a> {
     shared: &'a Shared,
-    hashes: Hashes,
+    hashes: &'a mut Hashes,
     /// As long as the memory itself; it holds the pages of `runs`.
     copies: Mapping,
     runs: Vec<Range<usize>>,
@@ -133,21 +168,23 @@ struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    /// Copies what changed since the baseline, as it is at one moment; says which save that was, and how long
-    /// writers were kept out.
-    fn collect(shared: &'a Shared, baseline: &Baseline) -> Result<(Self, u64, Duration)> {
-        static SAVES: AtomicU64 = AtomicU64::new(1);
-        let turn = shared.turn();
-        let hashes = baseline.hashes.clone();
-        let memory = File::open("/proc/self/mem").map_err(|e| Error::os("read live memory", e))?;
+    fn new(shared: &'a Shared, hashes: &'a mut Hashes) -> Result<Self> {
+        let memory = File::open("/proc/self/mem").map_err(reading)?;
         let copies = Mapping::zeroed(pages_of(shared.len) * PAGE, 1)?;
-        let mut changes = Self { shared, hashes, copies, runs: Vec::new(), memory };
+        Ok(Self { shared, hashes, copies, runs: Vec::new(), memory })
+    }
 
-        let mut written = changes.written_since(baseline.recorded_since)?;
+    /// Copies what changed since a save, as it is at one moment; says which save this is, and how long
+    /// writers were kept out.
+    fn collect(&mut self, since: u64) -> Result<(u64, Duration)> {
+        static SAVES: AtomicU64 = AtomicU64::new(1);
+        let shared = self.shared;
+        let turn = shared.turn();
+        let mut written = self.written_since(since)?;
         let mut fewest = usize::MAX;
         for _ in 0..ROUNDS_MAX {
             let count = written.iter().map(Range::len).sum();
-            changes.take(&written)?;
+            self.take(&written)?;
             if count <= FEW_PAGES || count > fewest {
                 break;
             }
@@ -156,13 +193,28 @@ impl<'a> Changes<'a> {
         }
         let halt = shared.halt(&turn);
         let begun = Instant::now();
-        let written = shared.with_space(|space| space.runs(Query::UnprotectedThenProtect))?;
-        changes.take(&written)?;
+        let written = shared.with_space(|space| {
+            let written = space.written(&[])?;
+            written.protect().map(|()| written.own)
+        })?;
+        self.take(&written)?;
         let save = SAVES.fetch_add(1, Ordering::Relaxed);
         shared.with_space(|space| space.recorded_since = save);
         let pause = begun.elapsed();
         drop(halt);
-        Ok((changes, save, pause))
+        Ok((save, pause))
+    }
+
+    /// Hands the copies to a sink, and has it commit them; returns their bytes.
+    fn hand_to(&self, sink: &mut impl PageSink) -> Result<u64> {
+        let mut bytes = 0;
+        for pages in &self.runs {
+            let run = pages.start * PAGE..(pages.end * PAGE).min(self.shared.len);
+            sink.write_at(&self.copies.bytes()[run.clone()], run.start as u64).map_err(saving)?;
+            bytes += run.len() as u64;
+        }
+        sink.commit().map_err(saving)?;
+        Ok(bytes)
     }
 
     /// What was written since a save, if the record goes back to it, or else all there is. The record begins
@@ -173,9 +225,9 @@ impl<'a> Changes<'a> {
             if !space.tracked {
                 space.track()?;
             }
-            let known = save != 0 && save == space.recorded_since;
+            let known = save != NO_RECORD && save == space.recorded_since;
             // From here on, the record is of a save that has not come about yet.
-            space.recorded_since = 0;
+            space.recorded_since = NO_RECORD;
             let written = space.runs(Query::UnprotectedThenProtect)?;
             #[allow(clippy::single_range_in_vec_init)] // One run of all pages.
             Ok(if known { written } else { vec![0..pages_of(self.shared.len)] })
@@ -193,7 +245,7 @@ impl<'a> Changes<'a> {
                 let chunk = &mut chunk[..bytes.len()];
                 self.memory
                     .read_exact_at(chunk, (self.shared.start + bytes.start) as u64)
-                    .map_err(|e| Error::os("read live memory", e))?;
+                    .map_err(reading)?;
                 for pages in self.hashes.update(first, chunk) {
                     let run = pages.start * PAGE..(pages.end * PAGE).min(bytes.end);
                     let from = run.start - bytes.start..run.end - bytes.start;
@@ -205,4 +257,8 @@ impl<'a> Changes<'a> {
         self.runs = union(&self.runs, &changed);
         Ok(())
     }
+}
+
+fn reading(error: std::io::Error) -> Error {
+    Error::os("read live memory", error)
 }

@@ -5,7 +5,7 @@ use std::ops::{Deref, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::linux::changes::Baseline;
+use crate::linux::changes::{Baseline, NO_RECORD};
 use crate::linux::error::{Error, Result};
 use crate::linux::live::Shared;
 use crate::linux::page::{PAGE, pages_touched};
@@ -54,20 +54,20 @@ impl Snapshot {
         sink: &mut impl PageSink,
         baseline: &mut Baseline,
     ) -> Result<u64> {
-        let mut hashes = baseline.hashes_of(self.len);
-        let mut saved = 0;
-        for start in (0..self.len).step_by(CHUNK) {
-            let chunk = start..(start + CHUNK).min(self.len);
-            for pages in hashes.update(start / PAGE, &self[chunk.clone()]) {
-                let run = pages.start * PAGE..(pages.end * PAGE).min(self.len);
-                sink.write_at(&self[run.clone()], run.start as u64).map_err(saving)?;
-                saved += run.len() as u64;
+        baseline.update(self.len, |hashes| {
+            let mut saved = 0;
+            for start in (0..self.len).step_by(CHUNK) {
+                let chunk = start..(start + CHUNK).min(self.len);
+                for pages in hashes.update(start / PAGE, &self[chunk.clone()]) {
+                    let run = pages.start * PAGE..(pages.end * PAGE).min(self.len);
+                    sink.write_at(&self[run.clone()], run.start as u64).map_err(saving)?;
+                    saved += run.len() as u64;
+                }
+                self.give_back(chunk)?;
             }
-            self.give_back(chunk)?;
-        }
-        sink.commit().map_err(saving)?;
-        *baseline = Baseline::by_hash(hashes);
-        Ok(saved)
+            sink.commit().map_err(saving)?;
+            Ok((saved, NO_RECORD))
+        })
     }
 
     /// Gives pages back to the writers, who have copied the ones that they could not wait for.
