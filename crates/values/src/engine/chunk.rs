@@ -6,9 +6,13 @@
 
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
+use core::ops::Range;
 use triomphe::Arc;
 
 use crate::stats;
+
+/// Items of the largest size of the ladder.
+const LADDER_MAX: usize = 128;
 
 pub(crate) enum Chunk<T> {
     Empty,
@@ -260,7 +264,7 @@ impl<T: Clone> Chunk<T> {
     #[cold]
     #[inline(never)]
     pub(crate) fn grow(&mut self, count: usize) {
-        let count = if count > 128 { count.next_power_of_two() } else { count };
+        let count = if count > LADDER_MAX { count.next_power_of_two() } else { count };
         if count > self.room_len() {
             // A clone that panics half-way leaves the original in place.
             let grown = if self.is_unique() {
@@ -321,6 +325,19 @@ impl<T: Clone> Chunk<T> {
         self.grow(len);
         self.own();
         other.drain_into(&mut |items| self.take_all(items));
+    }
+
+    /// A leaf with `items` in the place of a range.
+    pub(crate) fn replaced(&self, range: Range<usize>, items: &[T]) -> Self {
+        let (before, after) = (&self.items()[..range.start], &self.items()[range.end..]);
+        let count = before.len() + items.len() + after.len();
+        let mut all = Vec::with_capacity(count);
+        [before, items, after].into_iter().for_each(|part| all.extend_from_slice(part));
+        if count > LADDER_MAX {
+            Chunk::Long(Arc::new(all))
+        } else {
+            Chunk::of(count, &mut all.into_iter())
+        }
     }
 
     /// A leaf of exactly the items given, `count` of them.

@@ -140,6 +140,39 @@ fn count_up<'a, K: Grow>(mut node: &'a mut Node<K>, path: &Path) -> &'a mut Chun
     }
 }
 
+/// Puts `items` in the place of `gone` items from a path on, where all of it happens in one leaf, which then is at least
+/// half full and not too long; tells whether it did. For kinds whose marks are positions.
+pub(crate) fn replace_in_leaf<K: Grow>(
+    root: &mut Node<K>,
+    path: &Path,
+    gone: usize,
+    items: &[K::Item],
+) -> bool {
+    let leaf = path.steps.iter().fold(&*root, |node, step| &node.kids()[usize::from(*step)]);
+    let Node::Leaf(chunk) = leaf else { return false };
+    let range = path.slot..path.slot + gone;
+    if range.end > chunk.len() {
+        return false;
+    }
+    let count = chunk.len() - gone + items.len();
+    if count > K::LEAF || count * 2 < K::LEAF {
+        return false;
+    }
+    // What is the user's runs here; only moves from here on.
+    let replaced = chunk.replaced(range, items);
+    let by = items.len() as isize - gone as isize;
+    let mut node = root;
+    for step in &path.steps {
+        let Node::Inner(arc) = node else { return false };
+        let inner = unique(arc);
+        inner.len = inner.len.wrapping_add_signed(by);
+        K::shift(&mut inner.marks[usize::from(*step) + 1..], by);
+        node = &mut inner.kids[usize::from(*step)];
+    }
+    *node = Node::Leaf(replaced);
+    true
+}
+
 /// Inserts an item after the last.
 #[inline]
 pub(crate) fn push<K: Grow>(root: &mut Node<K>, item: K::Item) {

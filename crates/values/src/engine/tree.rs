@@ -130,6 +130,10 @@ impl<K: Grow> Tree<K> {
         insert::push(&mut self.root, item);
     }
 
+    pub(crate) fn replace_in_leaf(&mut self, path: &Path, gone: usize, items: &[K::Item]) -> bool {
+        insert::replace_in_leaf(&mut self.root, path, gone, items)
+    }
+
     pub(crate) fn remove(&mut self, path: &Path) -> K::Item {
         remove::remove(&mut self.root, path)
     }

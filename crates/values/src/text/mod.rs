@@ -215,6 +215,12 @@ impl Text {
     /// When the range begins after its end, reaches past the end of the text, or cuts a character.
     pub fn replace_range(&mut self, range: impl RangeBounds<usize>, text: &str) {
         let range = self.bounds(range);
+        if let Repr::Tree(tree) = &mut self.0
+            && tree.len() - range.len() + text.len() > INLINE_BYTES
+            && tree.replace_in_leaf(&Self::place(tree, range.start), range.len(), text.as_bytes())
+        {
+            return;
+        }
         self.replace(range, Tree::build(text.bytes()));
     }
 
