@@ -26,8 +26,9 @@ const SOME: usize = if cfg!(test) { 4 } else { 16 };
 /// Branches on the way to the deepest leaf.
 pub(crate) const DEPTH_MAX: u32 = u32::BITS.div_ceil(BITS);
 
-/// Bytes of a full leaf, unless entries are so large that it would hold fewer than 8.
-const LEAF_BYTES: usize = 4608;
+/// Bytes of a full leaf, unless entries are so large that it would hold fewer than 8. Entries of 256 bytes still get leaves
+/// of 32: of half the size, a thousand would lie at a depth that reads cannot foresee.
+const LEAF_BYTES: usize = 9216;
 
 /// Entries that a leaf holds before it is split: by bytes, as far as one comparison of all its hashes pays.
 pub(crate) const fn leaf_max<K, V>() -> usize {
