@@ -75,7 +75,7 @@ fn median_of(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
 }
 
 /// A file written in advance, whose next block is overwritten and flushed.
-struct BareAppend {
+pub struct BareAppend {
     file: File,
     /// Longer than a block, so that an aligned one lies inside.
     buffer: Vec<u8>,
@@ -84,7 +84,7 @@ struct BareAppend {
 impl BareAppend {
     const BLOCKS: usize = 4096;
 
-    fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let file = tempfile::tempfile().context("make a file for the bare append")?;
         let bytes = Self::BLOCKS * BLOCK_BYTES;
         fallocate(&file, FallocateFlags::empty(), 0, bytes as u64)?;
@@ -95,7 +95,7 @@ impl BareAppend {
         Ok(Self { file, buffer: vec![7; 2 * BLOCK_BYTES] })
     }
 
-    fn append(&self, block: usize) -> Result<()> {
+    pub fn append(&self, block: usize) -> Result<()> {
         let shift = self.buffer.as_ptr().align_offset(BLOCK_BYTES);
         let bytes = &self.buffer[shift..shift + BLOCK_BYTES];
         self.file.write_all_at(bytes, (block % Self::BLOCKS * BLOCK_BYTES) as u64)?;

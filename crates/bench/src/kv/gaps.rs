@@ -1,21 +1,21 @@
 //! The longest time between two acknowledgements of one committer: under steady writing, and while a large branch goes.
 
 use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use tine_bench::probe::Probe;
 use tine_bench::samples::Samples;
 use tine_bench::table::{Bar, Table, Unit};
 use tine_store::{Branch, Options, Store};
 
-use super::commits::commit_durably;
+use super::commits::{BareAppend, commit_durably};
 use super::data::Random;
 
 const STEADY: &str = "longest gap in 60 s of steady durable writing";
 const DELETING: &str = "longest gap while a branch of 1 GB is deleted";
 const LARGE_BYTES: u64 = 1 << 30;
-/// Above the longest flush of the probe.
+/// Above the longest flush beside it.
 const GAP_SECONDS_MAX: f64 = 20e-3;
 
 pub fn run(table: &mut Table) -> Result<()> {
@@ -28,16 +28,37 @@ pub fn run(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Longest of some bare flushes, before and after.
-fn longest_flush(probe: &mut Probe) -> Result<f64> {
-    Ok(probe.measure()?.interval().1)
-}
-
-fn report(table: &mut Table, what: &str, gap: f64, flush: f64) {
+/// Prints a row: the longest gap of `work`, held against the longest append and flush of a bare file beside it, as a
+/// disk that stands still for others stands still for both.
+fn beside_probe(table: &mut Table, what: &str, work: impl FnOnce() -> Result<f64>) -> Result<()> {
+    let (bare, done) = (BareAppend::new()?, AtomicBool::new(false));
+    let (gap, probe) = std::thread::scope(|scope| {
+        let probe = scope.spawn(|| longest_flush(&bare, &done));
+        let gap = work();
+        done.store(true, Ordering::Release);
+        (gap, probe.join())
+    });
+    let Ok(probe) = probe else { anyhow::bail!("the probe panicked") };
+    let (gap, flush) = (gap?, probe?);
     table
         .row(what, Unit::Seconds, &Samples::new(vec![gap]))
+        .peer("append + fdatasync", &Samples::new(vec![flush]))
         .bar(Bar::AtMost(flush + GAP_SECONDS_MAX));
     table.print_probe();
+    Ok(())
+}
+
+/// The longest of the probe's flushes, about one a millisecond, until `done`.
+fn longest_flush(bare: &BareAppend, done: &AtomicBool) -> Result<f64> {
+    let (mut longest, mut place) = (0.0f64, 0);
+    while !done.load(Ordering::Acquire) {
+        let start = Instant::now();
+        bare.append(place)?;
+        longest = longest.max(start.elapsed().as_secs_f64());
+        place += 1;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(longest)
 }
 
 /// Transactions of 32 pairs all over a table, as fast as they go.
@@ -46,23 +67,17 @@ fn steady(table: &mut Table) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let store = Store::create(&directory.path().join("store"), &Options::default())?;
     let branch = store.create_branch("main")?;
-    let (mut probe, mut random) = (Probe::new()?, Random::new(1));
-    let before = longest_flush(&mut probe)?;
-    let gap = longest_gap(
-        DURATION,
-        || false,
-        || {
-            let mut txn = branch.write()?;
-            let mut pairs = txn.table("x")?;
-            for _ in 0..32 {
-                pairs.put((random.next() % 2_000_000).to_be_bytes(), [3; 150])?;
-            }
-            txn.commit()?;
-            Ok(branch.sync()?)
-        },
-    )?;
-    report(table, STEADY, gap, before.max(longest_flush(&mut probe)?));
-    Ok(())
+    let mut random = Random::new(1);
+    let commit = || {
+        let mut txn = branch.write()?;
+        let mut pairs = txn.table("x")?;
+        for _ in 0..32 {
+            pairs.put((random.next() % 2_000_000).to_be_bytes(), [3; 150])?;
+        }
+        txn.commit()?;
+        Ok(branch.sync()?)
+    };
+    beside_probe(table, STEADY, || longest_gap(DURATION, || false, commit))
 }
 
 fn deleting(table: &mut Table) -> Result<()> {
@@ -72,19 +87,18 @@ fn deleting(table: &mut Table) -> Result<()> {
     let (main, large) = (store.create_branch("main")?, store.create_branch("large")?);
     fill(&large, b"large", LARGE_BYTES)?;
     store.checkpoint()?;
-    let mut probe = Probe::new()?;
-    let before = longest_flush(&mut probe)?;
-    let mut number = 0;
     store.delete("large")?;
     // Until the host has it all back.
     let freed = || path.metadata().is_ok_and(|file| file.blocks() * 512 < LARGE_BYTES / 8);
-    let gap = longest_gap(Duration::from_secs(20), freed, || {
-        number += 1;
-        commit_durably(&main, number)
-    })?;
-    anyhow::ensure!(freed(), "the host did not get the branch's space back");
-    report(table, DELETING, gap, before.max(longest_flush(&mut probe)?));
-    Ok(())
+    let mut number = 0;
+    beside_probe(table, DELETING, || {
+        let gap = longest_gap(Duration::from_secs(20), freed, || {
+            number += 1;
+            commit_durably(&main, number)
+        })?;
+        anyhow::ensure!(freed(), "the host did not get the branch's space back");
+        Ok(gap)
+    })
 }
 
 /// Fills a map from its start, in runs of 64 KiB.
