@@ -16,6 +16,7 @@ pub mod namespace;
 #[cfg(feature = "peers")]
 pub mod peers;
 pub mod process;
+pub mod schedule;
 pub mod signals;
 
 pub use error::{Error, Result};
