@@ -20,7 +20,7 @@ use crate::format::layout::{
     SUPERBLOCK_SLOTS,
 };
 use crate::format::record::Record;
-use crate::format::superblock::{Superblock, SuperblockFault};
+use crate::format::superblock::{self, Superblock, SuperblockFault};
 use crate::health::Health;
 use crate::journal::{Journal, Replayed, Ring, replay};
 use crate::options::Options;
@@ -118,7 +118,7 @@ pub(crate) fn valid_superblocks(device: &dyn Device) -> Result<Vec<Superblock>> 
     valid.sort_by_key(|superblock| std::cmp::Reverse(superblock.checkpoint));
     valid.dedup();
     match newer_format {
-        Some(found) => Err(Error::Version { found, known: "1".into() }),
+        Some(found) => Err(Error::Version { found, known: superblock::known() }),
         None if valid.is_empty() && !torn => {
             Err(Error::NotAStore { what: "the file".into(), why: "it has no superblock".into() })
         }

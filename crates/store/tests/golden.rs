@@ -1,8 +1,8 @@
-//! A store made by the first version of the format, kept byte for byte: every later version reads it.
+//! Stores made by each version of the format, kept byte for byte: every later version reads them.
 //!
 //! The image holds the blocks that are not zero: for each, its number (64 bits, little-endian) and its
 //! 4096 bytes. `cargo test -p tine-store --test golden -- --ignored` writes a new one, which is right
-//! only together with a new format number.
+//! only together with a new format number or feature.
 
 mod oracle;
 
@@ -10,7 +10,11 @@ use oracle::{assert_sound, numbered, quiet, read_branches, read_content};
 use std::sync::Arc;
 use tine_store::{BLOCK_BYTES, Device, MemoryDevice, Store};
 
-const IMAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/format-1.image");
+/// Version 1 without features, and with thin chunks. The last one is today's.
+const IMAGES: [&str; 2] = [
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/format-1.image"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/format-1-thin-chunks.image"),
+];
 const RECORD_BYTES: usize = 8 + BLOCK_BYTES;
 
 /// A bit of everything: inner nodes, shared and private extents, a fork point, a snapshot, counts, and
@@ -47,8 +51,8 @@ fn build(disk: &Arc<MemoryDevice>) {
     store.close().unwrap();
 }
 
-fn load() -> Arc<MemoryDevice> {
-    let image = std::fs::read(IMAGE).expect("the golden image is part of the repository");
+fn load(image: &str) -> Arc<MemoryDevice> {
+    let image = std::fs::read(image).expect("the golden image is part of the repository");
     assert_eq!(image.len() % RECORD_BYTES, 0);
     let disk = MemoryDevice::new();
     let mut len = 0;
@@ -66,8 +70,12 @@ fn load() -> Arc<MemoryDevice> {
 }
 
 #[test]
-fn the_first_format_reads_as_it_was_written() {
-    let store = Store::open_on(load(), &quiet()).unwrap();
+fn every_format_reads_as_it_was_written() {
+    IMAGES.into_iter().for_each(reads_as_it_was_written);
+}
+
+fn reads_as_it_was_written(image: &str) {
+    let store = Store::open_on(load(image), &quiet()).unwrap();
     let fresh = Arc::new(MemoryDevice::new());
     build(&fresh);
     let expected = Store::open_on(fresh, &quiet()).unwrap();
@@ -93,8 +101,12 @@ fn the_first_format_reads_as_it_was_written() {
 }
 
 #[test]
-fn the_first_format_can_be_written_on() {
-    let disk = load();
+fn every_format_can_be_written_on() {
+    IMAGES.into_iter().for_each(can_be_written_on);
+}
+
+fn can_be_written_on(image: &str) {
+    let disk = load(image);
     let store = Store::open_on(disk.clone(), &quiet()).unwrap();
     let trial = store.branch("trial").unwrap();
     let mut txn = trial.write().unwrap();
@@ -131,6 +143,5 @@ fn write_the_image() {
     }
     image.extend_from_slice(&blocks.to_le_bytes());
     image.extend_from_slice(&[0; BLOCK_BYTES]);
-    std::fs::create_dir_all(std::path::Path::new(IMAGE).parent().unwrap()).unwrap();
-    std::fs::write(IMAGE, image).unwrap();
+    std::fs::write(IMAGES[IMAGES.len() - 1], image).unwrap();
 }

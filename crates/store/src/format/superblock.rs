@@ -37,8 +37,21 @@ pub(crate) struct Superblock {
     pub next_reclaim: u64,
 }
 
-/// Feature bits: a reader refuses what it doesn't know.
-const INCOMPAT_KNOWN: u64 = 0;
+/// Feature: the host may hold no space for what is free beside used blocks, too. Who doesn't know that would
+/// hand out used blocks of such chunks.
+const THIN_CHUNKS: u64 = 1;
+
+/// Feature bits: a store with others is refused.
+const FEATURES_KNOWN: u64 = THIN_CHUNKS;
+
+/// What this version of tine opens.
+pub(crate) fn known() -> String {
+    named(FORMAT_VERSION, FEATURES_KNOWN)
+}
+
+fn named(version: u32, features: u64) -> String {
+    format!("{version} with features {features:#x}")
+}
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SuperblockFault {
@@ -57,7 +70,7 @@ impl Superblock {
     /// One block of 4096 bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::default();
-        w.raw(MAGIC).u32(FORMAT_VERSION).u32(0).u64(INCOMPAT_KNOWN).u64(0);
+        w.raw(MAGIC).u32(FORMAT_VERSION).u32(0).u64(FEATURES_KNOWN).u64(0);
         w.u128(self.uuid).u64(self.checkpoint).u64(self.generation).u64(self.salt);
         w.u64(self.ring_block).u64(self.ring_blocks).u64(self.replay_block);
         w.u64(self.replay_sequence).u128(self.replay_chain);
@@ -90,10 +103,10 @@ impl Superblock {
         let mut r = Reader(&body[8..]);
         let version = r.u32()?;
         let _ = r.u32()?;
-        let incompat = r.u64()?;
-        let _ro_compat = r.u64()?;
-        if version != FORMAT_VERSION || incompat & !INCOMPAT_KNOWN != 0 {
-            return Err(SuperblockFault::Newer(format!("{version}, features {incompat:#x}")));
+        // Of the second kind a mere reader need not know; but whoever opens a store writes.
+        let (reading, writing) = (r.u64()?, r.u64()?);
+        if version != FORMAT_VERSION || (reading | writing) & !FEATURES_KNOWN != 0 {
+            return Err(SuperblockFault::Newer(named(version, reading | writing)));
         }
         Ok(Self::fields(&mut r)?)
     }
@@ -124,5 +137,31 @@ impl Superblock {
             next_base: r.u64()?,
             next_reclaim: r.u64()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A superblock with one bit set, and the checksum to go with it.
+    fn with_bit(at: usize, bit: u8) -> Vec<u8> {
+        let mut block = vec![0; BLOCK_BYTES];
+        block[..8].copy_from_slice(MAGIC);
+        block[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        block[at] |= bit;
+        let sum = checksum(&block[..BLOCK_BYTES - 16]);
+        block[BLOCK_BYTES - 16..].copy_from_slice(&sum.to_le_bytes());
+        block
+    }
+
+    #[test]
+    fn unknown_features_of_either_kind_are_refused_by_number() {
+        for (at, bit) in [(16, 2), (23, 0x80), (24, 2)] {
+            let refused = Superblock::decode(&with_bit(at, bit)).unwrap_err();
+            assert!(matches!(refused, SuperblockFault::Newer(_)), "{at}: {refused:?}");
+        }
+        assert!(Superblock::decode(&with_bit(16, 1)).is_ok());
+        assert!(Superblock::decode(&with_bit(16, 0)).is_ok());
     }
 }
