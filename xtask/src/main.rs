@@ -25,7 +25,7 @@ usage: cargo xtask VERB
   test                   format, lints, tidiness, every test; as root also as an ordinary user
   demo                   the whole way once, with a real PostgreSQL and a real SQLite
   tidy                   the rules of the house that the compiler does not know
-  bench AREA [FILTER]    figures beside peers: branch, memory, values
+  bench AREA [FILTER]    figures beside peers: branch, kv, memory, values
   soak [WHAT]            the long tests: a crate's name, `crash [--hours N]`, `schedules`, `mutants`,
                          `sanitizers`, `fuzz`, or `advisories`";
 
