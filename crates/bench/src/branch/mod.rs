@@ -4,6 +4,7 @@
 //! beside it, so that all share the same disk. The peers with a file system of their own get one
 //! on a loop device in a file there, which takes root.
 
+mod clones;
 mod deletion;
 mod device;
 mod durable;
@@ -27,6 +28,7 @@ pub fn run(table: &mut Table) -> Result<()> {
     program::run(table)?;
     space::run(table)?;
     deletion::run(table)?;
+    clones::run(table)?;
     files::run(table)?;
     durable::run(table)?;
     trees::run(table)?;

@@ -15,7 +15,7 @@ use super::{AlignedBuf, BLOCK, Device, whole_blocks};
 /// Bytes copied at a time when a caller's buffer is not aligned.
 const BOUNCE_BYTES: usize = 1 << 20;
 
-/// An exclusively locked regular file. The lock goes with the last handle, also when the process is killed.
+/// An exclusively locked regular file. The lock goes when it is dropped, or when its process is killed.
 #[derive(Debug)]
 pub struct FileDevice {
     file: File,
@@ -127,6 +127,14 @@ impl FileDevice {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// A child that was begun meanwhile has a copy of the handle until it runs its program; the lock does not wait for that.
+impl Drop for FileDevice {
+    fn drop(&mut self) {
+        // What cannot be unlocked is unlocked when its last handle goes.
+        let _ = self.file.unlock();
     }
 }
 
@@ -316,6 +324,17 @@ mod tests {
         assert_eq!(FileDevice::open(&path, true).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(first);
         FileDevice::open(&path, true).unwrap();
+    }
+
+    #[test]
+    fn a_copy_of_the_handle_does_not_keep_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let device = FileDevice::create(&path, true).unwrap();
+        let copy = device.file.try_clone().unwrap();
+        drop(device);
+        FileDevice::open(&path, true).unwrap();
+        drop(copy);
     }
 
     #[test]
