@@ -23,12 +23,21 @@ const FILE_BYTES: u64 = 20_000_000;
 const PAGE: u64 = 8192;
 const REWRITTEN: u64 = FILES * FILE_BYTES / PAGE / 100;
 
-/// A way to clone: makes the clone of a round, works in it, and takes it away.
+/// What is done in a clone.
+type Work<'a> = &'a mut dyn FnMut(&Path) -> Result<()>;
+
+/// Makes the clone of a round, does the work in it, and takes it away.
+type Clone<'a> = Box<dyn Fn(u64, Work<'_>) -> Result<()> + 'a>;
+
+/// Mounts an overlay over a directory, with its own part in another.
+type Mount = fn(&Path, &Path) -> Result<Overlay>;
+
+/// A way to clone.
 struct Way<'a> {
     name: &'static str,
     /// A path on the file system whose space counts.
     holds: PathBuf,
-    clone: Box<dyn Fn(u64, &mut dyn FnMut(&Path) -> Result<()>) -> Result<()> + 'a>,
+    clone: Clone<'a>,
 }
 
 /// Prints the rows of clones.
@@ -53,7 +62,7 @@ pub fn run(table: &mut Table) -> Result<()> {
             Err(error) => table.not_run(&format!("{time}, {}", kind.name()), &format!("{error:#}")),
         }
     }
-    let overlays: [(&str, fn(&Path, &Path) -> Result<Overlay>); 2] =
+    let overlays: [(&str, Mount); 2] =
         [("overlayfs", Overlay::kernel), ("fuse-overlayfs", Overlay::fuse)];
     for (name, mount) in overlays {
         match mount(&source, &lab.path(&format!("{name}-probe"))) {
@@ -125,7 +134,7 @@ fn held(path: &Path) -> Result<f64> {
 }
 
 fn ours(lab: &Lab) -> Way<'_> {
-    let clone = |round, work: &mut dyn FnMut(&Path) -> Result<()>| {
+    let clone = |round, work: Work<'_>| {
         let name = format!("clone-{round}");
         lab.tine(&["branch", &name, "--from", "base"])?;
         let worked = work(&lab.mount(&name)?);
@@ -137,7 +146,7 @@ fn ours(lab: &Lab) -> Way<'_> {
 }
 
 fn copies<'a>(lab: &'a Lab, source: &'a Path) -> Way<'a> {
-    let clone = |round, work: &mut dyn FnMut(&Path) -> Result<()>| {
+    let clone = |round, work: Work<'_>| {
         let copy = lab.plain().join(format!("copy-{round}"));
         execute("cp", &["-a", utf8(source)?, utf8(&copy)?])?;
         let worked = work(&copy);
@@ -153,7 +162,7 @@ fn reflinks<'a>(lab: &Lab, source: &Path, kind: Kind) -> Result<Way<'a>> {
     let original = device.directory().join("original");
     device.make_original(source, &original)?;
     let holds = device.directory().to_owned();
-    let clone = move |round, work: &mut dyn FnMut(&Path) -> Result<()>| {
+    let clone = move |round, work: Work<'_>| {
         let clone = device.directory().join(format!("clone-{round}"));
         device.clone(&original, &clone)?;
         work(&clone)
@@ -161,13 +170,8 @@ fn reflinks<'a>(lab: &Lab, source: &Path, kind: Kind) -> Result<Way<'a>> {
     Ok(Way { name: kind.name(), holds, clone: Box::new(clone) })
 }
 
-fn overlay<'a>(
-    lab: &'a Lab,
-    source: &'a Path,
-    name: &'static str,
-    mount: fn(&Path, &Path) -> Result<Overlay>,
-) -> Way<'a> {
-    let clone = move |round, work: &mut dyn FnMut(&Path) -> Result<()>| {
+fn overlay<'a>(lab: &'a Lab, source: &'a Path, name: &'static str, mount: Mount) -> Way<'a> {
+    let clone = move |round, work: Work<'_>| {
         let place = lab.path(&format!("{name}-{round}"));
         let overlay = mount(source, &place)?;
         let worked = work(overlay.directory());
