@@ -107,12 +107,14 @@ fn supply_configuration(directory: &Path, account: &Account) -> Result<()> {
 
 /// After a crash on this same branch PostgreSQL looks by itself, through the pid file, whether processes
 /// of the old server still use the data, and must be left to. But it refuses a file whose number now
-/// belongs to someone else.
+/// belongs to someone else, and an empty one: a server that ended before it wrote its number, on a full disk
+/// for one, which left no process behind.
 fn remove_strangers_pid_file(directory: &Path) -> Result<()> {
     let file = directory.join("postmaster.pid");
     let text = fs::read_to_string(&file).unwrap_or_default();
     let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
-    if pid.is_some_and(|pid| start_ticks(pid).is_some()) { remove_file(&file) } else { Ok(()) }
+    let strangers = pid.is_some_and(|pid| start_ticks(pid).is_some());
+    if strangers || text.is_empty() { remove_file(&file) } else { Ok(()) }
 }
 
 fn remove_slots(directory: &Path) -> Result<()> {
@@ -185,6 +187,20 @@ mod tests {
         assert!(tree.path().join("pg_replslot/own").exists());
         prepare(&cluster, "branch-3", &account).unwrap();
         assert!(!tree.path().join("pg_replslot/own").exists());
+    }
+
+    #[test]
+    fn an_empty_pid_file_goes_and_one_of_a_dead_server_stays_for_postgres_to_see() {
+        let (tree, cluster, account) = fork();
+        prepare(&cluster, "b", &account).unwrap();
+        let file = tree.path().join("postmaster.pid");
+        fs::write(&file, "").unwrap();
+        prepare(&cluster, "b", &account).unwrap();
+        assert!(!file.exists());
+        // No process can have this number.
+        fs::write(&file, "999999999\n/original\n").unwrap();
+        prepare(&cluster, "b", &account).unwrap();
+        assert!(file.exists());
     }
 
     #[test]
