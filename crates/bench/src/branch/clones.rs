@@ -26,7 +26,7 @@ const REWRITTEN: u64 = FILES * FILE_BYTES / PAGE / 100;
 /// What is done in a clone.
 type Work<'a> = &'a mut dyn FnMut(&Path) -> Result<()>;
 
-/// Makes the clone of a round, does the work in it, and takes it away.
+/// Makes the clone of a round and does the work in it.
 type Clone<'a> = Box<dyn Fn(u64, Work<'_>) -> Result<()> + 'a>;
 
 /// Mounts an overlay over a directory, with its own part in another.
@@ -108,7 +108,7 @@ fn measure(way: &Way<'_>, round: u64) -> Result<(f64, f64)> {
         File::open(clone.join("0"))?.read_exact_at(&mut byte, 0)?;
         seconds = start.elapsed().as_secs_f64();
         rewrite(clone, round)?;
-        bytes = (held(&way.holds)? - before).max(0.0);
+        bytes = held(&way.holds)? - before;
         Ok(())
     })?;
     Ok((seconds, bytes))
@@ -137,9 +137,9 @@ fn ours(lab: &Lab) -> Way<'_> {
     let clone = |round, work: Work<'_>| {
         let name = format!("clone-{round}");
         lab.tine(&["branch", &name, "--from", "base"])?;
+        // The branch stays: what a deleted one gives back would be counted for the next.
         let worked = work(&lab.mount(&name)?);
         lab.unmount(&name)?;
-        // It stays: what a deleted one gives back would be counted for the next.
         worked
     };
     Way { name: "tine", holds: lab.plain(), clone: Box::new(clone) }

@@ -32,7 +32,8 @@ const FED: Duration = Duration::from_secs(4);
 pub struct Pace<'a>(pub &'a (dyn Fn() -> bool + Sync));
 
 impl Pace<'_> {
-    /// How many bytes to move next.
+    /// How many bytes to move next. Every thread of a copy asks before each chunk, so that here is also where it
+    /// sees whether it starves.
     pub fn chunk_bytes(&self) -> usize {
         HAND.with(|hand| hand.set(hand.get().map(|hand| hand.at_chunk(Instant::now()))));
         if (self.0)() { CHUNK_BYTES_BESIDE } else { CHUNK_BYTES }
