@@ -1,10 +1,11 @@
 //! Children: one that feels as if it were run directly, and one that outlives its parent.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
-use rustix::process::{Pid, kill_process, setsid};
+use rustix::process::{Pid, PidfdFlags, kill_process, pidfd_open, setsid};
 
 use crate::signals::{Signal, Signals, set_mask};
 
@@ -12,10 +13,11 @@ use crate::signals::{Signal, Signals, set_mask};
 ///
 /// What is typed at the terminal reaches the child without help; a signal that another process
 /// sends to this one is forwarded. This process survives both and can tidy up afterwards.
-/// Call it from the only thread, or from one that alone has these signals unblocked.
+/// Call it from the only thread, or from one that alone has these signals unblocked: another thread
+/// that lets one through ends this process by it.
 ///
 /// # Errors
-/// When the command cannot be started.
+/// When the command cannot be started, or the kernel cannot tell of its end (Linux before 5.3).
 pub fn run_in_foreground(command: &mut Command) -> io::Result<ExitStatus> {
     let signals = Signals::block(&[
         Signal::HUP,
@@ -24,7 +26,6 @@ pub fn run_in_foreground(command: &mut Command) -> io::Result<ExitStatus> {
         Signal::TERM,
         Signal::USR1,
         Signal::USR2,
-        Signal::CHILD,
     ])?;
     let mask = signals.mask_before();
     // SAFETY: the closure only sets the signal mask, which is async-signal-safe.
@@ -35,16 +36,27 @@ pub fn run_in_foreground(command: &mut Command) -> io::Result<ExitStatus> {
         });
     }
     let mut child = command.spawn()?;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        let caught = signals.wait()?;
-        if caught.signal != Signal::CHILD && !caught.from_kernel {
+    let attended = attend(&child, &signals);
+    if attended.is_err() {
+        // Nobody could pass signals on to it any more.
+        child.kill()?;
+    }
+    let status = child.wait()?;
+    attended.map(|()| status)
+}
+
+/// Passes `signals` on to `child` until it has ended. It is told of the end by a descriptor and not by
+/// a signal, which any other thread of this process might swallow.
+fn attend(child: &Child, signals: &Signals) -> io::Result<()> {
+    let number = Pid::from_child(child);
+    let end = pidfd_open(number, PidfdFlags::empty())?;
+    while let Some(caught) = signals.wait_beside(end.as_fd())? {
+        if !caught.from_kernel {
             // The child is not reaped yet, so its number is still its own; it may have just exited.
-            let _ = kill_process(Pid::from_child(&child), caught.signal);
+            let _ = kill_process(number, caught.signal);
         }
     }
+    Ok(())
 }
 
 /// Makes `command` start in a session of its own, without a terminal and with its standard streams
@@ -74,6 +86,38 @@ mod tests {
         assert_eq!(status.code(), Some(7));
         let status = run_in_foreground(Command::new("sh").args(["-c", "kill -9 $$"])).unwrap();
         assert_eq!(status.signal(), Some(9));
+    }
+
+    #[test]
+    fn a_signal_sent_to_this_process_reaches_the_command() {
+        const ALONE: &str = "TINE_TEST_ALONE";
+        let answer =
+            "trap 'exit 3' USR2; kill -USR2 $PPID; for i in $(seq 500); do sleep 0.01; done";
+        let usr2 = Signals::block(&[Signal::USR2]).unwrap();
+        if std::env::var_os(ALONE).is_some() {
+            // All threads of this process were born with the signal blocked; this one lets it through.
+            set_mask(libc::SIG_UNBLOCK, usr2.set(), &mut usr2.mask_before()).unwrap();
+            let status = run_in_foreground(Command::new("sh").args(["-c", answer])).unwrap();
+            assert_eq!(status.code(), Some(3));
+            return;
+        }
+        let name = "process::tests::a_signal_sent_to_this_process_reaches_the_command";
+        let mut alone = Command::new(std::env::current_exe().unwrap());
+        let status = alone.args(["--exact", name]).env(ALONE, "1").status().unwrap();
+        assert!(status.success());
+    }
+
+    #[test]
+    fn commands_end_though_other_threads_would_take_the_signal_of_their_end() {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        assert!(run_in_foreground(&mut Command::new("true")).unwrap().success());
+                    }
+                });
+            }
+        });
     }
 
     #[test]

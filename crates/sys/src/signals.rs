@@ -6,8 +6,11 @@
 use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
 pub use rustix::process::Signal;
 
 /// Signals that are blocked until this is dropped, on the thread that made it.
@@ -53,21 +56,72 @@ impl Signals {
     /// What the kernel says; an interruption is not an error.
     pub fn wait(&self) -> io::Result<Caught> {
         loop {
-            let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-            // SAFETY: both pointers are to live values of the right type; zeroes are a valid siginfo_t.
-            let number = unsafe { libc::sigwaitinfo(&self.set, info.as_mut_ptr()) };
-            if number < 0 {
-                match io::Error::last_os_error() {
-                    why if why.kind() == io::ErrorKind::Interrupted => continue,
-                    why => return Err(why),
-                }
-            }
-            // SAFETY: it was zeroed and then filled by the kernel.
-            let info = unsafe { info.assume_init() };
-            if let Some(signal) = Signal::from_named_raw(number) {
-                return Ok(Caught { signal, from_kernel: info.si_code == libc::SI_KERNEL });
+            if let Some(caught) = self.take(None)? {
+                return Ok(caught);
             }
         }
+    }
+
+    /// Waits until one of the signals arrives, and takes it, or until `other` can be read: `None`.
+    /// Where both have happened, the signal comes first.
+    ///
+    /// # Errors
+    /// What the kernel says; an interruption is not an error.
+    pub(crate) fn wait_beside(&self, other: BorrowedFd<'_>) -> io::Result<Option<Caught>> {
+        let arrival = self.arrival()?;
+        loop {
+            if let Some(caught) = self.take(Some(Duration::ZERO))? {
+                return Ok(Some(caught));
+            }
+            let mut either =
+                [arrival.as_fd(), other].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            match poll(&mut either, None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(why) => return Err(why.into()),
+            }
+            if either[0].revents().is_empty() && !either[1].revents().is_empty() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// A descriptor that can be read while one of the signals waits.
+    fn arrival(&self) -> io::Result<OwnedFd> {
+        // SAFETY: -1 asks for a new descriptor; the set is initialised and only read.
+        match unsafe { libc::signalfd(-1, &raw const self.set, libc::SFD_CLOEXEC) } {
+            number if number < 0 => Err(io::Error::last_os_error()),
+            // SAFETY: the kernel just made the descriptor, for us alone.
+            number => Ok(unsafe { OwnedFd::from_raw_fd(number) }),
+        }
+    }
+
+    /// Takes one of the signals; `None` when `limit` passed, or something else woke the thread.
+    fn take(&self, limit: Option<Duration>) -> io::Result<Option<Caught>> {
+        let limit = limit.map(|limit| libc::timespec {
+            tv_sec: limit.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+            tv_nsec: limit.subsec_nanos().into(),
+        });
+        let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: the pointers are to live values of the right types, or null, which means no limit;
+        // zeroes are a valid siginfo_t.
+        let number = unsafe { libc::sigtimedwait(&raw const self.set, info.as_mut_ptr(), limit) };
+        if number < 0 {
+            return match io::Error::last_os_error() {
+                why if why.kind() == io::ErrorKind::Interrupted => Ok(None),
+                why if why.kind() == io::ErrorKind::WouldBlock => Ok(None),
+                why => Err(why),
+            };
+        }
+        // SAFETY: it was zeroed and then filled by the kernel.
+        let info = unsafe { info.assume_init() };
+        let from_kernel = info.si_code == libc::SI_KERNEL;
+        Ok(Signal::from_named_raw(number).map(|signal| Caught { signal, from_kernel }))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set(&self) -> &libc::sigset_t {
+        &self.set
     }
 
     /// The mask that was in force before, as a child of this process should have it.
