@@ -17,7 +17,7 @@ use crate::client::Reach;
 use crate::request::{Mount, Request};
 use crate::response::{Inspected, OneBranch, Response};
 use crate::time::micros;
-use crate::{Client, Code, Connection, Error, Result, flush, mount_table, servers};
+use crate::{Client, Code, Connection, Error, Result, flush, mount_table, runtime, servers};
 
 /// How long a mount may take to hand over its last data.
 const DETACH_MS: u64 = 60_000;
@@ -193,6 +193,7 @@ fn detach(mount: &Mount, name: &str, force: bool) -> Result<()> {
     }
     match rustix::mount::unmount(directory, UnmountFlags::NOFOLLOW) {
         Ok(()) => Ok(()),
+        Err(Errno::BUSY) if runtime::is_for_a_server(directory) => Err(runtime::serving(name)),
         Err(Errno::BUSY) => {
             let what = format!("branch {name} is in use at {}", directory.display());
             Err(Error::new(Code::BranchBusy, what)

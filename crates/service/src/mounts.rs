@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tine_fs::Fs;
 
 use crate::request::Mount;
-use crate::{Code, Error, Result};
+use crate::{Code, Error, Result, runtime};
 
 /// How often a waiting request looks whether a mount has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -116,6 +116,7 @@ impl Mounts {
 fn busy(name: &str, mount: &Mount) -> Error {
     let directory = mount.directory.display();
     match mount.private_to {
+        None if runtime::is_for_a_server(&mount.directory) => runtime::serving(name),
         None => {
             let what = format!("branch {name} is mounted at {directory}");
             Error::new(Code::BranchBusy, what)

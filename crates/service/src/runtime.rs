@@ -14,6 +14,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{Code, Error, Result};
 
+const MOUNT: &str = "mnt";
+
 /// The directory of this user.
 fn root() -> PathBuf {
     let user = geteuid();
@@ -36,6 +38,22 @@ pub fn of_branch(store: &Path, id: u64) -> Result<PathBuf> {
     let place = of_store(store).join(id.to_string());
     make(&place)?;
     Ok(place)
+}
+
+/// Where a branch is mounted for its server, in the directory of the branch.
+pub fn mount_in(place: &Path) -> PathBuf {
+    place.join(MOUNT)
+}
+
+/// Whether a mount is one for a server, and not one that a person asked for.
+pub fn is_for_a_server(mount: &Path) -> bool {
+    mount.starts_with(root()) && mount.file_name().is_some_and(|name| name == MOUNT)
+}
+
+/// The error of a branch that is mounted for its server.
+pub fn serving(name: &str) -> Error {
+    Error::new(Code::BranchBusy, format!("a PostgreSQL server runs on branch {name}"))
+        .hint(format!("`tine postgres stop {name}` first, or add --force to cut it off"))
 }
 
 /// The directories of branches that there are.

@@ -65,7 +65,7 @@ pub fn start(client: &Client, name: &str, how: &Start) -> Result<Response> {
     let (root, own_mount) = match &inspected.mount {
         Some(mount) => (mount.directory.clone(), false),
         None => {
-            let directory = place.join("mnt");
+            let directory = runtime::mount_in(&place);
             runtime::make(&directory)?;
             doors::mount(client, name, &directory, How::default())?;
             (directory, true)
@@ -123,7 +123,10 @@ fn launch(
 ) -> Result<Server> {
     let cluster = match &how.data_dir {
         Some(path) => Cluster::open(&root.join(path.strip_prefix("/").unwrap_or(path)))?,
-        None => Cluster::find(root)?,
+        None => Cluster::find(root).map_err(|error| {
+            let message = format!("branch {name} cannot be served: {}", error.message);
+            Error { message, ..error }
+        })?,
     };
     Launch {
         cluster: &cluster,
@@ -220,7 +223,7 @@ fn end(client: &Client, place: &Path, record: &Record) -> Result<()> {
         }
     }
     // A mount whose holder died is nobody's any more.
-    stale::detach_one(&place.join("mnt"));
+    stale::detach_one(&runtime::mount_in(&place));
     remove(place)
 }
 
@@ -286,7 +289,7 @@ fn remove(place: &Path) -> Result<()> {
         _ => Ok(()),
     };
     // Never into a mount: the directory of a mount must be empty by now.
-    gone(fs::remove_dir(place.join("mnt")))?;
+    gone(fs::remove_dir(runtime::mount_in(&place)))?;
     gone(fs::remove_dir_all(place.join("run")))?;
     gone(fs::remove_file(record_path(place)))?;
     gone(fs::remove_dir(place))?;

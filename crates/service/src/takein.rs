@@ -42,7 +42,7 @@ pub fn take_in(
         _ => return Err(doors::unexpected()),
     };
     let place = place(client, &mut holder, &hidden)?;
-    let directory = place.join("mnt");
+    let directory = runtime::mount_in(&place);
     runtime::make(&directory)?;
     let result = enter_and_fill(client, &mut holder, &hidden, &directory, uri, progress, begin);
     if result.is_err() {

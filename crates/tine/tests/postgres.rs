@@ -61,7 +61,11 @@ fn a_running_server_is_taken_in_forked_while_it_serves_and_cleaned_up_after_any_
     assert_eq!(query(&uri(&main), BALANCED), "t");
     let servers = lab.json(&["postgres", "list"])["servers"].clone();
     assert_eq!((&servers[0]["branch"], &servers[1]["branch"]), (&"fork".into(), &"main".into()));
-    lab.fails(&["delete", "main"], "branch-busy");
+    for command in ["delete", "unmount"] {
+        let said = lab.fails(&[command, "main"], "branch-busy");
+        assert!(said.contains("a PostgreSQL server runs on branch main"), "{said}");
+        assert!(said.contains("tine postgres stop main"), "{said}");
+    }
     sound(&lab, "two servers have worked");
 
     // A killed server is noticed, and starts again by recovery.
@@ -97,7 +101,8 @@ fn a_branch_without_a_data_directory_has_no_server() {
         return;
     }
     let lab = Lab::with_main();
-    lab.fails(&["postgres", "start", "main"], "unsupported");
+    let said = lab.fails(&["postgres", "start", "main"], "unsupported");
+    assert!(said.contains("branch main cannot be served: no PostgreSQL data directory"), "{said}");
     lab.fails(&["postgres", "start", "nobody"], "branch-not-found");
     lab.fails(&["postgres", "stop", "main"], "not-mounted");
     assert!(lab.list()[0]["mounted_at"].is_null());

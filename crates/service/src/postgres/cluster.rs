@@ -48,8 +48,7 @@ impl Cluster {
             [one] => Self::open(one),
             [] => {
                 let message = format!(
-                    "no PostgreSQL data directory within {DEPTH_MAX} levels of {}",
-                    root.display()
+                    "no PostgreSQL data directory lies within {DEPTH_MAX} levels of its top"
                 );
                 Err(Error::new(Code::Unsupported, message)
                     .hint("name it with --data-dir PATH, relative to the branch"))
