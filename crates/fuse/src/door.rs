@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tine_fs::{Attr, Caller, Error, Fallocate, Fs, RenameMode, Seek, SetTime, Time, XattrMode};
 
+use crate::blank::Blank;
 use crate::foresight::Foresight;
 use crate::init;
 use crate::lookups::Lookups;
@@ -117,6 +118,15 @@ impl Door {
             }
             _ => false,
         }
+    }
+
+    /// Where the answer to a seek depends on what the kernel has not written back yet.
+    pub fn blank_under(&self, request: &Request<'_>) -> Option<Blank> {
+        let Call::Seek { offset, whence } = request.call else { return None };
+        let what = sought(whence)?;
+        // The answer itself will tell of an error or a defect.
+        let under = || Blank::under(&self.fs, request.node, offset, what);
+        catch_unwind(AssertUnwindSafe(under)).ok()?.ok()?
     }
 
     /// Flushes a file before that is asked for.
@@ -231,11 +241,7 @@ impl Door {
                 self.plain(self.fs.fallocate(node, what, offset, length))
             }
             Call::Seek { offset, whence } => {
-                let what = match whence as i32 {
-                    libc::SEEK_DATA => Seek::Data,
-                    libc::SEEK_HOLE => Seek::Hole,
-                    _ => return Err(libc::EINVAL),
-                };
+                let what = sought(whence).ok_or(libc::EINVAL)?;
                 reply.u64(self.done(self.fs.seek(node, offset, what))?);
                 Ok(Then::Answer)
             }
@@ -426,5 +432,14 @@ fn translated(set: &SetAttr) -> tine_fs::SetAttr {
         mtime: set.mtime.map(time),
         ctime: set.ctime,
         kill_set_id: set.kill_set_id,
+    }
+}
+
+/// What `lseek` is to find.
+fn sought(whence: u32) -> Option<Seek> {
+    match whence as i32 {
+        libc::SEEK_DATA => Some(Seek::Data),
+        libc::SEEK_HOLE => Some(Seek::Hole),
+        _ => None,
     }
 }

@@ -5,8 +5,9 @@
 //! namespace is served by the process that holds the store.
 //!
 //! From the outside in: `queue` takes messages from the device and puts answers back, `crew` decides
-//! which thread does so, `flushes` gathers what one flush answers, `request` and `reply` are the messages, `door` turns one into a call of
-//! [`tine_fs::Fs`] and its result into the other, `lookups` remembers which inodes the kernel knows.
+//! which thread does so, `turns` gathers what one flush answers, `request` and `reply` are the messages,
+//! `door` turns one into a call of [`tine_fs::Fs`] and its result into the other, `lookups` remembers which
+//! inodes the kernel knows, `blank` where it may have data that the store lacks.
 //! What an operation means is decided in `tine-fs`; a transport other than `/dev/fuse` would replace
 //! `queue` and `crew` and share the rest.
 //!
@@ -26,11 +27,11 @@
 
 #![forbid(unsafe_code)]
 
+mod blank;
 mod company;
 mod crew;
 mod door;
 mod error;
-mod flushes;
 mod foresight;
 mod init;
 mod lookups;
@@ -42,6 +43,7 @@ mod reply;
 mod request;
 mod server;
 mod tuning;
+mod turns;
 
 pub use door::Report;
 pub use error::{Error, Result};

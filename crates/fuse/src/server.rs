@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
+use crate::blank::Blank;
 use crate::company::Company;
 use crate::crew::Crew;
 use crate::door::{Door, Then};
-use crate::flushes::Flushes;
 use crate::queue::{Ended, Inbox, Queue};
 use crate::refused::Refusals;
 use crate::reply::Reply;
 use crate::request::{Call, Request, Truncated};
+use crate::turns::Turns;
 use crate::{Error, Result};
 
 /// What the threads of a mount share.
@@ -17,7 +18,8 @@ pub(crate) struct Server {
     door: Door,
     queue: Queue,
     crew: Crew,
-    flushes: Flushes,
+    flushes: Turns,
+    seeks: Turns,
     company: Company,
     refusals: Refusals,
 }
@@ -40,7 +42,8 @@ impl Server {
             door,
             queue,
             crew: Crew::default(),
-            flushes: Flushes::default(),
+            flushes: Turns::default(),
+            seeks: Turns::default(),
             company: Company::default(),
             refusals: Refusals::default(),
         }
@@ -135,6 +138,15 @@ impl Server {
             }
             return self.flush(reply, |reply| self.answer(request, reply));
         }
+        if self.door.blank_under(request).is_some() {
+            if self.seeks.leave(message) {
+                return Ok(Done::AtQueue);
+            }
+            self.crew.step_away();
+            self.answer_seek(request, reply)?;
+            self.answer_turns(&self.seeks, reply, Self::answer_seek)?;
+            return Ok(Done::Away);
+        }
         if request.may_take_long() {
             self.crew.step_away();
             self.answer(request, reply)?;
@@ -159,7 +171,7 @@ impl Server {
         let start = Instant::now();
         flush(reply)?;
         self.company.flushed(start.elapsed());
-        self.answer_flushes(reply)?;
+        self.answer_turns(&self.flushes, reply, Self::answer)?;
         Ok(if alone { Done::BackFromFlush } else { Done::Away })
     }
 
@@ -177,12 +189,30 @@ impl Server {
         if then == Then::Stop { Err(Ended) } else { Ok(()) }
     }
 
-    /// Answers the flushes that were left to this thread.
-    fn answer_flushes(&self, reply: &mut Reply) -> Step<()> {
-        while let Some(messages) = self.flushes.next() {
+    /// Answers a seek after the kernel has written back what it had where the store has nothing.
+    fn answer_seek(&self, request: &Request<'_>, reply: &mut Reply) -> Step<()> {
+        let mut filled: Option<Blank> = None;
+        while let Some(blank) = self.door.blank_under(request) {
+            if filled.is_some_and(|filled| !blank.exceeds(&filled)) {
+                break;
+            }
+            self.send(&blank.notice())?;
+            filled = Some(blank);
+        }
+        self.answer(request, reply)
+    }
+
+    /// Answers what was left to this thread.
+    fn answer_turns(
+        &self,
+        turns: &Turns,
+        reply: &mut Reply,
+        answer: impl Fn(&Self, &Request<'_>, &mut Reply) -> Step<()>,
+    ) -> Step<()> {
+        while let Some(messages) = turns.next() {
             for message in messages {
                 match Request::decode(&message) {
-                    Ok(request) => self.answer(&request, reply)?,
+                    Ok(request) => answer(self, &request, reply)?,
                     Err(Truncated { unique }) => self.refuse(unique, reply)?,
                 }
             }

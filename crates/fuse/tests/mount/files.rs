@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = tests!(files:
     a_file_without_a_name_can_be_given_one
     a_write_by_another_user_clears_the_set_id_bits
     times_before_1970_and_nanoseconds_are_kept
+    data_and_holes_are_found_although_nothing_has_been_written_back
     holes_are_found_and_punched
     renames_exchange_and_refuse_as_asked
     a_copy_inside_the_branch_has_the_same_bytes
@@ -124,6 +125,48 @@ pub fn times_before_1970_and_nanoseconds_are_kept() {
     assert_eq!((old.atime(), old.atime_nsec()), (-2, 500_000_000));
     assert_eq!((old.mtime(), old.mtime_nsec()), (-1_000_000_000, 1));
     assert!(old.created().unwrap().elapsed().unwrap().as_secs() < 3600);
+    mounted.close();
+}
+
+pub fn data_and_holes_are_found_although_nothing_has_been_written_back() {
+    const MIB: u64 = 1 << 20;
+    let workshop = Workshop::new();
+    let mounted = workshop.mount("main");
+    let make = |name: &str| {
+        let path = mounted.path(name);
+        File::options().read(true).write(true).create_new(true).open(path).unwrap()
+    };
+    let file = make("fresh");
+    let find = |place| rustix::fs::seek(&file, place);
+    assert_eq!(find(rustix::fs::SeekFrom::Data(0)), Err(rustix::io::Errno::NXIO));
+    file.write_all_at(&[7; 100_000], 0).unwrap();
+    assert_eq!(find(rustix::fs::SeekFrom::Data(99_999)), Ok(99_999));
+    assert_eq!(find(rustix::fs::SeekFrom::Hole(0)), Ok(100_000));
+    file.set_len(8 * MIB).unwrap();
+    file.write_all_at(b"middle", 4 * MIB).unwrap();
+    assert_eq!(find(rustix::fs::SeekFrom::Data(MIB)), Ok(4 * MIB));
+    // The hole that the store knows of has been filled up to other data, and beyond that.
+    file.write_all_at(&vec![8; 4 * MIB as usize], MIB / 2).unwrap();
+    file.write_all_at(b"end", 6 * MIB).unwrap();
+    assert_eq!(find(rustix::fs::SeekFrom::Hole(MIB)), Ok(4 * MIB + MIB / 2));
+    assert_eq!(find(rustix::fs::SeekFrom::Data(5 * MIB)), Ok(6 * MIB));
+
+    // More programs at a time than the mount has threads.
+    let files: Vec<File> = (0..24).map(|number| make(&format!("fresh-{number}"))).collect();
+    std::thread::scope(|scope| {
+        for file in &files {
+            scope.spawn(move || {
+                for round in 0..20 {
+                    let at = round * MIB;
+                    file.write_all_at(&[9; 40_000], at).unwrap();
+                    assert_eq!(rustix::fs::seek(file, rustix::fs::SeekFrom::Data(at)), Ok(at));
+                    let end = rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(at));
+                    assert!(end == Ok(at + 40_960) || end == Ok(at + 40_000), "{end:?}");
+                }
+            });
+        }
+    });
+    drop((file, files));
     mounted.close();
 }
 
