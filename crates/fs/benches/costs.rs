@@ -8,7 +8,7 @@ use tine_fs::{Caller, Fs, NewRoot, ROOT, RenameMode, SetAttr};
 use tine_store::{Options, Store};
 
 const FILES: u64 = 20_000;
-const ME: Caller = Caller { uid: 0, gid: 0 };
+const ME: Caller = Caller { uid: 0, gid: 0, umask: 0 };
 
 fn name(i: u64) -> Vec<u8> {
     format!("file-{i}").into_bytes()

@@ -111,6 +111,8 @@ pub struct Caller {
     pub uid: u32,
     /// Its group, unless the directory passes on its own.
     pub gid: u32,
+    /// Permission bits that it does not get, unless the directory has an access list for what is made in it.
+    pub umask: u32,
 }
 
 /// The root directory of a new file tree.

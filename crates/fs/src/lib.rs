@@ -11,6 +11,7 @@
 //! This crate knows nothing about FUSE, requests, processes or host directories.
 #![forbid(unsafe_code)]
 
+mod acl;
 mod attr;
 mod blob;
 mod bucket;

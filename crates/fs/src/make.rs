@@ -46,7 +46,8 @@ impl Fs {
         let ino = self.new_ino()?;
         let mut edit = self.edit()?;
         let dir = edit.dir(parent)?;
-        let mut inode = inode(&edit, ino, caller, &dir, &New { kind: Kind::File, mode, rdev: 0 });
+        let new = New { kind: Kind::File, mode, rdev: 0 };
+        let mut inode = inode(&mut edit, ino, caller, &dir, &new)?;
         inode.attr.nlink = 0;
         edit.txn.put(&key::of(key::ORPHAN, ino), &[])?;
         edit.set(inode);
@@ -105,7 +106,7 @@ impl Fs {
         let ino = self.new_ino()?;
         let mut edit = self.edit()?;
         let dir = edit.dir(parent)?;
-        let mut inode = inode(&edit, ino, caller, &dir, new);
+        let mut inode = inode(&mut edit, ino, caller, &dir, new)?;
         inode.home = edit.add_entry(parent, name, ino, new.kind)?;
         fill(&mut edit, &mut inode)?;
         edit.set(inode);
@@ -114,11 +115,18 @@ impl Fs {
     }
 }
 
-/// A new inode in a directory. A set-gid directory passes on its group, and to directories the bit as well.
-fn inode(edit: &Edit<'_>, ino: Ino, caller: &Caller, dir: &Inode, new: &New) -> Inode {
+/// A new inode in a directory. A set-gid directory passes on its group, and to directories the bit as well; one
+/// with a default access list passes that on, in place of the caller's mask.
+fn inode(edit: &mut Edit<'_>, ino: Ino, caller: &Caller, dir: &Inode, new: &New) -> Result<Inode> {
     let is_dir = new.kind == Kind::Directory;
     let inherits = dir.attr.mode & libc::S_ISGID != 0;
-    let mut mode = new.mode & 0o7777;
+    let mut mode = match new.kind {
+        Kind::Symlink => new.mode,
+        _ => match edit.inherit_acl(dir.attr.ino, ino, new.mode, is_dir)? {
+            Some(mode) => mode,
+            None => new.mode & !caller.umask,
+        },
+    } & 0o7777;
     if inherits && is_dir {
         mode |= libc::S_ISGID;
     }
@@ -137,5 +145,5 @@ fn inode(edit: &Edit<'_>, ino: Ino, caller: &Caller, dir: &Inode, new: &New) -> 
         gid: if inherits { dir.attr.gid } else { caller.gid },
         rdev: new.rdev,
     };
-    Inode { attr, home: Link::NONE, capability: false }
+    Ok(Inode { attr, home: Link::NONE, capability: false })
 }

@@ -24,6 +24,9 @@ impl Fs {
         if chown || set.size.is_some() && set.kill_set_id {
             edit.kill_privileges(&mut inode)?;
         }
+        if let Some(mode) = set.mode {
+            edit.set_acl_mode(ino, mode)?;
+        }
         let now = edit.now;
         let attr = &mut inode.attr;
         attr.mode = set.mode.map_or(attr.mode, |mode| mode & 0o7777);

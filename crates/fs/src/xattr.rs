@@ -2,10 +2,11 @@
 
 use std::ops::Bound;
 
+use crate::acl::{self, Acl};
 use crate::edit::Edit;
 use crate::fs::{Fs, inode};
 use crate::inode::Inode;
-use crate::{Error, Ino, NAME_BYTES_MAX, Result, XATTR_BYTES_MAX, blob, key};
+use crate::{Error, Ino, Kind, NAME_BYTES_MAX, Result, XATTR_BYTES_MAX, blob, key};
 
 pub(crate) const CAPABILITY: &[u8] = b"security.capability";
 
@@ -77,7 +78,10 @@ impl Fs {
             (XattrMode::Replace, None) => return Err(no_xattr(ino, name)),
             _ => {}
         }
-        blob::put(&mut edit.txn, &prefix, value)?;
+        match name {
+            acl::ACCESS | acl::DEFAULT => edit.set_acl(&mut inode, name, value)?,
+            _ => blob::put(&mut edit.txn, &prefix, value)?,
+        }
         inode.capability |= name == CAPABILITY;
         inode.attr.ctime = edit.now;
         edit.set(inode);
@@ -90,7 +94,8 @@ impl Fs {
         let mut inode = edit.inode(ino)?;
         let prefix = key::xattr(ino, name);
         if blob::get(edit.view(), &prefix)?.is_none() {
-            return Err(no_xattr(ino, name));
+            // Every file has an access list, if only its mode.
+            return if is_acl(name) { Ok(()) } else { Err(no_xattr(ino, name)) };
         }
         blob::delete(&mut edit.txn, &prefix)?;
         inode.capability &= name != CAPABILITY;
@@ -110,17 +115,74 @@ impl Edit<'_> {
         }
         Ok(())
     }
+
+    /// Gives a file an access list, and the mode that goes with it; or a directory that for what is made in it.
+    fn set_acl(&mut self, inode: &mut Inode, name: &[u8], value: &[u8]) -> Result<()> {
+        let acl = Acl::decode(value)?;
+        let prefix = key::xattr(inode.attr.ino, name);
+        if inode.attr.kind == Kind::Symlink {
+            return Err(Error::Unsupported("an access list of a symbolic link"));
+        }
+        if name == acl::DEFAULT {
+            if !inode.is_dir() {
+                return Err(Error::NotPermitted("only a directory has a default access list"));
+            }
+            return blob::put(&mut self.txn, &prefix, value);
+        }
+        inode.attr.mode = inode.attr.mode & !0o777 | acl.mode();
+        match acl.is_mode_alone() {
+            true => blob::delete(&mut self.txn, &prefix),
+            false => blob::put(&mut self.txn, &prefix, value),
+        }
+    }
+
+    /// Gives a new inode what its directory has for it; the mode is then what the list and `mode` both allow.
+    pub fn inherit_acl(
+        &mut self,
+        dir: Ino,
+        ino: Ino,
+        mode: u32,
+        is_dir: bool,
+    ) -> Result<Option<u32>> {
+        let Some(default) = blob::get(self.view(), &key::xattr(dir, acl::DEFAULT))? else {
+            return Ok(None);
+        };
+        let mut acl = Acl::decode(&default)?;
+        acl.limit(mode);
+        if !acl.is_mode_alone() {
+            blob::put(&mut self.txn, &key::xattr(ino, acl::ACCESS), &acl.encode())?;
+        }
+        if is_dir {
+            blob::put(&mut self.txn, &key::xattr(ino, acl::DEFAULT), &default)?;
+        }
+        Ok(Some(mode & !0o777 | acl.mode()))
+    }
+
+    /// Lets the access list of a file follow its mode, if it has one.
+    pub fn set_acl_mode(&mut self, ino: Ino, mode: u32) -> Result<()> {
+        let prefix = key::xattr(ino, acl::ACCESS);
+        let Some(value) = blob::get(self.view(), &prefix)? else { return Ok(()) };
+        let mut acl = Acl::decode(&value)?;
+        acl.set_mode(mode);
+        blob::put(&mut self.txn, &prefix, &acl.encode())
+    }
 }
 
-/// Access lists are refused rather than kept without effect.
+fn is_acl(name: &[u8]) -> bool {
+    [acl::ACCESS, acl::DEFAULT].contains(&name)
+}
+
 fn check(name: &[u8]) -> Result<()> {
+    if is_acl(name) {
+        return Ok(());
+    }
     if name.len() > NAME_BYTES_MAX {
         return Err(Error::NameTooLong { bytes: name.len(), bytes_max: NAME_BYTES_MAX });
     }
     let spaces: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
     if !spaces.iter().any(|space| name.starts_with(space)) {
         return Err(Error::Unsupported(
-            "an extended attribute outside user., trusted. and security.",
+            "an extended attribute outside user., trusted., security. and access lists",
         ));
     }
     if name.ends_with(b".") && spaces.contains(&name) || name.contains(&0) {

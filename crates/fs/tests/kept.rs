@@ -2,7 +2,7 @@
 
 mod tree;
 
-use tine_fs::{Error, Fallocate, Fs, NewRoot, ROOT, RenameMode, Seek, SetAttr, XattrMode};
+use tine_fs::{Caller, Error, Fallocate, Fs, NewRoot, ROOT, RenameMode, Seek, SetAttr, XattrMode};
 use tine_store::{Store, Value};
 use tree::{ME, Tree, bytes, dir, errno, file, names, tree};
 
@@ -37,11 +37,75 @@ fn extended_attributes_fail_as_the_man_page_says() {
     assert_eq!(errno(t.getxattr(999, b"user.b")), libc::ENOENT);
     let large = vec![0; 65537];
     assert_eq!(errno(t.setxattr(ino, b"user.b", &large, XattrMode::Any)), libc::E2BIG);
-    for name in [&b"system.posix_acl_access"[..], b"nospace", b""] {
+    for name in [&b"system.nfs4_acl"[..], b"nospace", b""] {
         assert_eq!(errno(set(name, XattrMode::Any)), libc::EOPNOTSUPP);
     }
     assert_eq!(errno(set(b"user.", XattrMode::Any)), libc::EINVAL);
+    assert_eq!(errno(set(ACCESS, XattrMode::Any)), libc::EINVAL);
     assert_eq!(errno(XattrMode::of_flags(4)), libc::EINVAL);
+}
+
+const ACCESS: &[u8] = b"system.posix_acl_access";
+const DEFAULT: &[u8] = b"system.posix_acl_default";
+
+/// An access list in the form of the attribute: owner, user 7, owning group, mask if any, others.
+fn list(owner: u8, user: Option<(u8, u8)>, group: u8, others: u8) -> Vec<u8> {
+    let mut bytes = vec![2, 0, 0, 0, 1, 0, owner, 0, 0, 0, 0, 0];
+    if let Some((rights, _)) = user {
+        bytes.extend([2, 0, rights, 0, 7, 0, 0, 0]);
+    }
+    bytes.extend([4, 0, group, 0, 0, 0, 0, 0]);
+    if let Some((_, mask)) = user {
+        bytes.extend([0x10, 0, mask, 0, 0, 0, 0, 0]);
+    }
+    bytes.extend([0x20, 0, others, 0, 0, 0, 0, 0]);
+    bytes
+}
+
+#[test]
+fn an_access_list_and_the_mode_are_two_views_of_one_thing() {
+    let t = tree();
+    let ino = file(&t, "f", b"");
+    let mode = || t.getattr(ino).unwrap().mode;
+    let set = |value: &[u8]| t.setxattr(ino, ACCESS, value, XattrMode::Any);
+    set(&list(6, Some((6, 4)), 0, 0)).unwrap();
+    assert_eq!(mode(), 0o640);
+    assert_eq!(t.listxattr(ino).unwrap(), [ACCESS]);
+    t.setattr(ino, &SetAttr { mode: Some(0o671), ..SetAttr::default() }).unwrap();
+    assert_eq!(t.getxattr(ino, ACCESS).unwrap(), list(6, Some((6, 7)), 0, 1));
+    // A list that says no more than a mode is one.
+    set(&list(7, None, 5, 1)).unwrap();
+    assert_eq!((mode(), t.listxattr(ino).unwrap().len()), (0o751, 0));
+    assert_eq!(errno(t.getxattr(ino, ACCESS)), libc::ENODATA);
+    t.removexattr(ino, ACCESS).unwrap();
+    assert_eq!(errno(t.setxattr(ino, DEFAULT, &list(7, None, 5, 1), XattrMode::Any)), libc::EPERM);
+    let link = t.symlink(&ME, ROOT, b"l", b"f").unwrap().ino;
+    let refused = t.setxattr(link, ACCESS, &list(7, None, 5, 1), XattrMode::Any);
+    assert_eq!(errno(refused), libc::EOPNOTSUPP);
+}
+
+#[test]
+fn what_is_made_inherits_the_default_access_list_in_place_of_the_mask() {
+    let t = tree();
+    let masked = Caller { umask: 0o027, ..ME };
+    let d = dir(&t, "d");
+    assert_eq!(t.create(&masked, d, b"before", 0o666).unwrap().mode, 0o640);
+    assert_eq!(t.mkdir(&masked, d, b"dir", 0o2777).unwrap().mode, 0o2750);
+    let default = list(7, Some((7, 7)), 5, 0);
+    t.setxattr(d, DEFAULT, &default, XattrMode::Any).unwrap();
+    assert_eq!(t.getattr(d).unwrap().mode, 0o755, "its own rights stay");
+    let made = t.create(&masked, d, b"after", 0o664).unwrap();
+    assert_eq!(made.mode, 0o660);
+    assert_eq!(t.getxattr(made.ino, ACCESS).unwrap(), list(6, Some((7, 6)), 5, 0));
+    assert_eq!(errno(t.getxattr(made.ino, DEFAULT)), libc::ENODATA);
+    let sub = t.mkdir(&masked, d, b"sub", 0o777).unwrap();
+    assert_eq!((sub.mode, t.getxattr(sub.ino, DEFAULT).unwrap()), (0o770, default));
+    assert_eq!(t.tmpfile(&masked, sub.ino, 0o600).unwrap().mode, 0o600);
+    assert_eq!(t.symlink(&masked, d, b"link", b"x").unwrap().mode, 0o777);
+    // One that is a mode alone leaves no list behind.
+    t.setxattr(d, DEFAULT, &list(7, None, 0, 0), XattrMode::Any).unwrap();
+    let plain = t.create(&masked, d, b"plain", 0o666).unwrap();
+    assert_eq!((plain.mode, t.listxattr(plain.ino).unwrap().len()), (0o600, 0));
 }
 
 #[test]

@@ -39,6 +39,9 @@ const SET_USER_ID: u32 = 0o4000;
 /// Without it, the set-group-id bit means something else (mandatory locks) and stays.
 const GROUP_EXECUTE: u32 = 0o0010;
 
+/// The attribute by which the kernel sets the access list of a file.
+const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
+
 /// What a transport does after a message.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Then {
@@ -144,7 +147,7 @@ impl Door {
 
     fn call(&self, request: &Request<'_>, reply: &mut Reply) -> Outcome {
         let node = request.node;
-        let caller = Caller { uid: request.uid, gid: request.gid };
+        let caller = |umask| Caller { uid: request.uid, gid: request.gid, umask };
         match request.call {
             Call::Init { major, minor, max_readahead, capabilities } => {
                 self.init((major, minor), max_readahead, capabilities, reply)
@@ -170,16 +173,16 @@ impl Door {
                 Ok(Then::Answer)
             }
             Call::Symlink { name, target } => {
-                self.entry(self.fs.symlink(&caller, node, name, target), reply)
+                self.entry(self.fs.symlink(&caller(0), node, name, target), reply)
             }
-            Call::MkNod { name, mode, rdev } => {
-                self.entry(self.fs.mknod(&caller, node, name, mode, rdev), reply)
+            Call::MkNod { name, mode, umask, rdev } => {
+                self.entry(self.fs.mknod(&caller(umask), node, name, mode, rdev), reply)
             }
-            Call::MkDir { name, mode } => {
-                self.entry(self.fs.mkdir(&caller, node, name, mode), reply)
+            Call::MkDir { name, mode, umask } => {
+                self.entry(self.fs.mkdir(&caller(umask), node, name, mode), reply)
             }
-            Call::TmpFile { mode } => {
-                let attr = self.done(self.fs.tmpfile(&caller, node, mode))?;
+            Call::TmpFile { mode, umask } => {
+                let attr = self.done(self.fs.tmpfile(&caller(umask), node, mode))?;
                 self.lookups.count_in_use(attr.ino);
                 reply.entry(&attr);
                 reply.opened();
@@ -221,7 +224,11 @@ impl Door {
             Call::StatFs => self.statfs(reply),
             Call::SetXattr { name, value, flags } => {
                 let mode = self.done(XattrMode::of_flags(flags as i32))?;
-                self.plain(self.fs.setxattr(node, name, value, mode))
+                self.done(self.fs.setxattr(node, name, value, mode))?;
+                if name == ACCESS_LIST {
+                    self.clear_foreign_set_gid(request, node)?;
+                }
+                Ok(Then::Answer)
             }
             Call::GetXattr { name, size } => {
                 sized(&self.done(self.fs.getxattr(node, name))?, size, reply)
@@ -354,6 +361,18 @@ impl Door {
             let set = tine_fs::SetAttr { mode: Some(mode & !lost), ..tine_fs::SetAttr::default() };
             self.done(self.fs.setattr(ino, &set))?;
             reply.outdate(ino);
+        }
+        Ok(())
+    }
+
+    /// Clears the set-gid bit of a file whose list was set by somebody who may not be of its group: which
+    /// further groups the caller is in, a request does not say. The kernel asks for the mode anew.
+    fn clear_foreign_set_gid(&self, request: &Request<'_>, ino: u64) -> Result<(), i32> {
+        let attr = self.done(self.fs.getattr(ino))?;
+        if request.uid != 0 && request.gid != attr.gid && attr.mode & libc::S_ISGID != 0 {
+            let mode = Some(attr.mode & !libc::S_ISGID);
+            let set = tine_fs::SetAttr { mode, ..tine_fs::SetAttr::default() };
+            self.done(self.fs.setattr(ino, &set))?;
         }
         Ok(())
     }

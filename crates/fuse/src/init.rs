@@ -18,12 +18,14 @@ const CONGESTION_THRESHOLD: u16 = 48;
 /// The server is the only one that changes anything, so data stays cached until it says otherwise.
 const WANTED: u64 = capability::ASYNC_READ
     | capability::BIG_WRITES
+    | capability::DONT_MASK
     | capability::DO_READDIRPLUS
     | capability::READDIRPLUS_AUTO
     | capability::ASYNC_DIO
     | capability::WRITEBACK_CACHE
     | capability::NO_OPEN_SUPPORT
     | capability::PARALLEL_DIROPS
+    | capability::POSIX_ACL
     | capability::MAX_PAGES
     | capability::CACHE_SYMLINKS
     | capability::NO_OPENDIR_SUPPORT

@@ -65,6 +65,8 @@ pub mod capability {
     pub const ASYNC_READ: u64 = 1 << 0;
     /// Writes larger than a page.
     pub const BIG_WRITES: u64 = 1 << 5;
+    /// The mask of who makes a file comes with the mode, and is applied here.
+    pub const DONT_MASK: u64 = 1 << 6;
     /// READDIRPLUS exists...
     pub const DO_READDIRPLUS: u64 = 1 << 13;
     /// ...and the kernel chooses when to use it.
@@ -77,6 +79,8 @@ pub mod capability {
     pub const NO_OPEN_SUPPORT: u64 = 1 << 17;
     /// Lookups and listings of one directory in parallel.
     pub const PARALLEL_DIROPS: u64 = 1 << 18;
+    /// The kernel reads the access lists of files and acts on them.
+    pub const POSIX_ACL: u64 = 1 << 20;
     /// `max_pages` of the INIT answer counts.
     pub const MAX_PAGES: u64 = 1 << 22;
     /// Targets of symbolic links are cached.

@@ -53,14 +53,17 @@ pub(crate) enum Call<'a> {
     MkNod {
         name: &'a [u8],
         mode: u32,
+        umask: u32,
         rdev: u32,
     },
     MkDir {
         name: &'a [u8],
         mode: u32,
+        umask: u32,
     },
     TmpFile {
         mode: u32,
+        umask: u32,
     },
     Unlink {
         name: &'a [u8],
@@ -235,19 +238,17 @@ fn decode_call<'a>(code: u32, mut from: Fields<'a>) -> Result<Call<'a>, Short> {
         opcode::READLINK => Call::ReadLink,
         opcode::SYMLINK => Call::Symlink { name: from.name()?, target: from.name()? },
         opcode::MKNOD => {
-            let (mode, rdev) = (from.u32()?, from.u32()?);
-            // The umask, which the kernel has applied; here and below.
-            from.u64()?;
-            Call::MkNod { mode, rdev, name: from.name()? }
+            let (mode, rdev, umask) = (from.u32()?, from.u32()?, from.u32()?);
+            from.u32()?;
+            Call::MkNod { mode, umask, rdev, name: from.name()? }
         }
         opcode::MKDIR => {
-            let mode = from.u32()?;
-            from.u32()?;
-            Call::MkDir { mode, name: from.name()? }
+            let (mode, umask) = (from.u32()?, from.u32()?);
+            Call::MkDir { mode, umask, name: from.name()? }
         }
         opcode::TMPFILE => {
             from.u32()?;
-            Call::TmpFile { mode: from.u32()? }
+            Call::TmpFile { mode: from.u32()?, umask: from.u32()? }
         }
         opcode::UNLINK => Call::Unlink { name: from.name()? },
         opcode::RMDIR => Call::RmDir { name: from.name()? },

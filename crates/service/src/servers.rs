@@ -223,7 +223,7 @@ fn end(client: &Client, place: &Path, record: &Record) -> Result<()> {
         }
     }
     // A mount whose holder died is nobody's any more.
-    stale::detach_one(&runtime::mount_in(&place));
+    stale::detach_one(&runtime::mount_in(place));
     remove(place)
 }
 
@@ -289,7 +289,7 @@ fn remove(place: &Path) -> Result<()> {
         _ => Ok(()),
     };
     // Never into a mount: the directory of a mount must be empty by now.
-    gone(fs::remove_dir(runtime::mount_in(&place)))?;
+    gone(fs::remove_dir(runtime::mount_in(place)))?;
     gone(fs::remove_dir_all(place.join("run")))?;
     gone(fs::remove_file(record_path(place)))?;
     gone(fs::remove_dir(place))?;

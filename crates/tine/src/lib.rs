@@ -11,7 +11,7 @@
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("store.tine");
 //! let store = Store::create(&path, &Options::default())?;
-//! let me = Caller { uid: 1000, gid: 1000 };
+//! let me = Caller { uid: 1000, gid: 1000, umask: 0o022 };
 //!
 //! // A branch with a file.
 //! let main = store.create_branch("main")?;

@@ -11,12 +11,17 @@ use std::time::{Duration, UNIX_EPOCH};
 use lab::disk::SmallDisk;
 use lab::{Lab, is_root, needs_root, said, send, wait_until};
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, lgetxattr, lsetxattr, mknodat};
+use rustix::io::Errno;
+
+const ACCESS_LIST: &str = "system.posix_acl_access";
+const DEFAULT_LIST: &str = "system.posix_acl_default";
 
 /// What a copy must keep of one entry.
 fn describe(path: &Path) -> String {
     let meta = fs::symlink_metadata(path).unwrap();
     let mut value = [0; 64];
-    let xattr = lgetxattr(path, "user.tine", &mut value).map(|len| value[..len].to_vec()).ok();
+    let mut xattr = |name: &str| lgetxattr(path, name, &mut value).map(|len| value[..len].to_vec());
+    let xattr = ["user.tine", ACCESS_LIST, DEFAULT_LIST].map(|name| xattr(name).ok());
     let content = match meta.file_type() {
         kind if kind.is_file() => format!("{:?}", fs::read(path).unwrap()),
         kind if kind.is_symlink() => format!("{:?}", fs::read_link(path).unwrap()),
@@ -79,6 +84,21 @@ fn make_zoo(src: &Path) {
     lsetxattr(src.join("plain"), "user.tine", b"kept", XattrFlags::empty()).unwrap();
     lsetxattr(src.join("deep"), "user.tine", b"too", XattrFlags::empty()).unwrap();
     fs::write(src.join("name with \n newline"), "x").unwrap();
+    // Access lists: owner 7, user 1 6, group 4, mask 6, others 0. What was there before has none.
+    fs::create_dir(src.join("shared")).unwrap();
+    fs::write(src.join("shared/before"), "x").unwrap();
+    let list =
+        [(1, 7, u32::MAX), (2, 6, 1), (4, 4, u32::MAX), (0x10, 6, u32::MAX), (0x20, 0, u32::MAX)];
+    let entry = |(tag, rights, id): (u8, u8, u32)| [[tag, 0, rights, 0], id.to_le_bytes()].concat();
+    let list = [vec![2, 0, 0, 0], list.into_iter().flat_map(entry).collect()].concat();
+    for (name, kind) in [("shared", DEFAULT_LIST), ("shared", ACCESS_LIST), ("empty", ACCESS_LIST)]
+    {
+        match lsetxattr(src.join(name), kind, &list, XattrFlags::empty()) {
+            Err(Errno::OPNOTSUPP) => println!("access lists: not on this file system"),
+            set => set.unwrap(),
+        }
+    }
+    fs::write(src.join("shared/after"), "x").unwrap();
     if is_root() {
         mknodat(
             CWD,

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use tine_fs::{Attr, Caller, Fs, Ino, NewRoot, ROOT};
 use tine_store::{Options, Store};
 
-pub const ME: Caller = Caller { uid: 1000, gid: 1000 };
+pub const ME: Caller = Caller { uid: 1000, gid: 1000, umask: 0 };
 
 pub struct Tree {
     pub fs: Fs,

@@ -1,9 +1,10 @@
 //! What single programs see: data, names, attributes, holes.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::Path;
 
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, XattrFlags,
@@ -24,6 +25,7 @@ pub const TESTS: &[Test] = tests!(files:
     a_copy_inside_the_branch_has_the_same_bytes
     listing_survives_removal_on_the_way
     extended_attributes_come_back
+    access_lists_are_kept_inherited_and_enforced
     a_lock_keeps_a_second_process_out
     links_count_and_lead_to_the_same_file
     special_files_keep_their_kind
@@ -383,5 +385,56 @@ pub fn direct_and_cached_access_see_the_same_bytes() {
         printf changed | dd of=cached conv=notrunc status=none
         dd if=cached bs=4096 count=1 iflag=direct status=none | head -c 7 | grep -qx changed
         "#);
+    mounted.close();
+}
+
+/// `acl(5)` in the form of the attribute.
+fn access_list(entries: &[(u8, u8, u16)]) -> Vec<u8> {
+    let entry = |&(tag, rights, id): &(u8, u8, u16)| {
+        let id = if tag == 2 { u32::from(id) } else { u32::MAX };
+        [[tag, 0, rights, 0], id.to_le_bytes()].concat()
+    };
+    [vec![2, 0, 0, 0], entries.iter().flat_map(entry).collect()].concat()
+}
+
+pub fn access_lists_are_kept_inherited_and_enforced() {
+    const ACCESS: &str = "system.posix_acl_access";
+    let workshop = Workshop::new();
+    let mounted = workshop.mount("main");
+    let path = mounted.path("shared");
+    std::fs::create_dir(&path).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    // The user 65533 gets in, nobody else but the owner does.
+    let default = access_list(&[(1, 7, 0), (2, 7, 65533), (4, 0, 0), (0x10, 7, 0), (0x20, 0, 0)]);
+    let set = |path: &Path, name: &str, value: &[u8]| {
+        rustix::fs::setxattr(path, name, value, XattrFlags::empty())
+    };
+    set(&path, "system.posix_acl_default", &default).unwrap();
+    let file = path.join("file");
+    std::fs::write(&file, "for two").unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().mode() & 0o7777;
+    assert_eq!(mode(&file), 0o660, "the mask of this process does not count");
+    let mut buffer = [0; 256];
+    let length = rustix::fs::getxattr(&file, ACCESS, &mut buffer).unwrap();
+    let inherited = access_list(&[(1, 6, 0), (2, 7, 65533), (4, 0, 0), (0x10, 6, 0), (0x20, 0, 0)]);
+    assert_eq!(buffer[..length], inherited);
+    if rustix::process::geteuid().is_root() {
+        let reads = |user: u32| {
+            let mut cat = std::process::Command::new("setpriv");
+            cat.args([&format!("--reuid={user}"), "--regid=65532", "--clear-groups", "cat"]);
+            cat.arg(&file).output().unwrap().status.success()
+        };
+        assert!(reads(65533));
+        assert!(!reads(65534));
+        // The mask is the group's part of the mode.
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        assert!(!reads(65533));
+        std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        assert!(reads(65533));
+        set(&file, ACCESS, &access_list(&[(1, 6, 0), (4, 0, 0), (0x20, 4, 0)])).unwrap();
+        assert_eq!(mode(&file), 0o604);
+        assert!(reads(65534));
+    }
+    assert_eq!(set(&file, ACCESS, b"nonsense"), Err(rustix::io::Errno::OPNOTSUPP));
     mounted.close();
 }

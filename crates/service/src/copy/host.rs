@@ -65,6 +65,9 @@ pub fn through_proc(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<CStrin
     Ok(CString::new(path)?)
 }
 
+/// How btrfs shall store a file is no matter of the file.
+const OF_THE_HOST: &[u8] = b"btrfs.";
+
 fn xattrs(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let path = through_proc(directory, name)?;
     let list = match grow(|buffer| llistxattr(&path, buffer)) {
@@ -73,7 +76,8 @@ fn xattrs(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Vec<(Vec<u8>, Ve
         list => list?,
     };
     let mut found = Vec::new();
-    for name in list.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+    let names = list.split(|&byte| byte == 0);
+    for name in names.filter(|name| !name.is_empty() && !name.starts_with(OF_THE_HOST)) {
         let value = grow(|buffer| lgetxattr(&path, name, buffer))?;
         found.push((name.to_vec(), value));
     }

@@ -285,7 +285,16 @@ impl Import<'_> {
     /// Gives an inode its attributes, last of all, and remembers its fingerprint.
     fn finish(&self, ino: Ino, meta: &Meta, print: Fingerprint) -> Result<(), Trouble> {
         for (name, value) in &meta.xattrs {
-            self.fs.setxattr(ino, name, value, XattrMode::Any)?;
+            self.fs.setxattr(ino, name, value, XattrMode::Any).map_err(|why| match why {
+                tine_fs::Error::Unsupported(_) | tine_fs::Error::Invalid(_) => {
+                    let name = String::from_utf8_lossy(name);
+                    Trouble::Refused(Error::new(
+                        Code::Unsupported,
+                        format!("attribute {name}: {why}"),
+                    ))
+                }
+                why => why.into(),
+            })?;
         }
         let set = SetAttr {
             mode: Some(meta.mode),
@@ -304,7 +313,7 @@ impl Import<'_> {
 }
 
 fn owner(stat: &Stat) -> Caller {
-    Caller { uid: stat.st_uid, gid: stat.st_gid }
+    Caller { uid: stat.st_uid, gid: stat.st_gid, umask: 0 }
 }
 
 fn must_not_have_changed(before: &Stat, after: &Stat) -> Result<(), Trouble> {

@@ -11,6 +11,8 @@ use crate::{Code, Error, Result};
 pub enum Trouble {
     /// The host refused to read or write it.
     Host(io::Error),
+    /// It has something that the other side cannot keep.
+    Refused(Error),
     /// It did not hold still.
     Changed(&'static str),
     /// Nothing more can be copied at all.
@@ -72,6 +74,7 @@ impl Failures {
         let error = match result {
             Ok(()) => return Ok(()),
             Err(Trouble::Fatal(error)) => return Err(error),
+            Err(Trouble::Refused(error)) => error,
             Err(Trouble::Changed(why)) => Error::new(Code::BaseChanged, why),
             // It was there when its directory was listed.
             Err(Trouble::Host(error)) if error.kind() == io::ErrorKind::NotFound => {
@@ -126,6 +129,17 @@ mod tests {
         assert_eq!(error.code, Code::NotPermitted);
         assert!(error.message.starts_with("cannot import /src: /src/f0: permission denied; "));
         assert!(error.message.ends_with("/src/f9: permission denied; and 2 more"));
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_named_and_the_rest_is_looked_at() {
+        let failures = Failures::new(Path::new("/src"));
+        let refused = Error::new(Code::Unsupported, "attribute system.x: not supported");
+        failures.note(b"a", Err(Trouble::Refused(refused))).unwrap();
+        failures.note(b"b", Ok(())).unwrap();
+        let error = failures.into_result("import").unwrap_err();
+        assert_eq!(error.code, Code::Unsupported);
+        assert_eq!(error.message, "cannot import /src: /src/a: attribute system.x: not supported");
     }
 
     #[test]
