@@ -13,6 +13,7 @@ use lab::{Lab, is_root, needs_root, said, send, wait_until};
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, lgetxattr, lsetxattr, mknodat};
 use rustix::io::Errno;
 
+const CAPABILITY: &str = "security.capability";
 const ACCESS_LIST: &str = "system.posix_acl_access";
 const DEFAULT_LIST: &str = "system.posix_acl_default";
 
@@ -21,7 +22,7 @@ fn describe(path: &Path) -> String {
     let meta = fs::symlink_metadata(path).unwrap();
     let mut value = [0; 64];
     let mut xattr = |name: &str| lgetxattr(path, name, &mut value).map(|len| value[..len].to_vec());
-    let xattr = ["user.tine", ACCESS_LIST, DEFAULT_LIST].map(|name| xattr(name).ok());
+    let xattr = ["user.tine", CAPABILITY, ACCESS_LIST, DEFAULT_LIST].map(|name| xattr(name).ok());
     let content = match meta.file_type() {
         kind if kind.is_file() => format!("{:?}", fs::read(path).unwrap()),
         kind if kind.is_symlink() => format!("{:?}", fs::read_link(path).unwrap()),
@@ -109,6 +110,9 @@ fn make_zoo(src: &Path) {
         )
         .unwrap();
         std::os::unix::fs::chown(src.join("large"), Some(12345), Some(54321)).unwrap();
+        // Revision 2, effective: it may use raw sockets.
+        let may = [1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        lsetxattr(src.join("set-id"), CAPABILITY, &may, XattrFlags::empty()).unwrap();
     }
     let old = UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789);
     for name in ["large", "deep/er"] {

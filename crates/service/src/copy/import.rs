@@ -284,6 +284,18 @@ impl Import<'_> {
 
     /// Gives an inode its attributes, last of all, and remembers its fingerprint.
     fn finish(&self, ino: Ino, meta: &Meta, print: Fingerprint) -> Result<(), Trouble> {
+        let set = SetAttr {
+            mode: Some(meta.mode),
+            uid: Some(meta.uid),
+            gid: Some(meta.gid),
+            size: (meta.kind == Kind::File).then_some(meta.size),
+            atime: Some(SetTime::At(meta.atime)),
+            mtime: Some(SetTime::At(meta.mtime)),
+            ctime: None,
+            kill_set_id: false,
+        };
+        self.fs.setattr(ino, &set)?;
+        // A new owner takes the capabilities of a program, so they come after it.
         for (name, value) in &meta.xattrs {
             self.fs.setxattr(ino, name, value, XattrMode::Any).map_err(|why| match why {
                 tine_fs::Error::Unsupported(_) | tine_fs::Error::Invalid(_) => {
@@ -296,17 +308,6 @@ impl Import<'_> {
                 why => why.into(),
             })?;
         }
-        let set = SetAttr {
-            mode: Some(meta.mode),
-            uid: Some(meta.uid),
-            gid: Some(meta.gid),
-            size: (meta.kind == Kind::File).then_some(meta.size),
-            atime: Some(SetTime::At(meta.atime)),
-            mtime: Some(SetTime::At(meta.mtime)),
-            ctime: None,
-            kill_set_id: false,
-        };
-        self.fs.setattr(ino, &set)?;
         self.prints.keep(ino, print.finish());
         Ok(())
     }
