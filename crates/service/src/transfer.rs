@@ -40,15 +40,21 @@ pub fn import(
         let what = format!("cannot import {}: it is not a directory", directory.display());
         return Err(Error::new(Code::Io, what).hint("name the directory that it is in"));
     }
-    must_be_outside(client, &path)?;
     let mut holder = client.hold()?;
+    must_be_outside(client, &path)?;
     (watch.begin)(holder.canceller()?);
     let request = Request::Import { source: path, name: name.into() };
     holder.call_with(request, &[opened.as_fd()], watch.step)
 }
 
-/// An error if reading `path` would have the holder read a mount that it serves itself.
+/// An error if reading `path` would have the holder read the store itself, or a mount that it serves.
 fn must_be_outside(client: &Client, path: &Path) -> Result<()> {
+    if client.store().starts_with(path) {
+        let (path, store) = (path.display(), client.store().display());
+        let what = format!("cannot import {path}: the store itself, {store}, is in it");
+        return Err(Error::new(Code::Unsupported, what)
+            .hint("move the store out of that directory, and name it with --store or TINE_STORE"));
+    }
     let mounts =
         mount_table::ours().map_err(|error| Error::io("cannot read the table of mounts", error))?;
     let own = mounts.iter().filter(|mount| mount.store == client.store());

@@ -218,6 +218,15 @@ fn a_source_that_is_no_directory_is_refused() {
 }
 
 #[test]
+fn a_directory_with_the_store_in_it_is_refused() {
+    let lab = Lab::new();
+    let around = lab.store().parent().unwrap().to_owned();
+    let said = lab.fails(&["import", around.to_str().unwrap(), "main"], "unsupported");
+    assert!(said.contains("the store itself"), "{said}");
+    assert_eq!(lab.list().len(), 0);
+}
+
+#[test]
 fn an_export_needs_a_new_or_empty_directory() {
     let lab = Lab::with_main();
     fs::write(lab.path("file"), "x").unwrap();
