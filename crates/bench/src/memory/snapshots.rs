@@ -2,7 +2,8 @@
 //! byte.
 //!
 //! The longest of all writes waits for a processor, whatever else it waits for. How long the machine makes
-//! it wait by itself shows in a third contestant: the same writers beside two busy threads and no save.
+//! it wait by itself shows in two more contestants without a save: the same writers alone, and beside two
+//! busy threads.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,7 @@ use super::load::{Clocks, Save, WRITERS, Write, around};
 use super::{GIB, gibibyte};
 
 const ROUNDS: usize = 6;
-/// Threads that keep the machine's processors busy.
+/// Threads that keep the machine's processors busy beside the writers.
 const BUSY: usize = 2;
 
 pub fn run(table: &mut Table) -> Result<()> {
@@ -26,15 +27,16 @@ pub fn run(table: &mut Table) -> Result<()> {
     if !table.wants(what) {
         return Ok(());
     }
-    let (mut ours, mut forks, mut unsaved) = (Vec::new(), Vec::new(), Vec::new());
-    let mut clocked = Vec::new();
+    let (mut ours, mut forks, mut clocked) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let (save, fork) = (by_snapshot(Clocks::Wall)?, by_fork()?);
-        let none = without_save(save.took)?;
+        let (quiet, busy) = (without_save(save.took, 0)?, without_save(save.took, BUSY)?);
         if round > 0 {
             ours.push(save);
             forks.push(fork);
-            unsaved.push(none);
+            alone.push(quiet);
+            beside.push(busy);
             clocked.push(by_snapshot(Clocks::WallAndProcessor)?);
         }
     }
@@ -58,12 +60,12 @@ pub fn run(table: &mut Table) -> Result<()> {
             .peer("fork(2)", &column(&forks, of))
             .bar(bar);
         if name.starts_with("longest wait from") {
-            let alone = column(&unsaved, of).median();
             let share = column(&clocked, |s| s.off_processor).median();
             table.note(&format!(
-                "{:.0} % of it off the processor; beside {BUSY} busy threads, without a save: {:.2} ms",
+                "{:.0} % of it off the processor; without a save: {:.2} ms, beside {BUSY} busy threads {:.2} ms",
                 share * 100.0,
-                alone * 1e3
+                column(&alone, of).median() * 1e3,
+                column(&beside, of).median() * 1e3
             ));
         }
     }
@@ -92,14 +94,14 @@ fn by_snapshot(clocks: Clocks) -> Result<Save> {
     })
 }
 
-/// What the writers see while the processors are as busy, for as long, and nothing is saved: they write a
-/// fresh private mapping, and the kernel copies the pages.
-fn without_save(seconds: f64) -> Result<Save> {
+/// What the writers see while nothing is saved for as long: they write a fresh private mapping, and the
+/// kernel copies the pages.
+fn without_save(seconds: f64, busy: usize) -> Result<Save> {
     let mut memory = gibibyte()?.fork()?;
     let parts = split(&mut memory);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for _ in 0..BUSY {
+        for _ in 0..busy {
             scope.spawn(|| {
                 let bytes = [7; 1 << 14];
                 while !stop.load(Ordering::Relaxed) {
