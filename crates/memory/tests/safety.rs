@@ -182,6 +182,48 @@ fn a_limit_on_address_space_is_an_error_by_name() {
     assert_eq!(Region::zeroed(1 << 30).unwrap()[9], 0);
 }
 
+/// Lets the process have so much more address space than it has now.
+fn allow_further(bytes: u64) {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let used = pages.split(' ').next().unwrap().parse::<u64>().unwrap() * PAGE as u64;
+    let limit = libc::rlimit { rlim_cur: used + bytes, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the limit is valid for the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name_and_leaves_the_region_as_it_was() {
+    const LEN: usize = 128 << 20;
+    const MIB: u64 = 1 << 20;
+    if !in_child("what_does_not_fit_is_refused_by_name_and_leaves_the_region_as_it_was", |_| ()) {
+        return;
+    }
+    let mut region = Region::zeroed(LEN).unwrap();
+    region.fill(3);
+    let is_whole = |region: &Region| region.iter().step_by(PAGE).all(|byte| *byte == 3);
+    allow_further(64 * MIB);
+    for mode in [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, ForkMode::Lazy] {
+        let refused = region.fork_by(mode).unwrap_err();
+        assert!(matches!(refused, Error::Reserve { .. }), "{mode:?}: {refused}");
+        assert!(is_whole(&region), "{mode:?}");
+    }
+    assert!(matches!(region.seal(), Err(Error::Reserve { .. })));
+    assert!(is_whole(&region));
+    // A sealed region takes the place of the one before, and nothing beyond its own length meanwhile.
+    allow_further(LEN as u64 + 32 * MIB);
+    region.seal().unwrap();
+    assert!(is_whole(&region));
+
+    region.fill(3);
+    let (live, mut shards) = Live::new(region, 1).unwrap();
+    allow_further(32 * MIB);
+    assert!(matches!(live.snapshot(), Err(Error::Reserve { .. })));
+    assert!(shards[0].guard().iter().step_by(PAGE).all(|byte| *byte == 3));
+    allow_further(LEN as u64 + 32 * MIB);
+    live.snapshot().unwrap().write_to(std::io::sink()).unwrap();
+    assert!(shards[0].guard().iter().step_by(PAGE).all(|byte| *byte == 3));
+}
+
 mod handlers {
     use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -140,10 +140,16 @@ impl Image {
     /// Reads from an offset.
     pub fn read_at(&self, bytes: &mut [u8], offset: usize) -> Result<()> {
         check_bounds("read an image", offset, bytes.len(), self.0.len)?;
-        let first = offset / PAGE;
-        let mut pages = vec![0; pages_of(offset + bytes.len()) * PAGE - first * PAGE];
-        self.0.layout.read_pages(first, &mut pages)?;
-        bytes.copy_from_slice(&pages[offset - first * PAGE..][..bytes.len()]);
+        let mut pages = vec![0; CHUNK.min(pages_of(bytes.len()) * PAGE + PAGE)];
+        let mut done = 0;
+        while done < bytes.len() {
+            let (first, within) = ((offset + done) / PAGE, (offset + done) % PAGE);
+            let count = (bytes.len() - done).min(pages.len() - within);
+            let pages = &mut pages[..pages_of(within + count) * PAGE];
+            self.0.layout.read_pages(first, pages)?;
+            bytes[done..done + count].copy_from_slice(&pages[within..within + count]);
+            done += count;
+        }
         Ok(())
     }
 
@@ -355,6 +361,17 @@ mod tests {
         let mut bytes = [0; 4];
         image.read_at(&mut bytes, 9_998).unwrap();
         assert_eq!(bytes, [7, 7, 0, 0]);
+    }
+
+    #[test]
+    fn an_image_is_read_from_anywhere_to_anywhere() {
+        let content: Vec<u8> = (0..CHUNK * 2 + 77).map(|n| (n / 3 % 251) as u8).collect();
+        let image = Image::from_bytes(&content).unwrap();
+        for range in [0..0, 5..6, 4000..9000, 3..CHUNK + 3, 4095..content.len(), 0..content.len()] {
+            let mut bytes = vec![0; range.len()];
+            image.read_at(&mut bytes, range.start).unwrap();
+            assert!(bytes == content[range.clone()], "{range:?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,9 @@ use crate::linux::sys::Memfd;
 /// Mappings of an image beyond which it is copied into one piece.
 const SEGMENTS_MAX: usize = 4096;
 
+/// Pages compared at a time with what the image holds.
+const CHUNK_PAGES: usize = 256;
+
 /// Where a run of the region's pages went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
@@ -87,12 +90,17 @@ impl Region {
     /// The runs of the region's own pages, split by what becomes of them.
     fn places(&self) -> Result<Vec<(Range<usize>, Place)>> {
         let mut places: Vec<(Range<usize>, Place)> = Vec::new();
-        let mut old = Vec::new();
-        for run in self.space.private_runs()? {
-            old.resize(run.len() * PAGE, 0);
-            self.image().layout().read_pages(run.start, &mut old)?;
-            let new = &self.space.mapping.bytes()[run.start * PAGE..run.end * PAGE];
-            for (page, (new, old)) in run.zip(new.chunks(PAGE).zip(old.chunks(PAGE))) {
+        let mut old = vec![0; CHUNK_PAGES * PAGE];
+        let runs = self.space.private_runs()?;
+        let chunks = runs.into_iter().flat_map(|run| {
+            let end = run.end;
+            run.step_by(CHUNK_PAGES).map(move |start| start..end.min(start + CHUNK_PAGES))
+        });
+        for chunk in chunks {
+            let old = &mut old[..chunk.len() * PAGE];
+            self.image().layout().read_pages(chunk.start, old)?;
+            let new = &self.space.mapping.bytes()[chunk.start * PAGE..chunk.end * PAGE];
+            for (page, (new, old)) in chunk.zip(new.chunks(PAGE).zip(old.chunks(PAGE))) {
                 let place = match () {
                     () if new == old => Place::Unchanged,
                     () if is_zero(new) => Place::Zero,
