@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::response::Made;
 use crate::socket::{self, Attempt};
 use crate::wire::{self, Ask, Hello, PROTOCOL, Reply, Step};
-use crate::{Code, Context, Error, Request, Response, Result, execute, stale};
+use crate::{Code, Context, Error, Request, Response, Result, execute, freeing, stale};
 
 /// How long a command waits for another short one, or a holder that ends, to let go of the store. On an
 /// overloaded machine closing took more than five seconds.
@@ -151,8 +151,18 @@ impl Client {
     /// Those of the way, and those of the request.
     pub fn call(&self, request: Request) -> Result<Response> {
         let mut reach = self.reach()?;
+        let expected = freeing::follows(&request);
         let response = reach.call(request)?;
+        let more = match &reach {
+            // What was asked is done; damage that keeps space from being freed shows at `check`.
+            Reach::Here(context) => freeing::begin(context.store(), expected).unwrap_or(false),
+            Reach::There(_) => false,
+        };
         reach.leave()?;
+        if more {
+            // Should it not start, since another command has the store by now, that one goes on.
+            let _ = self.start_holder();
+        }
         Ok(response)
     }
 }

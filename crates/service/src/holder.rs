@@ -19,6 +19,7 @@ use tine_store::Options;
 use tine_sys::signals::{Signal, Signals};
 
 use crate::client::log_path;
+use crate::freeing::Freeing;
 use crate::progress::Progress;
 use crate::wire::{self, Ask, Hello, PROTOCOL, Reply};
 use crate::{Context, Error, Request, Response, Result, execute, socket, stale};
@@ -46,6 +47,9 @@ pub fn hold(path: &Path, options: &Options) -> Result<()> {
     let (context, listener) = begun?;
     serve(path, &context, &listener);
     drop(listener);
+    if let Err(error) = context.store().reclaim_all() {
+        eprintln!("error: {error}");
+    }
     let closed = Arc::into_inner(context).map(Context::close);
     remove_empty_log(path);
     closed.unwrap_or(Ok(()))
@@ -110,6 +114,7 @@ fn serve(path: &Path, context: &Arc<Context>, listener: &UnixListener) {
     let connections = Arc::new(AtomicUsize::new(0));
     let mut needed = Instant::now();
     let mut expired = Instant::now();
+    let mut freeing = Freeing::new();
     loop {
         if expired.elapsed() >= EXPIRE_EVERY {
             expired = Instant::now();
@@ -119,7 +124,7 @@ fn serve(path: &Path, context: &Arc<Context>, listener: &UnixListener) {
         }
         if connections.load(Ordering::Acquire) > 0 || !context.is_idle() {
             needed = Instant::now();
-        } else if needed.elapsed() >= LINGER {
+        } else if needed.elapsed() >= LINGER && !freeing.goes_on(context.store()) {
             // A command that connects now finds the end of the stream, and looks again.
             let _ = socket::remove(path);
             return;

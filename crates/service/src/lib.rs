@@ -16,6 +16,7 @@ mod copy;
 mod error;
 mod execute;
 mod flush;
+mod freeing;
 mod holder;
 mod listing;
 mod mount_table;

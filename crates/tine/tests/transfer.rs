@@ -144,6 +144,26 @@ fn everything_a_file_system_holds_comes_in_and_goes_out_again() {
 }
 
 #[test]
+fn what_a_deleted_branch_held_goes_back_to_the_host_although_no_command_follows() {
+    let lab = Lab::new();
+    let src = lab.make_directory("src");
+    for number in 0..2000u32 {
+        let noise: Vec<u8> =
+            (0..5000u32).map(|n| ((n * 31) ^ (number * 7) ^ (n >> 3)) as u8).collect();
+        fs::write(src.join(number.to_string()), noise.repeat(10)).unwrap();
+    }
+    let taken = || fs::metadata(lab.store()).unwrap().blocks() * 512;
+    lab.ok(&["import", src.to_str().unwrap(), "main"]);
+    lab.ok(&["branch", "fork", "--from", "main"]);
+    assert!(taken() > 100_000_000);
+    lab.ok(&["delete", "main", "fork"]);
+    wait_until("the space is given back", || taken() < 20_000_000);
+    wait_until("the holder has gone", || lab.holder().is_none());
+    assert_eq!(lab.json(&["usage"])["reclaim_pending_bytes"], 0);
+    assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]));
+}
+
+#[test]
 fn what_its_owner_may_not_read_is_exported_all_the_same() {
     let lab = Lab::with_main();
     let at = lab.make_directory("at");
