@@ -27,6 +27,7 @@ pub type Report = Arc<dyn Fn(&dyn Display) + Send + Sync>;
 /// The door to one file tree.
 pub(crate) struct Door {
     fs: Fs,
+    only_group: Option<u32>,
     lookups: Lookups,
     foresight: Foresight,
     agreed: AtomicU64,
@@ -57,9 +58,10 @@ pub(crate) enum Then {
 type Outcome = Result<Then, i32>;
 
 impl Door {
-    pub fn new(fs: Fs, report: Report) -> Door {
+    pub fn new(fs: Fs, only_group: Option<u32>, report: Report) -> Door {
         Door {
             fs,
+            only_group,
             lookups: Lookups::default(),
             foresight: Foresight::default(),
             agreed: AtomicU64::new(0),
@@ -162,7 +164,7 @@ impl Door {
             }
             Call::GetAttr => self.attributes(self.fs.getattr(node), reply),
             Call::Statx => {
-                reply.extended_attributes(&self.done(self.fs.getattr(node))?);
+                reply.extended_attributes(&self.shown(self.done(self.fs.getattr(node))?));
                 Ok(Then::Answer)
             }
             Call::SetAttr(ref set) => {
@@ -184,7 +186,7 @@ impl Door {
             Call::TmpFile { mode, umask } => {
                 let attr = self.done(self.fs.tmpfile(&caller(umask), node, mode))?;
                 self.lookups.count_in_use(attr.ino);
-                reply.entry(&attr);
+                reply.entry(&self.shown(attr));
                 reply.opened();
                 Ok(Then::Answer)
             }
@@ -290,13 +292,18 @@ impl Door {
     fn entry(&self, attr: tine_fs::Result<Attr>, reply: &mut Reply) -> Outcome {
         let attr = self.done(attr)?;
         self.lookups.count(&self.fs, attr.ino);
-        reply.entry(&attr);
+        reply.entry(&self.shown(attr));
         Ok(Then::Answer)
     }
 
     fn attributes(&self, attr: tine_fs::Result<Attr>, reply: &mut Reply) -> Outcome {
-        reply.attributes(&self.done(attr)?);
+        reply.attributes(&self.shown(self.done(attr)?));
         Ok(Then::Answer)
+    }
+
+    /// Attributes as the namespace of the mount can express them.
+    fn shown(&self, attr: Attr) -> Attr {
+        Attr { gid: self.only_group.unwrap_or(attr.gid), ..attr }
     }
 
     fn plain(&self, outcome: tine_fs::Result<()>) -> Outcome {
@@ -325,7 +332,8 @@ impl Door {
             self.fs.readdir_plus(ino, position, &mut |entry, attr| {
                 // The kernel counts no lookup for these two.
                 let own = matches!(entry.name, b"." | b"..");
-                let listed = Listed { entry, plus, attr: (!own).then_some(attr) };
+                let shown = self.shown(*attr);
+                let listed = Listed { entry, plus, attr: (!own).then_some(&shown) };
                 let fits = reply.directory_entry(&listed, size);
                 if fits && !own {
                     self.lookups.count(&self.fs, attr.ino);

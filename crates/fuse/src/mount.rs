@@ -26,6 +26,10 @@ pub struct MountOptions {
     pub read_only: bool,
     /// Let every user in, not only the one who mounts; the kernel checks permissions either way.
     pub allow_other: bool,
+    /// The only group that the user namespace of the mount has, if it is not the system's own. The kernel
+    /// refuses to change a file whose group it does not know there, so all are shown as of this one;
+    /// what is kept is the file's own.
+    pub only_group: Option<u32>,
     /// Threads that serve requests, at least 2.
     pub threads: usize,
     /// Told of errors that programs see only as `EIO`, and of those that nobody sees.
@@ -42,6 +46,7 @@ impl MountOptions {
             source,
             read_only: false,
             allow_other: rustix::process::geteuid().is_root(),
+            only_group: None,
             threads: THREADS,
             report: Arc::new(move |error: &dyn Display| eprintln!("error: {name}: {error}")),
         }
@@ -88,7 +93,8 @@ impl Mount {
         options: &MountOptions,
     ) -> Result<Mount> {
         let queue = Queue::new(device).map_err(Error::Start)?;
-        let server = Arc::new(Server::new(Door::new(fs, options.report.clone()), queue));
+        let door = Door::new(fs, options.only_group, options.report.clone());
+        let server = Arc::new(Server::new(door, queue));
         server.shake_hands()?;
         if let Some(directory) = directory {
             tuning::lift_limits(directory);

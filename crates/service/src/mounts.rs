@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{getegid, geteuid};
 use tine_fs::Fs;
 
 use crate::request::Mount;
@@ -37,6 +38,8 @@ impl Mounts {
         }
         let mut options = tine_fuse::MountOptions::new(name);
         options.read_only = mount.read_only;
+        let namespace = mount.private_to.is_some() && !geteuid().is_root();
+        options.only_group = namespace.then(|| getegid().as_raw());
         // Tuning is by number, not by path, so this touches no mount of ours.
         let directory = mount.private_to.is_none().then_some(mount.directory.as_path());
         let connection =

@@ -77,16 +77,16 @@ impl Workshop {
 
     /// Mounts a branch.
     pub fn mount(&self, name: &str) -> Mounted {
-        self.mount_with(name, false)
+        self.mount_with(name, |_| ())
     }
 
-    pub fn mount_with(&self, name: &str, read_only: bool) -> Mounted {
+    pub fn mount_with(&self, name: &str, choose: impl FnOnce(&mut MountOptions)) -> Mounted {
         let directory = self.directory.path().join("mounts").join(name);
         std::fs::create_dir_all(&directory).unwrap();
         let fs = Fs::open(&self.store, self.store.branch(name).unwrap()).unwrap();
         let reports = Arc::new(Mutex::new(Vec::new()));
         let mut options = MountOptions::new(format!("test#{name}"));
-        options.read_only = read_only;
+        choose(&mut options);
         options.report = Arc::new({
             let reports = reports.clone();
             move |error| reports.lock().unwrap().push(error.to_string())

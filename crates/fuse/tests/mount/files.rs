@@ -10,7 +10,7 @@ use rustix::fs::{
     AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, XattrFlags,
 };
 
-use crate::branch::Workshop;
+use crate::branch::{Mounted, Workshop};
 use crate::{Test, tests};
 
 pub const TESTS: &[Test] = tests!(files:
@@ -26,6 +26,7 @@ pub const TESTS: &[Test] = tests!(files:
     listing_survives_removal_on_the_way
     extended_attributes_come_back
     access_lists_are_kept_inherited_and_enforced
+    a_group_that_a_namespace_lacks_is_shown_as_its_own_and_kept
     a_lock_keeps_a_second_process_out
     links_count_and_lead_to_the_same_file
     special_files_keep_their_kind
@@ -436,5 +437,22 @@ pub fn access_lists_are_kept_inherited_and_enforced() {
         assert!(reads(65534));
     }
     assert_eq!(set(&file, ACCESS, b"nonsense"), Err(rustix::io::Errno::OPNOTSUPP));
+    mounted.close();
+}
+
+pub fn a_group_that_a_namespace_lacks_is_shown_as_its_own_and_kept() {
+    let workshop = Workshop::new();
+    let group = |mounted: &Mounted| mounted.path("file").metadata().unwrap().gid();
+    let mounted = workshop.mount("main");
+    fs::write(mounted.path("file"), "text").unwrap();
+    let own = group(&mounted);
+    mounted.close();
+    let mounted = workshop.mount_with("main", |options| options.only_group = Some(own + 4242));
+    assert_eq!(fs::read_dir(mounted.path("")).unwrap().count(), 1);
+    assert_eq!(group(&mounted), own + 4242);
+    fs::write(mounted.path("file"), "more text").unwrap();
+    mounted.close();
+    let mounted = workshop.mount("main");
+    assert_eq!(group(&mounted), own);
     mounted.close();
 }

@@ -109,7 +109,7 @@ pub fn a_snapshot_refuses_writes() {
     mounted.sh("echo kept > f");
     mounted.close();
     workshop.store.snapshot("main", "snap").unwrap();
-    let snapshot = workshop.mount_with("snap", true);
+    let snapshot = workshop.mount_with("snap", |options| options.read_only = true);
     assert_eq!(snapshot.sh("cat f"), "kept");
     let refused = File::create(snapshot.path("new")).unwrap_err();
     assert_eq!(Errno::from_io_error(&refused), Some(Errno::ROFS));
@@ -121,7 +121,7 @@ pub fn a_read_only_mount_refuses_writes() {
     let mounted = workshop.mount("main");
     mounted.sh("echo kept > f; mkdir d; mkfifo p");
     mounted.close();
-    let mounted = workshop.mount_with("main", true);
+    let mounted = workshop.mount_with("main", |options| options.read_only = true);
     for change in [
         "echo x > f",
         "echo x > new",
