@@ -138,11 +138,9 @@ impl<K: Clone, V: Clone> Iterator for IntoEntries<K, V> {
             match self.above.last_mut()?.next() {
                 Some(Node::Leaf(leaf)) => self.leaf = leaf.into_entries().into_iter(),
                 Some(branch) if branch.is_unique() => {
-                    let count = branch.kids().len();
                     let mut branch = branch;
                     let kids = branch.branch_mut().into_iter().flat_map(|branch| branch.kids);
-                    self.above
-                        .push(kids.take(count).map(mem::take).collect::<Vec<_>>().into_iter());
+                    self.above.push(kids.map(mem::take).collect::<Vec<_>>().into_iter());
                 }
                 Some(branch) => self.above.push(branch.kids().to_vec().into_iter()),
                 None => _ = self.above.pop(),

@@ -13,17 +13,19 @@ use triomphe::Arc;
 use crate::engine::chunk::arc_bytes;
 use crate::stats;
 
-/// Stands where there is no entry; hashes of keys are even.
+/// Stands where there is no entry, or for a hash that ends so.
 const FREE: u16 = u16::MAX;
 /// Weight of one equal tag in the sum of [`places`]; more than any place.
 const HIT: u16 = 64;
 
+/// In this order, so that a look-up touches what lies together: the tags, the number of entries, and the entry.
+#[repr(C)]
 pub(crate) struct Room<K, V, const N: usize> {
     /// Lower halves of hashes.
     tags: [u16; N],
+    entries: ArrayVec<(K, V), N>,
     /// Upper halves.
     tops: [u16; N],
-    entries: ArrayVec<(K, V), N>,
 }
 
 pub(crate) struct Crowd<K, V> {
@@ -155,21 +157,7 @@ impl<K, V> Leaf<K, V> {
     }
 
     /// Where a key is.
-    #[inline(always)]
     pub(crate) fn find<Q: Eq + ?Sized>(&self, hash: u32, key: &Q) -> Option<usize>
-    where
-        K: Borrow<Q>,
-    {
-        // The usual sizes of a full leaf first: tests that predict well instead of a jump through a table.
-        match self {
-            Leaf::C32(room) => room.find(hash, key),
-            Leaf::C16(room) => room.find(hash, key),
-            other => other.find_in_any(hash, key),
-        }
-    }
-
-    #[inline(never)]
-    fn find_in_any<Q: Eq + ?Sized>(&self, hash: u32, key: &Q) -> Option<usize>
     where
         K: Borrow<Q>,
     {
@@ -181,6 +169,27 @@ impl<K, V> Leaf<K, V> {
             Leaf::C32(room) => room.find(hash, key),
             Leaf::Long(room) => scan(&room.tags, &room.entries, hash as u16, key),
         }
+    }
+
+    /// The entry of a key.
+    #[inline(always)]
+    pub(crate) fn get<Q: Eq + ?Sized>(&self, hash: u32, key: &Q) -> Option<&(K, V)>
+    where
+        K: Borrow<Q>,
+    {
+        // The usual size of a full leaf first: a test that predicts well instead of a jump through a table.
+        match self {
+            Leaf::C32(room) => room.find(hash, key).and_then(|at| room.entries.get(at)),
+            other => other.get_in_any(hash, key),
+        }
+    }
+
+    #[inline(never)]
+    fn get_in_any<Q: Eq + ?Sized>(&self, hash: u32, key: &Q) -> Option<&(K, V)>
+    where
+        K: Borrow<Q>,
+    {
+        self.find(hash, key).map(|at| &self.entries()[at])
     }
 
     #[inline(always)]

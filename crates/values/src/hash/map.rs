@@ -16,7 +16,7 @@ use crate::changes::{Change, Conflict, MapDiff, MapPatch, PatchError, changes_of
 /// A map by hash with O(1) `clone`.
 ///
 /// Entries lie in a trie under the bits of their hashes, so that two forks are compared slot by slot. A write to a
-/// shared map copies the path to the entry, some 3 KiB; a map that shares nothing changes in place.
+/// shared map copies the path to the entry, some 4 KiB; a map that shares nothing changes in place.
 ///
 /// | operation | cost |
 /// |---|---|

@@ -4,11 +4,11 @@
 //! a leaf many, a branch always one. A byte for each slot names its child, so that two loads find it without a search
 //! or a branch, and there are no more children than needed.
 
-use core::array;
+use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::mem;
 use core::ops::Range;
-use triomphe::Arc;
+use triomphe::{Arc, HeaderSlice};
 
 use super::leaf::Leaf;
 use crate::engine::chunk::arc_bytes;
@@ -20,9 +20,6 @@ const BITS: u32 = if cfg!(test) { 3 } else { 6 };
 pub(crate) const SLOTS: usize = 1 << BITS;
 /// The number of the child that covers each slot.
 pub(crate) type Slots = [u8; SLOTS];
-/// Children that branches of the smaller sizes hold.
-const FEW: usize = if cfg!(test) { 2 } else { 4 };
-const SOME: usize = if cfg!(test) { 4 } else { 16 };
 /// Branches on the way to the deepest leaf.
 pub(crate) const DEPTH_MAX: u32 = u32::BITS.div_ceil(BITS);
 
@@ -50,31 +47,24 @@ pub(crate) fn slot(hash: u32, depth: u32) -> u32 {
 
 pub(crate) enum Node<K, V> {
     Leaf(Leaf<K, V>),
-    Few(Arc<Branch<K, V, FEW>>),
-    Some(Arc<Branch<K, V, SOME>>),
-    Full(Arc<Branch<K, V, SLOTS>>),
+    Branch(Arc<Branch<K, V>>),
 }
 
-pub(crate) struct Branch<K, V, const N: usize> {
+/// A branch: its head, and as many children as the head's slots name.
+pub(crate) type Branch<K, V> = HeaderSlice<Head, [Node<K, V>]>;
+
+pub(crate) struct Head {
     /// Entries below this branch.
     len: usize,
     /// The number of the child that covers each slot; rising by one where a child begins.
     slots: Slots,
-    /// As many as `slots` names, then empty leaves.
-    kids: [Node<K, V>; N],
 }
 
-/// A branch of any size, for changing.
+/// A branch for changing.
 pub(crate) struct BranchMut<'a, K, V> {
     pub(crate) len: &'a mut usize,
     pub(crate) slots: &'a mut Slots,
-    /// The children, and the room for more.
     pub(crate) kids: &'a mut [Node<K, V>],
-}
-
-/// Number of children.
-fn count(slots: &Slots) -> usize {
-    usize::from(slots[SLOTS - 1]) + 1
 }
 
 /// The slots of the child that covers `slot`.
@@ -93,30 +83,21 @@ impl<'a, K, V> BranchMut<'a, K, V> {
     }
 }
 
-impl<K, V, const N: usize> Branch<K, V, N> {
-    #[inline(always)]
-    fn kid(&self, slot: u32) -> &Node<K, V> {
-        // The mask says what holds anyway, for a check less.
-        &self.kids[usize::from(self.slots[slot as usize % SLOTS]) & (N - 1)]
-    }
+/// A branch over `count` children.
+fn branch<K, V>(
+    len: usize,
+    slots: Slots,
+    count: usize,
+    kid: impl FnMut(usize) -> Node<K, V>,
+) -> Arc<Branch<K, V>> {
+    Arc::from_header_and_iter(Head { len, slots }, (0..count).map(kid))
+}
 
-    fn copy(&self) -> Arc<Self> {
-        stats::copied(size_of::<Self>());
-        let mut kids = self.kids[..count(&self.slots)].iter();
-        let kids = array::from_fn(|_| kids.next().cloned().unwrap_or_default());
-        Arc::new(Branch { len: self.len, slots: self.slots, kids })
-    }
-
-    /// Moves what a branch of another size holds.
-    fn moved(from: BranchMut<'_, K, V>) -> Arc<Self> {
-        let mut kids = from.kids.iter_mut();
-        let kids = array::from_fn(|_| kids.next().map(mem::take).unwrap_or_default());
-        Arc::new(Branch { len: *from.len, slots: *from.slots, kids })
-    }
-
-    fn parts(&mut self) -> BranchMut<'_, K, V> {
-        BranchMut { len: &mut self.len, slots: &mut self.slots, kids: &mut self.kids }
-    }
+#[cold]
+#[inline(never)]
+fn copy<K, V>(from: &Branch<K, V>) -> Arc<Branch<K, V>> {
+    stats::copied(size_of_val(from));
+    branch(from.header.len, from.header.slots, from.slice.len(), |at| from.slice[at].clone())
 }
 
 impl<K, V> Clone for Node<K, V> {
@@ -124,9 +105,7 @@ impl<K, V> Clone for Node<K, V> {
     fn clone(&self) -> Self {
         match self {
             Node::Leaf(leaf) => Node::Leaf(leaf.clone()),
-            Node::Few(branch) => Node::Few(branch.clone()),
-            Node::Some(branch) => Node::Some(branch.clone()),
-            Node::Full(branch) => Node::Full(branch.clone()),
+            Node::Branch(branch) => Node::Branch(branch.clone()),
         }
     }
 }
@@ -138,18 +117,21 @@ impl<K, V> Default for Node<K, V> {
 }
 
 impl<K, V> Node<K, V> {
-    /// The leaf where a hash belongs.
+    /// The leaf where a hash belongs. Few instructions: the more look-ups the processor holds at once, the more of them
+    /// wait for memory together.
     #[inline(always)]
-    pub(crate) fn leaf(&self, hash: u32, mut depth: u32) -> &Leaf<K, V> {
+    pub(crate) fn leaf(&self, hash: u32, depth: u32) -> &Leaf<K, V> {
         let mut node = self;
+        let mut rest = hash.unbounded_shl(BITS * depth);
         loop {
-            node = match node {
+            match node {
                 Node::Leaf(leaf) => return leaf,
-                Node::Few(branch) => branch.kid(slot(hash, depth)),
-                Node::Some(branch) => branch.kid(slot(hash, depth)),
-                Node::Full(branch) => branch.kid(slot(hash, depth)),
-            };
-            depth += 1;
+                Node::Branch(branch) => {
+                    let slot = rest >> (u32::BITS - BITS);
+                    node = &branch.slice[usize::from(branch.header.slots[slot as usize])];
+                }
+            }
+            rest <<= BITS;
         }
     }
 
@@ -159,16 +141,13 @@ impl<K, V> Node<K, V> {
     where
         K: Borrow<Q>,
     {
-        let leaf = self.leaf(hash, depth);
-        leaf.find(hash, key).map(|at| &leaf.entries()[at])
+        self.leaf(hash, depth).get(hash, key)
     }
 
     pub(crate) fn len(&self) -> usize {
         match self {
             Node::Leaf(leaf) => leaf.len(),
-            Node::Few(branch) => branch.len,
-            Node::Some(branch) => branch.len,
-            Node::Full(branch) => branch.len,
+            Node::Branch(branch) => branch.header.len,
         }
     }
 
@@ -176,29 +155,22 @@ impl<K, V> Node<K, V> {
     pub(crate) fn slots(&self) -> Option<&Slots> {
         match self {
             Node::Leaf(_) => None,
-            Node::Few(branch) => Some(&branch.slots),
-            Node::Some(branch) => Some(&branch.slots),
-            Node::Full(branch) => Some(&branch.slots),
+            Node::Branch(branch) => Some(&branch.header.slots),
         }
     }
 
     pub(crate) fn kids(&self) -> &[Node<K, V>] {
-        let kids: &[Node<K, V>] = match self {
+        match self {
             Node::Leaf(_) => &[],
-            Node::Few(branch) => &branch.kids,
-            Node::Some(branch) => &branch.kids,
-            Node::Full(branch) => &branch.kids,
-        };
-        &kids[..self.slots().map_or(0, count)]
+            Node::Branch(branch) => &branch.slice,
+        }
     }
 
     /// Equal addresses are the same node; every empty leaf has the address 0.
     pub(crate) fn address(&self) -> usize {
         match self {
             Node::Leaf(leaf) => leaf.address(),
-            Node::Few(branch) => branch.heap_ptr() as usize,
-            Node::Some(branch) => branch.heap_ptr() as usize,
-            Node::Full(branch) => branch.heap_ptr() as usize,
+            Node::Branch(branch) => branch.heap_ptr() as usize,
         }
     }
 
@@ -209,9 +181,7 @@ impl<K, V> Node<K, V> {
     pub(crate) fn is_unique(&self) -> bool {
         match self {
             Node::Leaf(leaf) => leaf.is_unique(),
-            Node::Few(branch) => branch.is_unique(),
-            Node::Some(branch) => branch.is_unique(),
-            Node::Full(branch) => branch.is_unique(),
+            Node::Branch(branch) => branch.is_unique(),
         }
     }
 
@@ -219,92 +189,58 @@ impl<K, V> Node<K, V> {
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
             Node::Leaf(leaf) => leaf.heap_bytes(),
-            Node::Few(_) => arc_bytes::<Branch<K, V, FEW>>(),
-            Node::Some(_) => arc_bytes::<Branch<K, V, SOME>>(),
-            Node::Full(_) => arc_bytes::<Branch<K, V, SLOTS>>(),
+            Node::Branch(branch) => {
+                arc_bytes::<HeaderSlice<Head, [Self; 0]>>() + size_of_val(&branch.slice)
+            }
         }
     }
 
     /// The branch for changing, copied first when shared; `None` for a leaf. Runs nothing of the user's.
     #[inline]
     pub(crate) fn branch_mut(&mut self) -> Option<BranchMut<'_, K, V>> {
-        macro_rules! unique {
-            ($arc:ident) => {{
-                if !$arc.is_unique() {
-                    *$arc = $arc.copy();
-                }
-                Arc::get_mut($arc).map(Branch::parts)
-            }};
+        let Node::Branch(branch) = self else { return None };
+        if !branch.is_unique() {
+            *branch = copy(branch);
         }
-        match self {
-            Node::Leaf(_) => None,
-            Node::Few(branch) => unique!(branch),
-            Node::Some(branch) => unique!(branch),
-            Node::Full(branch) => unique!(branch),
-        }
+        Arc::get_mut(branch).map(|branch| {
+            let Head { len, slots } = &mut branch.header;
+            BranchMut { len, slots, kids: &mut branch.slice }
+        })
     }
 
     /// A branch over children in order, with the one that covers each slot.
-    pub(crate) fn over(mut slots: Slots, kids: impl IntoIterator<Item = Self>) -> Self {
-        let mut kids = kids.into_iter();
-        let mut all: [Self; SLOTS] = array::from_fn(|_| kids.next().unwrap_or_default());
-        let mut len = all.iter().map(Node::len).sum();
-        Self::fitting(BranchMut { len: &mut len, slots: &mut slots, kids: &mut all })
-    }
-
-    /// The smallest branch that holds what a branch holds, which is left empty.
-    fn fitting(from: BranchMut<'_, K, V>) -> Self {
-        match count(from.slots) {
-            count if count <= FEW => Node::Few(Branch::moved(from)),
-            count if count <= SOME => Node::Some(Branch::moved(from)),
-            _ => Node::Full(Branch::moved(from)),
-        }
+    pub(crate) fn over(slots: Slots, kids: impl IntoIterator<Item = Self>) -> Self {
+        let mut kids: Vec<Self> = kids.into_iter().collect();
+        let len = kids.iter().map(Node::len).sum();
+        Node::Branch(branch(len, slots, kids.len(), |at| mem::take(&mut kids[at])))
     }
 
     /// Cuts the slots of a child at `slot`; `kid` covers those from there on.
-    pub(crate) fn cut(&mut self, slot: u32, kid: Self) {
-        let Some(branch) = self.branch_mut() else { return };
-        let count = count(branch.slots);
-        if count == branch.kids.len() {
-            let grown = if count < SOME {
-                Node::Some(Branch::moved(branch))
-            } else {
-                Node::Full(Branch::moved(branch))
-            };
-            *self = grown;
-            return self.cut(slot, kid);
-        }
-        let at = usize::from(branch.slots[slot as usize]) + 1;
-        branch.slots[slot as usize..].iter_mut().for_each(|kid| *kid += 1);
-        branch.kids[at..=count].rotate_right(1);
-        branch.kids[at] = kid;
+    pub(crate) fn cut(&mut self, slot: u32, mut kid: Self) {
+        let Some(BranchMut { len, slots, kids }) = self.branch_mut() else { return };
+        let at = usize::from(slots[slot as usize]) + 1;
+        slots[slot as usize..].iter_mut().for_each(|kid| *kid += 1);
+        let longer = branch(*len, *slots, kids.len() + 1, |own| match own {
+            own if own < at => mem::take(&mut kids[own]),
+            own if own > at => mem::take(&mut kids[own - 1]),
+            _ => mem::take(&mut kid),
+        });
+        *self = Node::Branch(longer);
     }
 
     /// Puts `kid` in the place of the children that cover a run of slots.
-    pub(crate) fn unite(&mut self, slots: Range<u32>, kid: Self) {
-        let Some(branch) = self.branch_mut() else { return };
-        let slots = slots.start as usize..slots.end as usize;
-        let first = branch.slots[slots.start];
-        let gone = branch.slots[slots.end - 1] - first;
-        branch.slots[slots.end..].iter_mut().for_each(|kid| *kid -= gone);
-        branch.slots[slots].fill(first);
-        let first = usize::from(first);
-        branch.kids[first] = kid;
-        branch.kids[first + 1..].rotate_left(usize::from(gone));
-        self.fit();
-    }
-
-    /// Moves a branch with few children to a smaller size.
-    fn fit(&mut self) {
-        let count = self.slots().map_or(0, count);
-        let roomy = match self {
-            Node::Full(_) => count * 2 <= SOME,
-            Node::Some(_) => count * 2 <= FEW,
-            _ => false,
-        };
-        if roomy {
-            let Some(branch) = self.branch_mut() else { return };
-            *self = Self::fitting(branch);
-        }
+    pub(crate) fn unite(&mut self, run: Range<u32>, kid: Self) {
+        let Some(BranchMut { len, slots, kids }) = self.branch_mut() else { return };
+        let run = run.start as usize..run.end as usize;
+        let first = slots[run.start];
+        let gone = slots[run.end - 1] - first;
+        slots[run.end..].iter_mut().for_each(|kid| *kid -= gone);
+        slots[run].fill(first);
+        let (first, gone) = (usize::from(first), usize::from(gone));
+        kids[first] = kid;
+        let shorter = branch(*len, *slots, kids.len() - gone, |own| {
+            mem::take(&mut kids[if own <= first { own } else { own + gone }])
+        });
+        *self = Node::Branch(shorter);
     }
 }

@@ -15,12 +15,11 @@ use super::entries::Entries;
 use super::leaf::Leaf;
 use super::node::{DEPTH_MAX, Node, SLOTS, Slots, leaf_max, slot, span};
 
-/// The bits of a hash that place an entry, mixed for hashers that leave some bits idle. Even, for an odd number stands
-/// where there is none.
+/// The bits of a hash that place an entry, mixed for hashers that leave some bits idle.
 #[inline]
 pub(crate) fn rank<S: BuildHasher, Q: Hash + ?Sized>(hasher: &S, key: &Q) -> u32 {
     let hash = hasher.hash_one(key);
-    ((hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 & !1
+    (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
 pub(crate) struct Trie<K, V> {
