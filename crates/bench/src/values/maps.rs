@@ -8,7 +8,9 @@ use tine_bench::table::{Bar, Table, Unit};
 use tine_values::hash::RandomState;
 use tine_values::{HashMap, OrdMap};
 
-use super::{Measure, ROUNDS, compare, heap, item::Item, named, places, timed, with_rpds};
+use super::{
+    Measure, ROUNDS, compare, compare_reads, heap, item::Item, named, places, timed, with_rpds,
+};
 
 type ImblHash<V> = imbl::GenericHashMap<u64, V, RandomState, imbl::shared_ptr::DefaultSharedPtr>;
 type ImHash<V> = im::HashMap<u64, V, RandomState>;
@@ -140,7 +142,7 @@ fn rows<V: Item, F: Family<V>>(table: &mut Table, count: usize, bars: [f64; 4]) 
             if let Some(rpds) = &rpds {
                 contestants.push(("rpds", Box::new(|| find(rpds, &reads))));
             }
-            compare(table, &what("get"), get, contestants)?;
+            compare_reads(table, &what("get"), get, contestants)?;
         }
         if table.wants(&what("iterate")) {
             let mut contestants: Vec<(_, Measure<'_>)> = vec![
@@ -152,7 +154,7 @@ fn rows<V: Item, F: Family<V>>(table: &mut Table, count: usize, bars: [f64; 4]) 
             if let Some(rpds) = &rpds {
                 contestants.push(("rpds", Box::new(|| read(rpds, count, times))));
             }
-            compare(table, &what("iterate"), iterate, contestants)?;
+            compare_reads(table, &what("iterate"), iterate, contestants)?;
         }
         if table.wants(&what("clone + one write")) {
             let some = &reads[..20_000];

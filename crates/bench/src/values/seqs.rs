@@ -6,7 +6,9 @@ use tine_bench::samples::Samples;
 use tine_bench::table::{Bar, Table, Unit};
 use tine_values::Seq;
 
-use super::{Measure, ROUNDS, compare, heap, item::Item, named, places, timed, with_rpds};
+use super::{
+    Measure, ROUNDS, compare, compare_reads, heap, item::Item, named, places, timed, with_rpds,
+};
 
 /// What each row must reach against imbl, as speeds; and the share of its bytes.
 pub struct Bars {
@@ -105,7 +107,7 @@ pub fn run<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> 
         if let Some(rpds) = &rpds {
             contestants.push(("rpds", Box::new(|| get::<T, _>(rpds, &reads))));
         }
-        compare(table, &each("Seq get"), Bar::SpeedAtLeast(bars.get), contestants)?;
+        compare_reads(table, &each("Seq get"), Bar::SpeedAtLeast(bars.get), contestants)?;
         let sum = |seq: &dyn Fn() -> u64| {
             timed(count * times, || (0..times).fold(0, |sum, _| black_box(seq()) ^ sum))
         };
@@ -119,7 +121,7 @@ pub fn run<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> 
         if let Some(rpds) = &rpds {
             contestants.push(("rpds", Box::new(|| sum(&|| rpds.total()))));
         }
-        compare(table, &each("Seq iterate"), Bar::SpeedAtLeast(bars.iterate), contestants)?;
+        compare_reads(table, &each("Seq iterate"), Bar::SpeedAtLeast(bars.iterate), contestants)?;
     }
     if table.wants(&each("Seq push")) {
         let mut contestants: Vec<(_, Measure<'_>)> = vec![
