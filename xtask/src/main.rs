@@ -26,8 +26,8 @@ usage: cargo xtask VERB
   demo                   the whole way once, with a real PostgreSQL and a real SQLite
   tidy                   the rules of the house that the compiler does not know
   bench AREA [FILTER]    figures beside peers: branch, kv, memory, values
-  soak [WHAT]            the long tests: a crate's name, `crash [--hours N]`, `schedules`, `mutants`,
-                         `sanitizers`, `fuzz`, or `advisories`";
+  soak [WHAT]            the long tests: a crate's name, `crash [--hours N]`, `schedules`,
+                         `mutants [--shard K/N]`, `sanitizers`, `fuzz`, or `advisories`";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -55,6 +55,7 @@ fn dispatch(arguments: &[&str]) -> Option<Result<ExitCode>> {
         ["bench", area, filter] => Some(bench::run(area, Some(filter))),
         ["soak"] => Some(soak::run(None)),
         ["soak", "crash", "--hours", hours] => Some(soak::crash_for(hours)),
+        ["soak", "mutants", "--shard", shard] => Some(soak::mutants_of_shard(shard)),
         ["soak", what] => Some(soak::run(Some(what))),
         _ => None,
     }

@@ -3,11 +3,11 @@
 //! A soak test is an ignored test whose reason begins with `soak:`; it runs in release mode, with its
 //! output shown. `crash` cuts the power of the engine for hours, `schedules` tries orders of its threads'
 //! events, `mutants` changes its code and looks whether a test notices, `sanitizers` watches the values' memory, `fuzz`
-//! feeds the values' fuzz targets, and `advisories` asks cargo-deny about the dependencies.
+//! feeds the fuzz targets, and `advisories` asks cargo-deny about the dependencies.
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::process;
 use crate::tools;
@@ -20,7 +20,7 @@ pub fn run(what: Option<&str>) -> Result<ExitCode> {
         Some("advisories") => advisories(&workspace)?,
         Some("crash") => crash("1")?,
         Some("schedules") => schedules(&workspace)?,
-        Some("mutants") => mutants(&workspace)?,
+        Some("mutants") => mutants(&workspace, None)?,
         Some("sanitizers") => sanitizers(&workspace)?,
         Some("fuzz") => fuzz(&workspace)?,
         Some(name) => {
@@ -67,14 +67,32 @@ fn schedules(workspace: &Workspace) -> Result<()> {
     process::run(test.env("CARGO_TARGET_DIR", workspace.target.join("schedules")))
 }
 
-/// Changes the journal, the space and the branches of the engine, one place at a time.
-fn mutants(workspace: &Workspace) -> Result<()> {
+/// One shard of the mutants, `K/N`: every Nth from the Kth on, which is a sample of all of them as well.
+pub fn mutants_of_shard(shard: &str) -> Result<ExitCode> {
+    mutants(&Workspace::load()?, Some(shard))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The test programs that a mutant meets: quick ones that leave little of the engine unvisited.
+const MUTANTS_MEET: [&str; 6] =
+    ["branches", "concurrent", "crash_consistency", "crash_points", "model", "space"];
+
+/// Changes the journal, the space and the branches of the engine, one place at a time. What `target/mutants` tells of
+/// as caught is not tried again, so a run that was broken off goes on.
+fn mutants(workspace: &Workspace, shard: Option<&str>) -> Result<()> {
     let mutants = tools::install(workspace, tools::CARGO_MUTANTS)?;
     let mut run = std::process::Command::new(mutants);
     run.current_dir(&workspace.root).args(["mutants", "-p", "tine-store", "--timeout", "120"]);
     for part in ["journal", "space", "branch"] {
         run.args(["-f", &format!("crates/store/src/{part}/**")]);
     }
+    if let Some(shard) = shard {
+        run.args(["--shard", shard, "--sharding", "round-robin"]);
+    }
+    run.args(["--iterate", "--cargo-arg=--lib"]);
+    run.args(MUTANTS_MEET.map(|program| format!("--cargo-arg=--test={program}")));
+    // Each copy of the tree has its own build directory.
+    run.env_remove("CARGO_TARGET_DIR");
     process::run(run.arg("-o").arg(workspace.target.join("mutants")))
 }
 
@@ -88,18 +106,24 @@ fn sanitizers(workspace: &Workspace) -> Result<()> {
     process::run(test.env("CARGO_TARGET_DIR", workspace.target.join("sanitizers")))
 }
 
-/// Fuzz targets of the values.
-const FUZZ_TARGETS: [&str; 2] = ["values_forks", "values_load"];
+/// Fuzz targets of the store and of the values.
+const FUZZ_TARGETS: [&str; 5] = ["superblock", "node", "journal", "values_forks", "values_load"];
 /// Each is fed so long.
 const FUZZ_SECONDS: u32 = 60;
 
-/// Feeds the fuzz targets of the values, under the address sanitizer as cargo-fuzz has it.
+/// Feeds the fuzz targets, under the address sanitizer as cargo-fuzz has it. What a run learns stays in `target/fuzz`
+/// for the next one; the repository's corpus is where the first begins.
 fn fuzz(workspace: &Workspace) -> Result<()> {
     let program = tools::install(workspace, tools::CARGO_FUZZ)?;
     for target in FUZZ_TARGETS {
+        let learned = workspace.target.join("fuzz/learned").join(target);
+        std::fs::create_dir_all(&learned)
+            .with_context(|| format!("make the directory {}", learned.display()))?;
         let mut run = nightly(workspace);
-        run.arg(&program).args(["fuzz", "run", target, "--"]);
-        process::run(run.arg(format!("-max_total_time={FUZZ_SECONDS}")))?;
+        run.arg(&program).args(["fuzz", "run", target]).arg(learned);
+        let corpus = workspace.root.join("fuzz/corpus").join(target);
+        run.args(corpus.is_dir().then_some(corpus));
+        process::run(run.args(["--", &format!("-max_total_time={FUZZ_SECONDS}")]))?;
     }
     Ok(())
 }
