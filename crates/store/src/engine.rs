@@ -179,8 +179,7 @@ impl Engine {
                 Op::Batch(batch) => {
                     let changes: Vec<_> = batch.changes().collect();
                     let (inner, leaves) = tree::paths(&self.nodes, root, &changes)?;
-                    // More would push each other out again.
-                    self.nodes.prefetch(leaves.iter().take(self.nodes.capacity() / 2))?;
+                    self.nodes.prefetch(leaves.iter())?;
                     inner + leaves.len() as u64
                 }
                 // A path for each end of what it covers.

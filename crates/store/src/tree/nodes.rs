@@ -4,7 +4,7 @@ use super::link::{Link, Ptr};
 use super::node::{Body, LEVELS_MAX, Node};
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
-use crate::format::layout::{BLOCK_BYTES, NODE_BYTES};
+use crate::format::layout::{BLOCK_BYTES, NODE_BLOCKS, NODE_BYTES};
 use crate::sync::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -88,7 +88,8 @@ impl Nodes {
         self.shard_nodes_max * SHARDS
     }
 
-    /// Brings leaves into the cache that lie on the device only, several reads at a time.
+    /// Brings leaves into the cache that lie on the device only, several reads at a time: neighbours in one, as those
+    /// that one checkpoint wrote lie in the order of their keys.
     pub fn prefetch<'l>(&self, leaves: impl Iterator<Item = &'l Link>) -> Result<()> {
         /// Reads that a device is given at a time.
         const READS: usize = 8;
@@ -96,20 +97,40 @@ impl Nodes {
             Link::Disk(ptr) if self.cached(ptr).is_none() => Some(*ptr),
             _ => None,
         });
-        let missing: Vec<Ptr> = missing.collect();
-        if missing.len() < 2 * READS {
-            return Ok(());
+        // More would push each other out again.
+        let mut missing: Vec<Ptr> = missing.take(self.capacity() / 2).collect();
+        missing.sort_unstable_by_key(|ptr| ptr.addr);
+        let spans: Vec<&[Ptr]> = missing.chunk_by(lie_close).collect();
+        let read = |some: &[&[Ptr]]| some.iter().try_for_each(|span| self.load_leaves(span));
+        if spans.len() < 2 * READS {
+            return read(&spans);
         }
         std::thread::scope(|scope| {
-            let read =
-                |some: &[Ptr]| some.iter().try_for_each(|ptr| self.load_ptr(ptr, 0).map(drop));
-            let readers: Vec<_> = missing
-                .chunks(missing.len().div_ceil(READS))
+            let readers: Vec<_> = spans
+                .chunks(spans.len().div_ceil(READS))
                 .map(|some| scope.spawn(move || read(some)))
                 .collect();
             // What a reader left out is loaded when it is needed.
             readers.into_iter().try_for_each(|reader| reader.join().unwrap_or(Ok(())))
         })
+    }
+
+    /// Reads leaves that lie close, in the order of their places, at once.
+    fn load_leaves(&self, span: &[Ptr]) -> Result<()> {
+        let [first, .., last] = span else {
+            return span.iter().try_for_each(|ptr| self.load_ptr(ptr, 0).map(drop));
+        };
+        let (from, to) = (offset(first)?, offset(last)? + NODE_BYTES as u64);
+        let mut images = AlignedBuf::zeroed((to - from) as usize);
+        if self.device.read_at(from, &mut images).is_err() {
+            // What lies between them may be at fault.
+            return span.iter().try_for_each(|ptr| self.load_ptr(ptr, 0).map(drop));
+        }
+        for ptr in span {
+            let at = (ptr.addr - first.addr) as usize * BLOCK_BYTES;
+            self.remember(&Arc::new(decode(&images[at..][..NODE_BYTES], ptr, 0)?));
+        }
+        Ok(())
     }
 
     fn cached(&self, ptr: &Ptr) -> Option<Arc<Node>> {
@@ -127,13 +148,9 @@ impl Nodes {
         if level > LEVELS_MAX {
             return Err(Error::damaged(ptr.addr, "a tree is impossibly deep"));
         }
-        let mut image = AlignedBuf::zeroed(NODE_BYTES);
-        let offset =
-            ptr.addr.checked_mul(BLOCK_BYTES as u64).filter(|o| *o < i64::MAX as u64 - (1 << 20));
-        let offset =
-            offset.ok_or_else(|| Error::damaged(ptr.addr, "a pointer leads out of the file"))?;
-        self.device.read_at(offset, &mut image).map_err(|e| Error::io("reading a tree node", e))?;
-        Node::decode(&image, ptr, level).map_err(|m| Error::damaged(ptr.addr, m.0))
+        let (from, mut image) = (offset(ptr)?, AlignedBuf::zeroed(NODE_BYTES));
+        self.device.read_at(from, &mut image).map_err(|e| Error::io("reading a tree node", e))?;
+        decode(&image, ptr, level)
     }
 
     /// Keeps a node that has its place. An inner node is kept with links to disk only, so that it
@@ -157,6 +174,25 @@ impl Nodes {
             shard.admit(ptr.addr, self.shard_nodes_max);
         }
     }
+}
+
+/// Whether two nodes are read together, the second behind the first: what lies between costs less than another read.
+fn lie_close(one: &Ptr, next: &Ptr) -> bool {
+    const GAP_BLOCKS_MAX: u64 = 8;
+    const WINDOW_BLOCKS: u64 = 128;
+    next.addr - one.addr <= GAP_BLOCKS_MAX + NODE_BLOCKS
+        && next.addr / WINDOW_BLOCKS == one.addr / WINDOW_BLOCKS
+}
+
+/// Where a node lies in the file, in bytes.
+fn offset(ptr: &Ptr) -> Result<u64> {
+    let offset = ptr.addr.checked_mul(BLOCK_BYTES as u64);
+    let inside = offset.filter(|offset| *offset < i64::MAX as u64 - (1 << 20));
+    inside.ok_or_else(|| Error::damaged(ptr.addr, "a pointer leads out of the file"))
+}
+
+fn decode(image: &[u8], ptr: &Ptr, level: u8) -> Result<Node> {
+    Node::decode(image, ptr, level).map_err(|m| Error::damaged(ptr.addr, m.0))
 }
 
 impl Shard {
@@ -187,4 +223,48 @@ fn slim(node: &Node) -> Option<Node> {
         }
     }
     Some(copy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::MemoryDevice;
+
+    /// Leaves at these places, each with its own birth.
+    fn leaves_at(disk: &MemoryDevice, places: &[u64]) -> Vec<Link> {
+        let place = |(birth, addr): (usize, &u64)| {
+            let (image, ptr) = Node::empty(birth as u64).encode(*addr).unwrap();
+            disk.write_at(addr * BLOCK_BYTES as u64, &image).unwrap();
+            Link::Disk(ptr)
+        };
+        places.iter().enumerate().map(place).collect()
+    }
+
+    #[test]
+    fn leaves_are_read_in_advance_wherever_they_lie_and_damage_among_them_is_told() {
+        let disk = Arc::new(MemoryDevice::new());
+        // Neighbours, some with gaps, some far away, in no order.
+        let places = [40, 10, 12, 900, 20, 16, 5000, 122, 126, 130, 1 << 20];
+        let mut leaves = leaves_at(&disk, &places);
+        let nodes = Nodes::new(disk.clone(), 1 << 20);
+        nodes.prefetch(leaves.iter()).unwrap();
+        for (birth, link) in leaves.iter().enumerate() {
+            let Link::Disk(ptr) = link else { unreachable!() };
+            assert_eq!(nodes.cached(ptr).expect("it was read").birth, birth as u64);
+        }
+        let Link::Disk(ptr) = &mut leaves[2] else { unreachable!() };
+        ptr.sum ^= 1;
+        let nodes = Nodes::new(disk, 1 << 20);
+        let told = nodes.prefetch(leaves.iter()).unwrap_err();
+        assert!(matches!(told, Error::Damaged { block: 12, .. }), "{told}");
+    }
+
+    #[test]
+    fn pointers_out_of_the_file_are_refused_by_reads_in_advance_too() {
+        let disk = Arc::new(MemoryDevice::new());
+        let mut leaves = leaves_at(&disk, &[10, 12]);
+        let Link::Disk(ptr) = leaves[0].clone() else { unreachable!() };
+        leaves.extend([u64::MAX - 2, u64::MAX].map(|addr| Link::Disk(Ptr { addr, ..ptr })));
+        assert!(Nodes::new(disk, 1 << 20).prefetch(leaves.iter()).is_err());
+    }
 }
