@@ -4,6 +4,7 @@ use crate::engine::{Engine, Shared};
 use crate::error::Result;
 use crate::format::record::Record;
 use crate::signal::Woken;
+use crate::space::Keep;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Mutex, lock};
 use std::sync::Arc;
@@ -16,6 +17,8 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 /// The reclaim worker rests this long for each step while others commit.
 const RECLAIM_REST: Duration = Duration::from_micros(100);
 const RECLAIM_IDLE: Duration = Duration::from_millis(100);
+/// A store that nobody has written to for so long keeps little ready on the host.
+const LONG_REST: Duration = Duration::from_secs(10);
 /// A journal longer than this, in blocks, is replaced by a checkpoint at close: replay stays short.
 const CLOSE_JOURNAL_BLOCKS: u64 = 128;
 
@@ -66,9 +69,13 @@ impl Engine {
 fn keep_durable(engine: &Engine) {
     let mut seen = 0;
     let mut last = Instant::now();
+    let (mut written, mut rests_since) = (engine.journal.next(), last);
     while !matches!(engine.signal.wait(&mut seen, FLUSH_EVERY), Woken::Stop) {
         if engine.health.poisoned() {
             return;
+        }
+        if written != engine.journal.next() {
+            (written, rests_since) = (engine.journal.next(), Instant::now());
         }
         let by_time = last.elapsed() >= CHECKPOINT_EVERY && engine.signal.has_changed();
         // Errors poison the store, and the next caller hears of them.
@@ -81,17 +88,28 @@ fn keep_durable(engine: &Engine) {
         } else {
             let _ = engine.sync_to(engine.journal.next());
         }
-        give_back(engine);
+        give_back(engine, rests_since.elapsed());
     }
 }
 
-/// Gives free space back to the host, step by step, as long as nothing is more urgent.
-fn give_back(engine: &Engine) {
-    let at_rest = !engine.signal.has_changed();
+/// Gives free space back to the host, step by step, as long as nothing is more urgent. `rest`: since when nobody wrote.
+fn give_back(engine: &Engine, rest: Duration) {
+    let keep = match engine.signal.has_changed() {
+        true => Keep::Chunks,
+        false if rest < LONG_REST => Keep::Share,
+        false => Keep::Least,
+    };
+    let mut some = false;
     while !engine.must_checkpoint()
         && !engine.signal.stopped()
-        && engine.give_back_space(at_rest).unwrap_or(false)
-    {}
+        && engine.give_back_space(keep).unwrap_or(false)
+    {
+        some = true;
+    }
+    // Until it is recorded, a crash would have the next life count on room that others may take by then.
+    if some && keep != Keep::Chunks {
+        let _ = engine.checkpoint();
+    }
 }
 
 fn keep_reclaiming(engine: &Engine) {
@@ -108,5 +126,44 @@ fn keep_reclaiming(engine: &Engine) {
             }
             let _ = engine.reclaim_step();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Device, MemoryDevice};
+    use crate::options::Options;
+    use crate::store::Store;
+
+    #[test]
+    fn the_longer_a_store_rests_the_less_it_keeps_on_the_host() {
+        const MIB: usize = 1 << 20;
+        let disk = Arc::new(MemoryDevice::new());
+        let options = Options { background: false, ..Options::default() };
+        let store = Store::create_on(disk.clone(), &options).unwrap();
+        let main = store.create_branch("main").unwrap();
+        for block in 0..40 {
+            let mut txn = main.write().unwrap();
+            txn.map(b"file", block * 256, main.stage(&vec![7; MIB]).unwrap()).unwrap();
+            // Half of each MiB is dropped again.
+            txn.unmap(b"file", block * 256, 128).unwrap();
+            txn.commit().unwrap();
+        }
+        let mut rest = |keep| {
+            main.sync().unwrap();
+            store.checkpoint().unwrap();
+            while main.shared.engine.give_back_space(keep).unwrap() {}
+            store.checkpoint().unwrap();
+            disk.allocated_bytes().unwrap() as usize / MIB
+        };
+        let (busy, short, long) = (rest(Keep::Chunks), rest(Keep::Share), rest(Keep::Least));
+        assert!(short + 8 < busy && long + 2 < short, "{busy}, {short}, {long} MiB");
+        assert!(long <= 20 + 6 + 4, "{long} MiB for 20, a journal of 6 and what deletes need");
+        let mut txn = main.write().unwrap();
+        txn.map(b"more", 0, main.stage(&vec![9; MIB]).unwrap()).unwrap();
+        txn.commit().unwrap();
+        store.checkpoint().unwrap();
+        assert_eq!(store.check().unwrap().findings, []);
     }
 }

@@ -7,6 +7,7 @@ use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::options::{Lossy, Options};
 use crate::recover;
+use crate::space::Keep;
 use crate::usage::StoreUsage;
 use std::io;
 use std::path::Path;
@@ -201,7 +202,7 @@ impl Store {
             }
         }
         self.shared.engine.checkpoint()?;
-        while self.shared.engine.give_back_space(true)? {}
+        while self.shared.engine.give_back_space(Keep::Share)? {}
         Ok(())
     }
 

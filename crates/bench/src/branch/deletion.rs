@@ -11,7 +11,7 @@ use super::load::{Places, noise};
 
 const BASE_BYTES: u64 = 100_000_000;
 const BRANCHES: u64 = 20;
-const BAR: f64 = 1.5;
+const BAR: f64 = 1.3;
 
 /// Prints the rows of deletion.
 pub fn run(table: &mut Table) -> Result<()> {

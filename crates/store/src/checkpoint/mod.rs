@@ -18,7 +18,7 @@ use crate::format::layout::{BLOCK_BYTES, GROWN_RING_BLOCKS, NODE_BLOCKS, SUPERBL
 use crate::format::superblock::Superblock;
 use crate::journal::Ring;
 use crate::refs;
-use crate::space::TableImage;
+use crate::space::{Keep, TableImage};
 use crate::sync::{lock, write};
 use crate::tree::{Link, Node, Root, Tree};
 use nodes::{NodeWriter, SystemOwner};
@@ -80,7 +80,7 @@ impl Engine {
         if outgrown {
             self.grow_ring()?;
         }
-        self.give_back_space(false).map(drop)
+        self.give_back_space(Keep::Chunks).map(drop)
     }
 
     /// A checkpoint that begins a new journal with `ring`: nothing is committed meanwhile.
@@ -257,11 +257,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives some of the space that nobody uses back to the host; whether there was any. Of a store at rest, space
-    /// beside used blocks goes too.
-    pub(crate) fn give_back_space(&self, at_rest: bool) -> Result<bool> {
+    /// Gives some of the space that nobody uses back to the host; whether there was any.
+    pub(crate) fn give_back_space(&self, keep: Keep) -> Result<bool> {
         self.space.drain(&self.pins.advance());
-        let punched = self.space.punch(PUNCH_CHUNKS_MAX, at_rest);
+        let punched = self.space.punch(PUNCH_CHUNKS_MAX, keep);
         let some = self.health.guard(punched)? > 0;
         if some {
             // The next checkpoint records it.

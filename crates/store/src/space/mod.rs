@@ -35,6 +35,17 @@ const IDLE_CHUNKS_MAX: usize = 4;
 /// A store at rest keeps one free block in so many used ones ready for reuse.
 const REUSE_SHARE: u64 = 16;
 
+/// What is kept ready on the host for the next writes; the rest can go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// While others write: a few whole chunks, and what is free beside used blocks.
+    Chunks,
+    /// At rest: a share of what is used.
+    Share,
+    /// At rest for long: what checkpoints and deletes need.
+    Least,
+}
+
 /// A run of blocks: address and length.
 pub(crate) type BlockRun = (u64, u64);
 
@@ -365,8 +376,8 @@ impl Space {
 
     /// Gives chunks without any busy block back to the host; of a store at rest also the larger free runs in others. How
     /// many chunks. Nobody waits for the host meanwhile.
-    pub fn punch(&self, chunks_max: usize, at_rest: bool) -> Result<usize> {
-        let aside = self.set_free_chunks_aside(chunks_max, at_rest)?;
+    pub fn punch(&self, chunks_max: usize, keep: Keep) -> Result<usize> {
+        let aside = self.set_free_chunks_aside(chunks_max, keep)?;
         for (index, free) in &aside {
             for (at, len) in &free.runs {
                 let offset = (segment_start(*index as u64) + at) * BLOCK_BYTES as u64;
@@ -387,18 +398,19 @@ impl Space {
     fn set_free_chunks_aside(
         &self,
         chunks_max: usize,
-        at_rest: bool,
+        keep: Keep,
     ) -> Result<Vec<(usize, FreeChunk)>> {
         let mut state = lock(&self.state);
         let mut idle = Vec::new();
         for (index, segment) in state.segments.iter_mut().enumerate() {
             idle.extend(segment.idle_chunks().into_iter().map(|chunk| (index, chunk)));
         }
-        let keep = (state.reserved.div_ceil(CHUNK_BLOCKS) as usize).max(IDLE_CHUNKS_MAX);
-        let surplus = idle.len().saturating_sub(keep).min(chunks_max);
+        let reserved = state.reserved.div_ceil(CHUNK_BLOCKS) as usize;
+        let kept = if keep == Keep::Least { reserved } else { reserved.max(IDLE_CHUNKS_MAX) };
+        let surplus = idle.len().saturating_sub(kept).min(chunks_max);
         let mut aside = idle.split_off(idle.len() - surplus);
-        if at_rest && aside.is_empty() {
-            aside = state.thin_chunks(chunks_max);
+        if aside.is_empty() && keep != Keep::Chunks {
+            aside = state.thin_chunks(chunks_max, keep);
         }
         for (index, free) in &aside {
             for (at, len) in &free.runs {
@@ -417,12 +429,15 @@ impl Space {
 
 impl State {
     /// Chunks whose free runs can go, so that enough stays ready for what is to be written.
-    fn thin_chunks(&self, chunks_max: usize) -> Vec<(usize, FreeChunk)> {
+    fn thin_chunks(&self, chunks_max: usize, keep: Keep) -> Vec<(usize, FreeChunk)> {
         let free: u64 = self.segments.iter().map(|s| u64::from(s.free)).sum();
         let usable = self.segments.len() as u64 * (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
-        let reuse = ((usable - free) / REUSE_SHARE).max(IDLE_CHUNKS_MAX as u64 * CHUNK_BLOCKS);
-        let keep = self.writing + self.reserved.max(EMERGENCY_BLOCKS) + reuse;
-        let mut surplus = self.ready.saturating_sub(keep);
+        let reuse = match keep {
+            Keep::Least => 0,
+            _ => ((usable - free) / REUSE_SHARE).max(IDLE_CHUNKS_MAX as u64 * CHUNK_BLOCKS),
+        };
+        let kept = self.writing + self.reserved.max(EMERGENCY_BLOCKS) + reuse;
+        let mut surplus = self.ready.saturating_sub(kept);
         let mut chosen = Vec::new();
         for (index, segment) in self.segments.iter().enumerate() {
             for thin in segment.thin_chunks() {
