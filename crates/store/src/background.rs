@@ -150,7 +150,7 @@ mod tests {
             txn.unmap(b"file", block * 256, 128).unwrap();
             txn.commit().unwrap();
         }
-        let mut rest = |keep| {
+        let rest = |keep| {
             main.sync().unwrap();
             store.checkpoint().unwrap();
             while main.shared.engine.give_back_space(keep).unwrap() {}

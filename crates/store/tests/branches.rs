@@ -30,6 +30,21 @@ fn get(store: &Store, branch: &str, key: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[test]
+fn a_branch_says_its_name_and_whether_all_of_it_is_durable() {
+    let (_, store) = fresh();
+    let main = store.branch("main").unwrap();
+    assert_eq!(main.name(), "main");
+    store.rename("main", "trunk").unwrap();
+    assert_eq!(main.name(), "trunk");
+    main.sync().unwrap();
+    assert!(main.is_durable());
+    put(&main, b"key", b"value");
+    assert!(!main.is_durable());
+    main.sync().unwrap();
+    assert!(main.is_durable());
+}
+
+#[test]
 fn long_common_prefixes_survive_a_key_that_breaks_them() {
     let disk = Arc::new(MemoryDevice::new());
     let store = Store::create_on(disk.clone(), &quiet()).unwrap();

@@ -295,3 +295,64 @@ impl Journal {
         *lock(&self.ring) = new;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::MemoryDevice;
+    use crate::format::group::Link;
+    use crate::format::record::last_batch;
+
+    /// A commit of about so many KiB.
+    fn commit(kib: usize) -> Record {
+        let mut ops = Vec::new();
+        (0..kib).for_each(|n| last_batch(&mut ops).put(&n.to_be_bytes(), &[7; 1000]));
+        Record::Commit { branch: 1, ops }
+    }
+
+    fn journal(blocks: u64) -> (Journal, DirtySet) {
+        let device: Arc<dyn Device> = Arc::new(MemoryDevice::new());
+        let link = Link { salt: 1, session: 0, sequence: 0, chain: 0 };
+        let ring = Ring { block: 0, blocks, head: 0, tail: 0, link, mark: None, covered: None };
+        (Journal::new(Arc::clone(&device), ring, 0, false), DirtySet::new(device))
+    }
+
+    #[test]
+    fn what_waits_in_memory_is_counted_until_it_is_written() {
+        let (journal, dirty) = journal(1000);
+        let (one, other) = (commit(10), commit(20));
+        let bytes = one.encoded_bytes() + other.encoded_bytes();
+        assert!(bytes > 30_000);
+        assert_eq!((journal.append(one), journal.append(other)), (0, 1));
+        assert_eq!((journal.pending_bytes(), journal.fill()), (bytes, (0, 1000)));
+        assert_eq!(journal.write(&dirty).unwrap(), Flush::Done);
+        assert_eq!((journal.pending_bytes(), journal.durable()), (0, 0));
+        assert_eq!(journal.fill().0, bytes.div_ceil(BLOCK_BYTES) as u64);
+        assert_eq!(journal.flush(2, &dirty).unwrap(), Flush::Done);
+        assert_eq!((journal.durable(), journal.next()), (2, 2));
+    }
+
+    #[test]
+    fn records_gather_in_a_group_up_to_its_limit_and_what_finds_no_room_waits_on() {
+        let (journal, dirty) = journal(800);
+        let blocks = |bytes: usize| (group::HEADER_BYTES + bytes).div_ceil(BLOCK_BYTES) as u64;
+        let record = commit(300).encoded_bytes();
+        for _ in 0..4 {
+            journal.append(commit(300));
+        }
+        assert_eq!(journal.write(&dirty).unwrap(), Flush::Done);
+        assert_ne!(
+            blocks(4 * record),
+            blocks(3 * record) + blocks(record),
+            "else it cannot be told"
+        );
+        // Three are still below the limit of a group, the fourth is not.
+        assert_eq!(journal.fill().0, blocks(3 * record) + blocks(record));
+        for _ in 0..3 {
+            journal.append(commit(900));
+        }
+        assert_eq!(journal.flush(7, &dirty).unwrap(), Flush::Full);
+        // Nothing is durable before the checkpoint that the caller is asked for.
+        assert_eq!((journal.durable(), journal.pending_bytes()), (0, commit(900).encoded_bytes()));
+    }
+}
