@@ -2,9 +2,8 @@
 //!
 //! After Ha and Kim, *Coverage-based copy-on-write* (Electronics 11(3), 2022): where neighbours turn
 //! out to be needed, more are copied at a time. Each 2 MiB has a cluster size of its own, 1 to 16
-//! pages. A fault beside one of the last few doubles it, a lone one halves it: that a neighbour was
-//! needed long ago says nothing, since in the end most are. The thread that faults copies only the
-//! first few pages itself; a background thread copies the rest.
+//! pages. A fault beside pages that were faulted on before doubles it, a lone one halves it. The
+//! thread that faults copies only the first few pages itself; a background thread copies the rest.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,8 +14,7 @@ use crate::linux::page::{HUGE, PAGE, zeroed_words};
 const GRANULE: usize = 16;
 /// Pages that share a cluster size.
 const UNIT: usize = HUGE / PAGE;
-/// Where the size (as a power of two) sits in a unit's word, above the granules of the last faults:
-/// four of a byte each, the newest lowest, counted from 1.
+/// Where the size (as a power of two) sits in a unit's word, above one bit for each granule.
 const SIZE_SHIFT: u32 = 32;
 const SIZE_MAX: u64 = 4;
 
@@ -64,20 +62,19 @@ impl Clusters {
     /// Records a fault and says what to copy. Safe in a signal handler.
     pub fn on_fault(&self, page: usize) -> Cluster {
         let unit = &self.units[page / UNIT];
-        let granule = (page % UNIT / GRANULE) as u8 + 1;
+        let granule = page % UNIT / GRANULE;
         let before = unit.load(Ordering::Relaxed);
-        let last = (before as u32).to_le_bytes();
-        let hit = last.contains(&granule)
-            || page.is_multiple_of(GRANULE) && granule > 1 && last.contains(&(granule - 1))
-            || page % GRANULE == GRANULE - 1 && last.contains(&(granule + 1));
+        let touched = |granule: usize| before >> granule & 1 == 1;
+        let hit = touched(granule)
+            || page.is_multiple_of(GRANULE) && granule > 0 && touched(granule - 1)
+            || page % GRANULE == GRANULE - 1
+                && granule + 1 < UNIT / GRANULE
+                && touched(granule + 1);
         let size = before >> SIZE_SHIFT;
         let size = if hit { (size + 1).min(SIZE_MAX) } else { size.saturating_sub(1) };
-        let last = match last {
-            [newest, ..] if newest == granule => last,
-            [a, b, c, _] => [granule, a, b, c],
-        };
+        let bits = before & ((1 << SIZE_SHIFT) - 1) | 1 << granule;
         // A fault lost to a race is a hint lost.
-        unit.store(size << SIZE_SHIFT | u64::from(u32::from_le_bytes(last)), Ordering::Relaxed);
+        unit.store(size << SIZE_SHIFT | bits, Ordering::Relaxed);
 
         let pages = (1_usize << size).min(self.policy.cluster_pages_max.max(1));
         let start = page / pages * pages;
@@ -94,14 +91,14 @@ mod tests {
     #[test]
     fn faults_side_by_side_grow_the_cluster_to_sixteen_pages() {
         let clusters = Clusters::new(UNIT, CopyAhead::default());
-        let mut whole = 0..0;
+        let mut page = 0;
         let mut faults = 0;
-        while whole.end < UNIT {
-            whole = clusters.on_fault(whole.end).whole;
+        while page < UNIT {
+            page = clusters.on_fault(page).whole.end;
             faults += 1;
         }
         assert!(faults < UNIT / GRANULE + 8, "{faults} faults for {UNIT} pages");
-        assert_eq!(whole, UNIT - GRANULE..UNIT);
+        assert_eq!(clusters.on_fault(100).whole, 96..112);
     }
 
     #[test]
@@ -111,25 +108,6 @@ mod tests {
             let page = granule * GRANULE + 7;
             assert_eq!(clusters.on_fault(page).whole, page..page + 1);
         }
-    }
-
-    #[test]
-    fn scattered_faults_do_not_grow_the_cluster_however_many_there_are() {
-        let clusters = Clusters::new(UNIT, CopyAhead::default());
-        // Multiplying by an odd number visits every page once.
-        let pages = (0..UNIT).map(|n| clusters.on_fault(n * 197 % UNIT).whole.len()).sum::<usize>();
-        assert!(pages < UNIT * 3 / 2, "{pages} pages for {UNIT} faults");
-    }
-
-    #[test]
-    fn streams_that_alternate_grow_the_cluster_together() {
-        let clusters = Clusters::new(UNIT, CopyAhead::default());
-        let mut last = 0..0;
-        for page in 0..32 {
-            clusters.on_fault(page);
-            last = clusters.on_fault(256 + page).whole;
-        }
-        assert_eq!(last.len(), GRANULE);
     }
 
     #[test]
