@@ -43,15 +43,15 @@ pub(crate) struct Key<'a, Q: ?Sized>(pub(crate) &'a Q);
 impl<K: Borrow<Q>, V, Q: Ord + ?Sized> Seek<Ordered<K, V>> for Key<'_, Q> {
     #[inline]
     fn child(&mut self, inner: &Inner<Ordered<K, V>>) -> usize {
-        inner.marks[1..].partition_point(|mark| mark.borrow() <= self.0)
+        halve::<K, _>(&inner.marks[1..], FANOUT - 1, |mark| mark.borrow() <= self.0)
     }
 
     #[inline]
     fn slot(&mut self, items: &[(K, V)]) -> Result<usize, usize> {
         let is_less = |item: &(K, V)| item.0.borrow() < self.0;
-        // Small items share cache lines, and many reads are under way at once: there the fewest comparisons win.
+        // Small items share cache lines, and many reads are under way at once: there the fewest instructions win.
         let at = if size_of::<(K, V)>() < CACHE_LINE {
-            items.partition_point(is_less)
+            halve::<K, _>(items, Ordered::<K, V>::LEAF, is_less)
         } else {
             count::<K, _>(items, is_less)
         };
@@ -87,6 +87,33 @@ fn found<K: Borrow<Q>, V, Q: Ord + ?Sized>(
     }
 }
 
+/// Whether keys are machine words, so that it pays to compare more of them than a binary search does.
+const fn are_words<K>() -> bool {
+    size_of::<K>() <= size_of::<usize>() && !needs_drop::<K>()
+}
+
+/// How many of a node's entries, `room` at most, lie before a place.
+///
+/// For words a binary search whose steps follow from `room` alone. Were they to follow from the number of entries, the
+/// processor would guess how many there are, wait for the node to see that it guessed wrong, and have no other look-up
+/// under way meanwhile.
+#[inline]
+fn halve<K, T>(entries: &[T], room: usize, lies_before: impl Fn(&T) -> bool) -> usize {
+    let most = room.next_power_of_two() / 2;
+    // The first comparison leaves `most` places; nodes that are less than half full, or full leaves, are few.
+    let rest = (entries.len() + 1).wrapping_sub(most);
+    if !are_words::<K>() || rest > most {
+        return entries.partition_point(lies_before);
+    }
+    let mut at = if lies_before(&entries[rest.max(1) - 1]) { rest } else { 0 };
+    let mut step = most / 2;
+    while step > 0 {
+        at = if lies_before(&entries[at + step - 1]) { at + step } else { at };
+        step /= 2;
+    }
+    at
+}
+
 /// How many of a node's entries lie before a place.
 ///
 /// Keys of a machine word are counted instead of halved: every fourth entry of a node first, then those between two of
@@ -94,7 +121,7 @@ fn found<K: Borrow<Q>, V, Q: Ord + ?Sized>(
 #[inline]
 fn count<K, T>(entries: &[T], lies_before: impl Fn(&T) -> bool) -> usize {
     const STRIDE: usize = 4;
-    if size_of::<K>() > size_of::<usize>() || needs_drop::<K>() {
+    if !are_words::<K>() {
         return entries.partition_point(lies_before);
     }
     let count = |before: usize, entry: &T| before + usize::from(lies_before(entry));
