@@ -76,6 +76,11 @@ impl Workshop {
     }
 
     /// Mounts a branch.
+    /// The file tree of a branch, which nobody has mounted.
+    pub fn tree(&self, name: &str) -> Fs {
+        Fs::open(&self.store, self.store.branch(name).unwrap()).unwrap()
+    }
+
     pub fn mount(&self, name: &str) -> Mounted {
         self.mount_with(name, |_| ())
     }
@@ -83,7 +88,7 @@ impl Workshop {
     pub fn mount_with(&self, name: &str, choose: impl FnOnce(&mut MountOptions)) -> Mounted {
         let directory = self.directory.path().join("mounts").join(name);
         std::fs::create_dir_all(&directory).unwrap();
-        let fs = Fs::open(&self.store, self.store.branch(name).unwrap()).unwrap();
+        let fs = self.tree(name);
         let reports = Arc::new(Mutex::new(Vec::new()));
         let mut options = MountOptions::new(format!("test#{name}"));
         choose(&mut options);

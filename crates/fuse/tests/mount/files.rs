@@ -10,7 +10,9 @@ use rustix::fs::{
     AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, XattrFlags,
 };
 
-use crate::branch::{Mounted, Workshop};
+use tine_fs::{ROOT, SetAttr};
+
+use crate::branch::Workshop;
 use crate::{Test, tests};
 
 pub const TESTS: &[Test] = tests!(files:
@@ -405,8 +407,10 @@ pub fn access_lists_are_kept_inherited_and_enforced() {
     let path = mounted.path("shared");
     std::fs::create_dir(&path).unwrap();
     std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
-    // The user 65533 gets in, nobody else but the owner does.
-    let default = access_list(&[(1, 7, 0), (2, 7, 65533), (4, 0, 0), (0x10, 7, 0), (0x20, 0, 0)]);
+    // One more user gets in, nobody else but the owner does. A user's own namespace has no other user.
+    let root = rustix::process::geteuid().is_root();
+    let user = if root { 65533 } else { rustix::process::geteuid().as_raw() as u16 };
+    let default = access_list(&[(1, 7, 0), (2, 7, user), (4, 0, 0), (0x10, 7, 0), (0x20, 0, 0)]);
     let set = |path: &Path, name: &str, value: &[u8]| {
         rustix::fs::setxattr(path, name, value, XattrFlags::empty())
     };
@@ -417,9 +421,9 @@ pub fn access_lists_are_kept_inherited_and_enforced() {
     assert_eq!(mode(&file), 0o660, "the mask of this process does not count");
     let mut buffer = [0; 256];
     let length = rustix::fs::getxattr(&file, ACCESS, &mut buffer).unwrap();
-    let inherited = access_list(&[(1, 6, 0), (2, 7, 65533), (4, 0, 0), (0x10, 6, 0), (0x20, 0, 0)]);
+    let inherited = access_list(&[(1, 6, 0), (2, 7, user), (4, 0, 0), (0x10, 6, 0), (0x20, 0, 0)]);
     assert_eq!(buffer[..length], inherited);
-    if rustix::process::geteuid().is_root() {
+    if root {
         let reads = |user: u32| {
             let mut cat = std::process::Command::new("setpriv");
             cat.args([&format!("--reuid={user}"), "--regid=65532", "--clear-groups", "cat"]);
@@ -441,18 +445,20 @@ pub fn access_lists_are_kept_inherited_and_enforced() {
 }
 
 pub fn a_group_that_a_namespace_lacks_is_shown_as_its_own_and_kept() {
+    const FOREIGN: u32 = 54_321;
     let workshop = Workshop::new();
-    let group = |mounted: &Mounted| mounted.path("file").metadata().unwrap().gid();
     let mounted = workshop.mount("main");
     fs::write(mounted.path("file"), "text").unwrap();
-    let own = group(&mounted);
     mounted.close();
-    let mounted = workshop.mount_with("main", |options| options.only_group = Some(own + 4242));
+    let tree = workshop.tree("main");
+    let ino = tree.lookup(ROOT, b"file").unwrap().ino;
+    tree.setattr(ino, &SetAttr { gid: Some(FOREIGN), ..SetAttr::default() }).unwrap();
+    drop(tree);
+    let own = rustix::process::getegid().as_raw();
+    let mounted = workshop.mount_with("main", |options| options.only_group = Some(own));
     assert_eq!(fs::read_dir(mounted.path("")).unwrap().count(), 1);
-    assert_eq!(group(&mounted), own + 4242);
+    assert_eq!(mounted.path("file").metadata().unwrap().gid(), own);
     fs::write(mounted.path("file"), "more text").unwrap();
     mounted.close();
-    let mounted = workshop.mount("main");
-    assert_eq!(group(&mounted), own);
-    mounted.close();
+    assert_eq!(workshop.tree("main").getattr(ino).unwrap().gid, FOREIGN);
 }
