@@ -22,6 +22,9 @@ use crate::{Code, Context, Error, Request, Response, Result, execute, freeing, s
 /// How long a command waits for another short one, or a holder that ends, to let go of the store. On an
 /// overloaded machine closing took more than five seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a new store waits for the holder of one that was removed, which ends when nobody needs it.
+const REMOVED_PATIENCE: Duration = Duration::from_secs(2);
+const REMOVED_LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often it looks.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -57,8 +60,21 @@ impl Client {
     /// Makes the store, and the directory it lies in.
     ///
     /// # Errors
-    /// `store-exists` when anything is at the path; `no-space`, `not-permitted`, `io`.
+    /// `store-exists` when anything is at the path; `store-locked` when a process still serves a store that was
+    /// there and has been removed; `no-space`, `not-permitted`, `io`.
     pub fn init(&self) -> Result<Response> {
+        let deadline = Instant::now() + REMOVED_PATIENCE;
+        // Commands would reach that process, and what they write would be on no disk when it ends.
+        while !self.store.exists() && matches!(socket::connect(&self.store)?, Attempt::Reached(_)) {
+            if Instant::now() >= deadline {
+                let store = self.store.display();
+                let what = format!("a process still serves the store that was at {store}");
+                return Err(Error::new(Code::StoreLocked, what)
+                    .hint("unmount its branches, which ends that process, or use another path"));
+            }
+            // It goes only after nobody has asked for a while.
+            thread::sleep(REMOVED_LOOK_EVERY);
+        }
         if let Some(parent) = self.store.parent() {
             std::fs::create_dir_all(parent).map_err(|e| Error::path("make", parent, e))?;
         }

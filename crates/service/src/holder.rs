@@ -124,7 +124,8 @@ fn serve(path: &Path, context: &Arc<Context>, listener: &UnixListener) {
         }
         if connections.load(Ordering::Acquire) > 0 || !context.is_idle() {
             needed = Instant::now();
-        } else if needed.elapsed() >= LINGER && !freeing.goes_on(context.store()) {
+        } else if needed.elapsed() >= LINGER && !(path.exists() && freeing.goes_on(context.store()))
+        {
             // A command that connects now finds the end of the stream, and looks again.
             let _ = socket::remove(path);
             return;

@@ -172,6 +172,20 @@ fn a_mount_in_use_is_unmounted_only_by_force() {
 }
 
 #[test]
+fn a_new_store_does_not_take_the_place_of_a_removed_one_that_is_still_served() {
+    if !can_mount("a_new_store_does_not_take_the_place_of_a_removed_one_that_is_still_served") {
+        return;
+    }
+    let lab = Lab::with_main();
+    lab.mount("main");
+    fs::remove_file(lab.store()).unwrap();
+    lab.fails(&["init"], "store-locked");
+    lab.ok(&["unmount", "main"]);
+    lab.ok(&["init"]);
+    assert_eq!(lab.names(), Vec::<String>::new());
+}
+
+#[test]
 fn a_snapshot_is_mounted_read_only() {
     if !can_mount("a_snapshot_is_mounted_read_only") {
         return;
