@@ -12,6 +12,15 @@ fn live(pages: usize, shards: usize) -> (Live, Vec<Shard>) {
     Live::new(region, shards).unwrap()
 }
 
+/// Has writers stop when it is dropped, by an assertion that fails too.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn every_snapshot_is_one_moment_of_all_writers() {
     const PAGES: usize = 4000;
@@ -35,6 +44,7 @@ fn every_snapshot_is_one_moment_of_all_writers() {
                 }
             });
         }
+        let _stop = Stop(&stop);
         let mut last = [0; 4];
         for round in 0..30 {
             let snapshot = live.snapshot().unwrap();
@@ -55,7 +65,6 @@ fn every_snapshot_is_one_moment_of_all_writers() {
                 }
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
 }
 
@@ -200,6 +209,7 @@ fn every_incremental_save_is_one_moment_of_all_writers() {
                 }
             });
         }
+        let _stop = Stop(&stop);
         let (mut saved, mut baseline) = (Vec::new(), Baseline::default());
         let mut before = [0; 4];
         for _ in 0..40 {
@@ -217,7 +227,37 @@ fn every_incremental_save_is_one_moment_of_all_writers() {
                 }
             }
         }
-        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_save_misses_nothing_of_writers_that_it_never_catches_up_with() {
+    const PAGES: usize = 2000;
+    const WRITTEN: usize = 200; // Too few for the next save to be one of a snapshot.
+    let (live, mut shards) = live(PAGES, 1);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = Stop(&stop);
+        scope.spawn(|| {
+            for round in 1_u64.. {
+                let mut guard = shards[0].guard();
+                for page in guard.chunks_exact_mut(PAGE).take(WRITTEN) {
+                    page[..8].copy_from_slice(&round.to_le_bytes());
+                }
+                drop(guard);
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let (mut saved, mut baseline) = (vec![0; PAGES * PAGE], Baseline::default());
+        for save in 0..200 {
+            live.save_changes(&mut saved, &mut baseline).unwrap();
+            let (first, rest) = saved[..WRITTEN * PAGE].split_at(PAGE);
+            for (page, bytes) in rest.chunks_exact(PAGE).enumerate() {
+                assert_eq!(bytes[..8], first[..8], "page {} of save {save}", page + 1);
+            }
+        }
     });
 }
 

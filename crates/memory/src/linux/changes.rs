@@ -180,16 +180,18 @@ impl<'a> Changes<'a> {
         static SAVES: AtomicU64 = AtomicU64::new(1);
         let shared = self.shared;
         let turn = shared.turn();
-        let mut written = self.written_since(since)?;
-        let mut fewest = usize::MAX;
-        for _ in 0..ROUNDS_MAX {
-            let count = written.iter().map(Range::len).sum();
-            self.take(&written)?;
-            if count <= FEW_PAGES || count > fewest {
+        let written = self.written_since(since)?;
+        let mut count = self.take(&written)?;
+        for _ in 1..ROUNDS_MAX {
+            if count <= FEW_PAGES {
                 break;
             }
-            fewest = count;
-            written = shared.with_space(|space| space.runs(Query::UnprotectedThenProtect))?;
+            // What has been protected is forgotten by the kernel, so it has to be taken, however much it is.
+            let written = shared.with_space(|space| space.runs(Query::UnprotectedThenProtect))?;
+            let before = std::mem::replace(&mut count, self.take(&written)?);
+            if count > before {
+                break;
+            }
         }
         let halt = shared.halt(&turn);
         let begun = Instant::now();
@@ -234,8 +236,8 @@ impl<'a> Changes<'a> {
         })
     }
 
-    /// Copies those of some pages that differ from what is known of them.
-    fn take(&mut self, written: &[Range<usize>]) -> Result<()> {
+    /// Copies those of some pages that differ from what is known of them; returns how many there were to look at.
+    fn take(&mut self, written: &[Range<usize>]) -> Result<usize> {
         let mut chunk = vec![0; CHUNK_PAGES * PAGE];
         let mut changed = Vec::new();
         for run in written {
@@ -255,7 +257,7 @@ impl<'a> Changes<'a> {
             }
         }
         self.runs = union(&self.runs, &changed);
-        Ok(())
+        Ok(written.iter().map(Range::len).sum())
     }
 }
 

@@ -75,11 +75,9 @@ impl<S: PageSink> Kept<S> {
     /// commit did not deliver, the next one does.
     pub fn commit(&mut self) -> Result<Committed> {
         let failed = |e| Error::os("commit a kept region", e);
-        let changed = self.changed()?;
-        let runs = union(&self.owed, &changed);
-        self.owed.clone_from(&runs);
+        self.find_changes()?;
         let mut committed = Committed::default();
-        for run in &runs {
+        for run in &self.owed {
             let bytes = run.start * PAGE..(run.end * PAGE).min(self.region.len());
             self.sink.write_at(&self.region[bytes.clone()], bytes.start as u64).map_err(failed)?;
             committed.runs += 1;
@@ -106,12 +104,14 @@ impl<S: PageSink> Kept<S> {
         &self.region
     }
 
-    fn changed(&mut self) -> Result<Vec<Range<usize>>> {
+    /// Adds what was written since it was last asked to what is owed.
+    fn find_changes(&mut self) -> Result<()> {
         match &mut self.changes {
             Changes::Recorded => {
                 let written = self.region.space.written(&[])?;
-                written.protect()?;
-                Ok(written.own)
+                // Before they are protected, which makes the kernel forget them.
+                self.owed = union(&self.owed, &written.own);
+                written.protect()
             }
             Changes::Hashed(hashes) => {
                 let mut runs = Vec::new();
@@ -122,7 +122,8 @@ impl<S: PageSink> Kept<S> {
                         push_run(&mut runs, page..page + 1);
                     }
                 }
-                Ok(runs)
+                self.owed = union(&self.owed, &runs);
+                Ok(())
             }
         }
     }
