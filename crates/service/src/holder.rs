@@ -3,6 +3,7 @@
 //! One per store, started on need by [`crate::Client`], detached from any terminal, gone when nothing is
 //! mounted and nobody is connected. It never names its own mounts by path: that is left to commands.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -48,11 +49,16 @@ pub fn hold(path: &Path, options: &Options) -> Result<()> {
     serve(path, &context, &listener);
     drop(listener);
     if let Err(error) = context.store().reclaim_all() {
-        eprintln!("error: {error}");
+        log(&error);
     }
     let closed = Arc::into_inner(context).map(Context::close);
     remove_empty_log(path);
     closed.unwrap_or(Ok(()))
+}
+
+/// Leaves a line in the log. A log that takes nothing, on a full disk for one, is no reason to stop.
+fn log(error: &impl Display) {
+    let _ = writeln!(io::stderr(), "error: {error}");
 }
 
 /// A log that says nothing is not worth keeping.
@@ -119,7 +125,7 @@ fn serve(path: &Path, context: &Arc<Context>, listener: &UnixListener) {
         if expired.elapsed() >= EXPIRE_EVERY {
             expired = Instant::now();
             if let Err(error) = context.expire() {
-                eprintln!("error: {error}");
+                log(&error);
             }
         }
         if connections.load(Ordering::Acquire) > 0 || !context.is_idle() {

@@ -250,3 +250,26 @@ fn a_store_deep_below_long_directories_is_held_and_reached() {
     lab.ok(&["import", src.to_str().unwrap(), "main", "--store", store]);
     assert_eq!(lab.json(&["usage", "--store", store])["branches"], 1);
 }
+
+#[test]
+fn an_answer_that_cannot_be_written_is_an_error_unless_nobody_listens() {
+    let lab = Lab::with_main();
+    let answered =
+        |arguments: &[&str], to: Stdio| said(lab.command(arguments).stdout(to).output().unwrap());
+    for arguments in [
+        &["list"][..],
+        &["--json", "list"],
+        &["branch", "a"],
+        &["completions", "bash"],
+        &["--help"],
+    ] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let said = answered(arguments, full.into());
+        assert!(said.status == 1 && said.err.contains("cannot be written"), "{said:?}");
+    }
+    assert_eq!(lab.names(), ["a", "main"], "what was asked is done");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let said = answered(&["list"], writer.into());
+    assert_eq!((said.status, said.err.as_str()), (0, ""));
+}
