@@ -121,6 +121,9 @@ fn serve(path: &Path, context: &Arc<Context>, listener: &UnixListener) {
     let mut needed = Instant::now();
     let mut expired = Instant::now();
     let mut freeing = Freeing::new();
+    let idle = || connections.load(Ordering::Acquire) == 0 && context.is_idle();
+    // One that takes no more writes is of use to its mounts alone.
+    let useless = || context.store().is_poisoned() && idle();
     loop {
         if expired.elapsed() >= EXPIRE_EVERY {
             expired = Instant::now();
@@ -128,16 +131,17 @@ fn serve(path: &Path, context: &Arc<Context>, listener: &UnixListener) {
                 log(&error);
             }
         }
-        if connections.load(Ordering::Acquire) > 0 || !context.is_idle() {
+        if !idle() {
             needed = Instant::now();
-        } else if needed.elapsed() >= LINGER && !(path.exists() && freeing.goes_on(context.store()))
+        } else if context.store().is_poisoned()
+            || needed.elapsed() >= LINGER && !(path.exists() && freeing.goes_on(context.store()))
         {
             // A command that connects now finds the end of the stream, and looks again.
             let _ = socket::remove(path);
             return;
         }
         let Some(stream) = accept(listener) else { continue };
-        if socket::must_be_same_user(&stream, path).is_err() {
+        if useless() || socket::must_be_same_user(&stream, path).is_err() {
             continue;
         }
         needed = Instant::now();

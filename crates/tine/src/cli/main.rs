@@ -18,11 +18,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use tine_service::{Code, Error};
+use tine_sys::signals;
 
 use crate::args::Cli;
 use crate::say::Voice;
 
 fn main() -> ExitCode {
+    signals::ignore_file_size_limit();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return wrong_usage(&error),
