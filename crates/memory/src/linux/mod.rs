@@ -2,6 +2,7 @@
 
 mod changes;
 mod error;
+mod file;
 mod fork;
 mod image;
 mod io;
