@@ -34,18 +34,21 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// How often a command hears how far its request is.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
-/// Opens the store at `path` and serves it until nobody needs it.
+/// Opens the store at `path` and serves it until nobody needs it; returns the status to exit with.
 ///
-/// On its standard output it says in one line of JSON whether it could begin.
+/// On its standard output it says in one line of JSON whether it could begin; if so, whoever started it may go.
 ///
 /// # Errors
-/// When the store cannot be opened, or the socket beside it cannot be made.
-pub fn hold(path: &Path, options: &Options) -> Result<()> {
+/// When the store cannot be opened, or the socket beside it cannot be made, and nobody is there to be told.
+pub fn hold(path: &Path, options: &Options) -> Result<u8> {
     let begun = begin(path, options);
-    let said = begun.as_ref().map(|_| ()).map_err(Clone::clone);
-    // Whoever started it may have gone; that is no reason to stop.
-    let _ = say(&said);
-    let (context, listener) = begun?;
+    let told = say(&begun.as_ref().map(|_| ()).map_err(Clone::clone));
+    let (context, listener) = match begun {
+        Ok(begun) => begun,
+        // Told once is enough: what standard error takes stays beside the store.
+        Err(_) if told.is_ok() => return Ok(1),
+        Err(error) => return Err(error),
+    };
     serve(path, &context, &listener);
     drop(listener);
     if let Err(error) = context.store().reclaim_all() {
@@ -53,7 +56,7 @@ pub fn hold(path: &Path, options: &Options) -> Result<()> {
     }
     let closed = Arc::into_inner(context).map(Context::close);
     remove_empty_log(path);
-    closed.unwrap_or(Ok(()))
+    closed.unwrap_or(Ok(())).map(|()| 0)
 }
 
 /// Leaves a line in the log. A log that takes nothing, on a full disk for one, is no reason to stop.

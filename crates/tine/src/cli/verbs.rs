@@ -68,7 +68,7 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
         Verb::Diff { name, other } => doors::diff(&client, &name, other.as_deref())?,
         Verb::Check { repair_to: None } => client.call(Request::Check)?,
         Verb::Check { repair_to: Some(new) } => repair::repair(&client, &new)?,
-        Verb::Hold => return hold(client.store(), &options).map(|()| 0),
+        Verb::Hold => return hold(client.store(), &options),
         Verb::Enter { name, at, read_only, command } => {
             let (error, status) = run::enter(&client, &Entry { name, at, read_only, command });
             voice.failure(&error);
