@@ -57,9 +57,11 @@ impl Engine {
             return Ok(());
         }
         self.sync_to(self.journal.next())?;
-        if self.journal.fill().0 > CLOSE_JOURNAL_BLOCKS || self.space.has_unrecorded_holes() {
+        if self.journal.fill().0 > CLOSE_JOURNAL_BLOCKS {
             self.checkpoint()?;
         }
+        // What is not recorded yet stays with the store.
+        while self.punch_space()? {}
         self.journal.append(Record::Close);
         // The mark needs no flush: without it the next opening recovers, and finds the same.
         self.write_journal()
@@ -99,17 +101,16 @@ fn give_back(engine: &Engine, rest: Duration) {
         false if rest < LONG_REST => Keep::Share,
         false => Keep::Least,
     };
+    let at_leisure = || !engine.must_checkpoint() && !engine.signal.stopped();
     let mut some = false;
-    while !engine.must_checkpoint()
-        && !engine.signal.stopped()
-        && engine.give_back_space(keep).unwrap_or(false)
-    {
+    while at_leisure() && engine.condemn_space(keep) {
         some = true;
     }
-    // Until it is recorded, a crash would have the next life count on room that others may take by then.
+    // While others write, the checkpoint that records it comes by itself.
     if some && keep != Keep::Chunks {
         let _ = engine.checkpoint();
     }
+    while at_leisure() && engine.punch_space().unwrap_or(false) {}
 }
 
 fn keep_reclaiming(engine: &Engine) {
@@ -153,8 +154,7 @@ mod tests {
         let rest = |keep| {
             main.sync().unwrap();
             store.checkpoint().unwrap();
-            while main.shared.engine.give_back_space(keep).unwrap() {}
-            store.checkpoint().unwrap();
+            main.shared.engine.give_back_space(keep).unwrap();
             disk.allocated_bytes().unwrap() as usize / MIB
         };
         let (busy, short, long) = (rest(Keep::Chunks), rest(Keep::Share), rest(Keep::Least));

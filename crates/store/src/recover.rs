@@ -17,7 +17,7 @@ use crate::format::codec::Malformed;
 use crate::format::group::Link;
 use crate::format::layout::{
     BLOCK_BYTES, FIRST_RING_BLOCK, FIRST_RING_BLOCKS, FIRST_SEGMENT_BLOCK, GROWN_RING_BLOCKS,
-    SUPERBLOCK_COPIES, SUPERBLOCK_SLOTS,
+    SUPERBLOCK_SLOTS,
 };
 use crate::format::record::Record;
 use crate::format::superblock::{self, Superblock, SuperblockFault};
@@ -43,11 +43,10 @@ pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<E
     device.set_len(FIRST_SEGMENT_BLOCK * BLOCK_BYTES as u64).map_err(failed)?;
     let ring_bytes = FIRST_RING_BLOCKS * BLOCK_BYTES as u64;
     device.allocate(FIRST_RING_BLOCK * BLOCK_BYTES as u64, ring_bytes).map_err(failed)?;
-    checkpoint::zero(&*device, FIRST_RING_BLOCK, FIRST_RING_BLOCKS)?;
     for slot in SUPERBLOCK_SLOTS {
-        // Else the slot of the second checkpoint would ask for room, perhaps of a disk that is full.
-        checkpoint::zero(&*device, slot, SUPERBLOCK_COPIES)?;
+        device.allocate(slot * BLOCK_BYTES as u64, 2 * BLOCK_BYTES as u64).map_err(failed)?;
     }
+    checkpoint::zero(&*device, FIRST_RING_BLOCK, FIRST_RING_BLOCKS)?;
     let superblock = Superblock {
         uuid: u128::from(fresh_number()) << 64 | u128::from(fresh_number()),
         checkpoint: 0,
@@ -81,6 +80,7 @@ pub(crate) fn open(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Eng
     let Replayed { records, mut ring, durable, clean } = replay(&*device, &superblock)?;
     ring.link.session = options.environment.fresh_number() as u32;
     let engine = assemble(device, options, superblock, space, clean.then_some((ring, durable)))?;
+    let closed = matches!(records.last(), Some(Record::Close));
     engine.replay(records)?;
     if !clean {
         let mut durable = lock(&engine.durable);
@@ -89,6 +89,9 @@ pub(crate) fn open(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Eng
         let salt = if seeded(Defect::SaltKept) { ring.link.salt } else { fresh };
         let ring = Ring { link: Link { salt, ..ring.link }, ..ring };
         engine.checkpoint_with_ring(&mut durable, ring)?;
+    }
+    if !closed {
+        engine.space.condemn_holes();
     }
     Ok(engine)
 }
@@ -106,7 +109,7 @@ pub(crate) fn valid_superblocks(device: &dyn Device) -> Result<Vec<Superblock>> 
     let mut newer_format = None;
     let mut torn = false;
     for slot in SUPERBLOCK_SLOTS {
-        let mut copies = AlignedBuf::zeroed(SUPERBLOCK_COPIES as usize * BLOCK_BYTES);
+        let mut copies = AlignedBuf::zeroed(2 * BLOCK_BYTES);
         device
             .read_at(slot * BLOCK_BYTES as u64, &mut copies)
             .map_err(|e| Error::io("reading the superblock", e))?;

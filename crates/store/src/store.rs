@@ -175,11 +175,6 @@ impl Store {
         self.shared.engine.store_usage()
     }
 
-    /// Whether a failed write or flush has ended all writing, until the store is opened anew. It can still be read.
-    pub fn is_poisoned(&self) -> bool {
-        self.shared.engine.health.poisoned()
-    }
-
     /// Returns when everything committed so far, in all branches, is durable.
     ///
     /// # Errors
@@ -207,8 +202,7 @@ impl Store {
             }
         }
         self.shared.engine.checkpoint()?;
-        while self.shared.engine.give_back_space(Keep::Share)? {}
-        Ok(())
+        self.shared.engine.give_back_space(Keep::Share)
     }
 
     /// Takes up to `steps` nodes of what deleted branches held apart; whether there is more. A checkpoint makes their

@@ -2,7 +2,6 @@
 
 mod changes;
 mod error;
-mod file;
 mod fork;
 mod image;
 mod io;

@@ -45,9 +45,7 @@ impl Region {
         if !self.written && self.space.window.is_none() {
             return Ok(());
         }
-        // Should it stop in the middle, the region is neither what it was nor the image.
-        self.written = true;
-        if self.space.is_tracked() {
+        if self.space.tracked {
             self.restore()?;
         } else {
             self.space.close_window()?;
@@ -73,8 +71,7 @@ impl Region {
     /// works as before.
     pub fn keep_warm(&mut self) -> Result<()> {
         self.settle()?;
-        if !self.space.is_tracked() {
-            self.warm.restart();
+        if !self.space.tracked {
             self.space.track()?;
         }
         self.warm.wanted = true;

@@ -14,9 +14,7 @@ use crate::device::{AlignedBuf, Device};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog as format;
-use crate::format::layout::{
-    BLOCK_BYTES, GROWN_RING_BLOCKS, NODE_BLOCKS, SUPERBLOCK_COPIES, SUPERBLOCK_SLOTS,
-};
+use crate::format::layout::{BLOCK_BYTES, GROWN_RING_BLOCKS, NODE_BLOCKS, SUPERBLOCK_SLOTS};
 use crate::format::superblock::Superblock;
 use crate::journal::Ring;
 use crate::refs;
@@ -82,7 +80,9 @@ impl Engine {
         if outgrown {
             self.grow_ring()?;
         }
-        self.give_back_space(Keep::Chunks).map(drop)
+        self.punch_space()?;
+        self.condemn_space(Keep::Chunks);
+        Ok(())
     }
 
     /// A checkpoint that begins a new journal with `ring`: nothing is committed meanwhile.
@@ -259,30 +259,48 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives some of the space that nobody uses back to the host; whether there was any.
-    pub(crate) fn give_back_space(&self, keep: Keep) -> Result<bool> {
+    /// Marks some of the space that nobody uses as to be given back to the host, once the next checkpoint has recorded it;
+    /// whether there was any.
+    pub(crate) fn condemn_space(&self, keep: Keep) -> bool {
         self.space.drain(&self.pins.advance());
-        let punched = self.space.punch(PUNCH_CHUNKS_MAX, keep);
-        let some = self.health.guard(punched)? > 0;
+        let some = self.space.condemn(PUNCH_CHUNKS_MAX, keep) > 0;
         if some {
-            // The next checkpoint records it.
             self.changed();
         }
-        Ok(some)
+        some
+    }
+
+    /// Gives some of what was marked and recorded to the host; whether there was any.
+    pub(crate) fn punch_space(&self) -> Result<bool> {
+        let punched = self.space.punch(PUNCH_CHUNKS_MAX);
+        Ok(self.health.guard(punched)? > 0)
+    }
+
+    /// Gives all the space to the host that nobody uses.
+    pub(crate) fn give_back_space(&self, keep: Keep) -> Result<()> {
+        let mut some = false;
+        while self.condemn_space(keep) {
+            some = true;
+        }
+        if some {
+            self.checkpoint()?;
+        }
+        while self.punch_space()? {}
+        Ok(())
     }
 }
 
 /// Writes both copies into the slot of the checkpoint's number, and flushes.
 pub(crate) fn write_superblock(device: &dyn Device, superblock: &Superblock) -> Result<()> {
     let slot = SUPERBLOCK_SLOTS[(superblock.checkpoint % 2) as usize];
-    let copies = AlignedBuf::from_slice(&superblock.encode().repeat(SUPERBLOCK_COPIES as usize));
+    let copies = AlignedBuf::from_slice(&superblock.encode().repeat(2));
     device
         .write_at(slot * BLOCK_BYTES as u64, &copies)
         .and_then(|()| device.sync())
         .map_err(|e| Error::io("writing the superblock", e))
 }
 
-/// Fills blocks with zeros, so that later writes there need no room and change no metadata of the host.
+/// Fills blocks with zeros, so that later writes there change no metadata of the host.
 pub(crate) fn zero(device: &dyn Device, block: u64, blocks: u64) -> Result<()> {
     const STEP: u64 = 256;
     let zeros = AlignedBuf::zeroed((STEP * BLOCK_BYTES as u64) as usize);
@@ -290,7 +308,7 @@ pub(crate) fn zero(device: &dyn Device, block: u64, blocks: u64) -> Result<()> {
         let len = STEP.min(blocks - first) as usize * BLOCK_BYTES;
         device
             .write_at((block + first) * BLOCK_BYTES as u64, &zeros[..len])
-            .map_err(|e| Error::io("preparing room in the store", e))?;
+            .map_err(|e| Error::io("preparing the journal", e))?;
     }
     Ok(())
 }

@@ -63,10 +63,12 @@ impl Bits {
         chosen.flat_map(|(_, words)| words).map(|word| u64::from(word.count_zeros())).sum()
     }
 
-    /// Runs of at least `blocks` zeros inside a chunk.
-    pub fn zeros_of_chunk(&self, chunk: u64, blocks: u64) -> Vec<(u64, u64)> {
+    /// Runs of at least `blocks` zeros in the chunks of a mask.
+    pub fn zeros_of_chunks(&self, chunks: u64, blocks: u64) -> Vec<(u64, u64)> {
         let mut runs: Vec<(u64, u64)> = Vec::new();
-        for at in (chunk * CHUNK_BLOCKS..(chunk + 1) * CHUNK_BLOCKS).filter(|at| !self.get(*at)) {
+        let chosen = (0..64).filter(|chunk| chunks >> chunk & 1 != 0);
+        let places = chosen.flat_map(|chunk| chunk * CHUNK_BLOCKS..(chunk + 1) * CHUNK_BLOCKS);
+        for at in places.filter(|at| !self.get(*at)) {
             match runs.last_mut() {
                 Some(last) if last.0 + last.1 == at => last.1 += 1,
                 _ => runs.push((at, 1)),

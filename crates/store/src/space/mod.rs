@@ -6,12 +6,14 @@
 
 mod arena;
 mod bits;
+mod give_back;
 mod limbo;
 mod persist;
 mod segment;
 
 pub(crate) use arena::Arena;
 pub(crate) use bits::Bits;
+pub(crate) use give_back::Keep;
 pub(crate) use limbo::Freed;
 pub(crate) use persist::TableImage;
 
@@ -25,26 +27,11 @@ use crate::format::layout::{
 use crate::pins::Readers;
 use crate::sync::{Mutex, lock};
 use limbo::{Limbo, Wait};
-use segment::{Author, FreeChunk, Segment};
+use segment::{Author, Segment};
 use std::sync::Arc;
 
 /// Free blocks, ready on the host, that only deletes and checkpoints may use: 2 MiB.
 const EMERGENCY_BLOCKS: u64 = 512;
-/// Free chunks kept on the host for reuse; more are punched out.
-const IDLE_CHUNKS_MAX: usize = 4;
-/// A store at rest keeps one free block in so many used ones ready for reuse.
-const REUSE_SHARE: u64 = 16;
-
-/// What is kept ready on the host for the next writes; the rest can go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
-    /// While others write: a few whole chunks, and what is free beside used blocks.
-    Chunks,
-    /// At rest: a share of what is used.
-    Share,
-    /// At rest for long: what checkpoints and deletes need.
-    Least,
-}
 
 /// A run of blocks: address and length.
 pub(crate) type BlockRun = (u64, u64);
@@ -70,8 +57,6 @@ struct State {
     cursor: usize,
     /// A checkpoint is being written: images as of its cut are kept.
     cut: bool,
-    /// Holes were made that no checkpoint has recorded.
-    unrecorded_holes: bool,
 }
 
 /// Totals for `usage`.
@@ -98,7 +83,6 @@ impl Space {
             writing: 0,
             cursor: 0,
             cut: false,
-            unrecorded_holes: false,
         };
         Space { device, state: Mutex::new(state) }
     }
@@ -173,10 +157,10 @@ impl Space {
     pub fn allocate_segment(&self) -> Result<u64> {
         let mut state = lock(&self.state);
         self.grow(&mut state)?;
-        let index = state.segments.len() as u64 - 1;
-        let (start, blocks) =
-            (segment_start(index) + SEGMENT_HEAD_BLOCKS, SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
-        self.reserve_host(start, blocks)?;
+        let index = state.segments.len() - 1;
+        let (at, blocks) = (SEGMENT_HEAD_BLOCKS, SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
+        self.open_chunks(&mut state, index, (at, blocks))?;
+        let start = segment_start(index as u64) + at;
         state.take_busy(&*self.device, (start, blocks))?;
         Ok(start)
     }
@@ -248,6 +232,7 @@ impl Space {
         while state.segments.len() as u64 <= first {
             self.grow(&mut state)?;
         }
+        self.take_back(&mut state, first as usize, (at, run.1))?;
         state.take_busy(&*self.device, run)?;
         state.set_image(&*self.device, run, true, Author::Writer);
         Ok(())
@@ -283,8 +268,7 @@ impl Space {
         reserved_too: bool,
     ) -> Result<()> {
         let wanted = arena.next_size(blocks);
-        let floor =
-            if reserved_too { 0 } else { state.writing + state.reserved.max(EMERGENCY_BLOCKS) };
+        let floor = if reserved_too { 0 } else { state.promised() };
         let run = match state.find(&*self.device, wanted, true)? {
             Some(run) if state.ready >= floor + run.1 => Some(run),
             _ => self.open_run(state, wanted)?,
@@ -349,6 +333,20 @@ impl Space {
         Ok(())
     }
 
+    /// Takes those chunks of a run that are holes into use, as far as the host has room: what is free beside the run may
+    /// have been given back.
+    fn take_back(&self, state: &mut State, index: usize, (at, len): BlockRun) -> Result<()> {
+        for chunk in at / CHUNK_BLOCKS..=(at + len - 1) / CHUNK_BLOCKS {
+            if state.segments[index].is_hole(chunk) {
+                match self.open_chunks(state, index, (chunk * CHUNK_BLOCKS, 1)) {
+                    Ok(()) | Err(Error::NoSpace { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn reserve_host(&self, block: u64, blocks: u64) -> Result<()> {
         let bytes = BLOCK_BYTES as u64;
         self.device
@@ -373,83 +371,12 @@ impl Space {
         state.segments.push(Segment::fresh());
         Ok(())
     }
-
-    /// Gives chunks without any busy block back to the host; of a store at rest also the larger free runs in others. How
-    /// many chunks. Nobody waits for the host meanwhile.
-    pub fn punch(&self, chunks_max: usize, keep: Keep) -> Result<usize> {
-        let aside = self.set_free_chunks_aside(chunks_max, keep)?;
-        for (index, free) in &aside {
-            for (at, len) in &free.runs {
-                let offset = (segment_start(*index as u64) + at) * BLOCK_BYTES as u64;
-                self.device
-                    .punch(offset, len * BLOCK_BYTES as u64)
-                    .map_err(|e| Error::io("giving space back to the host", e))?;
-            }
-        }
-        let mut state = lock(&self.state);
-        state.unrecorded_holes |= !aside.is_empty();
-        for (index, free) in &aside {
-            state.adjust(*index, |segment| segment.disown(free));
-        }
-        Ok(aside.len())
-    }
-
-    /// Takes what is free and not needed, so that nobody else does: segments and chunks.
-    fn set_free_chunks_aside(
-        &self,
-        chunks_max: usize,
-        keep: Keep,
-    ) -> Result<Vec<(usize, FreeChunk)>> {
-        let mut state = lock(&self.state);
-        let mut idle = Vec::new();
-        for (index, segment) in state.segments.iter_mut().enumerate() {
-            idle.extend(segment.idle_chunks().into_iter().map(|chunk| (index, chunk)));
-        }
-        let reserved = state.reserved.div_ceil(CHUNK_BLOCKS) as usize;
-        let kept = if keep == Keep::Least { reserved } else { reserved.max(IDLE_CHUNKS_MAX) };
-        let surplus = idle.len().saturating_sub(kept).min(chunks_max);
-        let mut aside = idle.split_off(idle.len() - surplus);
-        if aside.is_empty() && keep != Keep::Chunks {
-            aside = state.thin_chunks(chunks_max, keep);
-        }
-        for (index, free) in &aside {
-            for (at, len) in &free.runs {
-                let start = segment_start(*index as u64) + at;
-                state.take_busy(&*self.device, (start, *len))?;
-            }
-        }
-        Ok(aside)
-    }
-
-    /// Whether the host holds less than the last checkpoint recorded.
-    pub fn has_unrecorded_holes(&self) -> bool {
-        lock(&self.state).unrecorded_holes
-    }
 }
 
 impl State {
-    /// Chunks whose free runs can go, so that enough stays ready for what is to be written.
-    fn thin_chunks(&self, chunks_max: usize, keep: Keep) -> Vec<(usize, FreeChunk)> {
-        let free: u64 = self.segments.iter().map(|s| u64::from(s.free)).sum();
-        let usable = self.segments.len() as u64 * (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
-        let reuse = match keep {
-            Keep::Least => 0,
-            _ => ((usable - free) / REUSE_SHARE).max(IDLE_CHUNKS_MAX as u64 * CHUNK_BLOCKS),
-        };
-        let kept = self.writing + self.reserved.max(EMERGENCY_BLOCKS) + reuse;
-        let mut surplus = self.ready.saturating_sub(kept);
-        let mut chosen = Vec::new();
-        for (index, segment) in self.segments.iter().enumerate() {
-            for thin in segment.thin_chunks() {
-                // All that is free in a chunk is ready no more.
-                if surplus < CHUNK_BLOCKS || chosen.len() == chunks_max {
-                    return chosen;
-                }
-                surplus -= CHUNK_BLOCKS;
-                chosen.push((index, thin));
-            }
-        }
-        chosen
+    /// Blocks on the host that somebody counts on.
+    fn promised(&self) -> u64 {
+        self.writing + self.reserved.max(EMERGENCY_BLOCKS)
     }
 
     /// The first run of `wanted` free blocks in holes: its segment, and its place there.
@@ -506,8 +433,11 @@ impl State {
     fn set_image(&mut self, device: &dyn Device, run: BlockRun, used: bool, author: Author) {
         let cut = self.cut;
         let Some((index, at)) = segment_of(run.0) else { return };
-        if let Some(segment) = self.segments.get_mut(index as usize) {
-            segment.set_image(device, index, (at, run.1), used, author, cut);
+        if index < self.segments.len() as u64 {
+            // A bitmap that is read on the way shows how much is ready.
+            self.adjust(index as usize, |segment| {
+                segment.set_image(device, index, (at, run.1), used, author, cut);
+            });
         }
     }
 

@@ -99,7 +99,6 @@ impl Space {
         let mut block = 0;
         let mut blocks = 0;
         let mut state = lock(&self.state);
-        state.unrecorded_holes = false;
         while table_blocks(&state) != blocks {
             let wanted = table_blocks(&state).max(1);
             drop(state);

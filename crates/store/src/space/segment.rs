@@ -1,5 +1,6 @@
 //! One segment of 64 MiB: its bitmaps, loaded when first needed.
 
+use super::BlockRun;
 use super::bits::Bits;
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
@@ -25,8 +26,14 @@ pub(crate) struct Segment {
     bits: Option<Pair>,
     /// Blocks that are not busy.
     pub free: u16,
-    /// Chunks for whose free blocks the host holds no space.
+    /// Chunks for whose free blocks the host need hold no space: nobody counts on it.
     pub holes: u64,
+    /// Holes that the durable checkpoint names, and the one being written does not take back.
+    recorded: u64,
+    /// Holes that the host may hold space for nevertheless: it goes once they are recorded.
+    condemned: u64,
+    /// Holes that are being punched: nobody takes them back meanwhile.
+    going: u64,
     /// No free run on the host is longer than this.
     longest: u64,
     /// And none in holes than this.
@@ -49,6 +56,8 @@ struct Pair {
     image: Bits,
 }
 
+/// Shorter free runs stay on the host beside used blocks: without them its file would be in too many pieces.
+const RUN_BLOCKS_MIN: u64 = 16;
 const EMPTY_FREE: u16 = (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS) as u16;
 
 impl Segment {
@@ -65,6 +74,9 @@ impl Segment {
             bits: None,
             free: entry.free,
             holes: entry.holes,
+            recorded: entry.holes,
+            condemned: 0,
+            going: 0,
             longest: SEGMENT_BLOCKS,
             longest_hole: SEGMENT_BLOCKS,
             freed: false,
@@ -126,7 +138,8 @@ impl Segment {
             return Ok(None);
         }
         self.load(device, index)?;
-        let found = self.bits.as_ref().and_then(|b| b.busy.find_zeros(!self.holes, wanted));
+        let skip = !self.holes | self.going;
+        let found = self.bits.as_ref().and_then(|b| b.busy.find_zeros(skip, wanted));
         let len = found.map_or(0, |run| run.1);
         if len < wanted {
             self.longest_hole = len;
@@ -137,9 +150,6 @@ impl Segment {
     /// Marks a run busy.
     pub fn take(&mut self, device: &dyn Device, index: u64, at: u64, len: u64) -> Result<()> {
         self.load(device, index)?;
-        for chunk in at / CHUNK_BLOCKS..=(at + len - 1) / CHUNK_BLOCKS {
-            self.holes &= !(1 << chunk);
-        }
         if let Some(bits) = &mut self.bits {
             self.free -= bits.busy.set(at, len, true) as u16;
         }
@@ -189,9 +199,12 @@ impl Segment {
         self.cut = None;
     }
 
+    /// The checkpoint is durable.
     pub fn end_cut(&mut self) {
         self.writing = false;
         self.cut = None;
+        // What was taken into use since it was written is no hole any more.
+        self.recorded = self.entry.holes & self.holes;
     }
 
     /// The slot of the bitmap that is written next.
@@ -222,57 +235,82 @@ impl Segment {
 
     /// The host holds space for these chunks now.
     pub fn own_chunks(&mut self, chunks: std::ops::RangeInclusive<u64>) {
-        chunks.for_each(|chunk| self.holes &= !(1 << chunk));
+        for mask in [&mut self.holes, &mut self.recorded, &mut self.condemned] {
+            chunks.clone().for_each(|chunk| *mask &= !(1 << chunk));
+        }
         self.longest = SEGMENT_BLOCKS;
         self.freed = true;
     }
 
-    /// The free runs of chunks on the host without a busy block. Chunk 0 holds the bitmaps.
-    pub fn idle_chunks(&mut self) -> Vec<FreeChunk> {
+    pub fn is_hole(&self, chunk: u64) -> bool {
+        self.holes >> chunk & 1 != 0
+    }
+
+    /// Chunks on the host without a busy block. Chunk 0 holds the bitmaps.
+    pub fn idle_chunks(&mut self) -> Vec<u64> {
         if !self.freed {
             return Vec::new();
         }
-        let bits = self.bits.as_ref();
-        let idle =
-            |c: &u64| self.holes >> c & 1 == 0 && bits.is_some_and(|b| b.busy.chunk_is_clear(*c));
-        let whole = |chunk| FreeChunk { chunk, runs: vec![(chunk * CHUNK_BLOCKS, CHUNK_BLOCKS)] };
-        let chunks: Vec<FreeChunk> = (1..64).filter(idle).map(whole).collect();
+        let idle = |chunk: &u64| {
+            !self.is_hole(*chunk)
+                && self.bits.as_ref().is_some_and(|bits| bits.busy.chunk_is_clear(*chunk))
+        };
+        let chunks: Vec<u64> = (1..64).filter(idle).collect();
         self.freed = !chunks.is_empty();
         chunks
     }
 
-    /// The free runs of chunks on the host that are worth giving back although blocks beside them are busy.
-    pub fn thin_chunks(&self) -> Vec<FreeChunk> {
-        /// Shorter runs would only break the host's file into pieces.
-        const RUN_BLOCKS_MIN: u64 = 16;
+    /// Chunks on the host whose free runs are worth giving back although blocks beside them are busy.
+    pub fn thin_chunks(&self) -> Vec<u64> {
         const FREE_BLOCKS_MIN: u64 = CHUNK_BLOCKS / 8;
         let Some(bits) = &self.bits else { return Vec::new() };
-        let owned = (0..64).filter(|chunk| self.holes >> chunk & 1 == 0);
-        let free = owned.map(|chunk| {
-            let runs = bits.busy.zeros_of_chunk(chunk, RUN_BLOCKS_MIN);
-            FreeChunk { chunk, runs }
-        });
-        free.filter(|free| free.blocks() >= FREE_BLOCKS_MIN).collect()
+        let worth = |chunk: &u64| {
+            let runs = bits.busy.zeros_of_chunks(1 << chunk, RUN_BLOCKS_MIN);
+            runs.iter().map(|run| run.1).sum::<u64>() >= FREE_BLOCKS_MIN
+        };
+        (0..64).filter(|chunk| !self.is_hole(*chunk)).filter(worth).collect()
     }
 
-    /// Frees runs of a chunk that were taken to be given back: the host holds nothing for them any more.
-    pub fn disown(&mut self, free: &FreeChunk) {
-        free.runs.iter().for_each(|run| self.release(run.0, run.1));
-        self.holes |= 1 << free.chunk;
+    /// Nobody counts on what is free in a chunk any more.
+    pub fn condemn(&mut self, chunk: u64) {
+        self.holes |= 1 << chunk;
+        self.condemned |= 1 << chunk;
+        self.longest_hole = SEGMENT_BLOCKS;
     }
-}
 
-/// What is free in a chunk.
-#[derive(Debug)]
-pub(crate) struct FreeChunk {
-    pub chunk: u64,
-    /// By their places in the segment.
-    pub runs: Vec<(u64, u64)>,
-}
+    /// The host may hold space for any hole: a life before may have ended before it was punched.
+    pub fn condemn_holes(&mut self) {
+        self.condemned = self.holes;
+    }
 
-impl FreeChunk {
-    pub fn blocks(&self) -> u64 {
-        self.runs.iter().map(|run| run.1).sum()
+    /// Up to `chunks_max` condemned chunks that are recorded, as a mask, and their free runs. [`Segment::punched`] ends
+    /// what begins here.
+    pub fn begin_punching(
+        &mut self,
+        device: &dyn Device,
+        index: u64,
+        chunks_max: usize,
+    ) -> Result<(u64, Vec<BlockRun>)> {
+        let ripe = self.condemned & self.recorded;
+        let chosen = (0..64).filter(|chunk| ripe >> chunk & 1 != 0).take(chunks_max);
+        let chosen = chosen.fold(0, |mask, chunk| mask | 1 << chunk);
+        if chosen == 0 {
+            return Ok((0, Vec::new()));
+        }
+        let runs = match &self.bits {
+            Some(bits) => bits.busy.zeros_of_chunks(chosen, RUN_BLOCKS_MIN),
+            None => {
+                read_bitmap(device, index, &self.entry)?.zeros_of_chunks(chosen, RUN_BLOCKS_MIN)
+            }
+        };
+        self.condemned &= !chosen;
+        self.going |= chosen;
+        Ok((chosen, runs))
+    }
+
+    pub fn punched(&mut self, chunks: u64) {
+        self.going &= !chunks;
+        self.longest_hole = SEGMENT_BLOCKS;
     }
 }
 

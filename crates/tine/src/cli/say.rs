@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
 use tine_service::response::*;
-use tine_service::{Code, Error, Response, Result};
+use tine_service::{Error, Response};
 
 use crate::amount::{count, duration, size};
 use crate::args::Global;
@@ -14,7 +14,6 @@ use crate::tree;
 const CHANGES_SHOWN: usize = 20;
 
 /// The one way to standard output and standard error.
-#[derive(Clone, Copy, Default)]
 pub struct Voice {
     json: bool,
     quiet: bool,
@@ -42,22 +41,20 @@ impl Voice {
     }
 
     /// A result, on standard output.
-    ///
-    /// # Errors
-    /// Those of [`print`].
-    pub fn result(&self, response: &Response) -> Result<()> {
+    pub fn result(&self, response: &Response) {
         if self.json {
             return self.object(response.to_json());
         }
         let (lines, asked_for) = describe(response);
-        if asked_for || !self.quiet { print(&lines) } else { Ok(()) }
+        if asked_for || !self.quiet {
+            print(&lines);
+        }
     }
 
     /// A failure, on standard error, and for programs on standard output too.
     pub fn failure(&self, error: &Error) {
         if self.json {
-            // What cannot be said there is said below.
-            let _ = self.object(json!({ "error": error }));
+            self.object(json!({ "error": error }));
         }
         self.complain(error);
     }
@@ -81,11 +78,11 @@ impl Voice {
         }
     }
 
-    fn object(&self, mut object: Value) -> Result<()> {
+    fn object(&self, mut object: Value) {
         if let Value::Object(fields) = &mut object {
             fields.insert("version".into(), 1.into());
         }
-        print(&[object.to_string()])
+        print(&[object.to_string()]);
     }
 
     /// Changes as lines, cut to what a person reads at once unless all are asked for.
@@ -100,29 +97,12 @@ impl Voice {
 }
 
 /// Writes lines to standard output; a reader that has seen enough is no failure.
-///
-/// # Errors
-/// When they cannot be written, on a full disk for one: whoever reads them must not take them for whole.
-pub fn print(lines: &[String]) -> Result<()> {
+pub fn print(lines: &[String]) {
     let mut text = lines.join("\n");
     if !lines.is_empty() {
         text.push('\n');
     }
-    unless_closed(io::stdout().lock().write_all(text.as_bytes()))
-}
-
-/// What came of writing to standard output.
-///
-/// # Errors
-/// Those of [`print`].
-pub fn unless_closed(written: io::Result<()>) -> Result<()> {
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            let what = format!("the command is done, but what it says cannot be written: {error}");
-            Err(Error::new(Code::Io, what).hint("look where its standard output leads"))
-        }
-        _ => Ok(()),
-    }
+    let _ = io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// A result in words, and whether it is what was asked for rather than a remark.

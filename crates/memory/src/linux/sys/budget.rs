@@ -22,7 +22,7 @@ impl Ticket {
     pub fn take(needed: usize) -> Result<Self> {
         let limit = limit();
         let taken = USED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(needed).filter(|sum| *sum <= limit)
+            (used + needed <= limit).then_some(used + needed)
         });
         match taken {
             Ok(_) => Ok(Self(needed)),
@@ -30,9 +30,11 @@ impl Ticket {
         }
     }
 
-    /// Holds what another one held.
-    pub fn join(&mut self, mut other: Self) {
-        self.0 += std::mem::take(&mut other.0);
+    /// Takes `more` mappings in addition.
+    pub fn extend(&mut self, more: usize) -> Result<()> {
+        let mut extra = Self::take(more)?;
+        self.0 += std::mem::take(&mut extra.0);
+        Ok(())
     }
 
     /// Mappings held.

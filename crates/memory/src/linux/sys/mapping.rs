@@ -8,7 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::budget::Ticket;
@@ -18,7 +18,6 @@ use crate::linux::error::{Error, Refusal, Result};
 use crate::linux::page::PAGE;
 
 const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
-const OFFER: &str = "offer pages to the kernel for merging";
 const LAZY: libc::c_int = libc::MAP_PRIVATE | libc::MAP_NORESERVE;
 
 /// For how long collapsing goes on asking while pages are in use.
@@ -32,16 +31,14 @@ pub(crate) struct Mapping {
     vmas: Ticket,
     /// The process from whose children the mapping is kept; 0 when it is not.
     kept_by: AtomicU32,
-    /// Whether the kernel may merge pages. What is added has to be alike: pages are moved mapping by mapping.
-    offered: AtomicBool,
 }
 
 impl Mapping {
     /// Maps demand-zero pages. `vmas` is how many separate mappings the range will come to hold.
     pub fn zeroed(bytes: usize, vmas: usize) -> Result<Self> {
         let vmas = Ticket::take(vmas.max(1))?;
-        let mapping =
-            Self::new(map_anywhere(bytes, LAZY | libc::MAP_ANONYMOUS, -1, 0)?, bytes, vmas);
+        let start = map_anywhere(bytes, LAZY | libc::MAP_ANONYMOUS, -1, 0)?;
+        let mapping = Self { start, bytes, vmas, kept_by: AtomicU32::new(0) };
         mapping.keep_pages_small(0..bytes)?;
         Ok(mapping)
     }
@@ -49,7 +46,8 @@ impl Mapping {
     /// Maps sealed memory from an offset.
     pub fn of_sealed(file: &Sealed, offset: usize, bytes: usize) -> Result<Self> {
         let vmas = Ticket::take(1)?;
-        Ok(Self::new(map_anywhere(bytes, LAZY, file.as_raw_fd(), offset)?, bytes, vmas))
+        let start = map_anywhere(bytes, LAZY, file.as_raw_fd(), offset)?;
+        Ok(Self { start, bytes, vmas, kept_by: AtomicU32::new(0) })
     }
 
     /// Maps memory that is being built; writes go to the memory itself.
@@ -59,13 +57,9 @@ impl Mapping {
     pub fn of_open(file: &Memfd, bytes: usize) -> Result<Self> {
         let vmas = Ticket::take(1)?;
         let start = map_anywhere(bytes, libc::MAP_SHARED, file.as_raw_fd(), 0)?;
-        let mapping = Self::new(start, bytes, vmas);
+        let mapping = Self { start, bytes, vmas, kept_by: AtomicU32::new(0) };
         mapping.keep_from_children(true)?;
         Ok(mapping)
-    }
-
-    fn new(start: usize, bytes: usize, vmas: Ticket) -> Self {
-        Self { start, bytes, vmas, kept_by: AtomicU32::new(0), offered: AtomicBool::new(false) }
     }
 
     /// Replaces a range of this mapping by sealed memory.
@@ -75,30 +69,16 @@ impl Mapping {
 
     /// Makes this mapping longer by demand-zero pages, where the addresses behind it are free.
     /// Returns whether they were.
-    ///
-    /// `vmas` is how many separate mappings the range will come to hold in all. On an error the mapping is as
-    /// it was.
-    pub fn extend(&mut self, bytes: usize, vmas: usize) -> Result<bool> {
+    pub fn extend(&mut self, bytes: usize) -> Result<bool> {
         assert!(bytes.is_multiple_of(PAGE));
-        let more = Ticket::take(vmas.saturating_sub(self.vmas.held()))?;
+        self.vmas.extend(1)?;
         let flags = LAZY | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
         if map(self.start + self.bytes, bytes, flags, -1, 0).is_err() {
             return Ok(false);
         }
-        let added = self.start + self.bytes;
+        let old = self.bytes;
         self.bytes += bytes;
-        let old = added - self.start;
-        let alike = self.keep_pages_small(old..self.bytes).and_then(|()| match self.is_offered() {
-            true => self.advise(old..self.bytes, libc::MADV_MERGEABLE, OFFER),
-            false => Ok(()),
-        });
-        if let Err(error) = alike {
-            // SAFETY: mapped above, and known to nobody.
-            unsafe { libc::munmap(added as *mut libc::c_void, bytes) };
-            self.bytes = old;
-            return Err(error);
-        }
-        self.vmas.join(more);
+        self.keep_pages_small(old..self.bytes)?;
         Ok(true)
     }
 
@@ -172,13 +152,7 @@ impl Mapping {
 
     /// Lets the kernel's own merging look at the private pages.
     pub fn allow_merging(&self) -> Result<()> {
-        self.advise(0..self.bytes, libc::MADV_MERGEABLE, OFFER)?;
-        self.offered.store(true, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn is_offered(&self) -> bool {
-        self.offered.load(Ordering::Relaxed)
+        self.advise(0..self.bytes, libc::MADV_MERGEABLE, "offer pages to the kernel for merging")
     }
 
     /// Keeps the mapping out of processes made by `fork(2)`, or lets it in again.

@@ -17,8 +17,7 @@ mod uffd;
 
 pub(crate) use budget::in_use as vmas_in_use;
 pub(crate) use kernel::{
-    deny_executable, give_up, kernel_merging, memory_is_sound, page_size, release, sleep_while,
-    wake,
+    deny_executable, kernel_merging, memory_is_sound, page_size, release, sleep_while, wake,
 };
 pub(crate) use mapping::Mapping;
 pub(crate) use memfd::{Memfd, Sealed};

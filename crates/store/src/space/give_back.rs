@@ -1,0 +1,109 @@
+//! Free space on its way back to the host: condemned, recorded, punched, in this order.
+//!
+//! From the moment it is *condemned* nobody counts on the room in a chunk; the next checkpoint records it as a hole, and only
+//! when that is durable does the host get it. So no later life counts on room that others may have taken by then. A crash in
+//! between leaves room on the host behind a recorded hole: whoever recovers a store condemns all its holes once more, and to
+//! punch one that is empty changes nothing. Who needs room takes a condemned chunk back into use like any other hole.
+
+use super::{BlockRun, Space, State};
+use crate::error::{Error, Result};
+use crate::format::layout::{
+    BLOCK_BYTES, CHUNK_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, segment_start,
+};
+use crate::sync::lock;
+
+/// Free chunks kept on the host for reuse; more are given back.
+const IDLE_CHUNKS_MAX: usize = 4;
+/// A store at rest keeps one free block in so many used ones ready for reuse.
+const REUSE_SHARE: u64 = 16;
+
+/// What is kept ready on the host for the next writes; the rest can go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// While others write: a few whole chunks, and what is free beside used blocks.
+    Chunks,
+    /// At rest: a share of what is used.
+    Share,
+    /// At rest for long: what checkpoints and deletes need.
+    Least,
+}
+
+impl Space {
+    /// Condemns chunks without any busy block; of a store at rest also the larger free runs in others. How many chunks.
+    pub fn condemn(&self, chunks_max: usize, keep: Keep) -> usize {
+        let mut state = lock(&self.state);
+        let mut idle = Vec::new();
+        for (index, segment) in state.segments.iter_mut().enumerate() {
+            idle.extend(segment.idle_chunks().into_iter().map(|chunk| (index, chunk)));
+        }
+        let promised = state.promised().div_ceil(CHUNK_BLOCKS) as usize;
+        let kept = if keep == Keep::Least { promised } else { promised.max(IDLE_CHUNKS_MAX) };
+        let surplus = idle.len().saturating_sub(kept).min(chunks_max);
+        let mut chosen = idle.split_off(idle.len() - surplus);
+        if chosen.is_empty() && keep != Keep::Chunks {
+            chosen = state.thin_chunks(chunks_max, keep);
+        }
+        for (index, chunk) in &chosen {
+            state.adjust(*index, |segment| segment.condemn(*chunk));
+        }
+        chosen.len()
+    }
+
+    /// Condemns all holes once more.
+    pub fn condemn_holes(&self) {
+        lock(&self.state).segments.iter_mut().for_each(|segment| segment.condemn_holes());
+    }
+
+    /// Gives condemned chunks that a durable checkpoint recorded to the host; how many. Nobody waits for it meanwhile.
+    pub fn punch(&self, chunks_max: usize) -> Result<usize> {
+        let (mut going, mut runs) = (Vec::new(), Vec::new());
+        let mut state = lock(&self.state);
+        let mut left = chunks_max;
+        for (index, segment) in state.segments.iter_mut().enumerate() {
+            let (chunks, free) = segment.begin_punching(&*self.device, index as u64, left)?;
+            left -= chunks.count_ones() as usize;
+            going.extend((chunks != 0).then_some((index, chunks)));
+            let start = segment_start(index as u64);
+            runs.extend(free.into_iter().map(|(at, len)| (start + at, len)));
+        }
+        drop(state);
+        runs.into_iter().try_for_each(|run| self.punch_run(run))?;
+        let mut state = lock(&self.state);
+        for (index, chunks) in going {
+            state.segments[index].punched(chunks);
+        }
+        Ok(chunks_max - left)
+    }
+
+    fn punch_run(&self, (start, blocks): BlockRun) -> Result<()> {
+        let bytes = BLOCK_BYTES as u64;
+        self.device
+            .punch(start * bytes, blocks * bytes)
+            .map_err(|e| Error::io("giving space back to the host", e))
+    }
+}
+
+impl State {
+    /// Chunks whose free runs can go, so that enough stays ready for what is to be written.
+    fn thin_chunks(&self, chunks_max: usize, keep: Keep) -> Vec<(usize, u64)> {
+        let free: u64 = self.segments.iter().map(|s| u64::from(s.free)).sum();
+        let usable = self.segments.len() as u64 * (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
+        let reuse = match keep {
+            Keep::Least => 0,
+            _ => ((usable - free) / REUSE_SHARE).max(IDLE_CHUNKS_MAX as u64 * CHUNK_BLOCKS),
+        };
+        let mut surplus = self.ready.saturating_sub(self.promised() + reuse);
+        let mut chosen = Vec::new();
+        for (index, segment) in self.segments.iter().enumerate() {
+            for thin in segment.thin_chunks() {
+                // All that is free in a chunk is ready no more.
+                if surplus < CHUNK_BLOCKS || chosen.len() == chunks_max {
+                    return chosen;
+                }
+                surplus -= CHUNK_BLOCKS;
+                chosen.push((index, thin));
+            }
+        }
+        chosen
+    }
+}
