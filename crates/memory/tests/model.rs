@@ -1,6 +1,11 @@
 //! Random trees of regions against plain vectors.
 
-use tine_memory::{Baseline, CopyAhead, ForkMode, Image, Live, Merger, PAGE, Region};
+use std::io;
+use std::os::unix::net::UnixStream;
+
+use tine_memory::{
+    Baseline, CopyAhead, ForkMode, Image, Kept, Live, Merger, PAGE, PageSink, Region,
+};
 
 /// Steps of a tree.
 const STEPS: u64 = 100_000;
@@ -65,6 +70,13 @@ fn check(pair: &Pair, random: &mut Random) {
     }
 }
 
+/// A region of an image as another process would receive it.
+fn received(image: &Image) -> Region {
+    let (here, there) = UnixStream::pair().unwrap();
+    image.send(&here).unwrap();
+    Image::receive(&there).unwrap().fork().unwrap()
+}
+
 /// Merges the images of a few regions, which move over.
 fn merge(pairs: &mut [Pair], random: &mut Random) {
     let mut merger = Merger::new();
@@ -117,12 +129,68 @@ fn live(pair: &mut Pair, random: &mut Random) {
     }
 }
 
+/// A sink that keeps what it was given when it fails, as a file does.
+struct Failing {
+    bytes: Vec<u8>,
+    /// Calls until the one that fails.
+    left: usize,
+}
+
+impl PageSink for Failing {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.left = self.left.checked_sub(1).ok_or(io::ErrorKind::StorageFull)?;
+        self.bytes.write_at(bytes, offset)
+    }
+
+    fn commit(&mut self) -> io::Result<()> {
+        self.left = self.left.checked_sub(1).ok_or(io::ErrorKind::StorageFull)?;
+        Ok(())
+    }
+}
+
+/// Keeps a copy; writes, commits that succeed or fail, and forks of it.
+fn kept(pair: &Pair, random: &mut Random) {
+    let sink = Failing { bytes: pair.bytes.clone(), left: 0 };
+    let mut kept = Kept::open(&pair.bytes, sink).unwrap();
+    let mut bytes = pair.bytes.clone();
+    for _ in 0..12 {
+        match random.below(4) {
+            0 | 1 => {
+                let at = random.below(bytes.len());
+                let end = (at + random.below(3 * PAGE)).min(bytes.len());
+                let value = random.below(3) as u8;
+                kept[at..end].fill(value);
+                bytes[at..end].fill(value);
+            }
+            2 => {
+                let mut fork = kept.fork().unwrap();
+                assert!(fork[..] == bytes[..]);
+                fork.fill(9);
+            }
+            _ => {
+                kept.sink().left = random.below(6);
+                if kept.commit().is_ok() {
+                    assert!(kept.sink().bytes == bytes);
+                }
+            }
+        }
+        assert!(kept[..] == bytes[..]);
+    }
+}
+
 fn step(pairs: &mut Vec<Pair>, random: &mut Random) {
     let which = random.below(pairs.len());
     let pair = &mut pairs[which];
     match random.below(100) {
         0..=54 => write(pair, random),
-        55..=73 => check(pair, random),
+        55..=70 => check(pair, random),
+        71 => kept(pair, random),
+        72 => pair.region.keep_warm().unwrap(),
+        73 => {
+            let at = random.below(pair.bytes.len());
+            let end = (at + random.below(9 * PAGE)).min(pair.bytes.len());
+            pair.region.settle_range(at..end).unwrap();
+        }
         74 => live(pair, random),
         75..=84 => {
             let modes = [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, ForkMode::Lazy];
@@ -150,8 +218,10 @@ fn step(pairs: &mut Vec<Pair>, random: &mut Random) {
         89..=91 => {
             let image = pair.region.seal().unwrap();
             pair.image.clone_from(&pair.bytes);
-            if random.below(2) == 0 {
-                pair.region.rebase(&image.flatten().unwrap()).unwrap();
+            match random.below(4) {
+                0 | 1 => pair.region.rebase(&image.flatten().unwrap()).unwrap(),
+                2 => pair.region = received(&image),
+                _ => {}
             }
         }
         92..=93 => pair.region.settle().unwrap(),
