@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tine_memory::{Baseline, CopyAhead, Image, Live, PAGE, PageSink, Region, Shard};
+use tine_memory::{CopyAhead, Error, Image, Live, PAGE, Region, Shard};
 
 /// Live memory of `pages`, whose words all hold 0, in `shards`.
 fn live(pages: usize, shards: usize) -> (Live, Vec<Shard>) {
@@ -117,150 +117,6 @@ fn a_snapshot_of_memory_over_an_image_holds_both() {
     assert_eq!((guard[10 * PAGE], guard[11 * PAGE], guard[150 * PAGE]), (6, 7, 8));
 }
 
-/// A sink that counts, and fails when told to.
-#[derive(Default)]
-struct Counting {
-    pages: Vec<u8>,
-    runs: usize,
-    fail: bool,
-}
-
-impl PageSink for Counting {
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.runs += 1;
-        self.pages.write_at(bytes, offset)
-    }
-
-    fn commit(&mut self) -> io::Result<()> {
-        if self.fail { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-    }
-}
-
-#[test]
-fn an_incremental_save_hands_over_exactly_what_changed() {
-    let (live, mut shards) = live(400, 2);
-    let (mut sink, mut baseline) = (Counting::default(), Baseline::default());
-    for page in [3, 4, 5, 100] {
-        shards[0].guard()[page * PAGE] = 1;
-    }
-    let saved = live.save_changes(&mut sink, &mut baseline).unwrap().bytes;
-    assert_eq!((saved, sink.runs), (4 * PAGE as u64, 2));
-
-    shards[1].guard()[7] = 2;
-    sink.fail = true;
-    assert!(live.save_changes(&mut sink, &mut baseline).is_err());
-    sink.fail = false;
-    let saved = live.save_changes(&mut sink, &mut baseline).unwrap().bytes;
-    assert_eq!(saved, PAGE as u64, "what failed is handed over again");
-
-    let saved = live.save_changes(&mut sink, &mut baseline).unwrap().bytes;
-    assert_eq!(saved, 0);
-    sink.pages.resize(400 * PAGE, 0);
-    assert!(live.snapshot().unwrap()[..] == sink.pages[..]);
-}
-
-#[test]
-fn incremental_saves_and_snapshots_may_alternate_and_baselines_may_be_several() {
-    const PAGES: usize = 300;
-    let (live, mut shards) = live(PAGES, 3);
-    let mut kept = [(Vec::new(), Baseline::default()), (Vec::new(), Baseline::default())];
-    for round in 1..60_u8 {
-        for (index, shard) in shards.iter_mut().enumerate() {
-            let mut guard = shard.guard();
-            (0..100)
-                .step_by(round as usize + index)
-                .for_each(|page| guard[page * PAGE + 9] = round);
-        }
-        let snapshot = (round % 5 == 0).then(|| live.snapshot().unwrap());
-        let (sink, baseline) = &mut kept[(round % 7 == 0) as usize];
-        live.save_changes(sink, baseline).unwrap();
-        sink.resize(PAGES * PAGE, 0);
-        for shard in &mut shards {
-            let range = shard.range();
-            assert!(shard.guard()[..] == sink[range], "round {round}");
-        }
-        if let Some(snapshot) = snapshot {
-            assert!(snapshot[..] == sink[..], "round {round}");
-        }
-    }
-}
-
-#[test]
-fn every_incremental_save_is_one_moment_of_all_writers() {
-    const PAGES: usize = 2000;
-    let (live, shards) = live(PAGES, 4);
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for mut shard in shards {
-            let stop = &stop;
-            scope.spawn(move || {
-                // Each round writes the round's number to some pages under one guard, the last one always.
-                for round in 1_u64.. {
-                    let mut guard = shard.guard();
-                    let every = 1 + round as usize % 50;
-                    for page in guard.chunks_exact_mut(PAGE).rev().step_by(every) {
-                        page[..8].copy_from_slice(&round.to_le_bytes());
-                        page[PAGE - 8..].copy_from_slice(&round.to_le_bytes());
-                    }
-                    drop(guard);
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                }
-            });
-        }
-        let _stop = Stop(&stop);
-        let (mut saved, mut baseline) = (Vec::new(), Baseline::default());
-        let mut before = [0; 4];
-        for _ in 0..40 {
-            live.save_changes(&mut saved, &mut baseline).unwrap();
-            saved.resize(PAGES * PAGE, 0);
-            for (shard, part) in saved.chunks(PAGES / 4 * PAGE).enumerate() {
-                let word = |at: usize| u64::from_le_bytes(part[at..at + 8].try_into().unwrap());
-                let round = word(part.len() - 8);
-                assert!(round >= before[shard], "time runs forwards");
-                before[shard] = round;
-                for (back, page) in (0..PAGES / 4).rev().map(|page| page * PAGE).enumerate() {
-                    let wrote = |round: &u64| back.is_multiple_of(1 + *round as usize % 50);
-                    let expected = (1..=round).rev().find(wrote).unwrap_or(0);
-                    assert_eq!((word(page), word(page + PAGE - 8)), (expected, expected));
-                }
-            }
-        }
-    });
-}
-
-#[test]
-fn a_save_misses_nothing_of_writers_that_it_never_catches_up_with() {
-    const PAGES: usize = 2000;
-    const WRITTEN: usize = 200; // Too few for the next save to be one of a snapshot.
-    let (live, mut shards) = live(PAGES, 1);
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let _stop = Stop(&stop);
-        scope.spawn(|| {
-            for round in 1_u64.. {
-                let mut guard = shards[0].guard();
-                for page in guard.chunks_exact_mut(PAGE).take(WRITTEN) {
-                    page[..8].copy_from_slice(&round.to_le_bytes());
-                }
-                drop(guard);
-                if stop.load(Ordering::Relaxed) {
-                    break;
-                }
-            }
-        });
-        let (mut saved, mut baseline) = (vec![0; PAGES * PAGE], Baseline::default());
-        for save in 0..200 {
-            live.save_changes(&mut saved, &mut baseline).unwrap();
-            let (first, rest) = saved[..WRITTEN * PAGE].split_at(PAGE);
-            for (page, bytes) in rest.chunks_exact(PAGE).enumerate() {
-                assert_eq!(bytes[..8], first[..8], "page {} of save {save}", page + 1);
-            }
-        }
-    });
-}
-
 #[test]
 fn a_guard_may_settle_its_pages_while_a_snapshot_waits_for_it() {
     let (live, mut shards) = live(100, 1);
@@ -309,4 +165,29 @@ fn clusters_grow_on_sequential_writes_only() {
         assert!(stats.pages_copied + stats.pages_copied_ahead <= 4000, "{stats:?}");
         assert_eq!(stats.faults < 2000, ahead || stride > 1, "{stats:?}");
     }
+}
+
+#[test]
+fn a_guard_refuses_to_settle_what_lies_outside_its_shard() {
+    let (live, mut shards) = live(100, 2);
+    let _snapshot = live.snapshot().unwrap();
+    let guard = shards[0].guard();
+    #[allow(clippy::reversed_empty_ranges)]
+    for range in
+        [0..50 * PAGE + 1, 60 * PAGE..61 * PAGE, 9..5, 0..usize::MAX, usize::MAX..usize::MAX]
+    {
+        let refused = guard.settle(range.clone()).unwrap_err();
+        assert!(matches!(refused, Error::Bounds { .. }), "{range:?}: {refused}");
+    }
+    guard.settle(0..50 * PAGE).unwrap();
+}
+
+#[test]
+fn memory_has_at_least_one_shard_and_each_shard_a_page() {
+    for count in [0, 11, usize::MAX] {
+        let refused = Live::new(Region::zeroed(10 * PAGE).unwrap(), count).unwrap_err();
+        assert!(matches!(refused, Error::Shards { pages: 10, .. }), "{refused}");
+    }
+    let (_, shards) = live(10, 10);
+    assert!(shards.iter().all(|shard| shard.range().len() == PAGE));
 }

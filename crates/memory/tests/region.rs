@@ -229,3 +229,36 @@ fn an_image_is_sealed_while_other_threads_start_programs() {
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
+
+#[test]
+fn a_region_grows_page_by_page_for_as_long_as_there_is_room() {
+    let before = tine_memory::mappings_in_use();
+    let mut region = Region::zeroed(PAGE).unwrap();
+    for pages in 2..70_000 {
+        region.grow(pages * PAGE).unwrap();
+        if pages.is_multiple_of(10_000) {
+            region[(pages - 1) * PAGE] = 1;
+        }
+    }
+    assert!(region.stats().vmas < 10, "{}", region.stats().vmas);
+    assert!(tine_memory::mappings_in_use() < before + 1000);
+    assert_eq!(region[39_999 * PAGE], 1);
+}
+
+#[test]
+fn what_was_counted_is_kept_when_a_region_is_sealed_grown_or_rebased() {
+    let mut region = Region::zeroed(100 * PAGE).unwrap();
+    region.fill(1);
+    let _fork = region.fork_by(ForkMode::Lazy).unwrap();
+    region.fill(2);
+    let before = region.stats().pages_copied + region.stats().pages_copied_ahead;
+    assert!(before >= 90, "{before}");
+    let counted = |region: &Region| {
+        let stats = region.stats();
+        stats.pages_copied + stats.pages_copied_ahead
+    };
+    let image = region.seal().unwrap();
+    assert_eq!(counted(&region), before);
+    region.rebase(&image.flatten().unwrap()).unwrap();
+    assert_eq!(counted(&region), before);
+}

@@ -319,6 +319,60 @@ fn a_child_process_has_its_own_view_and_does_not_reach_into_its_parent() {
 }
 
 #[test]
+fn a_warm_region_and_a_kept_one_go_on_in_a_child_process() {
+    let name = "a_warm_region_and_a_kept_one_go_on_in_a_child_process";
+    if !in_child(name, |_| ()) {
+        return;
+    }
+    let (mut region, _) = written_region();
+    region.keep_warm().unwrap();
+    region.reset().unwrap();
+    let bytes = region.to_vec();
+    region[3] = 77;
+    let mut kept = Kept::open(&bytes, bytes.clone()).unwrap();
+    kept[5 * PAGE] = 5;
+    kept.commit().unwrap();
+    // SAFETY: the child uses memory and system calls alone, and ends without unwinding.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let mut same = region.reset().is_ok() && region[..] == bytes[..];
+        for round in 0..3 {
+            region[round * 9 * PAGE] = 6;
+            same &= region.reset().is_ok() && region[..] == bytes[..];
+            kept[round * 7 * PAGE] = 8;
+            same &= kept.commit().is_ok() && kept.sink().clone() == kept[..];
+        }
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(if same { 0 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child made above.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!(status, 0);
+    region.reset().unwrap();
+    assert!(region[..] == bytes[..]);
+}
+
+#[test]
+fn a_region_offered_to_the_kernel_for_merging_can_grow_and_fork() {
+    for mode in [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, ForkMode::Lazy] {
+        let (mut region, _) = written_region();
+        region.grow(200 * PAGE).unwrap();
+        match region.allow_kernel_merging() {
+            Ok(()) => {}
+            Err(Error::Unsupported { feature: Feature::KernelMerging, .. }) => return,
+            Err(error) => panic!("{error}"),
+        }
+        region[199 * PAGE] = 4;
+        region.grow(300 * PAGE).unwrap();
+        region[299 * PAGE] = 5;
+        let fork = region.fork_by(mode).unwrap();
+        assert_eq!((fork[0], fork[199 * PAGE], fork[299 * PAGE]), (9, 4, 5), "{mode:?}");
+        assert!(fork[..] == region[..], "{mode:?}");
+    }
+}
+
+#[test]
 fn four_processes_over_one_image_hold_one_copy() {
     use std::os::fd::{AsRawFd, FromRawFd};
     use std::os::unix::net::UnixStream;

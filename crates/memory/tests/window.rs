@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 
-use tine_memory::{ForkMode, Image, PAGE, Region};
+use tine_memory::{Error, ForkMode, Image, PAGE, Region};
 
 /// A region of image, hole and written pages, forked lazily, and what both hold.
 fn forked() -> (Region, Region, Vec<u8>) {
@@ -70,9 +70,20 @@ fn many_threads_may_touch_the_same_untouched_pages_at_once() {
 }
 
 #[test]
-fn a_range_outside_the_region_is_refused() {
-    let (region, _fork, _) = forked();
+fn a_range_outside_the_region_is_refused_in_the_words_of_what_was_asked() {
+    let (mut region, _fork, _) = forked();
     let file = tempfile::tempfile().unwrap();
-    let refused = region.write_from(0..201 * PAGE, &file, 0).unwrap_err();
-    assert!(matches!(refused, tine_memory::Error::Bounds { .. }), "{refused}");
+    #[allow(clippy::reversed_empty_ranges)]
+    for range in [0..201 * PAGE, 10..5, 200 * PAGE..200 * PAGE + 1, 0..usize::MAX] {
+        for (refused, words) in [
+            (region.write_from(range.clone(), &file, 0), "write a region to a file"),
+            (region.read_at_into(range.clone(), &file, 0), "read a file into a region"),
+            (region.settle_range(range.clone()), "settle a range of a region"),
+        ] {
+            let refused = refused.unwrap_err();
+            assert!(matches!(refused, Error::Bounds { .. }), "{range:?}: {refused}");
+            assert!(refused.to_string().contains(words), "{range:?}: {refused}");
+        }
+    }
+    region.settle_range(200 * PAGE..200 * PAGE).unwrap();
 }

@@ -35,12 +35,17 @@ const ROUNDS_MAX: usize = 8;
 /// those that were written.
 const BULK: usize = 8;
 
+/// In place of a hash: the sink may hold anything. A page with this hash by chance is as likely as two
+/// different pages with one hash.
+const UNKNOWN: u128 = u128::MAX;
+
 /// Stands for no save: the kernel's record does not go back to it.
 pub(crate) const NO_RECORD: u64 = 0;
 
 /// What a save handed over, page by page, so that the next can tell what changed.
 ///
-/// It keeps a 128-bit hash (XXH3) for each page, 4 MiB for a gigabyte. Empty, it stands for zeros.
+/// It keeps a 128-bit hash (XXH3) for each page, 4 MiB for a gigabyte. Empty, it stands for zeros. A
+/// baseline belongs to one memory and one sink, and begins empty with each.
 #[derive(Clone, Debug, Default)]
 pub struct Baseline {
     hashes: Hashes,
@@ -63,8 +68,8 @@ pub struct Saved {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hashes {
     all: Vec<u128>,
-    /// Those that the save in progress has replaced, in order.
-    replaced: Vec<(usize, u128)>,
+    /// The pages whose hashes the save in progress has replaced.
+    replaced: Vec<usize>,
 }
 
 impl Live {
@@ -74,7 +79,8 @@ impl Live {
     /// The first save, with an empty baseline, is one of a [`snapshot`](Live::snapshot). The second and any
     /// after a snapshot compare every page. From then on, a save costs what was written since the one before,
     /// and takes memory for a copy of it. While an eighth of the pages or more change between saves, each is
-    /// one of a snapshot. If the sink fails, the baseline is as it was.
+    /// one of a snapshot. If a save fails, the next one hands over again what it may have handed over, even
+    /// where that is by then as it was before.
     ///
     /// # Errors
     /// Those of [`snapshot`](Live::snapshot), and [`Error::Os`] where the sink fails.
@@ -107,8 +113,8 @@ impl Live {
 }
 
 impl Baseline {
-    /// Has the hashes of memory brought up to date, and takes note of the save that did; undoes it if that
-    /// fails.
+    /// Has the hashes of memory brought up to date, and takes note of the save that did. If it fails, what
+    /// it took as changed counts as changed still: the sink may have it or not.
     pub(crate) fn update<T>(
         &mut self,
         len: usize,
@@ -125,7 +131,7 @@ impl Baseline {
                 Ok(saved)
             }
             Err(error) => {
-                replaced.into_iter().rev().for_each(|(page, hash)| self.hashes.all[page] = hash);
+                replaced.into_iter().for_each(|page| self.hashes.all[page] = UNKNOWN);
                 Err(error)
             }
         }
@@ -148,7 +154,7 @@ impl Hashes {
             let page = first + index;
             let before = std::mem::replace(&mut self.all[page], hash);
             if before != hash {
-                self.replaced.push((page, before));
+                self.replaced.push(page);
                 push_run(&mut runs, page..page + 1);
             }
         }
@@ -224,7 +230,7 @@ impl<'a> Changes<'a> {
     fn written_since(&self, save: u64) -> Result<Vec<Range<usize>>> {
         self.shared.with_space(|space| {
             space.settle()?;
-            if !space.tracked {
+            if !space.is_tracked() {
                 space.track()?;
             }
             let known = save != NO_RECORD && save == space.recorded_since;

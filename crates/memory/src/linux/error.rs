@@ -1,6 +1,7 @@
 //! What can go wrong, and what a person can do about it.
 
 use std::io;
+use std::path::PathBuf;
 
 /// The result of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -118,6 +119,25 @@ pub enum Error {
         /// Mappings that this crate allows itself.
         limit: usize,
     },
+    /// Too many lazy forks and snapshots have not settled.
+    #[error(
+        "{limit} windows of lazy forks and snapshots are open, which is the most there can be: settle or \
+         drop some, or fork eagerly"
+    )]
+    Windows {
+        /// Windows that can be open at a time.
+        limit: usize,
+    },
+    /// Live memory that cannot be split so.
+    #[error(
+        "{pages} pages cannot be split into {shards} shards: ask for 1 to {pages}, since each takes a page"
+    )]
+    Shards {
+        /// Shards asked for.
+        shards: usize,
+        /// Pages that there are.
+        pages: usize,
+    },
     /// A descriptor whose memory someone could still change.
     #[error("the descriptor is not a sealed image: {reason}")]
     Unsealed {
@@ -147,6 +167,20 @@ pub enum Error {
     /// `rebase` onto an image that holds something else.
     #[error("the image does not hold what the region was made from; rebase needs equal content")]
     NotSameContent,
+    /// A file cannot become an image.
+    #[error("cannot read {} into an image: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// No memory is left for what an image is to hold.
+    #[error(
+        "no memory is left for an image: the system may promise no more (vm.overcommit_memory is 2, and the \
+         commit limit of /proc/meminfo is reached); drop images, add swap, or raise vm.overcommit_ratio"
+    )]
+    NoMemory,
     /// The system refused an operation.
     #[error("cannot {what}: {source}")]
     Os {

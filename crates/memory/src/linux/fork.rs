@@ -16,8 +16,8 @@ use crate::linux::window::{DEPTH_MAX, fill_missing};
 /// How to fork a region that has been written. One that has not is forked in O(1) by each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForkMode {
-    /// The cheapest here: lazy where the system has windows, since moving page tables beats even
-    /// finding a handful of written pages; eager elsewhere.
+    /// The cheapest here: lazy where the system has windows, and fewer than 4,096 are open, since moving
+    /// page tables beats even finding a handful of written pages; eager elsewhere.
     #[default]
     Auto,
     /// Copies every written page: proportional to what was written, and done when it returns.
@@ -43,8 +43,9 @@ impl Region {
     /// A writable copy, made as `mode` says.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for [`ForkMode::Lazy`] where the system has no windows;
-    /// [`Error::VmaBudget`] and [`Error::Reserve`] where it has no room.
+    /// [`Error::Unsupported`] for [`ForkMode::Lazy`] where the system has no windows, and
+    /// [`Error::Windows`] where too many are open; [`Error::VmaBudget`] and [`Error::Reserve`] where there
+    /// is no room. The region holds what it held.
     pub fn fork_by(&mut self, mode: ForkMode) -> Result<Region> {
         if !self.written && self.space.window.is_none() {
             let mut fork = self.image().fork()?;
@@ -52,7 +53,10 @@ impl Region {
             return Ok(fork);
         }
         match mode {
-            ForkMode::Auto if probe::require_windows().is_ok() => self.fork_lazily(),
+            ForkMode::Auto if probe::require_windows().is_ok() => match self.fork_lazily() {
+                Err(Error::Windows { .. }) => self.fork_eagerly(),
+                other => other,
+            },
             ForkMode::Auto | ForkMode::Eager => self.fork_eagerly(),
             ForkMode::Layer => {
                 let mut fork = self.seal()?.fork()?;

@@ -4,16 +4,15 @@
 //! [`Region::seal`](crate::Region::seal) or by a [`Merger`](crate::Merger) is a list of runs in
 //! several of them, which [`Image::flatten`] turns into one again.
 
-use std::fs::File;
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::linux::error::{Error, Result};
+use crate::linux::file;
 use crate::linux::layout::{Backing, Layout};
 use crate::linux::page::{HUGE, PAGE, is_zero, pages_of, push_run};
 use crate::linux::probe;
@@ -21,7 +20,7 @@ use crate::linux::region::Region;
 use crate::linux::sys::{Mapping, Memfd, Sealed, receive_descriptor, send_descriptor};
 
 /// Bytes moved at a time when an image is filled or copied.
-const CHUNK: usize = 1 << 20;
+pub(crate) const CHUNK: usize = 1 << 20;
 
 /// Immutable memory. Cloning shares it; [`Image::fork`] gives writable copies in O(1).
 #[derive(Clone, Debug)]
@@ -59,21 +58,13 @@ impl Image {
         builder.seal()
     }
 
-    /// An image of a file's content. Holes and pages of zeros take no memory.
+    /// An image of a file's content. Holes and pages of zeros take no memory. A file that does not tell its
+    /// length, as those of `/proc`, is read to its end.
+    ///
+    /// # Errors
+    /// [`Error::File`] where it cannot be read, is empty, or is no regular file.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
-        let open = |e| Error::os("read a file into an image", e);
-        let file = File::open(path).map_err(open)?;
-        let len = file.metadata().map_err(open)?.len();
-        let len = usize::try_from(len)
-            .map_err(|_| Error::Length { bytes: len, reason: "it exceeds the address space" })?;
-        let builder = Self::builder(len)?;
-        let mut chunk = vec![0; CHUNK];
-        for offset in (0..len).step_by(CHUNK) {
-            let chunk = &mut chunk[..CHUNK.min(len - offset)];
-            file.read_exact_at(chunk, offset as u64).map_err(open)?;
-            builder.write_nonzero(chunk, offset)?;
-        }
-        builder.seal()
+        file::image_of(path.as_ref())
     }
 
     /// An image of sealed memory from elsewhere, such as another process.
@@ -92,13 +83,9 @@ impl Image {
     /// A descriptor of the image's memory, for another process; of a flat copy if the image is made
     /// of several pieces. The memory is a whole number of pages long.
     pub fn to_fd(&self) -> Result<OwnedFd> {
-        match self.0.layout.flat_file() {
+        match self.layout().whole_file()? {
             Some(file) => file.duplicate(),
-            None => match self.flatten()?.0.layout.flat_file() {
-                Some(file) => file.duplicate(),
-                // Zeros alone have no file yet.
-                None => Memfd::new(self.layout().pages() * PAGE)?.seal()?.duplicate(),
-            },
+            None => self.copied()?.duplicate(),
         }
     }
 
@@ -175,9 +162,14 @@ impl Image {
 
     /// The same content in one piece of memory, which forks as fast as can be.
     pub fn flatten(&self) -> Result<Self> {
-        if self.0.layout.flat_file().is_some() {
+        if self.layout().flat_file().is_some() {
             return Ok(self.clone());
         }
+        Ok(self.with_layout(Layout::of_file(Arc::new(self.copied()?), self.layout().pages())?))
+    }
+
+    /// The content, copied into new memory of its own.
+    fn copied(&self) -> Result<Sealed> {
         let builder =
             ImageBuilder { memory: Memfd::new(self.layout().pages() * PAGE)?, len: self.0.len };
         let mut chunk = vec![0; CHUNK];
@@ -189,8 +181,7 @@ impl Image {
                 builder.write_nonzero(chunk, run.pages.start * PAGE + done)?;
             }
         }
-        let flat = builder.seal()?;
-        Ok(self.with_layout(flat.0.layout.clone()))
+        builder.sealed()
     }
 
     /// Bytes of memory that the image's pieces hold in all; pages shared with other images count
@@ -267,10 +258,14 @@ impl ImageBuilder {
 
     /// Seals the content for good. Pages of zeros are given back.
     pub fn seal(self) -> Result<Image> {
-        let pages = pages_of(self.len);
+        let len = self.len;
+        let file = Arc::new(self.sealed()?);
+        Ok(Image::new(len, Layout::of_file(file, pages_of(len))?))
+    }
+
+    fn sealed(self) -> Result<Sealed> {
         self.drop_zero_pages()?;
-        let file = Arc::new(self.memory.seal()?);
-        Ok(Image::new(self.len, Layout::of_file(file, pages)?))
+        self.memory.seal()
     }
 
     /// Writes what is not zero, page by page; the memory must be untouched there.
@@ -317,6 +312,12 @@ pub(crate) fn check_bounds(
     Err(Error::Bounds { what, offset: offset as u64, bytes: bytes as u64, len: len as u64 })
 }
 
+pub(crate) fn check_range(what: &'static str, range: &Range<usize>, len: usize) -> Result<()> {
+    // A range that ends before it starts covers what no memory has.
+    let bytes = range.end.checked_sub(range.start).unwrap_or(usize::MAX);
+    check_bounds(what, range.start, bytes, len)
+}
+
 /// The longest length that rounds up to whole pages and fits a file's offset.
 const LEN_MAX: usize = (i64::MAX as usize) / PAGE * PAGE;
 
@@ -348,19 +349,6 @@ mod tests {
         let mut byte = [0];
         image.read_at(&mut byte, PAGE * 200).unwrap();
         assert_eq!(byte, [2]);
-    }
-
-    #[test]
-    fn a_file_becomes_an_image_with_its_holes() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        std::io::Write::write_all(&mut file, &[7; 10_000]).unwrap();
-        file.as_file().set_len(5_000_000).unwrap();
-        let image = Image::from_file(file.path()).unwrap();
-        assert_eq!(image.len(), 5_000_000);
-        assert_eq!(image.stored_bytes().unwrap(), 3 * PAGE as u64);
-        let mut bytes = [0; 4];
-        image.read_at(&mut bytes, 9_998).unwrap();
-        assert_eq!(bytes, [7, 7, 0, 0]);
     }
 
     #[test]

@@ -8,31 +8,39 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use crate::linux::error::{Error, Result};
-use crate::linux::image::check_bounds;
+use crate::linux::image::check_range;
 use crate::linux::page::pages_touched;
 use crate::linux::region::Region;
 
 impl Region {
     /// Makes sure that system calls may use a range of bytes as a buffer.
     pub fn settle_range(&self, range: Range<usize>) -> Result<()> {
-        check_bounds("settle a region", range.start, range.len(), self.len)?;
-        match &self.space.window {
-            Some(window) => window.fill(pages_touched(&range)),
-            None => Ok(()),
-        }
+        self.fill(&range, "settle a range of a region")
     }
 
     /// Fills a range of the region from an offset of a file.
+    ///
+    /// # Errors
+    /// [`Error::Bounds`] for a range outside the region, and [`Error::Os`] where the file cannot be read
+    /// or ends before the range is full; the region then holds what was read so far.
     pub fn read_at_into(&mut self, range: Range<usize>, file: &File, offset: u64) -> Result<()> {
-        self.settle_range(range.clone())?;
-        file.read_exact_at(&mut self[range], offset)
-            .map_err(|e| Error::os("read a file into a region", e))
+        const WHAT: &str = "read a file into a region";
+        self.fill(&range, WHAT)?;
+        file.read_exact_at(&mut self[range], offset).map_err(|e| Error::os(WHAT, e))
     }
 
     /// Writes a range of the region to an offset of a file.
     pub fn write_from(&self, range: Range<usize>, file: &File, offset: u64) -> Result<()> {
-        self.settle_range(range.clone())?;
-        file.write_all_at(&self[range], offset)
-            .map_err(|e| Error::os("write a region to a file", e))
+        const WHAT: &str = "write a region to a file";
+        self.fill(&range, WHAT)?;
+        file.write_all_at(&self[range], offset).map_err(|e| Error::os(WHAT, e))
+    }
+
+    fn fill(&self, range: &Range<usize>, what: &'static str) -> Result<()> {
+        check_range(what, range, self.len)?;
+        match &self.space.window {
+            Some(window) => window.fill(pages_touched(range)),
+            None => Ok(()),
+        }
     }
 }

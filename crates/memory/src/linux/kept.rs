@@ -108,6 +108,11 @@ impl<S: PageSink> Kept<S> {
     fn find_changes(&mut self) -> Result<()> {
         match &mut self.changes {
             Changes::Recorded => {
+                if !self.region.space.is_tracked() {
+                    // In a child of `fork(2)` the record is lost: any page of its own may have been written.
+                    self.owed = union(&self.owed, &self.region.space.private_runs()?);
+                    self.region.space.track()?;
+                }
                 let written = self.region.space.written(&[])?;
                 // Before they are protected, which makes the kernel forget them.
                 self.owed = union(&self.owed, &written.own);

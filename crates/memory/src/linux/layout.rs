@@ -127,17 +127,30 @@ impl Layout {
     /// The file, if the layout is one file in its own order, perhaps with holes.
     pub fn flat_file(&self) -> Option<&Arc<Sealed>> {
         let mut found = None;
-        for segment in &self.segments {
-            if let Backing::File { file, page } = &segment.backing {
-                if *page != segment.pages.start
-                    || found.is_some_and(|other| !Arc::ptr_eq(other, file))
+        for run in self.segments.iter().chain(&self.patches) {
+            if let Backing::File { file, page } = &run.backing {
+                if *page != run.pages.start || found.is_some_and(|other| !Arc::ptr_eq(other, file))
                 {
                     return None;
                 }
                 found = Some(file);
             }
         }
-        found.filter(|_| self.patches.is_empty())
+        found
+    }
+
+    /// The file, if it holds all of the image: nothing in it lies where the image has zeros, and it is as
+    /// long.
+    pub fn whole_file(&self) -> Result<Option<&Arc<Sealed>>> {
+        let Some(file) = self.flat_file() else { return Ok(None) };
+        let data = file.data()?;
+        let overwritten = self.runs().iter().any(|run| {
+            let bytes = run.pages.start * PAGE..run.pages.end * PAGE;
+            run.backing.is_zero()
+                && data.iter().any(|data| data.start < bytes.end && bytes.start < data.end)
+        });
+        let is_whole = !overwritten && pages_of(file.len()?) == self.pages();
+        Ok(is_whole.then_some(file))
     }
 
     /// Segments and patches as one sequence of runs without gaps.

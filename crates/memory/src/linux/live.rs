@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use crate::linux::error::Result;
+use crate::linux::error::{Error, Result};
+use crate::linux::image::check_range;
 use crate::linux::page::{PAGE, pages_touched};
 use crate::linux::region::Region;
 use crate::linux::snapshot::Snapshot;
@@ -81,21 +82,22 @@ impl Live {
     /// rest.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where the system has no windows.
+    /// [`Error::Unsupported`] where the system has no windows, and [`Error::Shards`] unless there is a page
+    /// for each. The region goes either way: [`Probe`](crate::Probe) tells before.
     pub fn new(mut region: Region, shards: usize) -> Result<(Self, Vec<Shard>)> {
         Window::require()?;
+        let pages = region.space.pages().end;
+        if shards == 0 || shards > pages {
+            return Err(Error::Shards { shards, pages });
+        }
         region.settle()?;
         let (len, Region { space, .. }) = (region.len(), region);
-        let pages = (space.pages().end / shards.max(1)).max(1);
-        let starts: Vec<usize> =
-            (0..shards.max(1)).map(|n| (n * pages * PAGE).min(len)).chain([len]).collect();
-        let mut gates: Vec<Gate> = starts
+        let each = pages / shards * PAGE;
+        let starts: Vec<usize> = (0..shards).map(|n| n * each).chain([len]).collect();
+        let gates: Vec<Gate> = starts
             .windows(2)
             .map(|ends| Gate { range: ends[0]..ends[1], lock: Mutex::new(()) })
             .collect();
-        if let Some(last) = gates.last_mut() {
-            last.range.end = len;
-        }
         let start = space.mapping.start();
         let shared = Arc::new(Shared {
             space: Mutex::new(space),
@@ -182,7 +184,11 @@ impl Shard {
 impl Guard<'_> {
     /// Makes sure that system calls may use a part of the shard as a buffer, by filling the pages of
     /// it that still wait in a snapshot.
+    ///
+    /// # Errors
+    /// [`Error::Bounds`] for a range outside the shard.
     pub fn settle(&self, range: Range<usize>) -> Result<()> {
+        check_range("settle a part of a shard", &range, self.bytes.len())?;
         let range = self.offset + range.start..self.offset + range.end;
         self.shared.settle(pages_touched(&range))
     }

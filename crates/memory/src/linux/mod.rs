@@ -2,6 +2,7 @@
 
 mod changes;
 mod error;
+mod file;
 mod fork;
 mod image;
 mod io;
@@ -9,6 +10,8 @@ mod kept;
 mod layout;
 mod live;
 mod merge;
+#[cfg(test)]
+mod mishaps;
 mod page;
 mod page_map;
 #[cfg(feature = "peers")]

@@ -59,6 +59,7 @@ impl PageMap {
             }
         }
         let base = space.mapping.start();
+        let tracked = space.is_tracked();
         scan(space.mapping.addresses(), Query::Mapped, |run| {
             let is = |category| run.categories & category != 0;
             let addresses = run.addresses();
@@ -68,7 +69,7 @@ impl PageMap {
                 present: true,
                 shared: is(Category::FILE),
                 exclusive,
-                dirty: exclusive && (is(Category::WRITTEN) || !space.tracked),
+                dirty: exclusive && (is(Category::WRITTEN) || !tracked),
                 zero,
                 huge: is(Category::HUGE),
                 pending: false,

@@ -45,7 +45,7 @@ impl Region {
         &self.space.image
     }
 
-    /// Makes the region longer, by zeros.
+    /// Makes the region longer, by zeros. It may move to other addresses.
     pub fn grow(&mut self, len: usize) -> Result<()> {
         check_len(len)?;
         if len < self.len {
@@ -57,7 +57,7 @@ impl Region {
             self.settle()?;
             self.space.untrack()?;
             self.warm.restart();
-            if !self.space.mapping.extend((more - pages) * PAGE)? {
+            if !self.space.mapping.extend((more - pages) * PAGE, image.vmas())? {
                 return self.move_to(image).map(|()| self.len = len);
             }
         }
@@ -140,7 +140,7 @@ impl Region {
         if self.written {
             copy_changed(&self.space, &mut space)?;
         }
-        space.copy_ahead = self.space.copy_ahead;
+        space.follow(&self.space);
         self.space = space;
         self.warm.restart();
         Ok(())

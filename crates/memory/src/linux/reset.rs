@@ -45,7 +45,9 @@ impl Region {
         if !self.written && self.space.window.is_none() {
             return Ok(());
         }
-        if self.space.tracked {
+        // Should it stop in the middle, the region is neither what it was nor the image.
+        self.written = true;
+        if self.space.is_tracked() {
             self.restore()?;
         } else {
             self.space.close_window()?;
@@ -71,7 +73,8 @@ impl Region {
     /// works as before.
     pub fn keep_warm(&mut self) -> Result<()> {
         self.settle()?;
-        if !self.space.tracked {
+        if !self.space.is_tracked() {
+            self.warm.restart();
             self.space.track()?;
         }
         self.warm.wanted = true;

@@ -39,7 +39,7 @@ impl Region {
             let image = self.sealed()?;
             let mut clean = image.fork()?;
             clean.len = self.len;
-            clean.space.copy_ahead = self.space.copy_ahead;
+            clean.space.follow(&self.space);
             clean.warm = self.warm.wish();
             *self = clean;
         }

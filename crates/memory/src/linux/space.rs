@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use crate::linux::error::{Error, Result};
 use crate::linux::image::Image;
+use crate::linux::layout::Segment;
 use crate::linux::page::{HUGE, PAGE, difference, push_run, union};
 use crate::linux::probe;
 use crate::linux::sys::{self, Mapping, Query, Run, Watch, scan};
@@ -27,8 +28,9 @@ pub(crate) struct Space {
     pub image: Image,
     pub window: Option<Arc<Window>>,
     pub copy_ahead: CopyAhead,
-    /// Whether the kernel records writes, for commits, resets and incremental saves.
-    pub tracked: bool,
+    /// The process in which the kernel records writes, for commits, resets and incremental saves; 0 for
+    /// none. Children made by `fork(2)` inherit the memory without the recording.
+    tracked_by: u32,
     /// The incremental save that the record goes back to; 0 for none.
     pub recorded_since: u64,
     /// Of the windows that have closed.
@@ -44,8 +46,14 @@ impl Space {
     /// Takes a mapping of the image.
     pub fn of_mapping(mapping: Mapping, image: Image) -> Self {
         let (window, copy_ahead) = (None, CopyAhead::default());
-        let (tracked, recorded_since, past) = (false, 0, Stats::default());
-        Self { mapping, image, window, copy_ahead, tracked, recorded_since, past }
+        let (tracked_by, recorded_since, past) = (0, 0, Stats::default());
+        Self { mapping, image, window, copy_ahead, tracked_by, recorded_since, past }
+    }
+
+    /// Takes over from a space of the same content: its choices, and what has happened in it.
+    pub fn follow(&mut self, before: &Self) {
+        self.copy_ahead = before.copy_ahead;
+        self.past = Stats { vmas: 0, ..before.stats() };
     }
 
     /// Pages.
@@ -97,38 +105,51 @@ impl Space {
         self.untrack()?;
         let target = Mapping::zeroed(self.mapping.len(), self.image.vmas())?;
         let below = self.window.as_ref().map(|window| window.frozen().clone());
-        if let Some(window) = self.window.take() {
-            window.close(&self.mapping)?;
-            self.remember(&window);
-        }
+        self.close_window()?;
         // SAFETY: the caller keeps everyone away, and the target is new.
-        if let Err(error) = unsafe { move_all(&self.image, &self.mapping, &target) } {
-            // SAFETY: as above. What has been moved goes back, and what has not stays.
-            unsafe { move_all(&self.image, &target, &self.mapping) }?;
-            return Err(error);
-        }
-        let frozen = Arc::new(Frozen::new(target, below));
-        match self.open_window(frozen.clone()) {
-            Ok(()) => Ok(frozen),
-            Err(error) => {
-                // SAFETY: as above. The window did not open; the pages go back to where they were.
-                unsafe { move_all(&self.image, frozen.mapping(), &self.mapping) }?;
-                Err(error)
+        let moved = unsafe { move_all(&self.image, &self.mapping, &target) };
+        let opened = moved.and_then(|()| {
+            let frozen = Arc::new(Frozen::new(target, below.clone()));
+            let Err(error) = self.open_window(frozen.clone()) else { return Ok(frozen) };
+            // SAFETY: as above. The window did not open; the pages go back to where they were.
+            match unsafe { move_all(&self.image, frozen.mapping(), &self.mapping) } {
+                Ok(()) => Err(error),
+                Err(again) => sys::give_up("bring the pages of a region back", &again),
             }
+        });
+        if opened.is_err()
+            && let Some(below) = below
+            && let Err(again) = self.open_window(below)
+        {
+            sys::give_up("open the window of a region again", &again);
         }
+        opened
+    }
+
+    /// Whether the kernel records writes.
+    pub fn is_tracked(&self) -> bool {
+        self.tracked_by != 0 && self.tracked_by == std::process::id()
     }
 
     /// Has the kernel record writes from now on.
     pub fn track(&mut self) -> Result<()> {
         probe::require_tracking()?;
+        self.recorded_since = 0;
         let base = self.mapping.start();
-        for segment in self.image.layout().segments() {
+        let mut segments = self.image.layout().segments().iter();
+        let watched = segments.try_for_each(|segment| {
             let span = base + segment.pages.start * PAGE..base + segment.pages.end * PAGE;
-            sys::watch(span, Watch::Writes)?;
-        }
-        self.tracked = true;
+            sys::watch(span, Watch::Writes)
+        });
         // Pages of the image that are mapped already would look as if they had been written.
-        self.runs(Query::SharedThenProtect).map(|_| ())
+        let ready = watched.and_then(|()| self.runs(Query::SharedThenProtect));
+        if let Err(error) = ready {
+            // Where this fails too, the kernel records what nobody asks for.
+            let _ = sys::unwatch(self.mapping.addresses());
+            return Err(error);
+        }
+        self.tracked_by = std::process::id();
+        Ok(())
     }
 
     /// Ends the recording of writes. What was recorded is forgotten.
@@ -136,13 +157,14 @@ impl Space {
     /// The kernel lifts the protection of every page meanwhile, and keeps faults waiting: a piece at a time,
     /// so that none waits long.
     pub fn untrack(&mut self) -> Result<()> {
-        if std::mem::take(&mut self.tracked) {
+        if self.is_tracked() {
             self.recorded_since = 0;
             let addresses = self.mapping.addresses();
             for start in addresses.clone().step_by(UNTRACK_BYTES) {
                 sys::unwatch(start..addresses.end.min(start + UNTRACK_BYTES))?;
             }
         }
+        self.tracked_by = 0;
         Ok(())
     }
 
@@ -180,9 +202,10 @@ impl Space {
 
     /// Ends the window; what is missing comes from the image alone.
     pub fn close_window(&mut self) -> Result<()> {
-        if let Some(window) = self.window.take() {
+        if let Some(window) = &self.window {
             window.close(&self.mapping)?;
-            self.remember(&window);
+            add_window(&mut self.past, window);
+            self.window = None;
         }
         Ok(())
     }
@@ -195,10 +218,6 @@ impl Space {
         }
         stats.vmas = self.mapping.vmas();
         stats
-    }
-
-    fn remember(&mut self, window: &Window) {
-        add_window(&mut self.past, window);
     }
 }
 
@@ -242,17 +261,26 @@ impl Drop for Space {
     }
 }
 
-/// Moves the private pages of every segment.
+/// Moves the private pages of every segment, or of none.
 ///
 /// # Safety
 /// As for [`Mapping::move_tables`].
 // SAFETY: it moves page tables under shared borrows of both mappings.
 unsafe fn move_all(image: &Image, from: &Mapping, to: &Mapping) -> Result<()> {
-    image.layout().segments().iter().try_for_each(|segment| {
-        let range = segment.pages.start * PAGE..segment.pages.end * PAGE;
+    let segments = image.layout().segments();
+    let bytes = |segment: &Segment| segment.pages.start * PAGE..segment.pages.end * PAGE;
+    for (index, segment) in segments.iter().enumerate() {
         // SAFETY: the caller's promise.
-        unsafe { from.move_tables(range, to) }
-    })
+        let Err(error) = (unsafe { from.move_tables(bytes(segment), to) }) else { continue };
+        for moved in &segments[..index] {
+            // SAFETY: as above. Only what has been moved goes back: the rest is where it was.
+            if let Err(again) = unsafe { to.move_tables(bytes(moved), from) } {
+                sys::give_up("bring the pages of a region back", &again);
+            }
+        }
+        return Err(error);
+    }
+    Ok(())
 }
 
 fn add_window(stats: &mut Stats, window: &Window) {

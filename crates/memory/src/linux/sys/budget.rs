@@ -22,7 +22,7 @@ impl Ticket {
     pub fn take(needed: usize) -> Result<Self> {
         let limit = limit();
         let taken = USED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            (used + needed <= limit).then_some(used + needed)
+            used.checked_add(needed).filter(|sum| *sum <= limit)
         });
         match taken {
             Ok(_) => Ok(Self(needed)),
@@ -30,11 +30,9 @@ impl Ticket {
         }
     }
 
-    /// Takes `more` mappings in addition.
-    pub fn extend(&mut self, more: usize) -> Result<()> {
-        let mut extra = Self::take(more)?;
-        self.0 += std::mem::take(&mut extra.0);
-        Ok(())
+    /// Holds what another one held.
+    pub fn join(&mut self, mut other: Self) {
+        self.0 += std::mem::take(&mut other.0);
     }
 
     /// Mappings held.

@@ -58,6 +58,14 @@ pub(crate) fn kernel_merging() -> Option<(bool, Option<bool>)> {
     Some((read("run")? == 1, read("merge_across_nodes").map(|value| value == 1)))
 }
 
+/// Ends the process: what it would go on with is not what its memory should hold.
+pub(crate) fn give_up(what: &str, error: &Error) -> ! {
+    eprintln!(
+        "tine-memory: cannot {what}, so this process ends before anyone reads wrong bytes: {error}"
+    );
+    std::process::abort()
+}
+
 /// Sleeps while a word holds `value`; may wake for nothing.
 pub(crate) fn sleep_while(word: &AtomicU32, value: u32) {
     let none = std::ptr::null::<libc::timespec>();

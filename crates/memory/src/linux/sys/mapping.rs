@@ -8,7 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::budget::Ticket;
@@ -18,6 +18,7 @@ use crate::linux::error::{Error, Refusal, Result};
 use crate::linux::page::PAGE;
 
 const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
+const OFFER: &str = "offer pages to the kernel for merging";
 const LAZY: libc::c_int = libc::MAP_PRIVATE | libc::MAP_NORESERVE;
 
 /// For how long collapsing goes on asking while pages are in use.
@@ -31,14 +32,16 @@ pub(crate) struct Mapping {
     vmas: Ticket,
     /// The process from whose children the mapping is kept; 0 when it is not.
     kept_by: AtomicU32,
+    /// Whether the kernel may merge pages. What is added has to be alike: pages are moved mapping by mapping.
+    offered: AtomicBool,
 }
 
 impl Mapping {
     /// Maps demand-zero pages. `vmas` is how many separate mappings the range will come to hold.
     pub fn zeroed(bytes: usize, vmas: usize) -> Result<Self> {
         let vmas = Ticket::take(vmas.max(1))?;
-        let start = map_anywhere(bytes, LAZY | libc::MAP_ANONYMOUS, -1, 0)?;
-        let mapping = Self { start, bytes, vmas, kept_by: AtomicU32::new(0) };
+        let mapping =
+            Self::new(map_anywhere(bytes, LAZY | libc::MAP_ANONYMOUS, -1, 0)?, bytes, vmas);
         mapping.keep_pages_small(0..bytes)?;
         Ok(mapping)
     }
@@ -46,8 +49,7 @@ impl Mapping {
     /// Maps sealed memory from an offset.
     pub fn of_sealed(file: &Sealed, offset: usize, bytes: usize) -> Result<Self> {
         let vmas = Ticket::take(1)?;
-        let start = map_anywhere(bytes, LAZY, file.as_raw_fd(), offset)?;
-        Ok(Self { start, bytes, vmas, kept_by: AtomicU32::new(0) })
+        Ok(Self::new(map_anywhere(bytes, LAZY, file.as_raw_fd(), offset)?, bytes, vmas))
     }
 
     /// Maps memory that is being built; writes go to the memory itself.
@@ -57,9 +59,13 @@ impl Mapping {
     pub fn of_open(file: &Memfd, bytes: usize) -> Result<Self> {
         let vmas = Ticket::take(1)?;
         let start = map_anywhere(bytes, libc::MAP_SHARED, file.as_raw_fd(), 0)?;
-        let mapping = Self { start, bytes, vmas, kept_by: AtomicU32::new(0) };
+        let mapping = Self::new(start, bytes, vmas);
         mapping.keep_from_children(true)?;
         Ok(mapping)
+    }
+
+    fn new(start: usize, bytes: usize, vmas: Ticket) -> Self {
+        Self { start, bytes, vmas, kept_by: AtomicU32::new(0), offered: AtomicBool::new(false) }
     }
 
     /// Replaces a range of this mapping by sealed memory.
@@ -69,16 +75,30 @@ impl Mapping {
 
     /// Makes this mapping longer by demand-zero pages, where the addresses behind it are free.
     /// Returns whether they were.
-    pub fn extend(&mut self, bytes: usize) -> Result<bool> {
+    ///
+    /// `vmas` is how many separate mappings the range will come to hold in all. On an error the mapping is as
+    /// it was.
+    pub fn extend(&mut self, bytes: usize, vmas: usize) -> Result<bool> {
         assert!(bytes.is_multiple_of(PAGE));
-        self.vmas.extend(1)?;
+        let more = Ticket::take(vmas.saturating_sub(self.vmas.held()))?;
         let flags = LAZY | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
         if map(self.start + self.bytes, bytes, flags, -1, 0).is_err() {
             return Ok(false);
         }
-        let old = self.bytes;
+        let added = self.start + self.bytes;
         self.bytes += bytes;
-        self.keep_pages_small(old..self.bytes)?;
+        let old = added - self.start;
+        let alike = self.keep_pages_small(old..self.bytes).and_then(|()| match self.is_offered() {
+            true => self.advise(old..self.bytes, libc::MADV_MERGEABLE, OFFER),
+            false => Ok(()),
+        });
+        if let Err(error) = alike {
+            // SAFETY: mapped above, and known to nobody.
+            unsafe { libc::munmap(added as *mut libc::c_void, bytes) };
+            self.bytes = old;
+            return Err(error);
+        }
+        self.vmas.join(more);
         Ok(true)
     }
 
@@ -152,7 +172,13 @@ impl Mapping {
 
     /// Lets the kernel's own merging look at the private pages.
     pub fn allow_merging(&self) -> Result<()> {
-        self.advise(0..self.bytes, libc::MADV_MERGEABLE, "offer pages to the kernel for merging")
+        self.advise(0..self.bytes, libc::MADV_MERGEABLE, OFFER)?;
+        self.offered.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn is_offered(&self) -> bool {
+        self.offered.load(Ordering::Relaxed)
     }
 
     /// Keeps the mapping out of processes made by `fork(2)`, or lets it in again.
@@ -175,6 +201,8 @@ impl Mapping {
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
         let from = (self.start + range.start) as *mut libc::c_void;
         let to = (target.start + range.start) as *mut libc::c_void;
+        #[cfg(test)]
+        super::mishap::check().map_err(|e| Error::os("move the pages of a region", e))?;
         // SAFETY: both ranges are owned mappings that nobody uses, which the caller promises.
         let moved = unsafe { libc::mremap(from, range.len(), range.len(), flags, to) };
         if moved == libc::MAP_FAILED {
@@ -199,6 +227,8 @@ impl Mapping {
     fn advise(&self, range: Range<usize>, advice: i32, what: &'static str) -> Result<()> {
         assert!(range.start.is_multiple_of(PAGE) && range.end <= self.bytes);
         let address = (self.start + range.start) as *mut libc::c_void;
+        #[cfg(test)]
+        super::mishap::check().map_err(|e| Error::os(what, e))?;
         // SAFETY: the range lies inside an owned mapping; the callers answer for what the advice
         // does to its content.
         if unsafe { libc::madvise(address, range.len(), advice) } != 0 {
@@ -244,6 +274,8 @@ fn map_anywhere(bytes: usize, flags: i32, fd: i32, offset: usize) -> Result<usiz
 }
 
 fn map(address: usize, bytes: usize, flags: i32, fd: i32, offset: usize) -> io::Result<usize> {
+    #[cfg(test)]
+    super::mishap::check()?;
     let address = address as *mut libc::c_void;
     // SAFETY: without MAP_FIXED nothing that exists is touched; with it, `replace` has checked that
     // the range is owned.

@@ -31,6 +31,8 @@ impl Memfd {
     /// Makes memory of `bytes`.
     pub fn new(bytes: usize) -> Result<Self> {
         let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | libc::MFD_NOEXEC_SEAL;
+        #[cfg(test)]
+        super::mishap::check().map_err(|e| Error::os("create memory for an image", e))?;
         // SAFETY: the name is a C string, and the flags take no further argument.
         let fd = unsafe { libc::memfd_create(c"tine".as_ptr(), flags) };
         if fd < 0 {
@@ -51,9 +53,14 @@ impl Memfd {
 
     /// Writes at an offset, through the descriptor: a shortage is an error, never a signal.
     pub fn write_at(&self, bytes: &[u8], offset: usize) -> Result<()> {
-        self.0
-            .write_all_at(bytes, offset as u64)
-            .map_err(|e| Error::os("write the memory of an image", e))
+        #[cfg(test)]
+        super::mishap::check().map_err(|e| Error::os("write the memory of an image", e))?;
+        self.0.write_all_at(bytes, offset as u64).map_err(|error| match error.raw_os_error() {
+            // The memory lies in no file system that could be full: the kernel says it of memory it may not
+            // promise.
+            Some(libc::ENOSPC) => Error::NoMemory,
+            _ => Error::os("write the memory of an image", error),
+        })
     }
 
     /// Gives the pages of a range back; they read as zeros.
@@ -128,15 +135,24 @@ impl Sealed {
             let reason = "it is made of pre-reserved huge pages, which are not supported".into();
             return Err(Error::Unsealed { reason });
         }
-        let file = File::from(fd);
-        let len = file.metadata().map_err(|e| Error::os("inspect an image's descriptor", e))?.len();
-        let len = usize::try_from(len)
-            .map_err(|_| Error::Length { bytes: len, reason: "it exceeds the address space" })?;
-        Ok((Self(file), len))
+        let file = Self(File::from(fd));
+        let len = file.len()?;
+        Ok((file, len))
+    }
+
+    /// Bytes.
+    pub fn len(&self) -> Result<usize> {
+        let meta = self.0.metadata().map_err(|e| Error::os("inspect an image's descriptor", e))?;
+        usize::try_from(meta.len()).map_err(|_| Error::Length {
+            bytes: meta.len(),
+            reason: "it exceeds the address space",
+        })
     }
 
     /// Reads at an offset; what lies past the end reads as zeros.
     pub fn read_at(&self, bytes: &mut [u8], offset: usize) -> Result<()> {
+        #[cfg(test)]
+        super::mishap::check().map_err(|e| Error::os("read the memory of an image", e))?;
         let mut done = 0;
         while done < bytes.len() {
             match self.0.read_at(&mut bytes[done..], (offset + done) as u64) {

@@ -9,6 +9,8 @@ mod handles;
 mod kernel;
 mod mapping;
 mod memfd;
+#[cfg(test)]
+pub(crate) mod mishap;
 mod pagemap;
 mod place;
 mod signal;
@@ -17,7 +19,8 @@ mod uffd;
 
 pub(crate) use budget::in_use as vmas_in_use;
 pub(crate) use kernel::{
-    deny_executable, kernel_merging, memory_is_sound, page_size, release, sleep_while, wake,
+    deny_executable, give_up, kernel_merging, memory_is_sound, page_size, release, sleep_while,
+    wake,
 };
 pub(crate) use mapping::Mapping;
 pub(crate) use memfd::{Memfd, Sealed};

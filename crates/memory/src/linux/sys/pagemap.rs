@@ -124,6 +124,8 @@ pub(crate) fn scan_into(
         },
         returned,
     };
+    #[cfg(test)]
+    super::mishap::check()?;
     let pagemap = handles().map_err(|e| io::Error::from_raw_os_error(e.pagemap))?.pagemap;
     // SAFETY: the argument and the output that it names are valid and of the length it says.
     let filled = unsafe { libc::ioctl(pagemap, PAGEMAP_SCAN as _, &mut argument) };

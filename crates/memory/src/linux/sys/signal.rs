@@ -79,7 +79,10 @@ extern "C" fn on_signal(
     let resolve = unsafe { std::mem::transmute::<*mut (), Resolve>(resolve) };
     // SAFETY: the kernel passes the context that was interrupted.
     let is_write = is_write(unsafe { &*context.cast::<libc::ucontext_t>() });
+    #[cfg(not(test))]
     let resolved = resolve(Fault { address, is_write });
+    #[cfg(test)]
+    let resolved = super::mishap::spare(|| resolve(Fault { address, is_write }));
     // SAFETY: as above.
     unsafe { *errno = before };
     if !resolved {

@@ -239,6 +239,8 @@ fn fill(target: Range<usize>) -> FillArgument {
 }
 
 fn ask<T>(request: libc::c_ulong, argument: &mut T) -> io::Result<()> {
+    #[cfg(test)]
+    super::mishap::check()?;
     let fd = handles()
         .map_err(|e| e.pagemap)
         .and_then(|handles| handles.uffd)

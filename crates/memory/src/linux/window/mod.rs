@@ -70,10 +70,10 @@ impl Window {
         let clusters = Clusters::new(addresses.len() / PAGE, policy);
         let counters = Counters::default();
         let window = Arc::new(Self { addresses, image, frozen, clusters, counters });
-        mapping.keep_from_children(true)?;
         registry::set(window.addresses.clone(), Some(window.clone()))?;
-        if let Err(error) = window.watch() {
-            // What is watched already is forgotten with the mapping or by the next window.
+        if let Err(error) = window.watch().and_then(|()| mapping.keep_from_children(true)) {
+            // Nobody has touched the mapping yet: it is as it was before.
+            let _ = window.unwatch();
             registry::remove(&window.addresses);
             return Err(error);
         }
@@ -87,15 +87,26 @@ impl Window {
     }
 
     /// Ends the window: every page that is not there comes from the image from now on. The caller has
-    /// settled what is needed.
-    pub fn close(&self, mapping: &Mapping) -> Result<()> {
+    /// settled what is needed. On an error the window is open as before.
+    pub fn close(self: &Arc<Self>, mapping: &Mapping) -> Result<()> {
         // Once this returns, no handler is filling a page of the window. Faults from now on find the
         // entry without a window, and try again until the watching has ended.
         registry::set(self.addresses.clone(), None)?;
-        for segment in self.image.layout().segments() {
-            sys::unwatch(self.span(&segment.pages))?;
+        let Err(error) = mapping.keep_from_children(false).and_then(|()| self.unwatch()) else {
+            return Ok(());
+        };
+        let again = registry::set(self.addresses.clone(), Some(self.clone()))
+            .and_then(|()| self.watch())
+            .and_then(|()| mapping.keep_from_children(true));
+        match again {
+            Ok(()) => Err(error),
+            Err(again) => sys::give_up("open a window again that could not be closed", &again),
         }
-        mapping.keep_from_children(false)
+    }
+
+    fn unwatch(&self) -> Result<()> {
+        let segments = self.image.layout().segments();
+        segments.iter().try_for_each(|segment| sys::unwatch(self.span(&segment.pages)))
     }
 
     fn watch(&self) -> Result<()> {

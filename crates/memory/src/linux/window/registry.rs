@@ -13,7 +13,7 @@ use super::Window;
 use crate::linux::error::{Error, Result};
 
 /// Windows open at a time: the table is copied whenever one opens or closes.
-const ENTRIES_MAX: usize = 4096;
+const OPEN_MAX: usize = 4096;
 
 /// A watched range of addresses; without a window once that has closed.
 #[derive(Clone)]
@@ -57,11 +57,13 @@ pub(super) fn with<R>(address: usize, then: impl FnOnce(Found<'_>) -> R) -> R {
 pub(super) fn set(addresses: Range<usize>, window: Option<Arc<Window>>) -> Result<()> {
     let guard = lock();
     let mut table = current(&guard);
+    // What has closed stays: a thread that was told of a fault before may look it up long after.
+    let open = || table.iter().filter(|entry| entry.window.is_some()).count();
+    if window.is_some() && open() >= OPEN_MAX {
+        return Err(Error::Windows { limit: OPEN_MAX });
+    }
     match table.binary_search_by_key(&addresses.start, |entry| entry.addresses.start) {
         Ok(at) => table[at] = Entry { addresses, window },
-        Err(_) if table.len() >= ENTRIES_MAX => {
-            return Err(Error::VmaBudget { needed: 1, used: table.len(), limit: ENTRIES_MAX });
-        }
         Err(at) => table.insert(at, Entry { addresses, window }),
     }
     publish(&guard, table);
