@@ -79,7 +79,7 @@ fn received(image: &Image) -> Region {
 
 /// Merges the images of a few regions, which move over.
 fn merge(pairs: &mut [Pair], random: &mut Random) {
-    let mut merger = Merger::new();
+    let mut merger = Merger::new().vmas_max(1 + random.below(40));
     let first = random.below(pairs.len());
     let chosen = first..(first + 3).min(pairs.len());
     pairs[chosen.clone()].iter().for_each(|pair| merger.add(pair.region.image()));
