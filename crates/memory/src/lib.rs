@@ -21,6 +21,11 @@
 //!
 //! The crate stands alone. It knows nothing of stores, file formats or branches, and needs Linux 6.8.
 
+/// The guide, whose examples are run.
+#[cfg(all(doctest, target_os = "linux"))]
+#[doc = include_str!("../../../docs/memory.md")]
+struct Guide;
+
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]

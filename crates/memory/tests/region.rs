@@ -144,6 +144,19 @@ fn a_terabyte_costs_nothing_until_it_is_written() {
 }
 
 #[test]
+fn the_usage_of_a_region_of_many_parts_is_that_of_its_page_map() {
+    let image = Image::builder(600 * HUGE).unwrap();
+    (0..600).step_by(7).for_each(|at| image.write_at(&[1; 9 * PAGE], at * HUGE).unwrap());
+    let mut region = image.seal().unwrap().fork().unwrap();
+    (0..600).step_by(3).for_each(|at| region[at * HUGE + PAGE] = 2);
+    let fork = region.fork_by(ForkMode::Lazy).unwrap();
+    (0..600).step_by(5).for_each(|at| region[at * HUGE + PAGE] = 3);
+    for region in [&region, &fork] {
+        assert_eq!(region.usage().unwrap(), region.page_map().unwrap().usage());
+    }
+}
+
+#[test]
 fn a_reservation_beyond_the_address_space_is_refused_by_name() {
     let refused = Region::zeroed(1 << 60).unwrap_err();
     assert!(matches!(refused, Error::Reserve { .. }), "{refused}");

@@ -38,7 +38,7 @@ pub(crate) fn image_of(path: &Path) -> Result<Image> {
     for offset in (0..len).step_by(CHUNK) {
         let chunk = &mut chunk[..CHUNK.min(len - offset)];
         file.read_exact_at(chunk, offset as u64).map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof => refused("it became shorter while it was read"),
+            ErrorKind::UnexpectedEof => refused("it ends before the length that it tells"),
             _ => failed(error),
         })?;
         builder.write_nonzero(chunk, offset)?;

@@ -1,6 +1,7 @@
 //! The state of every page of a region, and a picture of it.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::linux::error::Result;
 use crate::linux::page::{HUGE, PAGE};
@@ -42,25 +43,32 @@ const LINE: usize = 64;
 const LINES_MAX: usize = 32;
 
 impl PageMap {
-    pub(crate) fn of(space: &Space) -> Result<Self> {
-        let mut pages = vec![PageState::default(); space.pages().end];
+    /// Looks at a range of pages, which begins on 2 MiB.
+    pub(crate) fn of(space: &Space, range: Range<usize>) -> Result<Self> {
+        let mut pages = vec![PageState::default(); range.len()];
+        let within = |run: &Range<usize>| {
+            let (start, end) = (run.start.max(range.start), run.end.min(range.end));
+            start.saturating_sub(range.start)..end.saturating_sub(range.start)
+        };
         for segment in space.image.layout().segments() {
-            let zero = segment.backing.is_zero();
-            pages[segment.pages.clone()].iter_mut().for_each(|page| page.zero = zero);
+            let (zero, run) = (segment.backing.is_zero(), within(&segment.pages));
+            if !run.is_empty() {
+                pages[run].iter_mut().for_each(|page| page.zero = zero);
+            }
         }
         if let Some(window) = &space.window {
             for level in window.frozen().levels() {
-                level.runs(space.pages(), |run| {
-                    pages[run].iter_mut().for_each(|page| {
+                level.runs(range.clone(), |run| {
+                    pages[within(&run)].iter_mut().for_each(|page| {
                         (page.pending, page.zero) = (true, false);
                     });
                     Ok(())
                 })?;
             }
         }
-        let base = space.mapping.start();
+        let base = space.mapping.start() + range.start * PAGE;
         let tracked = space.is_tracked();
-        scan(space.mapping.addresses(), Query::Mapped, |run| {
+        scan(base..base + range.len() * PAGE, Query::Mapped, |run| {
             let is = |category| run.categories & category != 0;
             let addresses = run.addresses();
             let zero = is(Category::ZERO);
@@ -77,7 +85,7 @@ impl PageMap {
             pages[(addresses.start - base) / PAGE..(addresses.end - base) / PAGE].fill(state);
             Ok(())
         })?;
-        let huge_lost = huge_lost(&pages, space);
+        let huge_lost = huge_lost(&pages, range.start, space);
         Ok(Self { pages, huge_lost })
     }
 
@@ -105,11 +113,11 @@ impl PageMap {
 }
 
 /// Huge units of the image in which the region has pages of its own, so that no huge page maps them.
-fn huge_lost(pages: &[PageState], space: &Space) -> usize {
+fn huge_lost(pages: &[PageState], first: usize, space: &Space) -> usize {
     let mut lost = 0;
     for (unit, states) in pages.chunks(HUGE / PAGE).enumerate() {
         let mixed = states.iter().any(|page| page.exclusive) && !states.iter().all(|p| p.exclusive);
-        if mixed && space.image.is_collapsed(unit) {
+        if mixed && space.image.is_collapsed(first / (HUGE / PAGE) + unit) {
             lost += 1;
         }
     }

@@ -227,7 +227,12 @@ impl Arena {
     fn take_fresh(&mut self, class: u32) -> Result<u64> {
         let offset = self.word(0)?.max(HEADER);
         let size = BLOCK_MIN << class;
-        check_bounds("allocate", offset as usize, size as usize, self.region.len())?;
+        check_bounds(
+            "store values in an arena, whose region can grow",
+            offset as usize,
+            size as usize,
+            self.region.len(),
+        )?;
         self.set_word(0, offset + size)?;
         Ok(offset)
     }

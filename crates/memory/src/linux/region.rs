@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut, Range};
 
 use crate::linux::error::{Error, Result};
 use crate::linux::image::{Image, check_len};
-use crate::linux::page::{PAGE, pages_of};
+use crate::linux::page::{HUGE, PAGE, pages_of};
 use crate::linux::page_map::PageMap;
 use crate::linux::reset::Warm;
 use crate::linux::space::Space;
@@ -111,12 +111,19 @@ impl Region {
 
     /// What the region occupies.
     pub fn usage(&self) -> Result<Usage> {
-        Ok(self.page_map()?.usage())
+        // Part by part, since a region may be longer than memory.
+        const PART: usize = 256 * HUGE / PAGE;
+        let pages = self.space.pages();
+        let mut usage = Usage::default();
+        for start in pages.clone().step_by(PART) {
+            usage += PageMap::of(&self.space, start..pages.end.min(start + PART))?.usage();
+        }
+        Ok(usage)
     }
 
-    /// The state of every page.
+    /// The state of every page. It takes some bytes a page, of which a terabyte has 268 million.
     pub fn page_map(&self) -> Result<PageMap> {
-        PageMap::of(&self.space)
+        PageMap::of(&self.space, self.space.pages())
     }
 
     /// Lets the kernel's own same-page merging, where it runs, look at the region's own pages.

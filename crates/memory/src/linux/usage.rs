@@ -1,5 +1,7 @@
 //! What memory costs: bytes by kind, and counts of what happened.
 
+use std::ops::AddAssign;
+
 /// Bytes of a region by what they cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -21,6 +23,19 @@ pub struct Usage {
     pub huge_lost: u64,
     /// Bytes that wait in frozen pages, shared with other forks or a snapshot until they are touched.
     pub pending: u64,
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, part: Self) {
+        self.total += part.total;
+        self.shared += part.shared;
+        self.exclusive += part.exclusive;
+        self.dirty += part.dirty;
+        self.zero += part.zero;
+        self.huge += part.huge;
+        self.huge_lost += part.huge_lost;
+        self.pending += part.pending;
+    }
 }
 
 /// Counts since a region was made.
