@@ -9,6 +9,7 @@
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use crate::linux::error::{Error, Result};
@@ -81,6 +82,9 @@ impl Live {
     /// Takes a region, and splits it into `shards` parts of equal whole pages; the last takes the
     /// rest.
     ///
+    /// Copies run ahead of need only where each shard's writer and one more thread have a processor each,
+    /// unless [`set_copy_ahead`](Self::set_copy_ahead) says otherwise: elsewhere writers would wait for them.
+    ///
     /// # Errors
     /// [`Error::Unsupported`] where the system has no windows, and [`Error::Shards`] unless there is a page
     /// for each. The region goes either way: [`Probe`](crate::Probe) tells before.
@@ -91,7 +95,11 @@ impl Live {
             return Err(Error::Shards { shards, pages });
         }
         region.settle()?;
-        let (len, Region { space, .. }) = (region.len(), region);
+        let (len, Region { mut space, .. }) = (region.len(), region);
+        // Where that cannot be asked, there may be as many as one likes.
+        if available_parallelism().is_ok_and(|processors| processors.get() <= shards) {
+            space.copy_ahead = CopyAhead::OFF;
+        }
         let each = pages / shards * PAGE;
         let starts: Vec<usize> = (0..shards).map(|n| n * each).chain([len]).collect();
         let gates: Vec<Gate> = starts
