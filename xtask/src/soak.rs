@@ -74,8 +74,16 @@ pub fn mutants_of_shard(shard: &str) -> Result<ExitCode> {
 }
 
 /// The test programs that a mutant meets: quick ones that leave little of the engine unvisited.
-const MUTANTS_MEET: [&str; 6] =
-    ["branches", "concurrent", "crash_consistency", "crash_points", "model", "space"];
+const MUTANTS_MEET: [&str; 8] = [
+    "bad_stores",
+    "branches",
+    "concurrent",
+    "crash_consistency",
+    "crash_points",
+    "given_back",
+    "model",
+    "space",
+];
 
 /// Changes the journal, the space and the branches of the engine, one place at a time. What `target/mutants` tells of
 /// as caught is not tried again, so a run that was broken off goes on.

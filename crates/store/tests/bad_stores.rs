@@ -139,6 +139,19 @@ fn a_store_cut_short_is_an_error_wherever_the_cut_is() {
 }
 
 /// Changes bytes of a superblock copy and makes its checksum right again.
+#[test]
+fn a_file_longer_than_its_segments_is_whole_and_a_shorter_one_is_not() {
+    let (disk, branches) = small_store();
+    let len = disk.len().unwrap();
+    // A life that ended before a checkpoint told of the segment it had added.
+    let longer = disk.clone_contents();
+    longer.set_len(len + (64 << 20)).unwrap();
+    assert!(judge(longer, &[&branches], "a segment more"));
+    disk.set_len(len - BLOCK).unwrap();
+    let told = Store::open_on(Arc::new(disk), &quiet()).expect_err("its end is missing");
+    assert!(told.to_string().contains("shorter than its segments"), "{told}");
+}
+
 fn forge(disk: &MemoryDevice, block: u64, change: impl FnOnce(&mut [u8])) {
     let mut bytes = vec![0; BLOCK_BYTES];
     disk.read_at(block * BLOCK, &mut bytes).unwrap();

@@ -102,3 +102,28 @@ fn what_a_power_cut_kept_from_going_back_goes_back_in_the_next_life() {
         assert!(after <= most, "cut {at}: of {before} bytes {after} are left for {used} in use");
     }
 }
+
+#[test]
+fn whole_chunks_go_back_while_others_write_once_a_checkpoint_recorded_them() {
+    let disk = Arc::new(MemoryDevice::new());
+    let store = Store::create_on(disk.clone(), &quiet()).unwrap();
+    let main = store.create_branch("main").unwrap();
+    for mib in 0..32 {
+        let mut txn = main.write().unwrap();
+        txn.map(b"f", mib * 256, main.stage(&numbered(mib, 256)).unwrap()).unwrap();
+        txn.commit().unwrap();
+    }
+    (0..3).for_each(|_| store.checkpoint().unwrap());
+    let mut txn = main.write().unwrap();
+    txn.unmap(b"f", 0, 32 * 256).unwrap();
+    txn.commit().unwrap();
+    let before = disk.allocated_bytes().unwrap();
+    // Frees; condemns; records and gives back, sixteen chunks a time.
+    let given = [(); 5].map(|()| {
+        store.checkpoint().unwrap();
+        before.saturating_sub(disk.allocated_bytes().unwrap()) / MIB
+    });
+    assert_eq!(given[0], 0, "nothing goes before it is recorded");
+    assert!(given[1] >= 14 && given[4] >= 24, "{given:?} MiB");
+    assert_sound(&store);
+}

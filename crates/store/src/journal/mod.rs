@@ -333,6 +333,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_checkpoint_covers_because_there_is_no_room_is_counted_no_more() {
+        let (journal, dirty) = journal(8);
+        journal.append(commit(100));
+        let cut = journal.cut();
+        let later = commit(1);
+        let bytes = later.encoded_bytes();
+        journal.append(later);
+        let mark = journal.settle(cut, &dirty).unwrap();
+        assert_eq!(journal.pending_bytes(), bytes);
+        journal.release(cut, &mark);
+        assert_eq!((journal.durable(), journal.next()), (1, 2));
+    }
+
+    #[test]
     fn records_gather_in_a_group_up_to_its_limit_and_what_finds_no_room_waits_on() {
         let (journal, dirty) = journal(800);
         let blocks = |bytes: usize| (group::HEADER_BYTES + bytes).div_ceil(BLOCK_BYTES) as u64;

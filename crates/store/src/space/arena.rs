@@ -49,3 +49,25 @@ impl Arena {
         (run.1 > 0).then_some(run)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_double_up_to_a_limit_and_what_is_given_up_makes_the_next_no_longer() {
+        let mut arena = Arena::default();
+        let mut sizes = Vec::new();
+        for _ in 0..9 {
+            let size = arena.next_size(1);
+            arena.fill((0, size));
+            assert_eq!(arena.take(size), (0, size));
+            sizes.push(size);
+        }
+        assert_eq!(sizes, [16, 32, 64, 128, 256, 512, 1024, 1024, 1024]);
+        arena.fill((50, 4));
+        assert_eq!((arena.take(1), arena.empty(), arena.empty()), ((50, 1), Some((51, 3)), None));
+        assert_eq!(arena.next_size(1), 512);
+        assert_eq!(arena.next_size(5000), 5000, "what is needed is asked for");
+    }
+}

@@ -28,6 +28,16 @@ pub(crate) enum Keep {
     Least,
 }
 
+impl Keep {
+    /// Free blocks beside so many used ones that stay ready, besides what is promised.
+    fn for_reuse(self, used: u64) -> u64 {
+        match self {
+            Keep::Least => 0,
+            _ => (used / REUSE_SHARE).max(IDLE_CHUNKS_MAX as u64 * CHUNK_BLOCKS),
+        }
+    }
+}
+
 impl Space {
     /// Condemns chunks without any busy block; of a store at rest also the larger free runs in others. How many chunks.
     pub fn condemn(&self, chunks_max: usize, keep: Keep) -> usize {
@@ -88,10 +98,7 @@ impl State {
     fn thin_chunks(&self, chunks_max: usize, keep: Keep) -> Vec<(usize, u64)> {
         let free: u64 = self.segments.iter().map(|s| u64::from(s.free)).sum();
         let usable = self.segments.len() as u64 * (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
-        let reuse = match keep {
-            Keep::Least => 0,
-            _ => ((usable - free) / REUSE_SHARE).max(IDLE_CHUNKS_MAX as u64 * CHUNK_BLOCKS),
-        };
+        let reuse = keep.for_reuse(usable - free);
         let mut surplus = self.ready.saturating_sub(self.promised() + reuse);
         let mut chosen = Vec::new();
         for (index, segment) in self.segments.iter().enumerate() {
@@ -105,5 +112,17 @@ impl State {
             }
         }
         chosen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_at_rest_keeps_a_sixteenth_and_four_chunks_at_least_and_in_the_end_nothing() {
+        let kept = [0, 16_384, 160_000].map(|used| Keep::Share.for_reuse(used));
+        assert_eq!(kept, [1024, 1024, 10_000]);
+        assert_eq!(Keep::Least.for_reuse(160_000), 0);
     }
 }
