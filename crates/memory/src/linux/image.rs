@@ -71,11 +71,19 @@ impl Image {
     ///
     /// # Errors
     /// [`Error::Unsealed`] unless `F_SEAL_WRITE`, `F_SEAL_SHRINK` and `F_SEAL_GROW` are all set:
-    /// without them someone could change what forks have not yet copied.
+    /// without them someone could change what forks have not yet copied. Nor may its last page hold anything
+    /// behind its end, which a region that grows would show.
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
         probe::require()?;
         let (file, len) = Sealed::from_fd(fd)?;
         check_len(len)?;
+        if len % PAGE != 0 {
+            let last = Mapping::of_sealed(&file, len / PAGE * PAGE, PAGE)?;
+            if !is_zero(&last.bytes()[len % PAGE..]) {
+                let reason = "its last page holds bytes behind its end".into();
+                return Err(Error::Unsealed { reason });
+            }
+        }
         let layout = Layout::of_file(Arc::new(file), pages_of(len))?;
         Ok(Self::new(len, layout))
     }
@@ -108,6 +116,12 @@ impl Image {
                 return Err(Error::Length { bytes: len, reason: "the memory sent is not as long" });
             }
         };
+        let mut behind = vec![0; image.0.len.saturating_sub(len)];
+        image.read_at(&mut behind, len.min(image.0.len))?;
+        if !is_zero(&behind) {
+            let reason = "the memory sent goes on behind it";
+            return Err(Error::Length { bytes: len as u64, reason });
+        }
         Ok(Self::new(len, image.0.layout.clone()))
     }
 
