@@ -18,6 +18,10 @@ use tine_bench::table::Table;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
+    #[cfg(feature = "kv")]
+    if std::env::args().nth(1).as_deref() == Some("kv-limited") {
+        return limited(&arguments.skip(1).collect::<Vec<_>>());
+    }
     let (area, filter) = (arguments.next().unwrap_or_default(), arguments.next());
     let mut table = Table::new(&area, filter);
     match run(&area, &mut table) {
@@ -25,6 +29,18 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("error: benchmark of `{area}` stopped: {error:#}");
             table.finish();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A part of a row of `kv` that a process of its own measures.
+#[cfg(feature = "kv")]
+fn limited(arguments: &[String]) -> ExitCode {
+    match kv::limited_work(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -40,10 +40,16 @@ impl Contestant {
         Ok(())
     }
 
-    /// Closes the store, makes the host forget its pages, and opens it again: nothing is cached.
-    pub fn reopen_cold(&mut self) -> Result<()> {
+    /// Closes the store and makes the host forget its pages; where its files lie.
+    pub fn close_cold(&mut self) -> Result<&Path> {
         self.subject = None;
         forget_pages(self.directory.path())?;
+        Ok(self.directory.path())
+    }
+
+    /// The same, and opens it again: nothing is cached.
+    pub fn reopen_cold(&mut self) -> Result<()> {
+        self.close_cold()?;
         self.open()
     }
 

@@ -34,16 +34,18 @@ impl Random {
     }
 }
 
+/// The next pair that a generator makes.
+pub fn pair(random: &mut Random) -> Pair {
+    let (mut key, mut value) = ([0; 24], [0; 150]);
+    random.fill(&mut key);
+    random.fill(&mut value);
+    (key, value)
+}
+
 /// `count` pairs; another seed, other keys.
 pub fn pairs(count: usize, seed: u64) -> Vec<Pair> {
     let mut random = Random::new(seed);
-    let pair = |_| {
-        let (mut key, mut value) = ([0; 24], [0; 150]);
-        random.fill(&mut key);
-        random.fill(&mut value);
-        (key, value)
-    };
-    (0..count).map(pair).collect()
+    (0..count).map(|_| pair(&mut random)).collect()
 }
 
 /// `count` keys of `pairs`, drawn at random.

@@ -9,6 +9,7 @@ mod contest;
 mod data;
 mod gaps;
 mod huge;
+mod limited;
 mod peers;
 mod recovery;
 mod subject;
@@ -18,9 +19,12 @@ mod workloads;
 use anyhow::Result;
 use tine_bench::table::Table;
 
+pub use limited::work as limited_work;
+
 /// Measures the rows of this area.
 pub fn run(table: &mut Table) -> Result<()> {
     workloads::run(table)?;
+    limited::run(table)?;
     commits::run(table)?;
     branches::run(table)?;
     gaps::run(table)?;

@@ -12,7 +12,8 @@ use super::subject::ENGINES;
 const PAIRS: usize = 500_000;
 const INSIDE_BYTES: u64 = 512 << 20;
 const BEYOND_BYTES: u64 = 16 << 20;
-const BATCH: usize = 1000;
+/// Pairs of a batch.
+pub const BATCH: usize = 1000;
 const SCANNED: usize = 10;
 const ROUNDS: usize = 5;
 
@@ -46,11 +47,12 @@ fn best_of_both(what: &str) -> Wanted<'_> {
 }
 
 /// A row whose bar is redb.
-fn redb(what: &str) -> Wanted<'_> {
+pub fn redb(what: &str) -> Wanted<'_> {
     Wanted { against: &["redb"], goal: "; goal: LMDB", ..best_of_both(what) }
 }
 
-fn name(contestant: &Contestant) -> &'static str {
+/// What a contestant is called.
+pub fn name(contestant: &Contestant) -> &'static str {
     contestant.engine.name
 }
 
