@@ -8,8 +8,8 @@
 
 use crate::{Error, Result};
 
-/// The attribute that is a file's own list.
-pub(crate) const ACCESS: &[u8] = b"system.posix_acl_access";
+/// The attribute that is a file's own access list, as programs and the kernel name it.
+pub const ACCESS: &[u8] = b"system.posix_acl_access";
 /// The attribute of a directory that is the first list of what is made in it.
 pub(crate) const DEFAULT: &[u8] = b"system.posix_acl_default";
 

@@ -37,6 +37,7 @@ mod rename;
 mod set;
 mod xattr;
 
+pub use acl::ACCESS as ACCESS_LIST;
 pub use attr::{Attr, Caller, Ino, Kind, NewRoot, ROOT, SetAttr, SetTime, Time};
 pub use change::{Change, PathChange, diff};
 pub use check::check;

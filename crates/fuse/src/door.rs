@@ -10,7 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tine_fs::{Attr, Caller, Error, Fallocate, Fs, RenameMode, Seek, SetTime, Time, XattrMode};
+use tine_fs::{
+    ACCESS_LIST, Attr, Caller, Error, Fallocate, Fs, RenameMode, Seek, SetTime, Time, XattrMode,
+};
 
 use crate::blank::Blank;
 use crate::foresight::Foresight;
@@ -39,9 +41,6 @@ const SET_ID: u32 = 0o6000;
 const SET_USER_ID: u32 = 0o4000;
 /// Without it, the set-group-id bit means something else (mandatory locks) and stays.
 const GROUP_EXECUTE: u32 = 0o0010;
-
-/// The attribute by which the kernel sets the access list of a file.
-const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
 
 /// What a transport does after a message.
 #[derive(Debug, PartialEq)]

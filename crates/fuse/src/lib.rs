@@ -26,6 +26,8 @@
 //! with 2 processors), and as fast as before (10 µs) when they share one.
 
 #![forbid(unsafe_code)]
+// These macros panic where nothing can be written.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod blank;
 mod company;

@@ -1,6 +1,7 @@
 //! A mounted branch: its threads, from the first request to the last.
 
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,7 +49,10 @@ impl MountOptions {
             allow_other: rustix::process::geteuid().is_root(),
             only_group: None,
             threads: THREADS,
-            report: Arc::new(move |error: &dyn Display| eprintln!("error: {name}: {error}")),
+            report: Arc::new(move |error: &dyn Display| {
+                // Standard error may be a file on a full disk.
+                let _ = writeln!(io::stderr(), "error: {name}: {error}");
+            }),
         }
     }
 }

@@ -140,7 +140,8 @@ impl Client {
             return Err(tine_store::Error::StoreNotFound { path: self.store.clone() }.into());
         }
         let failed = |error: io::Error| Error::io("cannot start the holder of the store", error);
-        let log = self.log().map_err(failed)?;
+        // A holder without a log serves as well.
+        let log = self.log().map_or_else(|_| Stdio::null(), Stdio::from);
         let mut command = Command::new("/proc/self/exe");
         command.arg("hold").arg("--store").arg(&self.store);
         detached(&mut command).stdout(Stdio::piped()).stderr(log);

@@ -90,7 +90,9 @@ impl Error {
     pub fn io(what: impl Display, source: impl Into<io::Error>) -> Error {
         let source = source.into();
         let code = match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::NoSpace,
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Code::NoSpace,
             io::ErrorKind::PermissionDenied => Code::NotPermitted,
             io::ErrorKind::Unsupported => Code::Unsupported,
             _ => Code::Io,
@@ -100,6 +102,9 @@ impl Error {
             io::ErrorKind::NotADirectory => "name a directory",
             io::ErrorKind::AlreadyExists => "name another place, or remove what is there",
             io::ErrorKind::ReadOnlyFilesystem => "name a place that can be written",
+            io::ErrorKind::FileTooLarge => {
+                "raise the limit (`ulimit -f`), or name a place that takes larger files"
+            }
             _ => match code {
                 Code::NoSpace => "free space on that disk, then try again",
                 Code::NotPermitted => "do it as a user who may, or change the permissions there",
@@ -150,6 +155,9 @@ impl From<tine_store::Error> for Error {
             }
             E::NameInvalid { .. } => Error::new(Code::NameInvalid, message).hint(
                 "names are 1 to 128 of letters, digits, `. _ - /`, and start with none of `- .`",
+            ),
+            E::Poisoned { .. } => Error::new(Code::Io, message).hint(
+                "unmount its branches: the next command opens it anew, with all that was acknowledged",
             ),
             E::Io { what, source } => Error::io(what, clone_io(source)),
             _ => Error::new(Code::Io, message),

@@ -3,6 +3,7 @@
 //! One per store, started on need by [`crate::Client`], detached from any terminal, gone when nothing is
 //! mounted and nobody is connected. It never names its own mounts by path: that is left to commands.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -33,26 +34,34 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// How often a command hears how far its request is.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
-/// Opens the store at `path` and serves it until nobody needs it.
+/// Opens the store at `path` and serves it until nobody needs it; returns the status to exit with.
 ///
-/// On its standard output it says in one line of JSON whether it could begin.
+/// On its standard output it says in one line of JSON whether it could begin; if so, whoever started it may go.
 ///
 /// # Errors
-/// When the store cannot be opened, or the socket beside it cannot be made.
-pub fn hold(path: &Path, options: &Options) -> Result<()> {
+/// When the store cannot be opened, or the socket beside it cannot be made, and nobody is there to be told.
+pub fn hold(path: &Path, options: &Options) -> Result<u8> {
     let begun = begin(path, options);
-    let said = begun.as_ref().map(|_| ()).map_err(Clone::clone);
-    // Whoever started it may have gone; that is no reason to stop.
-    let _ = say(&said);
-    let (context, listener) = begun?;
+    let told = say(&begun.as_ref().map(|_| ()).map_err(Clone::clone));
+    let (context, listener) = match begun {
+        Ok(begun) => begun,
+        // Told once is enough: what standard error takes stays beside the store.
+        Err(_) if told.is_ok() => return Ok(1),
+        Err(error) => return Err(error),
+    };
     serve(path, &context, &listener);
     drop(listener);
     if let Err(error) = context.store().reclaim_all() {
-        eprintln!("error: {error}");
+        log(&error);
     }
     let closed = Arc::into_inner(context).map(Context::close);
     remove_empty_log(path);
-    closed.unwrap_or(Ok(()))
+    closed.unwrap_or(Ok(())).map(|()| 0)
+}
+
+/// Leaves a line in the log. A log that takes nothing, on a full disk for one, is no reason to stop.
+fn log(error: &impl Display) {
+    let _ = writeln!(io::stderr(), "error: {error}");
 }
 
 /// A log that says nothing is not worth keeping.
@@ -115,23 +124,27 @@ fn serve(path: &Path, context: &Arc<Context>, listener: &UnixListener) {
     let mut needed = Instant::now();
     let mut expired = Instant::now();
     let mut freeing = Freeing::new();
+    let idle = || connections.load(Ordering::Acquire) == 0 && context.is_idle();
+    // One that takes no more writes is of use to its mounts alone.
+    let useless = || context.store().is_poisoned() && idle();
     loop {
         if expired.elapsed() >= EXPIRE_EVERY {
             expired = Instant::now();
             if let Err(error) = context.expire() {
-                eprintln!("error: {error}");
+                log(&error);
             }
         }
-        if connections.load(Ordering::Acquire) > 0 || !context.is_idle() {
+        if !idle() {
             needed = Instant::now();
-        } else if needed.elapsed() >= LINGER && !(path.exists() && freeing.goes_on(context.store()))
+        } else if context.store().is_poisoned()
+            || needed.elapsed() >= LINGER && !(path.exists() && freeing.goes_on(context.store()))
         {
             // A command that connects now finds the end of the stream, and looks again.
             let _ = socket::remove(path);
             return;
         }
         let Some(stream) = accept(listener) else { continue };
-        if socket::must_be_same_user(&stream, path).is_err() {
+        if useless() || socket::must_be_same_user(&stream, path).is_err() {
             continue;
         }
         needed = Instant::now();

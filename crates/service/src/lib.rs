@@ -9,6 +9,8 @@
 //!
 //! This crate knows nothing about arguments, terminals or the wording of results.
 #![forbid(unsafe_code)]
+// These macros panic where nothing can be written.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod changes;
 mod client;

@@ -57,7 +57,8 @@ pub fn store_usage(store: &Store) -> Result<StoreUsage> {
         data_bytes: usage.data_bytes,
         metadata_bytes: usage.metadata_bytes,
         free_bytes: usage.free_bytes,
-        reclaim_pending_bytes: usage.reclaim_pending_bytes,
+        // What the engine knows counts shared parts once for each deleted branch.
+        reclaim_pending_bytes: usage.reclaim_pending_bytes.min(usage.data_bytes),
         branches: usage.branches,
     })
 }

@@ -201,7 +201,7 @@ pub struct StoreUsage {
     pub metadata_bytes: u64,
     /// Bytes in the file that can be used again.
     pub free_bytes: u64,
-    /// Bytes of deleted branches that are being freed.
+    /// Bytes of deleted branches that are being freed: at most so many.
     pub reclaim_pending_bytes: u64,
     /// How many branches there are.
     pub branches: u64,

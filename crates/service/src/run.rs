@@ -14,6 +14,7 @@ use std::time::SystemTime;
 
 use tine_sys::namespace::enter_private_mounts;
 use tine_sys::process::run_in_foreground;
+use tine_sys::signals::heed_file_size_limit;
 
 use crate::doors::{self, Fork, inspect, unexpected};
 use crate::request::{Mount, Request};
@@ -231,6 +232,7 @@ pub struct Entry {
 pub fn enter(client: &Client, entry: &Entry) -> (Error, u8) {
     match prepare(client, entry) {
         Ok(mut command) => {
+            heed_file_size_limit();
             let error = command.exec();
             let program = Path::new(command.get_program());
             let status = if is_there(program) { 126 } else { 127 };

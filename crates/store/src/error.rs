@@ -130,12 +130,14 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Error {
-        if source.raw_os_error() == Some(rustix::io::Errno::NOSPC.raw_os_error())
-            || source.raw_os_error() == Some(rustix::io::Errno::DQUOT.raw_os_error())
-        {
-            return Error::NoSpace { what: what.into() };
+        let what = what.into();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::NoSpace { what },
+            io::ErrorKind::FileTooLarge => {
+                Error::NoSpace { what: format!("{what}, as the host allows no larger file") }
+            }
+            _ => Error::Io { what, source },
         }
-        Error::Io { what: what.into(), source }
     }
 
     pub(crate) fn wrong_kind(key: &[u8], found: &'static str, wanted: &'static str) -> Error {

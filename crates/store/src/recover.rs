@@ -17,7 +17,7 @@ use crate::format::codec::Malformed;
 use crate::format::group::Link;
 use crate::format::layout::{
     BLOCK_BYTES, FIRST_RING_BLOCK, FIRST_RING_BLOCKS, FIRST_SEGMENT_BLOCK, GROWN_RING_BLOCKS,
-    SUPERBLOCK_SLOTS,
+    SUPERBLOCK_COPIES, SUPERBLOCK_SLOTS,
 };
 use crate::format::record::Record;
 use crate::format::superblock::{self, Superblock, SuperblockFault};
@@ -43,10 +43,11 @@ pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<E
     device.set_len(FIRST_SEGMENT_BLOCK * BLOCK_BYTES as u64).map_err(failed)?;
     let ring_bytes = FIRST_RING_BLOCKS * BLOCK_BYTES as u64;
     device.allocate(FIRST_RING_BLOCK * BLOCK_BYTES as u64, ring_bytes).map_err(failed)?;
-    for slot in SUPERBLOCK_SLOTS {
-        device.allocate(slot * BLOCK_BYTES as u64, 2 * BLOCK_BYTES as u64).map_err(failed)?;
-    }
     checkpoint::zero(&*device, FIRST_RING_BLOCK, FIRST_RING_BLOCKS)?;
+    for slot in SUPERBLOCK_SLOTS {
+        // Else the slot of the second checkpoint would ask for room, perhaps of a disk that is full.
+        checkpoint::zero(&*device, slot, SUPERBLOCK_COPIES)?;
+    }
     let superblock = Superblock {
         uuid: u128::from(fresh_number()) << 64 | u128::from(fresh_number()),
         checkpoint: 0,
@@ -109,7 +110,7 @@ pub(crate) fn valid_superblocks(device: &dyn Device) -> Result<Vec<Superblock>> 
     let mut newer_format = None;
     let mut torn = false;
     for slot in SUPERBLOCK_SLOTS {
-        let mut copies = AlignedBuf::zeroed(2 * BLOCK_BYTES);
+        let mut copies = AlignedBuf::zeroed(SUPERBLOCK_COPIES as usize * BLOCK_BYTES);
         device
             .read_at(slot * BLOCK_BYTES as u64, &mut copies)
             .map_err(|e| Error::io("reading the superblock", e))?;

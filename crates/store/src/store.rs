@@ -175,6 +175,11 @@ impl Store {
         self.shared.engine.store_usage()
     }
 
+    /// Whether a failed write or flush has ended all writing, until the store is opened anew. It can still be read.
+    pub fn is_poisoned(&self) -> bool {
+        self.shared.engine.health.poisoned()
+    }
+
     /// Returns when everything committed so far, in all branches, is durable.
     ///
     /// # Errors

@@ -285,6 +285,30 @@ fn a_disk_that_fills_at_some_change_leaves_a_store_that_opens_reads_and_deletes(
 }
 
 #[test]
+fn a_disk_that_fills_up_before_the_second_checkpoint_leaves_a_store_that_goes_on() {
+    let device = Arc::new(SimulatedDevice::over(&MemoryDevice::new()));
+    let store = Store::create_on(device.clone(), &quiet()).unwrap();
+    let branch = store.create_branch("first").unwrap();
+    device.set_faults(Faults { full_from: Some(0), ..Faults::default() });
+    let write = |number: u64| {
+        let mut txn = branch.write()?;
+        let mut keys = number * 100..(number + 1) * 100;
+        keys.try_for_each(|key| txn.put(&key.to_be_bytes(), &[1; 1000]))?;
+        txn.commit()
+    };
+    let full = (0..1000).find_map(|number| write(number).err()).expect("a disk with an end");
+    assert!(matches!(full, Error::NoSpace { .. }), "{full}");
+    for _ in 0..3 {
+        store.checkpoint().unwrap();
+    }
+    store.delete("first").unwrap();
+    store.reclaim_all().unwrap();
+    assert_sound(&store);
+    store.close().unwrap();
+    assert_sound(&Store::open_on(device, &quiet()).unwrap());
+}
+
+#[test]
 #[ignore = "soak: a disk that fills at every change of many runs"]
 fn a_disk_that_fills_at_any_change_leaves_a_store_that_opens_reads_and_deletes() {
     fill(0..40, 1);

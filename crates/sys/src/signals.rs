@@ -32,6 +32,23 @@ pub struct Caught {
     pub from_kernel: bool,
 }
 
+/// Has a write beyond the limit on the size of files (`ulimit -f`) fail with its error alone. The signal
+/// that comes with it would end this process.
+pub fn ignore_file_size_limit() {
+    set_disposition(libc::SIGXFSZ, libc::SIG_IGN);
+}
+
+/// Undoes [`ignore_file_size_limit`], for a program that this process becomes.
+pub fn heed_file_size_limit() {
+    set_disposition(libc::SIGXFSZ, libc::SIG_DFL);
+}
+
+fn set_disposition(signal: libc::c_int, disposition: libc::sighandler_t) {
+    // SAFETY: the disposition is one of the two that run no code of this process, and it cannot fail
+    // for a signal that exists and may be ignored.
+    unsafe { libc::signal(signal, disposition) };
+}
+
 impl Signals {
     /// Blocks `signals`, so that they wait for [`Signals::wait`].
     ///

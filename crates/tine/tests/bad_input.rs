@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::process::Stdio;
 
-use lab::{Lab, is_root, object, said};
+use lab::{Lab, can_run, is_root, object, said, wait_until};
 use xxhash_rust::xxh3::xxh3_128;
 
 #[test]
@@ -249,4 +249,54 @@ fn a_store_deep_below_long_directories_is_held_and_reached() {
     let src = lab.make_directory("src");
     lab.ok(&["import", src.to_str().unwrap(), "main", "--store", store]);
     assert_eq!(lab.json(&["usage", "--store", store])["branches"], 1);
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_an_error_unless_nobody_listens() {
+    let lab = Lab::with_main();
+    let answered =
+        |arguments: &[&str], to: Stdio| said(lab.command(arguments).stdout(to).output().unwrap());
+    for arguments in [
+        &["list"][..],
+        &["--json", "list"],
+        &["branch", "a"],
+        &["completions", "bash"],
+        &["--help"],
+    ] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let said = answered(arguments, full.into());
+        assert!(said.status == 1 && said.err.contains("cannot be written"), "{said:?}");
+    }
+    assert_eq!(lab.names(), ["a", "main"], "what was asked is done");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let said = answered(&["list"], writer.into());
+    assert_eq!((said.status, said.err.as_str()), (0, ""));
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_and_ends_nothing() {
+    let lab = Lab::with_main();
+    let limited = |kilobytes: u32, arguments: &[&str]| {
+        let mut limited = std::process::Command::new("sh");
+        limited.args(["-c", &format!("ulimit -f {kilobytes}; exec \"$@\""), "sh"]);
+        limited.arg(env!("CARGO_BIN_EXE_tine")).args(arguments).env("TINE_STORE", lab.store());
+        said(limited.stdin(Stdio::null()).output().unwrap())
+    };
+    let large = lab.make_directory("large");
+    fs::write(large.join("file"), vec![1; 100 << 20]).unwrap();
+    // Else a holder that knows no limit would do the work.
+    wait_until("the holder goes", || lab.holder().is_none());
+    // From the first segment of the store into the second.
+    let said = limited(140_000, &["--json", "import", large.to_str().unwrap(), "large"]);
+    assert_eq!(said.status, 1, "{said:?}");
+    assert_eq!(object(&said.out)["error"]["code"], "no-space", "{said:?}");
+    assert!(said.err.contains("larger file"), "{said:?}");
+    assert_eq!(lab.names(), ["main"]);
+    assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]));
+    if can_run("a_limit_on_the_size_of_files_is_an_error_and_ends_nothing") {
+        let told = ["run", "main", "--", "sh", "-c", "head -c 1000000 /dev/zero > f; echo $?"];
+        let said = limited(100, &told);
+        assert_eq!(said.out, "153\n", "a command meets the limit as it always does: {said:?}");
+    }
 }

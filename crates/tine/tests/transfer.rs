@@ -330,6 +330,26 @@ fn a_disk_that_fills_during_an_import_loses_nothing_and_goes_on_when_there_is_sp
 }
 
 #[test]
+fn a_first_import_that_does_not_fit_leaves_a_store_for_a_smaller_one() {
+    if !needs_root("a_first_import_that_does_not_fit_leaves_a_store_for_a_smaller_one") {
+        return;
+    }
+    let lab = Lab::on_disk(|directory| SmallDisk::ext4(directory, 64));
+    let source = tempfile::tempdir().unwrap();
+    let file = |name: &str, megabytes: usize| {
+        fs::write(source.path().join(name), vec![megabytes as u8; megabytes << 20]).unwrap();
+    };
+    file("large", 80);
+    let import = ["import", source.path().to_str().unwrap(), "main"];
+    lab.fails(&import, "no-space");
+    assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]));
+    fs::remove_file(source.path().join("large")).unwrap();
+    file("small", 20);
+    wait_until("what the first import wrote is free", || lab.run(&import).status == 0);
+    assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]));
+}
+
+#[test]
 fn an_export_to_a_full_disk_says_so_and_leaves_nothing() {
     if !needs_root("an_export_to_a_full_disk_says_so_and_leaves_nothing") {
         return;

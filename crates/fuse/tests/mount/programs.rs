@@ -74,14 +74,17 @@ pub fn fsx_finds_no_fault_in_five_million_operations() -> Result<(), String> {
 /// Random reads, writes, mappings, holes and copies of one file, each compared with what must be there.
 fn exercise(operations: u32, seeds: &[u32]) -> Result<(), String> {
     let fsx = program("fsx")?;
-    // fsx 0.3 leaves each mapping that it reads in place: with more of them than this it spends its
-    // time on them, and at some 65,000 the kernel refuses.
+    // fsx 0.3 leaves each mapping that it reads in place: with more of them than some thousands it and the kernel
+    // spend their time on them, and at some 65,000 the kernel refuses.
+    let mapread = 200_000.0 / f64::from(operations);
     let workshop = Workshop::new();
     let configuration = workshop.aside().join("fsx.toml");
-    let text = "flen = 262144\n[weights]\nclose_open = 1\nread = 10\nwrite = 10\nmapread = 1\n\
+    let text = format!(
+        "flen = 262144\n[weights]\nclose_open = 1\nread = 10\nwrite = 10\nmapread = {mapread}\n\
                 mapwrite = 10\ninvalidate = 1\ntruncate = 5\nfsync = 0.1\nfdatasync = 0.1\n\
                 posix_fallocate = 1\npunch_hole = 3\nsendfile = 1\nposix_fadvise = 1\n\
-                copy_file_range = 3\n";
+                copy_file_range = 3\n"
+    );
     fs::write(&configuration, text).unwrap();
     let mounted = workshop.mount("main");
     for seed in seeds {

@@ -14,7 +14,9 @@ use crate::device::{AlignedBuf, Device};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog as format;
-use crate::format::layout::{BLOCK_BYTES, GROWN_RING_BLOCKS, NODE_BLOCKS, SUPERBLOCK_SLOTS};
+use crate::format::layout::{
+    BLOCK_BYTES, GROWN_RING_BLOCKS, NODE_BLOCKS, SUPERBLOCK_COPIES, SUPERBLOCK_SLOTS,
+};
 use crate::format::superblock::Superblock;
 use crate::journal::Ring;
 use crate::refs;
@@ -293,14 +295,14 @@ impl Engine {
 /// Writes both copies into the slot of the checkpoint's number, and flushes.
 pub(crate) fn write_superblock(device: &dyn Device, superblock: &Superblock) -> Result<()> {
     let slot = SUPERBLOCK_SLOTS[(superblock.checkpoint % 2) as usize];
-    let copies = AlignedBuf::from_slice(&superblock.encode().repeat(2));
+    let copies = AlignedBuf::from_slice(&superblock.encode().repeat(SUPERBLOCK_COPIES as usize));
     device
         .write_at(slot * BLOCK_BYTES as u64, &copies)
         .and_then(|()| device.sync())
         .map_err(|e| Error::io("writing the superblock", e))
 }
 
-/// Fills blocks with zeros, so that later writes there change no metadata of the host.
+/// Fills blocks with zeros, so that later writes there need no room and change no metadata of the host.
 pub(crate) fn zero(device: &dyn Device, block: u64, blocks: u64) -> Result<()> {
     const STEP: u64 = 256;
     let zeros = AlignedBuf::zeroed((STEP * BLOCK_BYTES as u64) as usize);
@@ -308,7 +310,7 @@ pub(crate) fn zero(device: &dyn Device, block: u64, blocks: u64) -> Result<()> {
         let len = STEP.min(blocks - first) as usize * BLOCK_BYTES;
         device
             .write_at((block + first) * BLOCK_BYTES as u64, &zeros[..len])
-            .map_err(|e| Error::io("preparing the journal", e))?;
+            .map_err(|e| Error::io("preparing room in the store", e))?;
     }
     Ok(())
 }

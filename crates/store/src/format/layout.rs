@@ -20,8 +20,9 @@ pub(crate) const NODE_BLOCKS: u64 = (NODE_BYTES / BLOCK_BYTES) as u64;
 /// Blocks named by one extent entry; its checksums take 1 KiB of the node.
 pub(crate) const EXTENT_BLOCKS_MAX: u64 = 256;
 
-/// Each superblock slot holds two copies, in neighbouring blocks.
+/// Each superblock slot holds [`SUPERBLOCK_COPIES`], in neighbouring blocks.
 pub(crate) const SUPERBLOCK_SLOTS: [u64; 2] = [0, 256];
+pub(crate) const SUPERBLOCK_COPIES: u64 = 2;
 /// The first journal ring: 6 MiB between the superblocks and the first segment.
 pub(crate) const FIRST_RING_BLOCK: u64 = 512;
 pub(crate) const FIRST_RING_BLOCKS: u64 = 1536;

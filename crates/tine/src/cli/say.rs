@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
 use tine_service::response::*;
-use tine_service::{Error, Response};
+use tine_service::{Code, Error, Response, Result};
 
 use crate::amount::{count, duration, size};
 use crate::args::Global;
@@ -14,6 +14,7 @@ use crate::tree;
 const CHANGES_SHOWN: usize = 20;
 
 /// The one way to standard output and standard error.
+#[derive(Clone, Copy, Default)]
 pub struct Voice {
     json: bool,
     quiet: bool,
@@ -41,20 +42,22 @@ impl Voice {
     }
 
     /// A result, on standard output.
-    pub fn result(&self, response: &Response) {
+    ///
+    /// # Errors
+    /// Those of [`print`].
+    pub fn result(&self, response: &Response) -> Result<()> {
         if self.json {
             return self.object(response.to_json());
         }
         let (lines, asked_for) = describe(response);
-        if asked_for || !self.quiet {
-            print(&lines);
-        }
+        if asked_for || !self.quiet { print(&lines) } else { Ok(()) }
     }
 
     /// A failure, on standard error, and for programs on standard output too.
     pub fn failure(&self, error: &Error) {
         if self.json {
-            self.object(json!({ "error": error }));
+            // What cannot be said there is said below.
+            let _ = self.object(json!({ "error": error }));
         }
         self.complain(error);
     }
@@ -78,11 +81,11 @@ impl Voice {
         }
     }
 
-    fn object(&self, mut object: Value) {
+    fn object(&self, mut object: Value) -> Result<()> {
         if let Value::Object(fields) = &mut object {
             fields.insert("version".into(), 1.into());
         }
-        print(&[object.to_string()]);
+        print(&[object.to_string()])
     }
 
     /// Changes as lines, cut to what a person reads at once unless all are asked for.
@@ -97,12 +100,29 @@ impl Voice {
 }
 
 /// Writes lines to standard output; a reader that has seen enough is no failure.
-pub fn print(lines: &[String]) {
+///
+/// # Errors
+/// When they cannot be written, on a full disk for one: whoever reads them must not take them for whole.
+pub fn print(lines: &[String]) -> Result<()> {
     let mut text = lines.join("\n");
     if !lines.is_empty() {
         text.push('\n');
     }
-    let _ = io::stdout().lock().write_all(text.as_bytes());
+    unless_closed(io::stdout().lock().write_all(text.as_bytes()))
+}
+
+/// What came of writing to standard output.
+///
+/// # Errors
+/// Those of [`print`].
+pub fn unless_closed(written: io::Result<()>) -> Result<()> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let what = format!("the command is done, but what it says cannot be written: {error}");
+            Err(Error::new(Code::Io, what).hint("look where its standard output leads"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A result in words, and whether it is what was asked for rather than a remark.

@@ -16,7 +16,7 @@ use tine_service::{Client, Code, Error, Progress, Request, Result, hold, takein}
 
 use crate::args::{Cli, Global, Postgres, Verb};
 use crate::progress::{Bar, Follower};
-use crate::say::Voice;
+use crate::say::{self, Voice};
 use crate::{interrupt, run as running, settings};
 
 /// Does what the command line says; the status to exit with.
@@ -68,7 +68,7 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
         Verb::Diff { name, other } => doors::diff(&client, &name, other.as_deref())?,
         Verb::Check { repair_to: None } => client.call(Request::Check)?,
         Verb::Check { repair_to: Some(new) } => repair::repair(&client, &new)?,
-        Verb::Hold => return hold(client.store(), &options).map(|()| 0),
+        Verb::Hold => return hold(client.store(), &options),
         Verb::Enter { name, at, read_only, command } => {
             let (error, status) = run::enter(&client, &Entry { name, at, read_only, command });
             voice.failure(&error);
@@ -82,7 +82,7 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
         Verb::Completions { shell } => return completions(shell),
         Verb::Man => return manual(),
     };
-    voice.result(&response);
+    voice.result(&response)?;
     Ok(status(&response))
 }
 
@@ -144,12 +144,12 @@ fn mount(
         interrupt::hold_back().map_err(failed)?;
     }
     let response = doors::mount(client, name, directory, how)?;
-    voice.result(&response);
+    voice.result(&response)?;
     if foreground {
-        let (other, branch) = (client.clone(), name.to_owned());
+        let (other, branch, voice) = (client.clone(), name.to_owned(), *voice);
         let unmount = move || {
             if let Err(error) = doors::unmount(&other, &branch, true) {
-                eprintln!("error: {error}");
+                voice.complain(&error);
             }
         };
         interrupt::watch(unmount).map_err(failed)?;
@@ -189,8 +189,7 @@ fn take_in(client: &Client, uri: &str, name: &str, voice: &Voice) -> Result<Resp
 fn completions(shell: Shell) -> Result<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "tine", &mut script);
-    crate::say::print(&[String::from_utf8_lossy(&script).trim_end().to_owned()]);
-    Ok(0)
+    say::print(&[String::from_utf8_lossy(&script).trim_end().to_owned()]).map(|()| 0)
 }
 
 fn manual() -> Result<u8> {
@@ -204,6 +203,5 @@ fn manual() -> Result<u8> {
         man.render_description_section(&mut page).map_err(failed)?;
         man.render_options_section(&mut page).map_err(failed)?;
     }
-    crate::say::print(&[String::from_utf8_lossy(&page).trim_end().to_owned()]);
-    Ok(0)
+    say::print(&[String::from_utf8_lossy(&page).trim_end().to_owned()]).map(|()| 0)
 }
