@@ -16,6 +16,8 @@ const FRESH: u8 = 0;
 const ISSUED: u8 = 1;
 const WRITTEN: u8 = 2;
 const FAILED: u8 = 3;
+/// Its blocks are somebody else's: it is never written, and records that know it carry its bytes.
+const FORGOTTEN: u8 = 4;
 
 /// A run of blocks in memory.
 #[derive(Debug)]
@@ -44,6 +46,11 @@ impl DirtyData {
 
     fn blocks(&self) -> u64 {
         (self.bytes.len() / BLOCK_BYTES) as u64
+    }
+
+    /// Goes from one state to another; whether it was in the one.
+    fn turns(&self, from: u8, to: u8) -> bool {
+        self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
@@ -84,13 +91,12 @@ impl DirtySet {
     /// Drops exactly this run if nothing but memory knows it; whether it did.
     pub fn forget(&self, addr: u64, blocks: u64) -> bool {
         let mut state = lock(&self.state);
-        let fits = state.by_addr.get(&addr).is_some_and(|d| {
-            d.blocks() == blocks && d.cut == state.cut && d.state.load(Ordering::Acquire) == FRESH
-        });
-        if fits && let Some(gone) = state.by_addr.remove(&addr) {
+        let held = state.by_addr.get(&addr).filter(|d| d.blocks() == blocks && d.cut == state.cut);
+        let forgotten = held.is_some_and(|d| d.turns(FRESH, FORGOTTEN));
+        if forgotten && let Some(gone) = state.by_addr.remove(&addr) {
             state.bytes -= gone.bytes.len();
         }
-        fits
+        forgotten
     }
 
     /// Fills `out` with blocks from `addr` on: from memory where they are, else from the device.
@@ -140,10 +146,7 @@ impl DirtySet {
     pub fn write_out(&self, wanted: &[Arc<DirtyData>]) -> Result<()> {
         let mut ours: Vec<Arc<DirtyData>> = {
             let _state = lock(&self.state);
-            let claim = |d: &&Arc<DirtyData>| {
-                d.state.compare_exchange(FRESH, ISSUED, Ordering::AcqRel, Ordering::Acquire).is_ok()
-            };
-            wanted.iter().filter(claim).cloned().collect()
+            wanted.iter().filter(|d| d.turns(FRESH, ISSUED)).cloned().collect()
         };
         ours.sort_by_key(|d| d.addr);
         let mut rest = ours.as_slice();
@@ -196,5 +199,39 @@ impl DirtySet {
         drop(state);
         self.written.notify_all();
         result.map_err(|e| Error::io("writing file data", e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::MemoryDevice;
+
+    #[test]
+    fn what_was_forgotten_is_never_written_over_what_has_its_blocks_now() {
+        let device: Arc<dyn Device> = Arc::new(MemoryDevice::new());
+        let dirty = DirtySet::new(Arc::clone(&device));
+        // A journal record may still know the older data, and write it out when its turn comes.
+        let older = dirty.insert(7, &[1; BLOCK_BYTES]);
+        assert!(dirty.forget(7, 1));
+        let newer = dirty.insert(7, &[2; BLOCK_BYTES]);
+        dirty.write_out(std::slice::from_ref(&newer)).unwrap();
+        dirty.write_out(std::slice::from_ref(&older)).unwrap();
+        let mut found = [0; BLOCK_BYTES];
+        dirty.read(7, &mut found).unwrap();
+        assert_eq!(found, [2; BLOCK_BYTES]);
+        assert_eq!((older.inline_bytes(), newer.inline_bytes()), (BLOCK_BYTES, 0));
+    }
+
+    #[test]
+    fn what_is_written_or_may_be_named_by_a_checkpoint_is_not_forgotten() {
+        let dirty = DirtySet::new(Arc::new(MemoryDevice::new()));
+        dirty.insert(1, &[1; 2 * BLOCK_BYTES]);
+        assert!(!dirty.forget(1, 1) && !dirty.forget(2, 1), "only a whole run");
+        dirty.cut();
+        assert!(!dirty.forget(1, 2));
+        dirty.insert(9, &[1; BLOCK_BYTES]);
+        dirty.write_all().unwrap();
+        assert!(!dirty.forget(9, 1));
     }
 }
