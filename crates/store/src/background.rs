@@ -14,8 +14,10 @@ use std::time::{Duration, Instant};
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// A store with changes gets a checkpoint this often.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
-/// The reclaim worker rests this long for each step while others commit.
+/// The reclaim worker rests this long between bursts.
 const RECLAIM_REST: Duration = Duration::from_micros(100);
+/// And works so long at a time: who commits and needs a lock of its may wait for as much.
+const RECLAIM_BURST: Duration = Duration::from_micros(200);
 const RECLAIM_IDLE: Duration = Duration::from_millis(100);
 /// A store that nobody has written to for so long keeps little ready on the host.
 const LONG_REST: Duration = Duration::from_secs(10);
@@ -120,7 +122,7 @@ fn keep_reclaiming(engine: &Engine) {
         if matches!(engine.signal.wait(&mut seen, rest), Woken::Stop) || engine.health.poisoned() {
             return;
         }
-        let until = Instant::now() + RECLAIM_REST * 10;
+        let until = Instant::now() + RECLAIM_BURST;
         while Instant::now() < until && !engine.reclaim.is_empty() && !engine.signal.stopped() {
             if engine.prepare_reclaim().is_err() {
                 break;
