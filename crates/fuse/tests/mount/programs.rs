@@ -68,7 +68,8 @@ pub fn fsx_finds_no_fault_in_two_hundred_thousand_operations() -> Result<(), Str
 }
 
 pub fn fsx_finds_no_fault_in_five_million_operations() -> Result<(), String> {
-    exercise(1_000_000, &[2, 3, 5, 7, 11])
+    // With other seeds fsx 0.3 may come to allocate nothing at all, which every kernel refuses: 11 is one.
+    exercise(1_000_000, &[2, 3, 5, 7, 13])
 }
 
 /// Random reads, writes, mappings, holes and copies of one file, each compared with what must be there.
