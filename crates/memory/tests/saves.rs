@@ -1,25 +1,12 @@
 //! Incremental saves of live memory while writers go on.
 
+mod writers;
+
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tine_memory::{Baseline, Live, PAGE, PageSink, Region, Shard};
-
-/// Live memory of `pages`, whose words all hold 0, in `shards`.
-fn live(pages: usize, shards: usize) -> (Live, Vec<Shard>) {
-    let mut region = Region::zeroed(pages * PAGE).unwrap();
-    region.fill(0);
-    Live::new(region, shards).unwrap()
-}
-
-/// Has writers stop when it is dropped, by an assertion that fails too.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
+use tine_memory::{Baseline, PAGE, PageSink};
+use writers::{Stop, live};
 
 /// A sink that counts, and fails when told to.
 #[derive(Default)]
