@@ -2,52 +2,62 @@
 //!
 //! Each mechanism by which a process can write its own memory is raced against discards of the same
 //! pages (the pattern of CVE-2016-5195) and against new forks: a million attempts each every day, a
-//! hundred million in a soak.
+//! hundred million in a soak, and as many discards, without which a write meets a page of its own.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use tine_memory::{ForkMode, Image, PAGE, Region};
 
-const PAGES: usize = 64;
+/// Few, so that writes and discards meet on the same page.
+const PAGES: usize = 16;
 
 const ATTEMPTS: u64 = 1_000_000;
 const SOAK_ATTEMPTS: u64 = 100 * ATTEMPTS;
+/// A soak says how far it is whenever it has come so far.
+const TOLD_EACH: u64 = 10 * ATTEMPTS;
 
-fn base() -> (Image, Vec<u8>) {
-    let bytes: Vec<u8> = (0..PAGES * PAGE).map(|at| (at / PAGE) as u8 + 1).collect();
+/// Pages of a region of which half are written before a window opens on it.
+const WINDOW_PAGES: usize = 64;
+
+fn base(pages: usize) -> (Image, Vec<u8>) {
+    let bytes: Vec<u8> = (0..pages * PAGE).map(|at| (at / PAGE) as u8 + 1).collect();
     (Image::from_bytes(&bytes).unwrap(), bytes)
 }
 
 /// Races `write`, called with an address and a value no base page holds, against discards and forks.
 fn hammer(attempts: u64, write: impl Fn(usize, u8) + Sync) {
-    let (image, bytes) = base();
+    let (image, bytes) = base(PAGES);
     let mut region = image.fork().unwrap();
     let start = region.as_mut_ptr() as usize;
-    let done = AtomicBool::new(false);
+    let (written, discarded) = (AtomicU64::new(0), AtomicU64::new(0));
+    let done = || [&written, &discarded].iter().all(|n| n.load(Ordering::Relaxed) >= attempts);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for attempt in 0..attempts {
+            while !done() {
+                let attempt = written.fetch_add(1, Ordering::Relaxed);
                 write(
                     start + (attempt as usize * 7 % PAGES) * PAGE + 5,
                     200 + (attempt % 50) as u8,
                 );
             }
-            done.store(true, Ordering::SeqCst);
         });
         scope.spawn(|| {
-            let mut page = 0;
-            while !done.load(Ordering::Relaxed) {
-                page = (page + 1) % PAGES;
-                let at = (start + page * PAGE) as *mut libc::c_void;
+            while !done() {
+                let attempt = discarded.fetch_add(1, Ordering::Relaxed) + 1;
+                let at = (start + (attempt as usize % PAGES) * PAGE) as *mut libc::c_void;
                 // SAFETY: the page belongs to `region`, which nobody looks at meanwhile except
                 // through raw addresses.
                 assert_eq!(unsafe { libc::madvise(at, PAGE, libc::MADV_DONTNEED) }, 0);
+                if attempt.is_multiple_of(TOLD_EACH) {
+                    let written = written.load(Ordering::Relaxed);
+                    println!("{written} writes against {attempt} discards");
+                }
             }
         });
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+            while !done() {
                 let fork = image.fork().unwrap();
                 assert!(fork[..] == bytes[..], "a fresh fork shows a written page");
             }
@@ -91,18 +101,18 @@ fn file_reads(attempts: u64) {
 }
 
 fn window_writes(attempts: u64) {
-    let (image, bytes) = base();
+    let (image, bytes) = base(WINDOW_PAGES);
     let mut touches = 0;
     while touches < attempts {
         let mut region = image.fork().unwrap();
-        for page in (0..PAGES).step_by(2) {
+        for page in (0..WINDOW_PAGES).step_by(2) {
             region[page * PAGE] = 150;
         }
         let mut expected = bytes.clone();
-        (0..PAGES).step_by(2).for_each(|page| expected[page * PAGE] = 150);
+        (0..WINDOW_PAGES).step_by(2).for_each(|page| expected[page * PAGE] = 150);
         let mut fork = region.fork_by(ForkMode::Lazy).unwrap();
         let write = |side: &mut Region, value: u8| {
-            for page in 0..PAGES {
+            for page in 0..WINDOW_PAGES {
                 side[page * PAGE + 9] = value;
             }
         };
@@ -110,12 +120,16 @@ fn window_writes(attempts: u64) {
             scope.spawn(|| write(&mut region, 201));
             scope.spawn(|| write(&mut fork, 202));
         });
-        for page in 0..PAGES {
+        for page in 0..WINDOW_PAGES {
             let at = page * PAGE;
             assert_eq!((region[at + 9], fork[at + 9]), (201, 202));
             assert_eq!((region[at], fork[at]), (expected[at], expected[at]));
         }
-        touches += 2 * PAGES as u64;
+        let before = touches / TOLD_EACH;
+        touches += 2 * WINDOW_PAGES as u64;
+        if touches / TOLD_EACH > before {
+            println!("{touches} touches of windows");
+        }
     }
     let mut now = vec![0; bytes.len()];
     image.read_at(&mut now, 0).unwrap();
@@ -181,7 +195,7 @@ fn writes_through_a_window_never_reach_the_image_nor_the_other_side_in_a_hundred
 #[test]
 fn a_shared_view_of_an_image_cannot_be_forced_by_proc_self_mem() {
     use std::os::fd::AsRawFd;
-    let (image, bytes) = base();
+    let (image, bytes) = base(PAGES);
     let fd = image.to_fd().unwrap();
     let flags = (libc::PROT_READ, libc::MAP_SHARED);
     // SAFETY: a new mapping of the image's memory.

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::available_parallelism;
 
 use tine_memory::{
     Baseline, CopyAhead, ForkMode, Image, Kept, Live, Merger, PAGE, PageSink, Region,
@@ -270,9 +272,23 @@ fn a_random_tree_of_regions_equals_plain_vectors() {
 
 #[test]
 #[ignore = "soak: ten million steps"]
-fn a_hundred_random_trees_of_regions_equal_plain_vectors() {
-    for seed in 1..=100 {
-        grow_tree(seed);
-        println!("{} steps", seed * STEPS);
-    }
+fn a_hundred_random_trees_side_by_side_equal_plain_vectors() {
+    let (next, grown) = (AtomicU64::new(1), AtomicU64::new(0));
+    let grow = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed > 100 {
+                break;
+            }
+            grow_tree(seed);
+            println!(
+                "tree {seed}: {} steps in all",
+                (grown.fetch_add(1, Ordering::Relaxed) + 1) * STEPS
+            );
+        }
+    };
+    // Few, so that their regions' mappings fit the budget of a process.
+    let threads = available_parallelism().map_or(1, |n| n.get().min(8));
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(grow))));
+    assert_eq!(grown.into_inner(), 100);
 }
