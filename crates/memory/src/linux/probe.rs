@@ -19,6 +19,8 @@ pub struct Probe {
     pub kernel: String,
     /// Every feature that is missing, and how that was found.
     pub missing: Vec<(Feature, String)>,
+    /// The error number of a shortage of descriptors or memory, for which some feature only seems to be missing.
+    shortage: Option<i32>,
 }
 
 impl Probe {
@@ -26,6 +28,7 @@ impl Probe {
     pub fn new() -> Self {
         let kernel = sys::release();
         let mut missing = Vec::new();
+        let mut shortage = None;
         if !sys::memory_is_sound(&kernel) {
             let reason = format!(
                 "this is {kernel:?}; older kernels lack needed calls or have known holes in \
@@ -36,11 +39,15 @@ impl Probe {
         if sys::page_size() != PAGE {
             missing.push((Feature::PageSize, format!("pages have {} bytes", sys::page_size())));
         }
+        let mut refused = |what: &str, error| {
+            shortage = shortage.or(Some(error).filter(|error| sys::is_shortage(*error)));
+            refused(what, error)
+        };
         if let Err(error) = sys::pagemap_usable() {
             missing.push((Feature::PagemapScan, refused("/proc/self/pagemap", error)));
         }
-        missing.extend(missing_of_userfaultfd());
-        Self { kernel, missing }
+        missing.extend(missing_of_userfaultfd(|error| refused("userfaultfd", error)));
+        Self { kernel, missing, shortage }
     }
 
     /// Whether a feature is there.
@@ -71,13 +78,13 @@ impl std::fmt::Display for Probe {
 const WINDOWS: [Feature; 4] =
     [Feature::Userfaultfd, Feature::FaultSignal, Feature::SharedMemoryFaults, Feature::MovePages];
 
-fn missing_of_userfaultfd() -> Vec<(Feature, String)> {
+fn missing_of_userfaultfd(mut refused: impl FnMut(i32) -> String) -> Vec<(Feature, String)> {
     use sys::features as bits;
     let offered = match sys::features() {
         Ok(offered) => offered,
         Err(error) => {
             let all = WINDOWS.into_iter().chain([Feature::WriteTracking]);
-            return all.map(|feature| (feature, refused("userfaultfd", error))).collect();
+            return all.map(|feature| (feature, refused(error))).collect();
         }
     };
     let needed = [
@@ -94,7 +101,7 @@ fn missing_of_userfaultfd() -> Vec<(Feature, String)> {
     if missing.is_empty()
         && let Err(error) = sys::userfaultfd_usable()
     {
-        missing.push((Feature::Userfaultfd, refused("userfaultfd", error)));
+        missing.push((Feature::Userfaultfd, refused(error)));
     }
     missing
 }
@@ -108,10 +115,18 @@ fn refused(what: &str, error: i32) -> String {
     format!("{what} answered: {}{hint}", io::Error::from_raw_os_error(error))
 }
 
-/// What the process found when it first asked.
-fn found() -> &'static Probe {
+/// What the process found when it first asked and lacked nothing to ask with.
+fn found() -> Result<&'static Probe> {
     static FOUND: OnceLock<Probe> = OnceLock::new();
-    FOUND.get_or_init(Probe::new)
+    if let Some(found) = FOUND.get() {
+        return Ok(found);
+    }
+    let probe = Probe::new();
+    if let Some(error) = probe.shortage {
+        let what = "ask what the kernel offers, which takes three descriptors (`ulimit -n`) and little memory";
+        return Err(Error::os(what, io::Error::from_raw_os_error(error)));
+    }
+    Ok(FOUND.get_or_init(|| probe))
 }
 
 /// Fails unless regions are safe and possible here.
@@ -130,7 +145,7 @@ pub(crate) fn require_tracking() -> Result<()> {
 }
 
 fn require_all(features: &[Feature]) -> Result<()> {
-    match found().missing.iter().find(|(feature, _)| features.contains(feature)) {
+    match found()?.missing.iter().find(|(feature, _)| features.contains(feature)) {
         None => Ok(()),
         Some((feature, reason)) => {
             Err(Error::Unsupported { feature: *feature, reason: reason.clone() })
@@ -160,6 +175,7 @@ mod tests {
         let probe = Probe {
             kernel: "6.9.1".into(),
             missing: vec![(Feature::Userfaultfd, refused("userfaultfd", libc::EPERM))],
+            shortage: None,
         };
         assert!(!probe.has_windows() && probe.has(Feature::Kernel));
         let text = probe.to_string();

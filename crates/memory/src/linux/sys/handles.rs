@@ -16,11 +16,11 @@ use crate::linux::page::PAGE;
 pub(crate) struct Handles {
     /// Of `/proc/self/pagemap`.
     pub pagemap: i32,
-    /// Of `userfaultfd`, or the error number that it was refused with.
+    /// Of `userfaultfd`, or the error number that it was refused with for good.
     pub uffd: Result<i32, i32>,
 }
 
-/// The error number with which `/proc/self/pagemap` could not be opened.
+/// The error number with which `/proc/self/pagemap` could not be opened, or of a shortage that kept either from it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoHandles {
     pub pagemap: i32,
@@ -82,7 +82,15 @@ fn open() -> Result<Handles, NoHandles> {
             return Err(NoHandles { pagemap: error });
         }
     };
-    let handles = Handles { pagemap, uffd: uffd::open() };
+    let uffd = uffd::open();
+    if let Err(error) = uffd
+        && is_shortage(error)
+    {
+        // SAFETY: as above.
+        unsafe { libc::close(pagemap) };
+        return Err(NoHandles { pagemap: error });
+    }
+    let handles = Handles { pagemap, uffd };
     // What a parent opened stays open in the child: closing a number that some other thread of the
     // parent may have reused is worse than two descriptors.
     HANDLES.store(Box::into_raw(Box::new(handles)), Ordering::Release);
@@ -111,6 +119,11 @@ fn mark() -> Result<&'static AtomicU32, i32> {
     MARK.store(page.cast(), Ordering::Release);
     // SAFETY: a zeroed page, aligned for the word, that is never unmapped.
     Ok(unsafe { &*page.cast::<AtomicU32>() })
+}
+
+/// Whether an error number speaks of what may be there later: descriptors or memory.
+pub(crate) fn is_shortage(error: i32) -> bool {
+    matches!(error, libc::EMFILE | libc::ENFILE | libc::ENOMEM)
 }
 
 pub(super) fn errno() -> i32 {

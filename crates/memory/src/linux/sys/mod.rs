@@ -32,4 +32,4 @@ pub(crate) use uffd::{
     zero,
 };
 
-pub(crate) use handles::{pagemap_usable, userfaultfd_usable};
+pub(crate) use handles::{is_shortage, pagemap_usable, userfaultfd_usable};
