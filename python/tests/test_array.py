@@ -104,6 +104,27 @@ def test_a_view_keeps_the_memory_and_a_whole_one_forks():
     assert fork.shape == (1000,) and (fork == numpy.arange(1000)).all()
 
 
+def test_a_read_only_array_is_not_reset():
+    one = tine.array(1000)
+    one[:] = 3
+    part = one.view()
+    part.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        part.reset()
+    assert (one == 3).all() and part.fork().flags.writeable
+    one.reset()
+    assert not part.any()
+
+
+def test_single_values_are_those_of_numpy():
+    one = tine.array((3, 4), "i4")
+    one[...] = 2
+    for value in (one.sum(), one.max(), one[1, 2], one.mean(), numpy.sqrt(tine.array(()))):
+        assert isinstance(value, numpy.generic), type(value)
+    whole = tine.array((), "i8")
+    assert numpy.add(whole, 5, out=whole) is whole and whole.fork() == 5
+
+
 def test_a_pickled_array_comes_back_as_plain_memory():
     one = tine.array(100)
     one[3] = 4

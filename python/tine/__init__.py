@@ -29,13 +29,20 @@ class Array(numpy.ndarray):
         if isinstance(other, Array) and numpy.may_share_memory(self, other):
             self.region = other.region
 
+    def __array_wrap__(self, result, context=None, return_scalar=False):
+        # NumPy makes scalars of single values for its own arrays alone.
+        return result[()] if return_scalar else super().__array_wrap__(result, context)
+
     def fork(self):
         """A writable copy: pages are copied when either side writes them."""
         return _over(self._owner().fork(), self.dtype, self.shape)
 
     def reset(self):
-        """Goes back to zeros, for every view of the region."""
-        self._owner().reset()
+        """Goes back to zeros, for every view of the region. A read-only array is left as it is."""
+        region = self._owner()
+        if not self.flags.writeable:
+            raise ValueError("this array is read-only: reset one that may be written")
+        region.reset()
 
     def usage(self):
         """Bytes of the whole region by kind: total, shared, exclusive, dirty, zero, huge."""
