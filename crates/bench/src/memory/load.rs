@@ -3,12 +3,16 @@
 //! Each writer writes a burst of pages drawn by Zipf's law, every write under its lock, and then rests
 //! for 100 µs, so that four of them and the saver fit two processors. A write's latency runs from
 //! asking for the lock to the end of the store.
+//!
+//! A wait is for a processor while the writer could run and others do, which the kernel's scheduler
+//! counts. The rest of a wait is the writer's own work and what keeps it from it.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::{PAGES, Random, Zipf};
 
@@ -19,12 +23,19 @@ const REST: Duration = Duration::from_micros(100);
 /// Writes a page of a writer's share.
 pub type Write<'a> = Box<dyn FnMut(usize) + Send + 'a>;
 
+/// The beginning of a save.
+pub struct Cut {
+    pub ended: Instant,
+    /// How long a writer would have waited who came at its beginning, which perhaps none did; 0 if unknown.
+    pub kept_out: Duration,
+}
+
 /// What one save did to the writers, in seconds.
 pub struct Save {
     pub longest_at_cut: f64,
     pub longest: f64,
-    /// The share of the longest wait in which the writer was not on a processor; 0 unless clocked.
-    pub off_processor: f64,
+    /// The longest wait that is not for a processor; unless waits for one are counted, the longest of all.
+    pub longest_but_for_a_processor: f64,
     pub p99: f64,
     pub p999: f64,
     pub rate: f64,
@@ -32,24 +43,44 @@ pub struct Save {
     pub took: f64,
 }
 
-/// Which clocks the writers read. The processor's takes a system call, and so a part of what is measured.
+/// What writers look at around each write. To ask for how long they waited for a processor takes system
+/// calls, and so a part of what is measured.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Clocks {
     Wall,
-    WallAndProcessor,
+    WallAndScheduler,
 }
 
 struct Latency {
     begun: Instant,
     took: Duration,
-    on_processor: Duration,
+    /// How much of it the writer waited for a processor.
+    ready: Duration,
 }
 
-/// Runs the writers, each with its own `write`, around one `save`, which returns when the cut ended.
+/// How long this thread has waited for a processor since it began.
+struct Waited(File);
+
+impl Waited {
+    fn new() -> Result<Self> {
+        let path = "/proc/thread-self/schedstat";
+        Ok(Self(File::open(path).with_context(|| format!("open {path}"))?))
+    }
+
+    fn read(&self) -> Result<Duration> {
+        let mut text = [0; 64];
+        let len = self.0.read_at(&mut text, 0)?;
+        // Nanoseconds on a processor, nanoseconds ready to be, and how often it was.
+        let ready = str::from_utf8(&text[..len])?.split(' ').nth(1);
+        Ok(Duration::from_nanos(ready.context("a line of schedstat is too short")?.parse()?))
+    }
+}
+
+/// Runs the writers, each with its own `write`, around one `save`, which returns its cut.
 pub fn around(
     writes: Vec<Write<'_>>,
     clocks: Clocks,
-    save: impl FnOnce() -> Result<Instant>,
+    save: impl FnOnce() -> Result<Cut>,
 ) -> Result<Save> {
     let stop = AtomicBool::new(false);
     let running = AtomicUsize::new(0);
@@ -75,7 +106,7 @@ pub fn around(
         stop.store(true, Ordering::Relaxed);
         let mut latencies = Vec::new();
         for writer in writers {
-            latencies.extend(writer.join().ok().context("a writer panicked")?);
+            latencies.extend(writer.join().ok().context("a writer panicked")??);
         }
         judge(&latencies, begun, cut?, ended)
     })
@@ -86,33 +117,31 @@ fn write_until(
     index: usize,
     mut write: Write<'_>,
     clocks: Clocks,
-) -> Vec<Latency> {
+) -> Result<Vec<Latency>> {
     let (zipf, mut random) = (Zipf::new(PAGES / WRITERS), Random(index as u64 + 1));
     let mut latencies = Vec::with_capacity(1 << 20);
-    let on_processor = || match clocks {
-        Clocks::Wall => Duration::ZERO,
-        Clocks::WallAndProcessor => {
-            let now = clock_gettime(ClockId::ThreadCPUTime);
-            Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
-        }
-    };
+    let waited = (clocks == Clocks::WallAndScheduler).then(Waited::new).transpose()?;
+    let waited = || waited.as_ref().map_or(Ok(Duration::ZERO), Waited::read);
     while !stop.load(Ordering::Relaxed) {
         for _ in 0..BURST {
             let page = zipf.draw(&mut random);
-            let (begun, before) = (Instant::now(), on_processor());
+            // Whoever comes between the two is in both, or the difference would be too small.
+            let begun = Instant::now();
+            let before = waited()?;
             write(page);
-            let on_processor = on_processor() - before;
-            latencies.push(Latency { begun, took: begun.elapsed(), on_processor });
+            let took = begun.elapsed();
+            latencies.push(Latency { begun, took, ready: waited()? - before });
         }
         std::thread::sleep(REST);
     }
-    latencies
+    Ok(latencies)
 }
 
-fn judge(latencies: &[Latency], begun: Instant, cut: Instant, ended: Instant) -> Result<Save> {
+fn judge(latencies: &[Latency], begun: Instant, cut: Cut, ended: Instant) -> Result<Save> {
+    let Cut { ended: cut, kept_out } = cut;
     // A write is at the cut if some of it lies between its beginning and its end.
     let at_cut = |latency: &&Latency| latency.begun <= cut && latency.begun + latency.took >= begun;
-    let longest_at_cut = latencies.iter().filter(at_cut).map(|latency| latency.took).max();
+    let at_cut = latencies.iter().filter(at_cut).map(|latency| latency.took);
     let mut during: Vec<&Latency> =
         latencies.iter().filter(|latency| (cut..ended).contains(&latency.begun)).collect();
     during.sort_unstable_by_key(|latency| latency.took);
@@ -120,11 +149,13 @@ fn judge(latencies: &[Latency], begun: Instant, cut: Instant, ended: Instant) ->
         let index = (during.len() as f64 * share) as usize;
         during.get(index).or(during.last()).copied().context("no write during the save")
     };
-    let (longest, took) = (at(1.0)?, (ended - cut).as_secs_f64());
+    let but_for_a_processor =
+        during.iter().map(|latency| latency.took.saturating_sub(latency.ready));
+    let took = (ended - cut).as_secs_f64();
     Ok(Save {
-        longest_at_cut: longest_at_cut.unwrap_or_default().as_secs_f64(),
-        longest: longest.took.as_secs_f64(),
-        off_processor: 1.0 - longest.on_processor.as_secs_f64() / longest.took.as_secs_f64(),
+        longest_at_cut: at_cut.fold(kept_out, Duration::max).as_secs_f64(),
+        longest: at(1.0)?.took.as_secs_f64(),
+        longest_but_for_a_processor: but_for_a_processor.max().unwrap_or_default().as_secs_f64(),
         p99: at(0.99)?.took.as_secs_f64(),
         p999: at(0.999)?.took.as_secs_f64(),
         rate: during.len() as f64 / took,

@@ -3,7 +3,8 @@
 //!
 //! The longest of all writes waits for a processor, whatever else it waits for. How long the machine makes
 //! it wait by itself shows in two more contestants without a save: the same writers alone, and beside two
-//! busy threads.
+//! busy threads. What is left of every wait without the time in which the scheduler had the writer stand in
+//! line is a row of its own.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +16,7 @@ use tine_bench::table::{Bar, Table, Unit};
 use tine_memory::peers::{Child, PlainMemory};
 use tine_memory::{Live, PAGE, Region, Shard};
 
-use super::load::{Clocks, Save, WRITERS, Write, around};
+use super::load::{Clocks, Cut, Save, WRITERS, Write, around};
 use super::{GIB, gibibyte};
 
 const ROUNDS: usize = 6;
@@ -27,17 +28,19 @@ pub fn run(table: &mut Table) -> Result<()> {
     if !table.wants(what) {
         return Ok(());
     }
-    let (mut ours, mut forks, mut clocked) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut forks) = (Vec::new(), Vec::new());
+    let (mut ours_clocked, mut forks_clocked) = (Vec::new(), Vec::new());
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        let (save, fork) = (by_snapshot(Clocks::Wall)?, by_fork()?);
+        let (save, fork) = (by_snapshot(Clocks::Wall)?, by_fork(Clocks::Wall)?);
         let (quiet, busy) = (without_save(save.took, 0)?, without_save(save.took, BUSY)?);
         if round > 0 {
             ours.push(save);
             forks.push(fork);
             alone.push(quiet);
             beside.push(busy);
-            clocked.push(by_snapshot(Clocks::WallAndProcessor)?);
+            ours_clocked.push(by_snapshot(Clocks::WallAndScheduler)?);
+            forks_clocked.push(by_fork(Clocks::WallAndScheduler)?);
         }
     }
     let column =
@@ -60,15 +63,22 @@ pub fn run(table: &mut Table) -> Result<()> {
             .peer("fork(2)", &column(&forks, of))
             .bar(bar);
         if name.starts_with("longest wait from") {
-            let share = column(&clocked, |s| s.off_processor).median();
             table.note(&format!(
-                "{:.0} % of it off the processor; without a save: {:.2} ms, beside {BUSY} busy threads {:.2} ms",
-                share * 100.0,
+                "without a save: {:.2} ms, beside {BUSY} busy threads {:.2} ms",
                 column(&alone, of).median() * 1e3,
                 column(&beside, of).median() * 1e3
             ));
         }
     }
+    let but_for_a_processor = |save: &Save| save.longest_but_for_a_processor;
+    table
+        .row(
+            &format!("{what}: longest wait that is not for a processor"),
+            Unit::Seconds,
+            &column(&ours_clocked, but_for_a_processor),
+        )
+        .peer("fork(2)", &column(&forks_clocked, but_for_a_processor))
+        .bar(Bar::AtMost(0.5e-3));
     Ok(())
 }
 
@@ -88,7 +98,7 @@ fn by_snapshot(clocks: Clocks) -> Result<Save> {
     let (live, shards) = live()?;
     around(writes(shards), clocks, || {
         let snapshot = live.snapshot()?;
-        let cut = Instant::now();
+        let cut = Cut { ended: Instant::now(), kept_out: snapshot.pause() };
         snapshot.write_to(Hash(0))?;
         Ok(cut)
     })
@@ -110,7 +120,7 @@ fn without_save(seconds: f64, busy: usize) -> Result<Save> {
             });
         }
         let save = around(locked_writes(&parts), Clocks::Wall, || {
-            let begun = Instant::now();
+            let begun = Cut { ended: Instant::now(), kept_out: Duration::ZERO };
             std::thread::sleep(Duration::from_secs_f64(seconds));
             Ok(begun)
         });
@@ -136,14 +146,14 @@ fn locked_writes<'a>(parts: &'a [Part<'_>]) -> Vec<Write<'a>> {
     parts.iter().map(write).collect()
 }
 
-fn by_fork() -> Result<Save> {
+fn by_fork(clocks: Clocks) -> Result<Save> {
     let mut memory = PlainMemory::new(GIB)?;
     // The child of fork sees the memory by its own tables; only the parent's writers use the slices.
     let all = memory.bytes().as_ptr_range();
     let parts = split(memory.bytes_mut());
-    around(locked_writes(&parts), Clocks::Wall, || {
+    around(locked_writes(&parts), clocks, || {
         let mut child = Child::fork(|| tine_memory::peers::hash(all.clone()))?;
-        let cut = Instant::now();
+        let cut = Cut { ended: Instant::now(), kept_out: Duration::ZERO };
         while !child.has_ended() {
             std::thread::sleep(Duration::from_millis(1));
         }
