@@ -172,30 +172,4 @@ fn read_blocks(device: &dyn Device, block: u64, blocks: u64) -> Result<AlignedBu
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::device::MemoryDevice;
-    use crate::options::Options;
-    use crate::recover::newest_superblock;
-    use crate::store::Store;
-    use std::sync::Arc;
-
-    #[test]
-    fn only_a_close_mark_or_a_journal_never_written_to_is_a_clean_end() {
-        let disk = Arc::new(MemoryDevice::new());
-        let options = Options { background: false, ..Options::default() };
-        let store = Store::create_on(disk.clone(), &options).unwrap();
-        let end = || {
-            let found = replay(&*disk, &newest_superblock(&*disk).unwrap()).unwrap();
-            (found.records.len(), found.clean)
-        };
-        assert_eq!(end(), (0, true));
-        store.create_branch("main").unwrap();
-        store.sync().unwrap();
-        assert_eq!(end(), (1, false), "a crash while the first checkpoint is the last");
-        store.checkpoint().unwrap();
-        assert_eq!(end(), (0, false), "a crash right behind a checkpoint");
-        store.close().unwrap();
-        assert_eq!(end(), (1, true));
-    }
-}
+mod tests;

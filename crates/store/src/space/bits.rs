@@ -121,30 +121,60 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Runs of free blocks among those of which `counts` holds.
+    fn runs(model: &[bool], counts: impl Fn(usize) -> bool) -> Vec<(u64, u64)> {
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        let mut open = false;
+        for (at, busy) in model.iter().enumerate() {
+            let free = !busy && counts(at);
+            match runs.last_mut() {
+                Some(run) if free && open => run.1 += 1,
+                _ if free => runs.push((at as u64, 1)),
+                _ => {}
+            }
+            open = free;
+        }
+        runs
+    }
+
     proptest! {
         #[test]
-        fn a_bitmap_finds_the_first_fitting_run(taken in prop::collection::vec((0..SEGMENT_BLOCKS, 1..600u64), 0..60), wanted in 1..2000u64) {
+        fn a_bitmap_finds_the_first_fitting_run(
+            changes in prop::collection::vec((0..SEGMENT_BLOCKS, 1..600u64, prop::bool::weighted(0.8)), 0..60),
+            chunks: u64,
+            wanted in 1..2000u64,
+        ) {
             let mut bits = Bits::clear();
             let mut model = vec![false; SEGMENT_BLOCKS as usize];
-            for (at, len) in taken {
-                bits.set(at, len, true);
-                model.iter_mut().skip(at as usize).take(len as usize).for_each(|b| *b = true);
-            }
-            prop_assert_eq!(bits.zeros(), model.iter().filter(|b| !**b).count() as u64);
-            prop_assert_eq!(&Bits::from_bytes(&bits.to_bytes()), &bits);
-            let mut runs = Vec::new();
-            let mut start = None;
-            for (i, busy) in model.iter().chain([&true]).enumerate() {
-                match (busy, start) {
-                    (false, None) => start = Some(i),
-                    (true, Some(s)) => { runs.push((s as u64, (i - s) as u64)); start = None; }
-                    _ => {}
+            for (at, len, busy) in changes {
+                let mut changed = 0;
+                for one in model.iter_mut().skip(at as usize).take(len as usize) {
+                    changed += u64::from(*one != busy);
+                    *one = busy;
                 }
+                prop_assert_eq!(bits.set(at, len, busy), changed);
             }
-            let found = bits.find_zeros(0, wanted);
-            match runs.iter().find(|r| r.1 >= wanted) {
-                Some(run) => prop_assert!(found.is_some_and(|f| f.0 == run.0 && f.1 >= wanted)),
-                None => prop_assert_eq!(found.map(|f| f.1), runs.iter().map(|r| r.1).max()),
+            let chosen = |at: usize| chunks >> (at / CHUNK_BLOCKS as usize) & 1 != 0;
+            let free = |of: &dyn Fn(usize) -> bool| runs(&model, of).iter().map(|run| run.1).sum::<u64>();
+            prop_assert_eq!((bits.zeros(), bits.zeros_in(chunks)), (free(&|_| true), free(&chosen)));
+            prop_assert!((0..SEGMENT_BLOCKS).all(|at| bits.get(at) == model[at as usize]));
+            for (chunk, blocks) in model.chunks(CHUNK_BLOCKS as usize).enumerate() {
+                prop_assert_eq!(bits.chunk_is_clear(chunk as u64), !blocks.contains(&true));
+            }
+            prop_assert_eq!(&Bits::from_bytes(&bits.to_bytes()), &bits);
+            let mut long = runs(&model, chosen);
+            long.retain(|run| run.1 >= wanted / 10);
+            prop_assert_eq!(bits.zeros_of_chunks(chunks, wanted / 10), long);
+            for skip in [0, chunks, u64::MAX] {
+                let runs = runs(&model, |at| skip >> (at / CHUNK_BLOCKS as usize) & 1 == 0);
+                let found = bits.find_zeros(skip, wanted);
+                match runs.iter().find(|run| run.1 >= wanted) {
+                    Some(run) => prop_assert!(found.is_some_and(|f| f.0 == run.0 && (wanted..=run.1).contains(&f.1))),
+                    None => {
+                        let longest = runs.iter().map(|run| run.1).max();
+                        prop_assert_eq!(found, runs.iter().find(|run| Some(run.1) == longest).copied());
+                    }
+                }
             }
         }
     }

@@ -159,4 +159,38 @@ mod tests {
         limbo.settle();
         assert_eq!((drain(&mut limbo, 1, &[]), limbo.blocks()), (vec![1], 1));
     }
+
+    #[test]
+    fn what_a_checkpoint_frees_waits_for_that_checkpoint_alone() {
+        let mut limbo = Limbo::default();
+        limbo.cut();
+        limbo.push(freed(1, 0, Freed::UNSEEN), Wait::ThisCheckpoint);
+        assert!(drain(&mut limbo, 1, &[]).is_empty());
+        limbo.settle();
+        let reader = Since { epoch: 0, generation: 99 };
+        assert_eq!(drain(&mut limbo, 1, &[reader]), [1], "no reader can know it");
+        assert_eq!(limbo.blocks(), 0);
+    }
+
+    #[test]
+    fn neighbours_that_wait_for_the_same_are_one_run_and_others_are_not() {
+        let mut limbo = Limbo::default();
+        // At 4 a gap, at 6 freed later, at 8 made later; what follows the last lies in front of it.
+        let freed = [
+            (1, 2, 3),
+            (2, 2, 3),
+            (4, 2, 3),
+            (5, 2, 3),
+            (6, 3, 3),
+            (7, 3, 3),
+            (8, 3, 4),
+            (7, 3, 4),
+        ];
+        for (at, epoch, birth) in freed {
+            limbo.push(super::tests::freed(at, epoch, birth), Wait::Readers);
+        }
+        let runs = limbo.drain(&Readers { before: 9, since: Vec::new() });
+        assert_eq!(runs, [(1, 2), (4, 2), (6, 2), (8, 1), (7, 1)]);
+        assert_eq!(limbo.blocks(), 0);
+    }
 }

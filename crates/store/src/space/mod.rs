@@ -455,25 +455,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::device::MemoryDevice;
-
-    #[test]
-    fn data_leaves_alone_what_was_promised_to_nodes_when_the_host_is_full() {
-        const NODES: u64 = 300;
-        let space = Space::empty(Arc::new(MemoryDevice::with_capacity(16 << 20)));
-        space.reserve(NODES * NODE_BLOCKS, false).unwrap();
-        let mut arena = Arena::default();
-        let mut taken = 0;
-        while space.allocate(&mut arena, 1).is_ok() {
-            taken += 1;
-        }
-        assert!(taken > 1000, "only {taken} blocks of 16 MiB were to be had");
-        space.restart_reserve();
-        for _ in 0..NODES {
-            space.allocate_node().unwrap();
-        }
-        space.reserve(0, true).unwrap();
-    }
-}
+mod tests;

@@ -165,3 +165,110 @@ impl Space {
 fn table_blocks(state: &State) -> u64 {
     (state.segments.len() as u64 * ENTRY_BYTES as u64).div_ceil(BLOCK_BYTES as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::MemoryDevice;
+    use crate::format::layout::{SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS};
+    use crate::pins::Readers;
+
+    const ENTRY: u64 = ENTRY_BYTES as u64;
+
+    fn checkpoint(space: &Space, table: &TableImage) -> TableImage {
+        space.cut();
+        let table = space.write_cut(table).unwrap();
+        space.settle_cut();
+        space.drain(&Readers { before: u64::MAX, since: Vec::new() });
+        table
+    }
+
+    fn used(space: &Space) -> u64 {
+        space.totals().used_blocks
+    }
+
+    #[test]
+    fn a_table_of_many_segments_is_read_as_it_was_written_and_takes_the_place_of_the_one_before() {
+        let disk = Arc::new(MemoryDevice::new());
+        let space = Space::empty(disk.clone());
+        for index in [0, 63, 64, 127, 129] {
+            space.claim((segment_start(index) + 5 + index, 3)).unwrap();
+        }
+        let mut table = TableImage::default();
+        for life in 0..3 {
+            table = checkpoint(&space, &table);
+            assert_eq!((table.segments, table.bytes), (130, 130 * ENTRY));
+            assert_eq!(table.run(), Some((table.block, 2)));
+            // In use are 15 blocks, the table, and the one before until the checkpoint after this one.
+            assert_eq!(used(&space), 15 + 2, "life {life}");
+            let bitmaps = table.bitmaps(&*disk).unwrap();
+            let taken: Vec<_> = bitmaps.iter().map(|b| SEGMENT_BLOCKS - b.zeros()).collect();
+            assert_eq!(taken.iter().sum::<u64>(), 130 * SEGMENT_HEAD_BLOCKS + 15 + 2);
+            assert_eq!((taken[63], taken[64], taken[65]), (5, 5, 2));
+            let loaded = Space::load(disk.clone(), &table).unwrap();
+            assert_eq!((used(&loaded), used(&space)), (17, 17));
+            assert!((5 + 64..8 + 64).all(|at| bitmaps[64].get(at)));
+        }
+        assert_eq!(TableImage::default().run(), None);
+        assert_eq!(TableImage::default().bitmaps(&*disk).unwrap(), []);
+    }
+
+    #[test]
+    fn a_table_that_needs_one_more_segment_than_there_was_lists_that_too() {
+        let disk = Arc::new(MemoryDevice::new());
+        let space = Space::empty(disk.clone());
+        let usable = SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS;
+        // The last segments that one block of the table takes, and nothing free in any.
+        for index in 0..BLOCK_BYTES as u64 / ENTRY {
+            space.claim((segment_start(index) + SEGMENT_HEAD_BLOCKS, usable)).unwrap();
+        }
+        let table = checkpoint(&space, &TableImage::default());
+        assert_eq!((table.segments, table.run().map(|run| run.1)), (129, Some(2)));
+        assert_eq!(used(&Space::load(disk, &table).unwrap()), 128 * usable + 2);
+        assert_eq!(used(&space), 128 * usable + 2);
+    }
+
+    #[test]
+    fn what_was_handed_out_and_not_named_is_free_in_the_life_after() {
+        let disk = Arc::new(MemoryDevice::new());
+        let space = Space::empty(disk.clone());
+        let run = space.allocate(&mut super::super::Arena::default(), 100).unwrap()[0];
+        space.name((run.0, 60));
+        space.cut();
+        space.name((run.0 + 60, 10));
+        let table = space.write_cut(&TableImage::default()).unwrap();
+        space.settle_cut();
+        let named = |table: &TableImage| used(&Space::load(disk.clone(), table).unwrap());
+        assert_eq!(named(&table), 61);
+        assert_eq!(named(&checkpoint(&space, &table)), 71);
+    }
+
+    #[test]
+    fn a_table_of_impossible_size_or_place_or_a_wrong_one_is_refused() {
+        let disk = Arc::new(MemoryDevice::new());
+        let space = Space::empty(disk.clone());
+        space.claim((segment_start(0) + 5, 1)).unwrap();
+        let table = checkpoint(&space, &TableImage::default());
+        let end = segment_start(1);
+        // At the very end of the file is a place as good as any.
+        let mut bytes = vec![0; BLOCK_BYTES];
+        disk.read_at(table.block * BLOCK_BYTES as u64, &mut bytes).unwrap();
+        disk.write_at((end - 1) * BLOCK_BYTES as u64, &bytes).unwrap();
+        let load = |table: TableImage| Space::load(disk.clone(), &table).map(|space| used(&space));
+        assert_eq!(load(TableImage { block: end - 1, ..table }).unwrap(), 2);
+        let refused = |table: TableImage| {
+            assert!(load(table).is_err(), "{table:?}");
+            assert!(table.bitmaps(&*disk).is_err(), "{table:?}");
+        };
+        refused(TableImage { block: end, ..table });
+        refused(TableImage { block: u64::MAX, ..table });
+        refused(TableImage { block: u64::MAX / BLOCK_BYTES as u64, ..table });
+        refused(TableImage { sum: table.sum + 1, ..table });
+        refused(TableImage { bytes: 2 * ENTRY, ..table });
+        refused(TableImage { segments: 2, ..table });
+        let many = SEGMENTS_MAX + 1;
+        refused(TableImage { segments: many, bytes: many * ENTRY, ..table });
+        disk.set_len((end - 1) * BLOCK_BYTES as u64).unwrap();
+        assert!(load(table).is_err(), "the file is shorter than its segment");
+    }
+}

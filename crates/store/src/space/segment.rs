@@ -334,3 +334,6 @@ pub(crate) fn read_bitmap(device: &dyn Device, index: u64, entry: &SegmentEntry)
     }
     Ok(Bits::from_bytes(bytes))
 }
+
+#[cfg(test)]
+mod tests;

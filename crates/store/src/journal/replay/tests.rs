@@ -1,0 +1,202 @@
+use super::*;
+use crate::device::MemoryDevice;
+use crate::format::group::Link;
+use crate::format::record::last_batch;
+use crate::options::Options;
+use crate::recover::newest_superblock;
+use crate::store::Store;
+use crate::txn::Op;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+const SALT: u64 = 9;
+const RING_BLOCK: u64 = 7;
+
+fn link(sequence: u64) -> Link {
+    Link { salt: SALT, session: 0, sequence, chain: 3 }
+}
+
+fn ring(blocks: u64, head: u64, sequence: u64) -> Ring {
+    let link = link(sequence);
+    Ring { block: RING_BLOCK, blocks, head, tail: head, link, mark: None, covered: None }
+}
+
+/// A superblock behind which replay begins at `mark`.
+fn superblock(ring: &Ring, mark: &Mark) -> Superblock {
+    Superblock {
+        uuid: 1,
+        checkpoint: 1,
+        generation: 1,
+        salt: SALT,
+        ring_block: ring.block,
+        ring_blocks: ring.blocks,
+        replay_block: mark.head,
+        replay_sequence: mark.link.sequence,
+        replay_chain: mark.link.chain,
+        table_block: 0,
+        table_bytes: 0,
+        segments: 0,
+        table_sum: 0,
+        system: None,
+        next_branch: 1,
+        next_base: 1,
+        next_reclaim: 1,
+    }
+}
+
+fn quiet() -> Options {
+    Options { background: false, ..Options::default() }
+}
+
+/// A commit that fills so many blocks of the journal, but for less than one.
+fn commit(blocks: u64) -> Record {
+    let mut ops = Vec::new();
+    let batch = last_batch(&mut ops);
+    for n in 0..4 * blocks - 2 {
+        batch.put(&n.to_be_bytes(), &[7; 1000]);
+    }
+    Record::Commit { branch: 1, ops }
+}
+
+fn write_at(disk: &MemoryDevice, block: u64, bytes: &[u8]) {
+    let mut padded = bytes.to_vec();
+    padded.resize(bytes.len().next_multiple_of(BLOCK_BYTES), 0);
+    disk.write_at(block * BLOCK_BYTES as u64, &padded).unwrap();
+}
+
+#[test]
+fn only_a_close_mark_or_a_journal_never_written_to_is_a_clean_end() {
+    let disk = Arc::new(MemoryDevice::new());
+    let store = Store::create_on(disk.clone(), &quiet()).unwrap();
+    let end = || {
+        let found = replay(&*disk, &newest_superblock(&*disk).unwrap()).unwrap();
+        (found.records.len(), found.clean)
+    };
+    assert_eq!(end(), (0, true));
+    store.create_branch("main").unwrap();
+    store.sync().unwrap();
+    assert_eq!(end(), (1, false), "a crash while the first checkpoint is the last");
+    store.checkpoint().unwrap();
+    assert_eq!(end(), (0, false), "a crash right behind a checkpoint");
+    store.close().unwrap();
+    assert_eq!(end(), (1, true));
+}
+
+#[test]
+fn groups_of_any_length_come_back_from_a_ring_of_any_length_that_takes_what_fits() {
+    for blocks in 4..14 {
+        let disk = MemoryDevice::new();
+        let mut ring = ring(blocks, 0, 40);
+        // Where each live group begins, and how many blocks it took with the rest of the ring that it left out.
+        let mut live: VecDeque<(Mark, u64)> = VecDeque::new();
+        for n in 0..200u64 {
+            let records = [commit(1 + n * n / 3 % 3), Record::Delete { branch: n }];
+            let (bytes, sum) = group::encode(&records, &ring.link, 40);
+            let needed = bytes.len().div_ceil(BLOCK_BYTES) as u64;
+            let before = Mark { head: ring.head, link: ring.link };
+            let used: u64 = live.iter().map(|group| group.1).sum();
+            assert_eq!(ring.used(), used, "ring of {blocks}, group {n}");
+            let left_out = if ring.head + needed > blocks { blocks - ring.head } else { 0 };
+            let fits = used + left_out + needed < blocks;
+            let written = ring.write(&disk, &bytes, sum, 2, 40).unwrap();
+            assert_eq!(written, fits, "ring of {blocks} with {used} used, group {n} of {needed}");
+            if written {
+                live.push_back((before, left_out + needed));
+            }
+            let begin = live.front().map_or(before, |group| group.0);
+            let found = replay(&disk, &superblock(&ring, &begin)).unwrap();
+            assert_eq!(found.records.len(), 2 * live.len(), "ring of {blocks}, group {n}");
+            assert_eq!(
+                (found.ring.head % blocks, found.ring.link),
+                (ring.head % blocks, ring.link)
+            );
+            if !written || n % 5 == 0 {
+                live.pop_front();
+                ring.tail = live.front().map_or(ring.head, |group| group.0.head);
+            }
+        }
+        let mut beside = [0; 2 * BLOCK_BYTES];
+        disk.read_at((RING_BLOCK - 2) * BLOCK_BYTES as u64, &mut beside).unwrap();
+        assert!(beside.iter().all(|byte| *byte == 0), "written in front of the ring");
+        assert!(disk.len().unwrap() <= (RING_BLOCK + blocks) * BLOCK_BYTES as u64);
+    }
+}
+
+#[test]
+fn a_later_group_that_calls_lost_records_durable_is_found_wherever_it_lies() {
+    const BLOCKS: u64 = 600;
+    for head in [0, 1, 255, 256, 344, 599, 600] {
+        for distance in [0, 1, 254, 255, 256, 257, 343, 344, 345, 511, 512, 598, 599] {
+            let ring = ring(BLOCKS, head, 20);
+            let place = (head + distance) % BLOCKS;
+            let disk = MemoryDevice::new();
+            disk.set_len((RING_BLOCK + BLOCKS) * BLOCK_BYTES as u64).unwrap();
+            // Whether it is an error when a group of so many blocks lies there and calls what lies below durable.
+            let refused = |group_blocks: u64, durable: u64, salt: u64, within: u64| {
+                let link = Link { salt, ..link(30) };
+                let (bytes, _) = group::encode(&[commit(group_blocks)], &link, durable);
+                assert_eq!(bytes.len().div_ceil(BLOCK_BYTES) as u64, group_blocks);
+                write_at(&disk, RING_BLOCK + place, &bytes);
+                let refused = refuse_lost_records(&disk, &ring, within).is_err();
+                let end = (RING_BLOCK + place) * BLOCK_BYTES as u64;
+                disk.punch(end, group_blocks * BLOCK_BYTES as u64).unwrap();
+                refused
+            };
+            let what = format!("{distance} blocks behind a break at {head}");
+            assert!(refused(1, 21, SALT, BLOCKS), "{what}");
+            assert!(refused(1, 25, SALT, u64::MAX / 2), "{what}");
+            assert!(!refused(1, 20, SALT, BLOCKS), "{what}, and what it knew of is here");
+            assert!(!refused(1, 19, SALT, BLOCKS), "{what}, and what it knew of is here");
+            assert!(!refused(1, 21, SALT + 1, BLOCKS), "{what}, of another life");
+            assert!(refused(1, 21, SALT, distance + 1), "{what}, the last one looked at");
+            assert!(!refused(1, 21, SALT, distance), "{what}, beyond what is looked at");
+            // A group never lies across the end of the ring.
+            assert_eq!(refused(3, 21, SALT, BLOCKS), place + 3 <= BLOCKS, "{what}, of 3 blocks");
+        }
+    }
+}
+
+#[test]
+fn a_later_group_that_is_broken_itself_proves_nothing() {
+    let disk = MemoryDevice::new();
+    let (mut bytes, _) = group::encode(&[commit(2)], &link(30), 25);
+    bytes[5000] ^= 1;
+    write_at(&disk, RING_BLOCK + 10, &bytes);
+    refuse_lost_records(&disk, &ring(50, 4, 20), 50).unwrap();
+}
+
+/// A group of three records behind so many, the second of which names a block at `addr`.
+fn group_with_data(sequence: u64, addr: u64, sum: u32) -> Group {
+    let run = DataRun { addr, sums: Arc::from([sum]), data: RunData::OnDevice };
+    let map = Op::Map { map: Box::from(&b"m"[..]), block: 0, runs: vec![run] };
+    let delete = |branch| Record::Delete { branch };
+    let records = vec![delete(1), Record::Commit { branch: 1, ops: vec![map] }, delete(2)];
+    Group { records, before: Mark { head: 0, link: link(sequence) } }
+}
+
+#[test]
+fn data_is_looked_for_only_in_groups_that_nothing_calls_durable() {
+    let disk = MemoryDevice::new();
+    write_at(&disk, 50, &[5; BLOCK_BYTES]);
+    let sum = block_checksum(&[5; BLOCK_BYTES]);
+    let lost = |groups: &[Group], durable| first_without_data(&disk, groups, durable).unwrap();
+    let there = [group_with_data(10, 50, sum), group_with_data(13, 50, sum)];
+    assert_eq!(lost(&there, 0), None);
+    let gone = [group_with_data(10, 50, sum), group_with_data(13, 51, sum)];
+    assert_eq!(lost(&gone, 0), Some(1));
+    assert_eq!(lost(&gone, 15), Some(1), "its last record is not");
+    assert_eq!(lost(&gone, 16), None);
+    let early = [group_with_data(2, 51, sum)];
+    assert_eq!((lost(&early, 4), lost(&early, 5)), (Some(0), None));
+}
+
+#[test]
+fn data_beyond_any_file_is_not_there() {
+    let disk = MemoryDevice::new();
+    let at = |addr| {
+        let run = DataRun { addr, sums: Arc::from([0]), data: RunData::OnDevice };
+        data_is_there(&disk, &run).unwrap()
+    };
+    let last = i64::MAX as u64 / BLOCK_BYTES as u64;
+    assert_eq!([last, last + 1, 3 * (last / 2), u64::MAX].map(at), [false; 4]);
+}

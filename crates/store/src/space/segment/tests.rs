@@ -1,0 +1,231 @@
+use super::*;
+use crate::device::MemoryDevice;
+
+const USABLE: u64 = SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS;
+
+/// A segment of which the host holds the first `chunks` chunks.
+fn segment(chunks: u64) -> Segment {
+    let mut segment = Segment::fresh();
+    if chunks > 0 {
+        segment.own_chunks(0..=chunks - 1);
+    }
+    segment
+}
+
+fn take(segment: &mut Segment, at: u64, len: u64) {
+    segment.take(&MemoryDevice::new(), 0, at, len).unwrap();
+}
+
+fn find(segment: &mut Segment, wanted: u64) -> Option<(u64, u64)> {
+    segment.find(&MemoryDevice::new(), 0, wanted).unwrap()
+}
+
+fn find_hole(segment: &mut Segment, wanted: u64) -> Option<(u64, u64)> {
+    segment.find_hole(&MemoryDevice::new(), 0, wanted).unwrap()
+}
+
+/// A checkpoint begins, writes the segment's bitmap to the disk and is durable.
+fn checkpoint(segment: &mut Segment, disk: &MemoryDevice, index: u64) {
+    segment.begin_cut();
+    record(segment, disk, index);
+    segment.end_cut();
+}
+
+fn record(segment: &mut Segment, disk: &MemoryDevice, index: u64) -> Bits {
+    let block = segment_start(index) + u64::from(segment.next_slot());
+    let bitmap = segment.record_cut(disk, index).unwrap();
+    disk.write_at(block * BLOCK_BYTES as u64, &bitmap).unwrap();
+    segment.entry.holes = segment.holes;
+    let bits = read_bitmap(disk, index, &segment.entry).unwrap();
+    assert_eq!(u64::from(segment.entry.free), bits.zeros());
+    bits
+}
+
+#[test]
+fn a_new_segment_is_all_hole_and_what_the_host_holds_of_it_is_ready() {
+    let mut segment = segment(0);
+    assert_eq!((u64::from(segment.free), segment.ready()), (USABLE, 0));
+    assert!(!segment.may_hold(1));
+    assert_eq!((find(&mut segment, 1), find_hole(&mut segment, USABLE)), (None, Some((2, USABLE))));
+    assert_eq!(find_hole(&mut segment, USABLE + 1), Some((2, USABLE)), "the longest there is");
+    assert_eq!(find_hole(&mut segment, USABLE + 1), None, "which is known from then on");
+    assert_eq!(find_hole(&mut segment, USABLE), Some((2, USABLE)));
+
+    segment.own_chunks(1..=2);
+    assert_eq!(
+        [0, 1, 2, 3, 63].map(|chunk| segment.is_hole(chunk)),
+        [true, false, false, true, true]
+    );
+    assert_eq!((u64::from(segment.free), segment.ready()), (USABLE, 512));
+    assert_eq!(find(&mut segment, 512), Some((256, 512)));
+    assert_eq!(find_hole(&mut segment, 254), Some((2, 254)));
+    assert_eq!(find_hole(&mut segment, 255), Some((768, 256)));
+    segment.own_chunks(0..=63);
+    assert_eq!((segment.ready(), find_hole(&mut segment, 1)), (USABLE, None));
+}
+
+#[test]
+fn what_is_taken_is_not_found_until_it_is_released() {
+    let mut segment = segment(3);
+    take(&mut segment, 2, 554);
+    assert_eq!((u64::from(segment.free), segment.ready()), (USABLE - 554, 212));
+    assert!(segment.may_hold(212) && !segment.may_hold(213));
+    take(&mut segment, 600, 8);
+    assert!(segment.may_hold(204), "nobody has looked yet");
+    assert_eq!(find(&mut segment, 200), Some((608, 160)), "the longest there is");
+    assert!(segment.may_hold(160) && !segment.may_hold(161));
+    assert_eq!(find(&mut segment, 40), Some((556, 44)));
+    segment.release(600, 8);
+    assert_eq!((u64::from(segment.free), segment.ready()), (USABLE - 554, 212));
+    assert!(segment.may_hold(212));
+    assert_eq!(find(&mut segment, 212), Some((556, 212)));
+    assert_eq!(find_hole(&mut segment, USABLE).map(|run| run.0), Some(768));
+    segment.release(2, 554);
+    assert_eq!(find(&mut segment, 766), Some((2, 766)));
+}
+
+#[test]
+fn before_its_bitmap_is_read_a_segment_counts_no_more_as_ready_than_there_is() {
+    let entry = |free, holes| SegmentEntry { slot: None, free, holes, sum: 0 };
+    assert_eq!(Segment::stored(entry(1000, 0)).ready(), 1000);
+    assert_eq!(Segment::stored(entry(1000, 0b101)).ready(), 1000 - 2 * CHUNK_BLOCKS);
+    assert_eq!(Segment::stored(entry(500, 0b101)).ready(), 0);
+}
+
+#[test]
+fn a_bitmap_is_recorded_as_of_the_cut_in_each_slot_by_turns() {
+    let disk = MemoryDevice::new();
+    let mut segment = segment(1);
+    let set = |segment: &mut Segment, run, used, author, cut| {
+        segment.set_image(&disk, 3, run, used, author, cut);
+    };
+    set(&mut segment, (2, 10), true, Author::Writer, false);
+    assert!(segment.dirty && !segment.writing);
+    segment.begin_cut();
+    assert!(!segment.dirty && segment.writing);
+    set(&mut segment, (30, 5), true, Author::Checkpoint, true);
+    set(&mut segment, (20, 5), true, Author::Writer, true);
+    set(&mut segment, (2, 4), false, Author::Writer, true);
+    set(&mut segment, (40, 5), true, Author::Checkpoint, true);
+    assert_eq!(segment.next_slot(), 0);
+    let bits = record(&mut segment, &disk, 3);
+    let used = |bits: &Bits| (2..60).filter(|at| bits.get(*at)).collect::<Vec<u64>>();
+    assert_eq!(used(&bits), (2..12).chain(30..35).chain(40..45).collect::<Vec<_>>());
+    segment.end_cut();
+    assert!(segment.dirty && !segment.writing);
+
+    segment.begin_cut();
+    assert_eq!(segment.next_slot(), 1);
+    let bits = record(&mut segment, &disk, 3);
+    assert_eq!(used(&bits), (6..12).chain(20..25).chain(30..35).chain(40..45).collect::<Vec<_>>());
+    segment.end_cut();
+    assert_eq!(segment.next_slot(), 0);
+    assert!(!segment.dirty && !segment.writing);
+    set(&mut segment, (50, 1), true, Author::Checkpoint, true);
+    assert!(!segment.dirty && segment.writing);
+
+    // In the life after: what was recorded is busy, and nothing else.
+    let mut loaded = Segment::stored(segment.entry);
+    loaded.own_chunks(0..=0);
+    assert_eq!(loaded.find(&disk, 3, 211).unwrap(), Some((45, 211)));
+    assert_eq!(u64::from(loaded.free), USABLE - 6 - 15);
+}
+
+#[test]
+fn a_change_that_was_missed_because_the_bitmap_could_not_be_read_is_never_recorded_without_it() {
+    for cut in [false, true] {
+        let disk = MemoryDevice::new();
+        let mut first = segment(1);
+        checkpoint(&mut first, &disk, 0);
+        let bitmap = segment_start(0) * BLOCK_BYTES as u64;
+        let mut good = vec![0; BLOCK_BYTES];
+        disk.read_at(bitmap, &mut good).unwrap();
+        disk.write_at(bitmap, &[0xEE; BLOCK_BYTES]).unwrap();
+        let mut segment = Segment::stored(first.entry);
+        segment.set_image(&disk, 0, (2, 10), false, Author::Writer, cut);
+        assert!(segment.record_cut(&disk, 0).is_err(), "it cannot be read");
+        disk.write_at(bitmap, &good).unwrap();
+        segment.set_image(&disk, 0, (20, 10), true, Author::Writer, cut);
+        assert!(segment.record_cut(&disk, 0).is_err(), "the first change is not in it");
+    }
+}
+
+#[test]
+fn chunks_without_a_busy_block_are_idle_but_for_the_first_and_for_holes() {
+    let mut segment = segment(4);
+    assert_eq!([segment.idle_chunks(), segment.idle_chunks()], [[1, 2, 3], [1, 2, 3]]);
+    take(&mut segment, 2 * CHUNK_BLOCKS + 255, 1);
+    assert_eq!(segment.idle_chunks(), [1, 3]);
+    take(&mut segment, CHUNK_BLOCKS, 1);
+    take(&mut segment, 3 * CHUNK_BLOCKS, 1);
+    assert_eq!([segment.idle_chunks(), segment.idle_chunks()], [[0; 0]; 2]);
+    segment.release(3 * CHUNK_BLOCKS, 1);
+    assert_eq!(segment.idle_chunks(), [3]);
+    take(&mut segment, 3 * CHUNK_BLOCKS, 1);
+    assert!(segment.idle_chunks().is_empty());
+    segment.own_chunks(63..=63);
+    assert_eq!(segment.idle_chunks(), [63]);
+}
+
+#[test]
+fn a_chunk_is_thin_with_an_eighth_of_it_free_in_runs_that_are_worth_it() {
+    let mut segment = segment(4);
+    // In the first, two runs of 16; 31 free; 32 free; 32 free in runs of 15 and 17.
+    for (at, len) in [(2, 206), (224, 16), (256, 225), (512, 224), (768, 100), (883, 124)] {
+        take(&mut segment, at, len);
+    }
+    assert_eq!(segment.thin_chunks(), [0, 2]);
+    assert_eq!(
+        Segment::stored(segment.entry).thin_chunks(),
+        [0; 0],
+        "nobody reads a bitmap for it"
+    );
+}
+
+#[test]
+fn a_condemned_chunk_is_punched_once_it_is_recorded_and_nobody_takes_it_meanwhile() {
+    let disk = MemoryDevice::new();
+    let mut segment = segment(64);
+    take(&mut segment, 2, USABLE);
+    segment.set_image(&disk, 0, (2, USABLE), true, Author::Writer, false);
+    for (at, len) in [(512, 256), (300, 15), (320, 16), (768, 256)] {
+        segment.release(at, len);
+        segment.set_image(&disk, 0, (at, len), false, Author::Writer, false);
+    }
+    checkpoint(&mut segment, &disk, 0);
+    assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap(), (0, Vec::new()));
+    let ready = segment.ready();
+    (1..=3).for_each(|chunk| segment.condemn(chunk));
+    assert_eq!(segment.ready(), ready - 256 - 31 - 256);
+    assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap().0, 0, "not recorded yet");
+    checkpoint(&mut segment, &disk, 0);
+    assert_eq!(segment.begin_punching(&disk, 0, 1).unwrap(), (0b10, vec![(320, 16)]));
+    segment.punched(0b10);
+    segment.own_chunks(3..=3);
+    assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap(), (0b100, vec![(512, 256)]));
+    assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap().0, 0, "once");
+    assert_eq!(find_hole(&mut segment, 17), Some((320, 16)), "the other is going");
+    segment.punched(0b100);
+    assert_eq!(find_hole(&mut segment, 256), Some((512, 256)));
+
+    // The life after does not know whether they went. It need not read the bitmap before.
+    let mut next = Segment::stored(segment.entry);
+    next.condemn_holes();
+    let runs = vec![(320, 16), (512, 512)];
+    assert_eq!(next.begin_punching(&disk, 0, 9).unwrap(), (0b1110, runs));
+}
+
+#[test]
+fn a_hole_that_is_taken_back_while_a_checkpoint_is_written_is_not_punched() {
+    let disk = MemoryDevice::new();
+    let mut segment = segment(4);
+    segment.condemn(2);
+    segment.begin_cut();
+    record(&mut segment, &disk, 0);
+    segment.own_chunks(2..=2);
+    segment.end_cut();
+    segment.condemn(2);
+    assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap().0, 0);
+    checkpoint(&mut segment, &disk, 0);
+    assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap(), (0b100, vec![(512, 256)]));
+}

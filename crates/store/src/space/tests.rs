@@ -1,0 +1,405 @@
+use super::*;
+use crate::device::MemoryDevice;
+
+const USABLE: u64 = SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS;
+const NOBODY: Readers = Readers { before: u64::MAX, since: Vec::new() };
+
+fn space() -> (Arc<MemoryDevice>, Space) {
+    let disk = Arc::new(MemoryDevice::new());
+    (Arc::clone(&disk), Space::empty(disk))
+}
+
+/// On a host with room for so many chunks.
+fn space_of(chunks: u64) -> (Arc<MemoryDevice>, Space) {
+    let (disk, space) = space();
+    disk.set_capacity(Some(chunks * CHUNK_BLOCKS * BLOCK_BYTES as u64));
+    (disk, space)
+}
+
+/// The block `at` in the first segment.
+fn first(at: u64) -> u64 {
+    segment_start(0) + at
+}
+
+fn chunks_on_host(disk: &MemoryDevice) -> u64 {
+    disk.allocated_bytes().unwrap() / BLOCK_BYTES as u64 / CHUNK_BLOCKS
+}
+
+fn used(space: &Space) -> u64 {
+    space.totals().used_blocks
+}
+
+fn ready(space: &Space) -> u64 {
+    let state = lock(&space.state);
+    assert_eq!(state.ready, state.segments.iter().map(Segment::ready).sum::<u64>());
+    state.ready
+}
+
+fn release(space: &Space, run: BlockRun) {
+    space.free_unnamed(Freed { run, epoch: 0, birth: Freed::UNSEEN });
+    space.drain(&NOBODY);
+}
+
+/// Takes data until there is no more; how much.
+fn fill(space: &Space) -> u64 {
+    let mut taken = 0;
+    for blocks in [16, 1] {
+        let mut arena = Arena::default();
+        while space.allocate(&mut arena, blocks).is_ok() {
+            taken += blocks;
+            space.give_back_unused(&mut arena);
+            arena = Arena::default();
+        }
+    }
+    taken
+}
+
+/// All is recorded, and the record is durable.
+fn checkpoint(space: &Space, table: &TableImage) -> TableImage {
+    space.cut();
+    let table = space.write_cut(table).unwrap();
+    space.settle_cut();
+    space.drain(&NOBODY);
+    table
+}
+
+#[test]
+fn data_leaves_alone_what_was_promised_to_nodes_when_the_host_is_full() {
+    const NODES: u64 = 300;
+    let (_, space) = space_of(16);
+    space.reserve(NODES * NODE_BLOCKS, false).unwrap();
+    let promised = NODES * NODE_BLOCKS + EMERGENCY_BLOCKS;
+    assert_eq!(fill(&space), 16 * CHUNK_BLOCKS - SEGMENT_HEAD_BLOCKS - promised);
+    assert_eq!(ready(&space), promised);
+    space.restart_reserve();
+    assert!(space.allocate(&mut Arena::default(), 1).is_err(), "the nodes are still to come");
+    for _ in 0..NODES {
+        space.allocate_node().unwrap();
+    }
+    assert_eq!(fill(&space), 0);
+    let kept = lock(&space.state).nodes.left();
+    assert_eq!(ready(&space) + kept, EMERGENCY_BLOCKS, "with what the next nodes come from");
+    space.settle_cut();
+    space.reserve(EMERGENCY_BLOCKS - 100, true).unwrap();
+    assert!(space.reserve(EMERGENCY_BLOCKS + 1, true).is_err());
+    assert!(space.reserve(1, false).is_err());
+}
+
+#[test]
+fn room_is_promised_as_long_as_there_is_any_and_the_largest_promise_holds() {
+    // All that four chunks hold behind the segment's head.
+    let room = 4 * CHUNK_BLOCKS - SEGMENT_HEAD_BLOCKS;
+    let (disk, space) = space_of(4);
+    space.reserve(1, true).unwrap();
+    assert_eq!(chunks_on_host(&disk), 1);
+    space.reserve(room - EMERGENCY_BLOCKS, false).unwrap();
+    assert_eq!((chunks_on_host(&disk), ready(&space)), (4, room));
+    assert!(space.reserve(room - EMERGENCY_BLOCKS + 1, false).is_err());
+    space.reserve(room, true).unwrap();
+    assert!(space.reserve(room + 1, true).is_err());
+    space.reserve(3, false).unwrap();
+    assert_eq!(fill(&space), 0, "all of it is promised");
+    space.restart_reserve();
+    space.settle_cut();
+    assert_eq!(fill(&space), room - EMERGENCY_BLOCKS, "the promise was kept or is void");
+}
+
+#[test]
+fn the_checkpoint_being_written_and_the_changes_since_both_have_their_room() {
+    let (_, space) = space_of(8);
+    space.reserve(200, false).unwrap();
+    space.restart_reserve();
+    // 200 and 512 for the checkpoint that is being written, as much for the next.
+    let room = 8 * CHUNK_BLOCKS - SEGMENT_HEAD_BLOCKS;
+    assert!(space.reserve(room - 712 - 512 + 1, false).is_err());
+    space.reserve(room - 712 - 512, false).unwrap();
+    space.allocate_node().unwrap();
+    // Of the sixteen blocks that nodes come from two are a node, and less is to come.
+    assert!(space.reserve(room - 712 - 512 - 13, false).is_err());
+    space.reserve(room - 712 - 512 - 14, false).unwrap();
+    assert_eq!(fill(&space), 0);
+}
+
+#[test]
+fn what_follows_in_an_arena_is_one_run_and_a_failure_gives_all_back() {
+    let (_, space) = space_of(8);
+    space.reserve(1500, false).unwrap();
+    space.restart_reserve();
+    space.settle_cut();
+    let (mut one, mut other) = (Arena::default(), Arena::default());
+    assert_eq!(space.allocate(&mut one, 10).unwrap(), [(first(2), 10)]);
+    assert_eq!(space.allocate(&mut one, 100).unwrap(), [(first(12), 100)]);
+    assert_eq!(space.allocate(&mut other, 10).unwrap(), [(first(112), 10)]);
+    assert_eq!(space.allocate(&mut one, 5).unwrap(), [(first(128), 5)]);
+    assert_eq!(space.allocate(&mut other, 10).unwrap(), [(first(122), 6), (first(192), 4)]);
+    for arena in [&mut one, &mut other] {
+        space.give_back_unused(arena);
+        space.give_back_unused(arena);
+    }
+    assert_eq!(used(&space), 100 + 10 + 10 + 5 + 10);
+    let before = (used(&space), ready(&space));
+    assert!(space.allocate(&mut one, 8 * CHUNK_BLOCKS).is_err());
+    space.give_back_unused(&mut one);
+    assert_eq!(used(&space), before.0);
+    assert!(ready(&space) >= before.1);
+    let largest = 8 * CHUNK_BLOCKS - SEGMENT_HEAD_BLOCKS - EMERGENCY_BLOCKS - before.0;
+    let runs = space.allocate(&mut one, largest).unwrap();
+    assert_eq!(runs.iter().map(|run| run.1).sum::<u64>(), largest);
+    assert_eq!(used(&space), before.0 + largest);
+}
+
+#[test]
+fn the_host_is_asked_for_the_chunks_that_a_run_lies_in_and_no_others() {
+    let (disk, space) = space();
+    let mut arena = Arena::default();
+    let mut take = |blocks| {
+        space.allocate(&mut arena, blocks).unwrap();
+        chunks_on_host(&disk)
+    };
+    assert_eq!([take(254), take(256), take(512), take(1024), take(1024)], [1, 2, 4, 8, 12]);
+    assert_eq!(take(1025), 17);
+    assert_eq!(disk.len().unwrap(), segment_start(1) * BLOCK_BYTES as u64);
+    assert_eq!(ready(&space), 255);
+}
+
+#[test]
+fn a_file_longer_than_its_segments_is_not_cut() {
+    let (disk, space) = space();
+    let long = segment_start(3) * BLOCK_BYTES as u64;
+    disk.set_len(long).unwrap();
+    space.allocate(&mut Arena::default(), 1).unwrap();
+    assert_eq!(disk.len().unwrap(), long);
+}
+
+#[test]
+fn a_run_for_the_checkpoint_lies_in_one_piece_and_takes_no_more_than_it_needs() {
+    let (_, space) = space_of(4);
+    let run = space.allocate_run(3).unwrap();
+    assert_eq!((run, used(&space)), (first(2), 3));
+    assert_eq!(space.allocate_run(20).unwrap(), first(5));
+    assert_eq!(used(&space), 23);
+    let room = ready(&space);
+    assert!(space.allocate_run(3 * CHUNK_BLOCKS + 1).is_err());
+    assert_eq!((used(&space), ready(&space)), (23, room));
+    space.allocate_run(3 * CHUNK_BLOCKS).unwrap();
+    assert!(space.allocate_run(room + 1).is_err());
+    space.allocate_run(room).unwrap();
+    assert_eq!(ready(&space), 0);
+}
+
+#[test]
+fn nodes_lie_side_by_side_and_single_blocks_are_no_place_for_one() {
+    let (_, space) = space_of(2);
+    let mut places: Vec<u64> = (0..255).map(|_| space.allocate_node().unwrap()).collect();
+    places.sort_unstable();
+    assert!(places.windows(2).all(|two| two[1] - two[0] == NODE_BLOCKS));
+    assert_eq!((places[0], used(&space)), (first(2), 510));
+    assert!(space.allocate_node().is_err(), "the host is full");
+    for place in &places {
+        release(&space, (*place, 1));
+    }
+    let error = space.allocate_node().unwrap_err().to_string();
+    assert!(error.contains("single blocks"), "{error}");
+    assert!(used(&space) <= 255 + 1, "it holds no more than what it looked at last");
+    release(&space, (places[9] + 1, 1));
+    assert_eq!(space.allocate_node().unwrap(), places[9]);
+}
+
+#[test]
+fn the_ring_gets_a_whole_segment_behind_its_head() {
+    let (disk, space) = space();
+    space.allocate(&mut Arena::default(), 16).unwrap();
+    let start = space.allocate_segment().unwrap();
+    assert_eq!((start, used(&space)), (segment_start(1) + 2, USABLE + 16));
+    assert_eq!(chunks_on_host(&disk), 65);
+    assert_eq!(disk.len().unwrap(), segment_start(2) * BLOCK_BYTES as u64);
+    let full = Space::empty(Arc::new(MemoryDevice::with_capacity(63 << 20)));
+    assert!(full.allocate_segment().is_err());
+}
+
+#[test]
+fn freed_room_is_found_again_in_whichever_segment_it_is() {
+    let (disk, space) = space();
+    let mut arena = Arena::default();
+    for index in 0..3 {
+        assert_eq!(
+            space.allocate(&mut arena, USABLE).unwrap(),
+            [(segment_start(index) + 2, USABLE)]
+        );
+    }
+    // Some is promised to others.
+    release(&space, (segment_start(1) + 9000, EMERGENCY_BLOCKS));
+    let long = disk.len().unwrap();
+    for index in [2, 0, 1, 0, 2] {
+        let hole = (segment_start(index) + 700, 1500);
+        release(&space, hole);
+        assert_eq!(space.allocate(&mut arena, 1500).unwrap(), [hole], "in segment {index}");
+    }
+    assert_eq!(disk.len().unwrap(), long);
+    // Where no run is long enough and the host is full, the longest is next best.
+    disk.set_capacity(Some(0));
+    assert_eq!(space.allocate_run(EMERGENCY_BLOCKS).unwrap(), segment_start(1) + 9000);
+    let pieces = [(0, 50, 30), (1, 90, 31), (1, 400, 40), (2, 60, 39)];
+    for (index, at, blocks) in pieces {
+        release(&space, (segment_start(index) + at, blocks));
+    }
+    let longest = || {
+        let mut arena = Arena::default();
+        let mut state = lock(&space.state);
+        space.refill(&mut state, &mut arena, 41, true).unwrap();
+        arena.take(41)
+    };
+    let longest: Vec<BlockRun> = (0..4).map(|_| longest()).collect();
+    let sorted = [(1, 400, 40), (2, 60, 39), (1, 90, 31), (0, 50, 30)];
+    assert_eq!(longest, sorted.map(|(index, at, blocks)| (segment_start(index) + at, blocks)));
+}
+
+#[test]
+fn blocks_that_the_journal_names_are_claimed_where_they_can_lie_and_nowhere_else() {
+    let (disk, space) = space();
+    let edge = segment_start(1) - 1;
+    let outside = [
+        (0, 1),
+        (segment_start(0) - 1, 1),
+        (first(0), 1),
+        (first(1), 1),
+        (first(1), 2),
+        (edge, 2),
+        (edge, 4),
+        (first(2), USABLE + 1),
+        (first(2), SEGMENT_BLOCKS + 1),
+        (first(2), u64::MAX),
+        (segment_start(SEGMENTS_MAX) + 2, 1),
+        (u64::MAX, 1),
+        (u64::MAX - 1, 5),
+    ];
+    for run in outside {
+        assert!(space.claim(run).is_err(), "{run:?}");
+    }
+    assert_eq!((disk.len().unwrap(), used(&space)), (0, 0), "nothing was done for them");
+    space.claim((first(2), 1)).unwrap();
+    assert_eq!((chunks_on_host(&disk), ready(&space)), (1, 253));
+    space.claim((edge, 1)).unwrap();
+    assert_eq!((chunks_on_host(&disk), used(&space)), (2, 2));
+    space.claim((segment_start(2) + 500, 20)).unwrap();
+    assert_eq!(disk.len().unwrap(), segment_start(3) * BLOCK_BYTES as u64);
+    assert_eq!((chunks_on_host(&disk), used(&space)), (4, 22));
+    space.claim((segment_start(1) + 2, USABLE)).unwrap();
+    assert_eq!((chunks_on_host(&disk), used(&space)), (68, 22 + USABLE));
+    // All of it is named: a store that is opened on the next checkpoint has it.
+    let table = checkpoint(&space, &TableImage::default());
+    let loaded = Space::load(disk, &table).unwrap();
+    assert_eq!(used(&loaded), 22 + USABLE + 1);
+}
+
+#[test]
+fn blocks_in_a_hole_are_claimed_on_a_full_host_and_what_is_free_beside_them_is_not_ready() {
+    let (disk, space) = space();
+    space.claim((first(300), 4)).unwrap();
+    let table = checkpoint(&space, &TableImage::default());
+    space.free_named(Freed { run: (first(300), 4), epoch: 0, birth: 0 });
+    let loaded = Space::load(disk.clone(), &table).unwrap();
+    disk.set_capacity(Some(0));
+    loaded.claim((first(3 * CHUNK_BLOCKS + 250), 10)).unwrap();
+    let expected = ready(&space);
+    assert_eq!(ready(&loaded), expected);
+    assert!(fill(&loaded) <= expected);
+}
+
+#[test]
+fn freed_blocks_wait_for_the_checkpoint_that_records_it_and_for_readers() {
+    let (disk, space) = space();
+    let mut arena = Arena::default();
+    let run = space.allocate(&mut arena, USABLE).unwrap()[0];
+    space.name(run);
+    let table = checkpoint(&space, &TableImage::default());
+    let rest = |space: &Space| space.totals().free_blocks;
+    let (taken, free) = (used(&space), rest(&space));
+    assert_eq!(taken, USABLE + 1, "with the segment table");
+    let part = Freed { run: (run.0 + 100, 50), epoch: 7, birth: 3 };
+    space.free_named(part);
+    assert_eq!((used(&space), rest(&space)), (taken - 50, free + 50));
+    space.drain(&NOBODY);
+    assert_eq!(ready(&space), 255 - 2, "it is not ready before that");
+    let reader = Readers { before: 8, since: vec![crate::pins::Since { epoch: 5, generation: 4 }] };
+    space.cut();
+    let table = space.write_cut(&table).unwrap();
+    space.settle_cut();
+    let before = ready(&space);
+    space.drain(&reader);
+    assert_eq!(ready(&space) - before, 1, "a reader sees it; the old table nobody");
+    space.drain(&NOBODY);
+    assert_eq!(ready(&space) - before, 51);
+    let loaded = Space::load(disk, &table).unwrap();
+    assert_eq!(used(&loaded), USABLE - 50 + 1);
+}
+
+#[test]
+fn idle_chunks_go_but_for_some_and_when_they_are_recorded_the_host_gets_them() {
+    let (disk, space) = space();
+    let mut arena = Arena::default();
+    // A block in use in the first segment's last chunk, and the second but for its first chunk idle.
+    let run = space.allocate(&mut arena, USABLE).unwrap()[0];
+    let stays = (segment_start(1) - 1, 1);
+    space.name(stays);
+    disk.write_at(stays.0 * BLOCK_BYTES as u64, &[9; BLOCK_BYTES]).unwrap();
+    release(&space, (run.0, USABLE - 1));
+    assert_eq!((chunks_on_host(&disk), ready(&space)), (64, USABLE - 1));
+    assert_eq!(space.condemn(10, Keep::Chunks), 10);
+    assert_eq!(space.condemn(100, Keep::Chunks), 62 - 10 - 4);
+    assert_eq!(space.condemn(100, Keep::Chunks), 0);
+    assert_eq!(ready(&space), USABLE - 1 - 58 * CHUNK_BLOCKS);
+    assert_eq!(space.condemn(100, Keep::Least), 2, "two are promised");
+    assert_eq!(space.punch(100).unwrap(), 0, "not recorded yet");
+    let table = checkpoint(&space, &TableImage::default());
+    assert_eq!((space.punch(7).unwrap(), chunks_on_host(&disk)), (7, 64 - 7));
+    assert_eq!((space.punch(100).unwrap(), space.punch(100).unwrap()), (53, 0));
+    assert_eq!(chunks_on_host(&disk), 4);
+    let mut kept = vec![0; BLOCK_BYTES];
+    disk.read_at(stays.0 * BLOCK_BYTES as u64, &mut kept).unwrap();
+    assert_eq!(kept, [9; BLOCK_BYTES]);
+    // What went is taken into use again, and in the life after goes once more.
+    let loaded = Space::load(disk.clone(), &table).unwrap();
+    assert_eq!((ready(&loaded), used(&loaded)), (ready(&space), 2));
+    loaded.condemn_holes();
+    assert_eq!(loaded.punch(100).unwrap(), 60);
+    assert_eq!(space.allocate(&mut arena, 3000).unwrap().len(), 1);
+    assert_eq!(ready(&space), USABLE - 2 - 60 * CHUNK_BLOCKS + 12 * CHUNK_BLOCKS - 3000);
+}
+
+#[test]
+fn what_is_promised_is_not_condemned() {
+    let (_, space) = space();
+    let run = space.allocate(&mut Arena::default(), USABLE).unwrap()[0];
+    release(&space, run);
+    space.reserve(2000, false).unwrap();
+    assert_eq!(
+        space.condemn(100, Keep::Least),
+        63 - (2000u64 + 512).div_ceil(CHUNK_BLOCKS) as usize
+    );
+    assert!(ready(&space) >= 2512);
+}
+
+#[test]
+fn a_store_at_rest_gives_away_free_runs_beside_used_ones_but_for_a_share() {
+    let half_free = || {
+        let (disk, space) = space();
+        let run = space.allocate(&mut Arena::default(), USABLE).unwrap()[0];
+        for chunk in 0..64 {
+            release(&space, (run.0 + chunk * CHUNK_BLOCKS + 100, 128));
+        }
+        assert_eq!(ready(&space), 8192);
+        (disk, space)
+    };
+    let (_, space) = half_free();
+    assert_eq!(space.condemn(100, Keep::Chunks), 0);
+    assert_eq!(space.condemn(7, Keep::Share), 7);
+    // 512 promised and four chunks kept, and each that goes is counted as if it were all free.
+    assert_eq!(space.condemn(100, Keep::Share), (8192 - 7 * 128 - 512 - 1024) / 256);
+    let (disk, space) = half_free();
+    assert_eq!(space.condemn(100, Keep::Least), (8192 - 512) / 256);
+    let bytes = disk.allocated_bytes().unwrap();
+    checkpoint(&space, &TableImage::default());
+    assert_eq!(space.punch(100).unwrap(), 30);
+    assert_eq!(bytes - disk.allocated_bytes().unwrap(), 30 * 128 * BLOCK_BYTES as u64);
+}
