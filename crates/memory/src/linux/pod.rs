@@ -6,6 +6,7 @@ use std::ops::{Deref, DerefMut};
 use crate::linux::error::{Error, Result};
 use crate::linux::fork::ForkMode;
 use crate::linux::image::check_bounds;
+use crate::linux::page::PAGE;
 use crate::linux::region::Region;
 
 /// A type whose every bit pattern is a value.
@@ -59,8 +60,12 @@ impl<T: Pod> RegionSlice<T> {
     /// Sees a region as values.
     ///
     /// # Errors
-    /// [`Error::Length`] unless the region holds a whole number of them.
+    /// [`Error::Length`] unless the region holds a whole number of them, and a page aligns them.
     pub fn new(region: Region) -> Result<Self> {
+        if align_of::<T>() > PAGE {
+            let bytes = align_of::<T>() as u64;
+            return Err(Error::Length { bytes, reason: "values are aligned to a page at most" });
+        }
         if size_of::<T>() == 0 || !region.len().is_multiple_of(size_of::<T>()) {
             let bytes = region.len() as u64;
             return Err(Error::Length { bytes, reason: "it is no whole number of values" });
@@ -94,7 +99,7 @@ impl<T: Pod> Deref for RegionSlice<T> {
 
     fn deref(&self) -> &[T] {
         let bytes: &[u8] = &self.region;
-        // SAFETY: a region starts on a page, which aligns any plain type; its length is a whole
+        // SAFETY: a region starts on a page, which aligns the type, as `new` checks; its length is a whole
         // number of values; and every bit pattern is one.
         unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<T>()) }
     }
@@ -173,8 +178,16 @@ impl Arena {
     /// Stores values.
     ///
     /// # Errors
-    /// [`Error::Bounds`] when the region is full; grow it by [`Arena::region`].
+    /// [`Error::Bounds`] when the region is full; grow it by [`Arena::region`]. [`Error::Length`] for values
+    /// that are to be aligned to more than 16 bytes.
     pub fn put<T: Pod>(&mut self, values: &[T]) -> Result<At<T>> {
+        if align_of::<T>() as u64 > BLOCK_MIN {
+            let bytes = align_of::<T>() as u64;
+            return Err(Error::Length {
+                bytes,
+                reason: "an arena aligns values to 16 bytes at most",
+            });
+        }
         let class = class_of(size_of_val(values) as u64);
         let offset = match self.word(1 + class as u64)? {
             0 => self.take_fresh(class)?,
@@ -255,7 +268,7 @@ fn class_of(bytes: u64) -> u32 {
 /// The bytes of a place, if they lie in the region and are aligned.
 fn range<T: Pod>(at: At<T>, len: usize) -> Result<std::ops::Range<usize>> {
     let bytes = at.count.saturating_mul(size_of::<T>() as u64);
-    let aligned = at.offset.is_multiple_of(align_of::<T>() as u64);
+    let aligned = align_of::<T>() <= PAGE && at.offset.is_multiple_of(align_of::<T>() as u64);
     match at.offset.checked_add(bytes) {
         Some(end) if end <= len as u64 && aligned => Ok(at.offset as usize..end as usize),
         _ => Err(Error::Bounds {
@@ -289,6 +302,28 @@ mod tests {
         for raw in [[4095, 1], [u64::MAX, 1], [0, u64::MAX], [4, 1], [4096, 1]] {
             assert!(arena.get(At::<u64>::from_raw(raw)).is_err(), "{raw:?}");
         }
+    }
+
+    #[test]
+    fn values_that_are_aligned_to_more_than_can_be_had_are_refused() {
+        #[repr(align(32))]
+        #[derive(Clone, Copy, Debug)]
+        struct Wide([u8; 32]);
+        #[repr(align(8192))]
+        #[derive(Clone, Copy, Debug)]
+        struct Wider([u8; 8192]);
+        // SAFETY: bytes without padding.
+        unsafe impl Pod for Wide {}
+        // SAFETY: bytes without padding.
+        unsafe impl Pod for Wider {}
+        let region = || Region::zeroed(8 * 8192).unwrap();
+        assert!(RegionSlice::<Wide>::new(region()).unwrap().iter().all(|wide| wide.0 == [0; 32]));
+        let refused = RegionSlice::<Wider>::new(region()).unwrap_err();
+        assert!(matches!(refused, Error::Length { bytes: 8192, .. }), "{refused}");
+        let mut arena = Arena::new(region()).unwrap();
+        let refused = arena.put(&[Wide([1; 32])]).unwrap_err();
+        assert!(matches!(refused, Error::Length { bytes: 32, .. }), "{refused}");
+        assert!(arena.get(At::<Wider>::from_raw([8192, 1])).map(|wider| wider[0].0[0]).is_err());
     }
 
     #[test]
