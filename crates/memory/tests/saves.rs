@@ -3,6 +3,7 @@
 mod writers;
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tine_memory::{Baseline, PAGE, PageSink};
@@ -48,6 +49,35 @@ fn an_incremental_save_hands_over_exactly_what_changed() {
     assert_eq!(saved, 0);
     sink.pages.resize(400 * PAGE, 0);
     assert!(live.snapshot().unwrap()[..] == sink.pages[..]);
+}
+
+#[test]
+fn what_a_sink_that_panicked_was_to_take_the_next_save_hands_over() {
+    struct Panicking(Vec<u8>, bool);
+    impl PageSink for Panicking {
+        fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+            assert!(!self.1, "the sink panics");
+            self.0.write_at(bytes, offset)
+        }
+
+        fn commit(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (live, mut shards) = live(400, 2);
+    let (mut sink, mut baseline) = (Panicking(Vec::new(), false), Baseline::default());
+    // The first save is one of a snapshot, the second compares, the third goes by the record.
+    for round in 1..5 {
+        shards[0].guard()[round * PAGE] = 5;
+        sink.1 = true;
+        let save = AssertUnwindSafe(|| live.save_changes(&mut sink, &mut baseline));
+        assert!(catch_unwind(save).is_err());
+        sink.1 = false;
+        live.save_changes(&mut sink, &mut baseline).unwrap();
+        sink.0.resize(400 * PAGE, 0);
+        assert!(live.snapshot().unwrap()[..] == sink.0[..], "round {round}");
+        live.save_changes(&mut sink, &mut baseline).unwrap();
+    }
 }
 
 #[test]

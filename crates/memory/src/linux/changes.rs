@@ -8,9 +8,7 @@
 //! A page that was written but holds what it held is found out by its hash. So is every page that changed
 //! before the record began: at the first save after a snapshot, and at the one after it failed.
 
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -22,7 +20,7 @@ use crate::linux::page::{PAGE, pages_of, push_run, union};
 use crate::linux::probe;
 use crate::linux::sink::PageSink;
 use crate::linux::snapshot::saving;
-use crate::linux::sys::{Mapping, Query};
+use crate::linux::sys::{self, Mapping, Query};
 
 /// Pages read at a time.
 const CHUNK_PAGES: usize = 64;
@@ -123,15 +121,16 @@ impl Baseline {
         if self.hashes.all.len() != pages_of(len) {
             self.hashes.all = vec![xxh3_128(&[0; PAGE]); pages_of(len)];
         }
-        let outcome = save(&mut self.hashes);
-        let replaced = std::mem::take(&mut self.hashes.replaced);
-        match outcome {
+        // What a save before left here it did not finish: its sink panicked.
+        self.hashes.forget_replaced();
+        match save(&mut self.hashes) {
             Ok((saved, since)) => {
+                self.hashes.replaced.clear();
                 self.recorded_since = since;
                 Ok(saved)
             }
             Err(error) => {
-                replaced.into_iter().for_each(|page| self.hashes.all[page] = UNKNOWN);
+                self.hashes.forget_replaced();
                 Err(error)
             }
         }
@@ -139,6 +138,11 @@ impl Baseline {
 }
 
 impl Hashes {
+    /// Counts what the save in progress has replaced as changed still.
+    fn forget_replaced(&mut self) {
+        self.replaced.drain(..).for_each(|page| self.all[page] = UNKNOWN);
+    }
+
     /// Takes the content of pages from `first` on, the last perhaps cut short, and says which differ.
     pub(crate) fn update(&mut self, first: usize, bytes: &[u8]) -> Vec<Range<usize>> {
         let mut runs = Vec::new();
@@ -169,15 +173,12 @@ struct Changes<'a> {
     /// As long as the memory itself; it holds the pages of `runs`.
     copies: Mapping,
     runs: Vec<Range<usize>>,
-    /// The memory, read by the kernel: writers may be writing it.
-    memory: File,
 }
 
 impl<'a> Changes<'a> {
     fn new(shared: &'a Shared, hashes: &'a mut Hashes) -> Result<Self> {
-        let memory = File::open("/proc/self/mem").map_err(reading)?;
         let copies = Mapping::zeroed(pages_of(shared.len) * PAGE, 1)?;
-        Ok(Self { shared, hashes, copies, runs: Vec::new(), memory })
+        Ok(Self { shared, hashes, copies, runs: Vec::new() })
     }
 
     /// Copies what changed since a save, as it is at one moment; says which save this is, and how long
@@ -251,9 +252,9 @@ impl<'a> Changes<'a> {
                 let bytes =
                     first * PAGE..(run.end.min(first + CHUNK_PAGES) * PAGE).min(self.shared.len);
                 let chunk = &mut chunk[..bytes.len()];
-                self.memory
-                    .read_exact_at(chunk, (self.shared.start + bytes.start) as u64)
-                    .map_err(reading)?;
+                // By the kernel: writers may be writing it.
+                sys::read_racing(self.shared.start + bytes.start, chunk)
+                    .map_err(|e| Error::os("read live memory", e))?;
                 for pages in self.hashes.update(first, chunk) {
                     let run = pages.start * PAGE..(pages.end * PAGE).min(bytes.end);
                     let from = run.start - bytes.start..run.end - bytes.start;
@@ -265,8 +266,4 @@ impl<'a> Changes<'a> {
         self.runs = union(&self.runs, &changed);
         Ok(written.iter().map(Range::len).sum())
     }
-}
-
-fn reading(error: std::io::Error) -> Error {
-    Error::os("read live memory", error)
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::fs;
+use std::io;
 use std::sync::atomic::AtomicU32;
 
 use crate::linux::error::{Error, Feature, Result};
@@ -64,6 +65,26 @@ pub(crate) fn give_up(what: &str, error: &Error) -> ! {
         "tine-memory: cannot {what}, so this process ends before anyone reads wrong bytes: {error}"
     );
     std::process::abort()
+}
+
+/// Reads memory of this process that others may be writing at the same time.
+pub(crate) fn read_racing(from: usize, bytes: &mut [u8]) -> io::Result<()> {
+    #[cfg(test)]
+    super::mishap::check()?;
+    let mut done = 0;
+    while done < bytes.len() {
+        let left = &mut bytes[done..];
+        let to = libc::iovec { iov_base: left.as_mut_ptr().cast(), iov_len: left.len() };
+        let from =
+            libc::iovec { iov_base: (from + done) as *mut libc::c_void, iov_len: left.len() };
+        // SAFETY: the kernel fills what is borrowed exclusively, and says so where the other is not mapped.
+        match unsafe { libc::process_vm_readv(libc::getpid(), &to, 1, &from, 1, 0) } {
+            read @ 1.. => done += read as usize,
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => return Err(io::Error::last_os_error()),
+        }
+    }
+    Ok(())
 }
 
 /// Sleeps while a word holds `value`; may wake for nothing.

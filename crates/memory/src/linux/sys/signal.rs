@@ -53,6 +53,16 @@ pub(crate) fn install_fault_handler(resolve: Resolve) -> Result<()> {
     Ok(())
 }
 
+/// Whether this thread blocks SIGBUS: the kernel would end the process at its first fault.
+pub(crate) fn fault_signal_is_blocked() -> bool {
+    let mut blocked = MaybeUninit::uninit();
+    // SAFETY: a null set only asks; the answer fills the whole set, and is read only then.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), blocked.as_mut_ptr()) == 0
+            && libc::sigismember(blocked.as_ptr(), libc::SIGBUS) == 1
+    }
+}
+
 fn installed() -> Result<libc::sigaction> {
     let mut action = MaybeUninit::zeroed();
     // SAFETY: a null action only asks; the answer fills the whole structure.
