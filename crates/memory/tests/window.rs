@@ -70,6 +70,27 @@ fn many_threads_may_touch_the_same_untouched_pages_at_once() {
 }
 
 #[test]
+fn a_thread_that_blocks_the_signal_forks_eagerly() {
+    let block = || {
+        // SAFETY: the set is plain data, and the mask is this thread's own.
+        unsafe {
+            let mut all: libc::sigset_t = std::mem::zeroed();
+            libc::sigfillset(&mut all);
+            assert_eq!(libc::pthread_sigmask(libc::SIG_BLOCK, &all, std::ptr::null_mut()), 0);
+        }
+        let mut region = Region::zeroed(10 * PAGE).unwrap();
+        region[5] = 5;
+        let fork = region.fork().unwrap();
+        assert!(fork.is_settled() && region.is_settled());
+        assert_eq!((fork[5], region[5]), (5, 5));
+        let refused = region.fork_by(ForkMode::Lazy).unwrap_err();
+        assert!(matches!(refused, Error::Unsupported { .. }), "{refused}");
+        assert!(refused.to_string().contains("SIGBUS"), "{refused}");
+    };
+    std::thread::spawn(block).join().unwrap();
+}
+
+#[test]
 fn a_range_outside_the_region_is_refused_in_the_words_of_what_was_asked() {
     let (mut region, _fork, _) = forked();
     let file = tempfile::tempfile().unwrap();

@@ -67,7 +67,7 @@ impl std::fmt::Display for Feature {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// More than a process can address, or than its limit allows (`ulimit -v`).
+    /// More than a process can address, or than its limit allows (`ulimit -v` and `-d`).
     AddressSpace,
     /// Strict overcommit (`vm.overcommit_memory` = 2) counts the reservation against the commit limit.
     Overcommit,
@@ -77,7 +77,7 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::AddressSpace => {
-                "the address space or its limit is too small; reserve less or raise `ulimit -v`"
+                "the address space or its limit is too small; reserve less or raise `ulimit -v` and `ulimit -d`"
             }
             Self::Overcommit => {
                 "strict overcommit is on; reserve less or set vm.overcommit_memory to 0 or 1"
@@ -128,6 +128,12 @@ pub enum Error {
         /// Windows that can be open at a time.
         limit: usize,
     },
+    /// A child of `fork(2)` did not inherit the memory.
+    #[error(
+        "this process did not inherit the memory: its window was open when fork(2) made the process; settle \
+         it before, or send an image"
+    )]
+    NotInherited,
     /// Live memory that cannot be split so.
     #[error(
         "{pages} pages cannot be split into {shards} shards: ask for 1 to {pages}, since each takes a page"

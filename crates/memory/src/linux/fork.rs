@@ -4,7 +4,7 @@
 //! copied now (*eager*), put into a sealed layer that both share (*layer*), or moved out of the way
 //! and brought back page by page as either side touches it (*lazy*).
 
-use crate::linux::error::{Error, Result};
+use crate::linux::error::{Error, Feature, Result};
 use crate::linux::page::PAGE;
 use crate::linux::probe;
 use crate::linux::region::{Region, copy_changed};
@@ -43,17 +43,18 @@ impl Region {
     /// A writable copy, made as `mode` says.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for [`ForkMode::Lazy`] where the system has no windows, and
-    /// [`Error::Windows`] where too many are open; [`Error::VmaBudget`] and [`Error::Reserve`] where there
-    /// is no room. The region holds what it held.
+    /// [`Error::Unsupported`] for [`ForkMode::Lazy`] where the system has no windows, or this thread blocks
+    /// SIGBUS, and [`Error::Windows`] where too many are open; [`Error::VmaBudget`] and [`Error::Reserve`]
+    /// where there is no room. The region holds what it held.
     pub fn fork_by(&mut self, mode: ForkMode) -> Result<Region> {
+        self.space.require_here()?;
         if !self.written && self.space.window.is_none() {
             let mut fork = self.image().fork()?;
             fork.len = self.len;
             return Ok(fork);
         }
         match mode {
-            ForkMode::Auto if probe::require_windows().is_ok() => match self.fork_lazily() {
+            ForkMode::Auto if require_lazy_forks().is_ok() => match self.fork_lazily() {
                 Err(Error::Windows { .. }) => self.fork_eagerly(),
                 other => other,
             },
@@ -63,7 +64,7 @@ impl Region {
                 fork.len = self.len;
                 Ok(fork)
             }
-            ForkMode::Lazy => self.fork_lazily(),
+            ForkMode::Lazy => require_lazy_forks().and_then(|()| self.fork_lazily()),
         }
     }
 
@@ -121,6 +122,20 @@ impl Region {
         space.copy_ahead = self.space.copy_ahead;
         Ok(Region { space, len: self.len, written: false, warm: Warm::default() })
     }
+}
+
+/// Fails unless the system has windows, and this thread can touch what lies in one.
+fn require_lazy_forks() -> Result<()> {
+    probe::require_windows()?;
+    if sys::fault_signal_is_blocked() {
+        return Err(Error::Unsupported {
+            feature: Feature::FaultSignal,
+            reason: "this thread blocks SIGBUS, which tells it of the pages that it touches; unblock it \
+                     (pthread_sigmask), or fork eagerly"
+                .into(),
+        });
+    }
+    Ok(())
 }
 
 /// Copies the private pages of `source` to the watched mapping at `target`, where they are missing.

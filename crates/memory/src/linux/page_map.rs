@@ -45,6 +45,7 @@ const LINES_MAX: usize = 32;
 impl PageMap {
     /// Looks at a range of pages, which begins on 2 MiB.
     pub(crate) fn of(space: &Space, range: Range<usize>) -> Result<Self> {
+        space.require_here()?;
         let mut pages = vec![PageState::default(); range.len()];
         let within = |run: &Range<usize>| {
             let (start, end) = (run.start.max(range.start), run.end.min(range.end));

@@ -75,7 +75,9 @@ impl Snapshot {
         let pages = pages_touched(&bytes);
         // Under the lock: once another snapshot is cut, these pages must not go back any more.
         self.shared.with_space(|space| match &space.window {
-            Some(window) if Arc::ptr_eq(window.frozen(), &self.frozen) => {
+            Some(window)
+                if Arc::ptr_eq(window.frozen(), &self.frozen) && space.mapping.is_here() =>
+            {
                 window.settle(pages.clone(), Taking::Move)
             }
             _ => Ok(()),

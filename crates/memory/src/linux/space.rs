@@ -56,6 +56,11 @@ impl Space {
         self.past = Stats { vmas: 0, ..before.stats() };
     }
 
+    /// Fails in a child of `fork(2)` that did not inherit the memory.
+    pub fn require_here(&self) -> Result<()> {
+        if self.mapping.is_here() { Ok(()) } else { Err(Error::NotInherited) }
+    }
+
     /// Pages.
     pub fn pages(&self) -> Range<usize> {
         0..self.mapping.len() / PAGE
@@ -101,6 +106,7 @@ impl Space {
     /// No one may touch the mapping meanwhile.
     // SAFETY: pages leave the mapping before the window that brings them back is open.
     pub unsafe fn freeze(&mut self) -> Result<Arc<Frozen>> {
+        self.require_here()?;
         Window::require()?;
         self.untrack()?;
         let target = Mapping::zeroed(self.mapping.len(), self.image.vmas())?;
@@ -193,6 +199,7 @@ impl Space {
 
     /// Ends the window, after filling what was still missing.
     pub fn settle(&mut self) -> Result<()> {
+        self.require_here()?;
         if let Some(window) = &self.window {
             window.settle_all()?;
             self.close_window()?;
@@ -202,6 +209,7 @@ impl Space {
 
     /// Ends the window; what is missing comes from the image alone.
     pub fn close_window(&mut self) -> Result<()> {
+        self.require_here()?;
         if let Some(window) = &self.window {
             window.close(&self.mapping)?;
             add_window(&mut self.past, window);

@@ -189,6 +189,12 @@ impl Mapping {
         Ok(())
     }
 
+    /// Whether this process has the mapping: a child of `fork(2)` does not have what was kept from it.
+    pub fn is_here(&self) -> bool {
+        let kept_by = self.kept_by.load(Ordering::Relaxed);
+        kept_by == 0 || kept_by == std::process::id()
+    }
+
     /// Moves the private pages of a range, page tables and all, to the same range of `target`,
     /// whose pages there are replaced. The range stays mapped here, with nothing in it.
     ///
@@ -250,9 +256,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        let kept_by = *self.kept_by.get_mut();
-        if kept_by != 0 && kept_by != std::process::id() {
-            return; // Never mapped in this process: it was forked while the mapping was kept back.
+        if !self.is_here() {
+            return; // Whatever is mapped there is someone else's.
         }
         // SAFETY: the range is owned, and borrows of its content have ended.
         unsafe { libc::munmap(self.start as *mut libc::c_void, self.bytes) };
@@ -269,6 +274,10 @@ fn map_anywhere(bytes: usize, flags: i32, fd: i32, offset: usize) -> Result<usiz
         Some(libc::ENOMEM | libc::EOVERFLOW | libc::EINVAL) => {
             Error::Reserve { bytes: bytes as u64, refusal: refusal() }
         }
+        Some(libc::EAGAIN) => Error::os(
+            "map memory, all of which mlockall locks, beyond the limit (`ulimit -l`)",
+            error,
+        ),
         _ => Error::os("map memory", error),
     })
 }
