@@ -4,7 +4,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use tine_memory::{
-    Error, Feature, ForkMode, Image, Kept, Live, PAGE, Probe, Region, deny_executable_memory,
+    Baseline, Error, Feature, ForkMode, Image, Kept, Live, PAGE, Probe, Region,
+    deny_executable_memory,
 };
 
 /// Runs this test again in a child process, prepared by `prepare`; `true` in the child itself.
@@ -182,6 +183,56 @@ fn a_limit_on_address_space_is_an_error_by_name() {
     assert_eq!(Region::zeroed(1 << 30).unwrap()[9], 0);
 }
 
+#[test]
+fn a_limit_on_data_on_locked_memory_or_on_files_is_named() {
+    if !in_child("a_limit_on_data_on_locked_memory_or_on_files_is_named", |_| ()) {
+        return;
+    }
+    Region::zeroed(1 << 20).unwrap();
+    // SAFETY: the limits are valid for the calls, which only restrict this process.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        let mut all = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        for (resource, named) in
+            [(libc::RLIMIT_DATA, "`ulimit -d`"), (libc::RLIMIT_FSIZE, "`ulimit -f`")]
+        {
+            assert_eq!(libc::getrlimit(resource, &mut all), 0);
+            let few = libc::rlimit { rlim_cur: 1 << 28, ..all };
+            assert_eq!(libc::setrlimit(resource, &few), 0);
+            let refused = match resource {
+                libc::RLIMIT_DATA => Region::zeroed(1 << 30).map(|_| ()),
+                _ => Image::builder(1 << 30).map(|_| ()),
+            };
+            assert_eq!(libc::setrlimit(resource, &all), 0);
+            let refused = refused.unwrap_err();
+            assert!(refused.to_string().contains(named), "{refused}");
+        }
+    }
+}
+
+#[test]
+fn a_process_that_may_not_look_at_itself_any_more_goes_on_saving() {
+    let nobody = |child: &mut Command| {
+        // SAFETY: getuid has no effects.
+        if unsafe { libc::getuid() } == 0 {
+            child.uid(65534).gid(65534);
+        }
+    };
+    if !in_child("a_process_that_may_not_look_at_itself_any_more_goes_on_saving", nobody) {
+        return;
+    }
+    let (live, mut shards) = Live::new(written_region().0, 2).unwrap();
+    // SAFETY: the call takes numbers. It is what a change of the user does.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }, 0);
+    std::fs::File::open("/proc/self/mem").unwrap_err();
+    let (mut sink, mut baseline) = (Vec::new(), Baseline::default());
+    for round in 1..4 {
+        shards[0].guard()[round] = 7;
+        live.save_changes(&mut sink, &mut baseline).unwrap();
+        assert!(sink[..] == live.snapshot().unwrap()[..sink.len()] && sink[round] == 7);
+    }
+}
+
 /// Lets the process have so much more address space than it has now.
 fn allow_further(bytes: u64) {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
@@ -316,6 +367,42 @@ fn a_child_process_has_its_own_view_and_does_not_reach_into_its_parent() {
     unsafe { libc::waitpid(child, &mut status, 0) };
     assert_eq!(status, 0);
     assert!(fork[..] == bytes[..] && region[..] == bytes[..]);
+}
+
+#[test]
+fn a_child_process_is_told_that_it_did_not_inherit_memory_with_an_open_window() {
+    let name = "a_child_process_is_told_that_it_did_not_inherit_memory_with_an_open_window";
+    if !in_child(name, |_| ()) {
+        return;
+    }
+    let (mut region, bytes) = written_region();
+    let fork = region.fork_by(ForkMode::Lazy).unwrap();
+    let (live, mut shards) = Live::new(written_region().0, 2).unwrap();
+    let snapshot = live.snapshot().unwrap();
+    shards[0].guard()[1] = 1;
+    region[1] = 1;
+    // SAFETY: the child uses memory and system calls alone, and ends without unwinding.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let not_here = |answer: Result<(), Error>| matches!(answer, Err(Error::NotInherited));
+        let modes = [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, ForkMode::Lazy];
+        let mut told = modes.into_iter().all(|mode| not_here(region.fork_by(mode).map(|_| ())));
+        told &= not_here(region.settle()) && not_here(region.reset());
+        told &= not_here(region.seal().map(|_| ())) && not_here(region.usage().map(|_| ()));
+        told &= not_here(region.grow(1 << 30)) && not_here(region.keep_warm());
+        told &= not_here(live.snapshot().map(|_| ()));
+        // What is frozen is inherited: a child can save it.
+        let mut saved = Vec::new();
+        told &= snapshot.write_to(&mut saved).is_ok() && saved == bytes;
+        drop((region, fork, live));
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(if told { 0 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child made above.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!(status, 0);
+    assert!(fork[..] == bytes[..] && region[1] == 1 && shards[0].guard()[1] == 1);
 }
 
 #[test]

@@ -108,7 +108,11 @@ fn missing_of_userfaultfd(mut refused: impl FnMut(i32) -> String) -> Vec<(Featur
 
 fn refused(what: &str, error: i32) -> String {
     let hint = match error {
-        libc::EPERM | libc::EACCES => "; a container's system-call filter or vm policy forbids it",
+        libc::EPERM => "; a container's system-call filter or vm policy forbids it",
+        libc::EACCES => {
+            "; a process that changed its user may not look at itself: it can ask before, or set PR_SET_DUMPABLE"
+        }
+        libc::ENOENT => "; /proc is not mounted here",
         libc::ENOSYS => "; the kernel was built without it",
         _ => "",
     };

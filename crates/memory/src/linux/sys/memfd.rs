@@ -47,7 +47,13 @@ impl Memfd {
         }
         // SAFETY: the descriptor is new and owned by nobody else.
         let file = unsafe { File::from_raw_fd(fd) };
-        file.set_len(bytes as u64).map_err(|e| Error::os("size the memory of an image", e))?;
+        file.set_len(bytes as u64).map_err(|error| match error.raw_os_error() {
+            Some(libc::EFBIG) => Error::os(
+                "size the memory of an image beyond the limit on files (`ulimit -f`)",
+                error,
+            ),
+            _ => Error::os("size the memory of an image", error),
+        })?;
         Ok(Self(file))
     }
 
