@@ -125,8 +125,8 @@ impl Space {
                 state.writing = state.writing.saturating_sub(NODE_BLOCKS);
                 return Ok(run.0);
             }
+            state.release_nodes();
             let mut arena = std::mem::take(&mut state.nodes);
-            state.release_arena(&mut arena);
             let filled = self.refill(&mut state, &mut arena, NODE_BLOCKS, true);
             state.nodes = arena;
             filled?;
@@ -141,6 +141,7 @@ impl Space {
     /// A run of `blocks` for the checkpoint that is being written (segment table, ring).
     pub fn allocate_run(&self, blocks: u64) -> Result<u64> {
         let mut state = lock(&self.state);
+        state.release_nodes();
         let mut arena = Arena::default();
         self.refill(&mut state, &mut arena, blocks, true)?;
         if arena.left() < blocks {
@@ -170,6 +171,9 @@ impl Space {
     pub fn reserve(&self, node_blocks: u64, urgent: bool) -> Result<()> {
         let mut state = lock(&self.state);
         let wanted = state.writing + node_blocks + if urgent { 0 } else { EMERGENCY_BLOCKS };
+        if state.ready < wanted {
+            state.release_nodes();
+        }
         while state.ready < wanted {
             let readied = self.ready_chunk(&mut state);
             // Bitmaps that were read on the way may have shown that enough is ready.
@@ -442,9 +446,19 @@ impl State {
     }
 
     fn release(&mut self, run: BlockRun) {
-        if let Some((index, at)) = segment_of(run.0) {
+        // A tree by a hostile hand may have named blocks that no segment has.
+        if let Some((index, at)) = segment_of(run.0)
+            && index < self.segments.len() as u64
+        {
             self.adjust(index as usize, |segment| segment.release(at, run.1));
         }
+    }
+
+    /// What nodes did not need of the room they come from is anyone's.
+    fn release_nodes(&mut self) {
+        let mut arena = std::mem::take(&mut self.nodes);
+        self.release_arena(&mut arena);
+        self.nodes = arena;
     }
 
     fn release_arena(&mut self, arena: &mut Arena) {
