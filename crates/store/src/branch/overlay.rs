@@ -42,3 +42,25 @@ impl<K: Ord + Clone, V: Clone> Overlay<K, V> {
         self.frozen.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_is_cut_for_a_checkpoint_and_says_nothing_once_that_is_durable() {
+        let mut overlay = Overlay::default();
+        overlay.set("kept", Some(1));
+        overlay.set("gone", None);
+        let cut = overlay.cut();
+        assert_eq!(cut, Layer::from([("kept", Some(1)), ("gone", None)]));
+        overlay.set("kept", Some(2));
+        let known = |overlay: &Overlay<&'static str, u32>| {
+            ["kept", "gone", "other"].map(|key| overlay.get(key))
+        };
+        assert_eq!(known(&overlay), [Some(Some(2)), Some(None), None]);
+        overlay.settle();
+        assert_eq!(known(&overlay), [Some(Some(2)), None, None]);
+        assert_eq!(overlay.cut(), Layer::from([("kept", Some(2))]));
+    }
+}

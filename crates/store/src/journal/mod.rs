@@ -302,6 +302,7 @@ mod tests {
     use crate::device::MemoryDevice;
     use crate::format::group::Link;
     use crate::format::record::last_batch;
+    use crate::txn::{DataRun, Op, RunData};
 
     /// A commit of about so many KiB.
     fn commit(kib: usize) -> Record {
@@ -368,5 +369,82 @@ mod tests {
         assert_eq!(journal.flush(7, &dirty).unwrap(), Flush::Full);
         // Nothing is durable before the checkpoint that the caller is asked for.
         assert_eq!((journal.durable(), journal.pending_bytes()), (0, commit(900).encoded_bytes()));
+    }
+
+    #[test]
+    fn much_data_goes_to_its_own_place_before_its_record_and_little_travels_inside() {
+        for (blocks, inside) in [(16, true), (17, false), (40, false)] {
+            let (journal, dirty) = journal(1000);
+            let data = dirty.insert(5000, &vec![3; blocks * BLOCK_BYTES]);
+            let sums = vec![0; blocks].into();
+            let run = DataRun { addr: 5000, sums, data: RunData::Dirty(Arc::clone(&data)) };
+            let map = Op::Map { map: Box::from(&b"m"[..]), block: 0, runs: vec![run] };
+            journal.append(Record::Commit { branch: 1, ops: vec![map] });
+            assert_eq!(journal.write(&dirty).unwrap(), Flush::Done);
+            assert_eq!(data.on_device(), !inside, "{blocks} blocks");
+            assert_eq!(journal.fill().0 > blocks as u64, inside, "{blocks} blocks");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_cuts_where_it_said_whether_the_records_were_written_before_or_not() {
+        for written in [false, true] {
+            let (journal, dirty) = journal(1000);
+            journal.append(commit(20));
+            let cut = journal.cut();
+            journal.append(commit(40));
+            if written {
+                assert_eq!(journal.write(&dirty).unwrap(), Flush::Done);
+            }
+            let mark = journal.settle(cut, &dirty).unwrap();
+            let before = (group::HEADER_BYTES + commit(20).encoded_bytes()).div_ceil(BLOCK_BYTES);
+            assert_eq!((mark.head, mark.link.sequence), (before as u64, cut));
+            journal.release(cut, &mark);
+            assert_eq!((journal.durable(), journal.fill().0 > 0), (cut, written));
+            assert_eq!(journal.flush(2, &dirty).unwrap(), Flush::Done);
+            assert_eq!((journal.durable(), journal.pending_bytes()), (2, 0));
+        }
+    }
+
+    #[test]
+    fn a_close_mark_counts_until_a_checkpoint_covers_it() {
+        let (journal, dirty) = journal(1000);
+        journal.append(commit(1));
+        let first = journal.cut();
+        journal.append(Record::Close);
+        let mark = journal.settle(first, &dirty).unwrap();
+        assert_eq!(journal.flush(2, &dirty).unwrap(), Flush::Done);
+        journal.release(first, &mark);
+        assert!(journal.closed(), "it lies behind the cut");
+        let second = journal.cut();
+        let mark = journal.settle(second, &dirty).unwrap();
+        journal.release(second, &mark);
+        assert!(!journal.closed(), "replay begins behind it");
+    }
+
+    #[test]
+    fn in_another_ring_the_journal_goes_on_from_where_that_says() {
+        let (journal, dirty) = journal(100);
+        journal.append(Record::Close);
+        assert_eq!(journal.flush(1, &dirty).unwrap(), Flush::Done);
+        let link = Link { salt: 2, session: 0, sequence: 1, chain: 0 };
+        let other =
+            Ring { block: 500, blocks: 300, head: 0, tail: 0, link, mark: None, covered: None };
+        journal.replace(other);
+        assert_eq!((journal.fill(), journal.closed(), journal.durable()), ((0, 300), false, 1));
+        journal.append(commit(10));
+        assert_eq!(journal.flush(2, &dirty).unwrap(), Flush::Done);
+        assert_eq!((journal.fill(), journal.durable()), ((3, 300), 2));
+    }
+
+    #[test]
+    fn what_fits_is_durable_although_what_follows_finds_no_room() {
+        let (journal, dirty) = journal(50);
+        journal.append(commit(10));
+        journal.append(commit(1100));
+        assert_eq!(journal.flush(1, &dirty).unwrap(), Flush::Done);
+        assert_eq!(journal.durable(), 1);
+        assert_eq!(journal.flush(2, &dirty).unwrap(), Flush::Full);
+        assert_eq!((journal.durable(), journal.pending_bytes()), (1, commit(1100).encoded_bytes()));
     }
 }

@@ -268,7 +268,9 @@ mod tests {
         refused(TableImage { segments: 2, ..table });
         let many = SEGMENTS_MAX + 1;
         refused(TableImage { segments: many, bytes: many * ENTRY, ..table });
+        refused(TableImage { segments: u64::MAX / 8, ..table });
         disk.set_len((end - 1) * BLOCK_BYTES as u64).unwrap();
-        assert!(load(table).is_err(), "the file is shorter than its segment");
+        let error = load(table).unwrap_err();
+        assert!(matches!(error, Error::Damaged { block, .. } if block == end - 1), "{error}");
     }
 }

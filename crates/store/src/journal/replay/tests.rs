@@ -84,13 +84,13 @@ fn only_a_close_mark_or_a_journal_never_written_to_is_a_clean_end() {
 
 #[test]
 fn groups_of_any_length_come_back_from_a_ring_of_any_length_that_takes_what_fits() {
-    for blocks in 4..14 {
+    for blocks in 5..16 {
         let disk = MemoryDevice::new();
         let mut ring = ring(blocks, 0, 40);
         // Where each live group begins, and how many blocks it took with the rest of the ring that it left out.
         let mut live: VecDeque<(Mark, u64)> = VecDeque::new();
         for n in 0..200u64 {
-            let records = [commit(1 + n * n / 3 % 3), Record::Delete { branch: n }];
+            let records = [commit(1 + n * n / 3 % 4), Record::Delete { branch: n }];
             let (bytes, sum) = group::encode(&records, &ring.link, 40);
             let needed = bytes.len().div_ceil(BLOCK_BYTES) as u64;
             let before = Mark { head: ring.head, link: ring.link };
@@ -163,6 +163,22 @@ fn a_later_group_that_is_broken_itself_proves_nothing() {
     bytes[5000] ^= 1;
     write_at(&disk, RING_BLOCK + 10, &bytes);
     refuse_lost_records(&disk, &ring(50, 4, 20), 50).unwrap();
+    bytes[5000] ^= 1;
+    write_at(&disk, RING_BLOCK + 10, &bytes);
+    let error = refuse_lost_records(&disk, &ring(50, 4, 20), 50).unwrap_err();
+    assert!(matches!(error, Error::Damaged { block, .. } if block == RING_BLOCK + 4), "{error}");
+}
+
+#[test]
+fn a_group_across_the_end_of_the_ring_is_none() {
+    for (head, taken) in [(17, 1), (18, 0)] {
+        let disk = MemoryDevice::new();
+        let ring = ring(20, head, 20);
+        let (bytes, _) = group::encode(&[commit(3)], &ring.link, 0);
+        write_at(&disk, RING_BLOCK + head, &bytes);
+        let mark = Mark { head, link: ring.link };
+        assert_eq!(replay(&disk, &superblock(&ring, &mark)).unwrap().records.len(), taken);
+    }
 }
 
 /// A group of three records behind so many, the second of which names a block at `addr`.
