@@ -441,6 +441,49 @@ fn a_warm_region_and_a_kept_one_go_on_in_a_child_process() {
 }
 
 #[test]
+fn a_child_process_of_the_same_process_id_is_told_from_its_parent() {
+    if !in_child("a_child_process_of_the_same_process_id_is_told_from_its_parent", |_| ()) {
+        return;
+    }
+    // SAFETY: the children use memory and system calls alone, and end without unwinding.
+    unsafe {
+        let forks = |work: &mut dyn FnMut() -> bool| {
+            let child = libc::fork();
+            if child == 0 {
+                libc::_exit(if work() { 0 } else { 1 });
+            }
+            let mut status = 0;
+            libc::waitpid(child, &mut status, 0);
+            status == 0
+        };
+        // Each is the first of a namespace of its own.
+        let first = |flags, work: &mut dyn FnMut() -> bool| {
+            if libc::unshare(flags) != 0 {
+                println!("not run: no namespaces here: {}", std::io::Error::last_os_error());
+                return true;
+            }
+            forks(&mut || libc::getpid() == 1 && work())
+        };
+        assert!(forks(&mut || {
+            first(libc::CLONE_NEWUSER | libc::CLONE_NEWPID, &mut || {
+                let (mut region, _) = written_region();
+                region.keep_warm().unwrap();
+                region.reset().unwrap();
+                let bytes = region.to_vec();
+                region[3] = 77;
+                let same = first(libc::CLONE_NEWPID, &mut || {
+                    (0..3).all(|round| {
+                        region[round * 9 * PAGE] = 6;
+                        region.reset().is_ok() && region[..] == bytes[..]
+                    })
+                });
+                same && region[3] == 77
+            })
+        }));
+    }
+}
+
+#[test]
 fn a_region_offered_to_the_kernel_for_merging_can_grow_and_fork() {
     for mode in [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, ForkMode::Lazy] {
         let (mut region, _) = written_region();

@@ -134,7 +134,7 @@ impl Space {
 
     /// Whether the kernel records writes.
     pub fn is_tracked(&self) -> bool {
-        self.tracked_by != 0 && self.tracked_by == std::process::id()
+        self.tracked_by != 0 && self.tracked_by == sys::process_number()
     }
 
     /// Has the kernel record writes from now on.
@@ -154,7 +154,7 @@ impl Space {
             let _ = sys::unwatch(self.mapping.addresses());
             return Err(error);
         }
-        self.tracked_by = std::process::id();
+        self.tracked_by = sys::process_number();
         Ok(())
     }
 

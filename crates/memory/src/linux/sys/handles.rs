@@ -1,19 +1,21 @@
 //! The process's descriptors of `/proc/self/pagemap` and of `userfaultfd`, opened when first needed.
 //!
 //! Both speak about the memory of the process that opened them. A process made by `fork(2)` inherits
-//! the descriptors and would reach into its parent, so a page that the kernel wipes in children tells
-//! the two apart, and a child opens its own.
+//! the descriptors and would reach into its parent, so a child opens its own.
 
 use std::ptr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
+use super::lineage::process_number;
 use super::uffd;
 use crate::linux::page::PAGE;
 
 /// Descriptors, for as long as the process lives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Handles {
+    /// The process that they speak of.
+    opened_by: u32,
     /// Of `/proc/self/pagemap`.
     pub pagemap: i32,
     /// Of `userfaultfd`, or the error number that it was refused with for good.
@@ -27,7 +29,6 @@ pub(crate) struct NoHandles {
 }
 
 static HANDLES: AtomicPtr<Handles> = AtomicPtr::new(ptr::null_mut());
-static MARK: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
 static OPENING: Mutex<()> = Mutex::new(());
 
 /// The descriptors of this process. After the first call it is safe in a signal handler.
@@ -55,12 +56,9 @@ pub(crate) fn userfaultfd_usable() -> Result<(), i32> {
 
 fn current() -> Option<Handles> {
     let handles = HANDLES.load(Ordering::Acquire);
-    let mark = MARK.load(Ordering::Acquire);
-    if handles.is_null() || mark.is_null() {
-        return None;
-    }
-    // SAFETY: both were published whole and are never freed.
-    unsafe { ((*mark).load(Ordering::Acquire) == 1).then(|| *handles) }
+    // SAFETY: published whole and never freed.
+    let handles = unsafe { handles.as_ref() }?;
+    (handles.opened_by == process_number()).then_some(*handles)
 }
 
 fn open() -> Result<Handles, NoHandles> {
@@ -74,51 +72,19 @@ fn open() -> Result<Handles, NoHandles> {
     if pagemap < 0 {
         return Err(NoHandles { pagemap: errno() });
     }
-    let mark = match mark() {
-        Ok(mark) => mark,
-        Err(error) => {
-            // SAFETY: the descriptor was opened above and is published nowhere.
-            unsafe { libc::close(pagemap) };
-            return Err(NoHandles { pagemap: error });
-        }
-    };
     let uffd = uffd::open();
     if let Err(error) = uffd
         && is_shortage(error)
     {
-        // SAFETY: as above.
+        // SAFETY: the descriptor was opened above and is published nowhere.
         unsafe { libc::close(pagemap) };
         return Err(NoHandles { pagemap: error });
     }
-    let handles = Handles { pagemap, uffd };
+    let handles = Handles { opened_by: process_number(), pagemap, uffd };
     // What a parent opened stays open in the child: closing a number that some other thread of the
     // parent may have reused is worse than two descriptors.
     HANDLES.store(Box::into_raw(Box::new(handles)), Ordering::Release);
-    mark.store(1, Ordering::Release);
     Ok(handles)
-}
-
-/// The word that is 1 in the process that opened the handles and 0 in its children.
-fn mark() -> Result<&'static AtomicU32, i32> {
-    let known = MARK.load(Ordering::Acquire);
-    if !known.is_null() {
-        // SAFETY: published whole and never freed.
-        return Ok(unsafe { &*known });
-    }
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    let access = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new mapping that nothing else refers to.
-    let page = unsafe { libc::mmap(ptr::null_mut(), PAGE, access, flags, -1, 0) };
-    if page == libc::MAP_FAILED {
-        return Err(errno());
-    }
-    // SAFETY: the page was mapped above.
-    if unsafe { libc::madvise(page, PAGE, libc::MADV_WIPEONFORK) } != 0 {
-        return Err(errno());
-    }
-    MARK.store(page.cast(), Ordering::Release);
-    // SAFETY: a zeroed page, aligned for the word, that is never unmapped.
-    Ok(unsafe { &*page.cast::<AtomicU32>() })
 }
 
 /// Whether an error number speaks of what may be there later: descriptors or memory.

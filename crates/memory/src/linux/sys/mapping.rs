@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::budget::Ticket;
+use super::lineage::process_number;
 use super::memfd::{Memfd, Sealed};
 use super::place;
 use crate::linux::error::{Error, Refusal, Result};
@@ -185,14 +186,14 @@ impl Mapping {
     pub fn keep_from_children(&self, keep: bool) -> Result<()> {
         let advice = if keep { libc::MADV_DONTFORK } else { libc::MADV_DOFORK };
         self.advise(0..self.bytes, advice, "choose whether child processes inherit memory")?;
-        self.kept_by.store(if keep { std::process::id() } else { 0 }, Ordering::Relaxed);
+        self.kept_by.store(if keep { process_number() } else { 0 }, Ordering::Relaxed);
         Ok(())
     }
 
     /// Whether this process has the mapping: a child of `fork(2)` does not have what was kept from it.
     pub fn is_here(&self) -> bool {
         let kept_by = self.kept_by.load(Ordering::Relaxed);
-        kept_by == 0 || kept_by == std::process::id()
+        kept_by == 0 || kept_by == process_number()
     }
 
     /// Moves the private pages of a range, page tables and all, to the same range of `target`,

@@ -7,6 +7,7 @@
 mod budget;
 mod handles;
 mod kernel;
+mod lineage;
 mod mapping;
 mod memfd;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub(crate) use kernel::{
     deny_executable, give_up, kernel_merging, memory_is_sound, page_size, read_racing, release,
     sleep_while, wake,
 };
+pub(crate) use lineage::process_number;
 pub(crate) use mapping::Mapping;
 pub(crate) use memfd::{Memfd, Sealed};
 pub(crate) use pagemap::{Category, Query, Run, scan, scan_into};

@@ -46,7 +46,7 @@ pub(super) fn ask(request: Request) {
 /// Makes sure that the thread exists. Without it, pages are copied when they are touched.
 pub(super) fn wake_up() {
     let mut started_by = STARTED_BY.lock().unwrap_or_else(|e| e.into_inner());
-    let process = std::process::id();
+    let process = sys::process_number();
     if *started_by != process {
         let thread = std::thread::Builder::new().name("tine-copier".into());
         if thread.spawn(run).is_ok() {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::Window;
 use crate::linux::error::{Error, Result};
+use crate::linux::sys;
 
 /// Windows open at a time: the table is copied whenever one opens or closes.
 const OPEN_MAX: usize = 4096;
@@ -101,7 +102,7 @@ fn read<R>(then: impl FnOnce(&[Entry]) -> R) -> R {
 
 fn lock() -> MutexGuard<'static, ()> {
     let guard = WRITING.lock().unwrap_or_else(|e| e.into_inner());
-    let process = std::process::id();
+    let process = sys::process_number();
     if PROCESS.swap(process, Ordering::Relaxed) != process {
         // Readers of the parent do not exist here, and its windows are not mapped.
         READERS.iter().for_each(|side| side.store(0, Ordering::SeqCst));
