@@ -45,6 +45,50 @@ fn a_branch_says_its_name_and_whether_all_of_it_is_durable() {
 }
 
 #[test]
+fn what_is_done_to_a_branch_is_durable_once_it_was_synced_and_not_before() {
+    let (_, store) = fresh();
+    let sync = |name: &str, what: &str| {
+        let branch = store.branch(name).unwrap();
+        assert!(!branch.is_durable(), "{what}");
+        branch.sync().unwrap();
+        assert!(branch.is_durable(), "{what}");
+    };
+    sync("main", "made");
+    store.fork("main", "trial").unwrap();
+    sync("trial", "forked");
+    put(&store.branch("trial").unwrap(), b"key", b"value");
+    sync("trial", "written to");
+    store.rename("trial", "other").unwrap();
+    sync("other", "renamed");
+    store.reset("other", Some("main")).unwrap();
+    sync("other", "reset to another branch");
+    put(&store.branch("other").unwrap(), b"key", b"value");
+    store.reset("other", None).unwrap();
+    sync("other", "reset to where it was forked");
+}
+
+#[test]
+fn a_reset_branch_is_as_it_was_forked_or_as_the_other_is_now() {
+    let (_, store) = fresh();
+    let (main, step) = (store.branch("main").unwrap(), |name: &str| get(&store, name, b"step"));
+    put(&main, b"step", b"1");
+    let trial = store.fork("main", "trial").unwrap();
+    put(&trial, b"step", b"2");
+    put(&main, b"step", b"3");
+    store.reset("trial", None).unwrap();
+    assert_eq!((step("trial"), step("main")), (Some(b"1".into()), Some(b"3".into())));
+    store.reset("trial", Some("main")).unwrap();
+    put(&main, b"step", b"4");
+    put(&trial, b"step", b"5");
+    store.reset("trial", None).unwrap();
+    assert_eq!(step("trial"), Some(b"3".into()), "it counts as forked when it was reset");
+    store.reset("trial", Some("trial")).unwrap();
+    assert_eq!((step("trial"), step("main")), (Some(b"3".into()), Some(b"4".into())));
+    store.reclaim_all().unwrap();
+    assert_sound(&store);
+}
+
+#[test]
 fn long_common_prefixes_survive_a_key_that_breaks_them() {
     let disk = Arc::new(MemoryDevice::new());
     let store = Store::create_on(disk.clone(), &quiet()).unwrap();

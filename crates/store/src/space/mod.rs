@@ -260,7 +260,10 @@ impl Space {
         let free: u64 = state.segments.iter().map(|s| u64::from(s.free)).sum();
         let usable = state.segments.len() as u64 * (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
         let waiting = state.limbo.blocks();
-        SpaceTotals { used_blocks: usable - free - waiting, free_blocks: free + waiting }
+        SpaceTotals {
+            used_blocks: usable.saturating_sub(free + waiting),
+            free_blocks: free + waiting,
+        }
     }
 
     /// Fills `arena` with a free run, of at least `blocks` if there is one.

@@ -103,13 +103,14 @@ fn groups_of_any_length_come_back_from_a_ring_of_any_length_that_takes_what_fits
             if written {
                 live.push_back((before, left_out + needed));
             }
-            let begin = live.front().map_or(before, |group| group.0);
-            let found = replay(&disk, &superblock(&ring, &begin)).unwrap();
-            assert_eq!(found.records.len(), 2 * live.len(), "ring of {blocks}, group {n}");
-            assert_eq!(
-                (found.ring.head % blocks, found.ring.link),
-                (ring.head % blocks, ring.link)
-            );
+            let begins = live.iter().map(|group| group.0).chain((!written).then_some(before));
+            for (first, begin) in begins.enumerate() {
+                let found = replay(&disk, &superblock(&ring, &begin)).unwrap();
+                let records = 2 * (live.len() - first);
+                assert_eq!(found.records.len(), records, "ring of {blocks}, group {n}");
+                let (head, link) = (found.ring.head % blocks, found.ring.link);
+                assert_eq!((head, link), (ring.head % blocks, ring.link));
+            }
             if !written || n % 5 == 0 {
                 live.pop_front();
                 ring.tail = live.front().map_or(ring.head, |group| group.0.head);

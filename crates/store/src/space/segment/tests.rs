@@ -82,6 +82,9 @@ fn what_is_taken_is_not_found_until_it_is_released() {
     assert_eq!(find_hole(&mut segment, USABLE).map(|run| run.0), Some(768));
     segment.release(2, 554);
     assert_eq!(find(&mut segment, 766), Some((2, 766)));
+    take(&mut segment, 102, 300);
+    assert_eq!(find(&mut segment, 100), Some((2, 100)));
+    assert!(segment.may_hold(366), "there is a longer one than what was asked for");
 }
 
 #[test]
