@@ -12,7 +12,8 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Memory for small data that waits to be written, in bytes. Default 16 MiB.
     pub dirty_bytes: usize,
-    /// Pass the host's page cache by (O_DIRECT) where the host can. Default on.
+    /// Pass the host's page cache by (O_DIRECT) where the host can, with all but reads of tree nodes: what the host has
+    /// memory for need not be read twice, and a node proves what it is. Default on.
     pub direct: bool,
     /// Flush, checkpoint and reclaim in the background. Default on; off, [`Store::sync`],
     /// [`Store::checkpoint`] and [`Store::reclaim_all`] drive everything, for tests that replay.

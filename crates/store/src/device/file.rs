@@ -1,12 +1,13 @@
 //! The store's file on a host filesystem: private to its owner, held by one process at a time, written past the page
-//! cache where the host can.
+//! cache where the host can, and read past it but for what is asked for through it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, OFlags};
+use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise};
 use rustix::io::Errno;
 
 use super::flushes::Flushes;
@@ -20,6 +21,8 @@ const BOUNCE_BYTES: usize = 1 << 20;
 pub struct FileDevice {
     file: File,
     direct: bool,
+    /// The same file through the page cache, where the other passes it by.
+    cached: Option<File>,
     flushes: Flushes,
 }
 
@@ -31,7 +34,7 @@ impl FileDevice {
     pub fn create(path: &Path, direct: bool) -> io::Result<FileDevice> {
         let file =
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        FileDevice::take(file, direct)
+        FileDevice::take(file, path, direct)
     }
 
     /// Opens an existing file for reading and writing and locks it.
@@ -46,7 +49,7 @@ impl FileDevice {
             io::ErrorKind::IsADirectory => not_regular(),
             _ => error,
         })?;
-        FileDevice::take(file, direct)
+        FileDevice::take(file, path, direct)
     }
 
     /// Whether reads and writes pass by the page cache.
@@ -54,7 +57,7 @@ impl FileDevice {
         self.direct
     }
 
-    fn take(file: File, direct: bool) -> io::Result<FileDevice> {
+    fn take(file: File, path: &Path, direct: bool) -> io::Result<FileDevice> {
         if !file.metadata()?.is_file() {
             return Err(not_regular());
         }
@@ -66,14 +69,15 @@ impl FileDevice {
         })?;
         rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
         let direct = direct && goes_direct(&file)?;
-        Ok(FileDevice { file, direct, flushes: Flushes::default() })
+        let cached = if direct { through_the_cache(&file, path)? } else { None };
+        Ok(FileDevice { file, direct, cached, flushes: Flushes::default() })
     }
 
-    fn read_aligned(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+    fn read_aligned(&self, file: &File, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let mut done = 0;
         while done < buf.len() {
             let at = offset + done as u64;
-            let read = match self.file.read_at(&mut buf[done..], at) {
+            let read = match file.read_at(&mut buf[done..], at) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 read => read?,
             };
@@ -142,15 +146,27 @@ impl Device for FileDevice {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         whole_blocks(offset, buf.len() as u64)?;
         if !self.direct || AlignedBuf::is_aligned(buf) {
-            return self.read_aligned(offset, buf);
+            return self.read_aligned(&self.file, offset, buf);
         }
         let mut bounce = AlignedBuf::zeroed(buf.len().min(BOUNCE_BYTES));
         for (index, part) in buf.chunks_mut(BOUNCE_BYTES).enumerate() {
             let bounce = &mut bounce[..part.len()];
-            self.read_aligned(offset + (index * BOUNCE_BYTES) as u64, bounce)?;
+            self.read_aligned(&self.file, offset + (index * BOUNCE_BYTES) as u64, bounce)?;
             part.copy_from_slice(bounce);
         }
         Ok(())
+    }
+
+    fn read_cached(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let Some(cached) = &self.cached else { return self.read_at(offset, buf) };
+        whole_blocks(offset, buf.len() as u64)?;
+        self.read_aligned(cached, offset, buf)
+    }
+
+    fn expect_read(&self, offset: u64, len: u64) {
+        let cached = self.cached.as_ref().unwrap_or(&self.file);
+        // Advice that is not taken costs time only.
+        let _ = fadvise(cached, offset, NonZeroU64::new(len), Advice::WillNeed);
     }
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
@@ -229,6 +245,17 @@ fn goes_direct(file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
+/// A second handle of the file, for reads through the page cache; none where it cannot be had, or the path names
+/// another file by now.
+fn through_the_cache(file: &File, path: &Path) -> io::Result<Option<File>> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+    let Ok(second) = OpenOptions::new().read(true).custom_flags(flags as i32).open(path) else {
+        return Ok(None);
+    };
+    let identity = |file: &File| file.metadata().map(|found| (found.dev(), found.ino()));
+    Ok((identity(file)? == identity(&second)?).then_some(second))
+}
+
 fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
 }
@@ -261,6 +288,42 @@ mod tests {
             device.sync().unwrap();
             assert_eq!(device.len().unwrap(), 8192 + (2 * BOUNCE_BYTES + BLOCK) as u64);
         });
+    }
+
+    #[test]
+    fn what_the_host_keeps_in_its_memory_follows_every_change() {
+        both_ways(|device| {
+            let cached = |at: u64| {
+                let mut read = AlignedBuf::zeroed(2 * BLOCK);
+                device.expect_read(at, 2 * BLOCK as u64);
+                device.read_cached(at, &mut read).unwrap();
+                let mut on_disk = AlignedBuf::zeroed(2 * BLOCK);
+                device.read_at(at, &mut on_disk).unwrap();
+                assert!(read[..] == on_disk[..]);
+                (read[0], read[2 * BLOCK - 1])
+            };
+            device.write_at(0, &[1; 4 * BLOCK]).unwrap();
+            assert_eq!(cached(0), (1, 1));
+            device.write_at(BLOCK as u64, &[2; 2 * BLOCK]).unwrap();
+            assert_eq!((cached(0), cached(8192)), ((1, 2), (2, 1)));
+            device.punch(0, BLOCK as u64).unwrap();
+            assert_eq!(cached(0), (0, 2));
+            device.set_len(8192).unwrap();
+            assert_eq!(cached(8192), (0, 0));
+            device.set_len(16384).unwrap();
+            assert_eq!((cached(4096), cached(8192)), ((2, 0), (0, 0)));
+        });
+    }
+
+    #[test]
+    fn a_path_that_names_another_file_by_now_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let [store, other] = ["store", "other"].map(|name| dir.path().join(name));
+        std::fs::write(&other, "x").unwrap();
+        let device = FileDevice::create(&store, true).unwrap();
+        assert!(through_the_cache(&device.file, &store).unwrap().is_some());
+        assert!(through_the_cache(&device.file, &other).unwrap().is_none());
+        assert!(through_the_cache(&device.file, &dir.path().join("gone")).unwrap().is_none());
     }
 
     #[test]

@@ -33,6 +33,16 @@ pub trait Device: Send + Sync + std::fmt::Debug {
     /// Fills `buf` from `offset`. Bytes past the end and bytes never written read as zeros.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 
+    /// As [`Device::read_at`], but from the host's memory where that holds the range, and kept there afterwards. A host
+    /// at fault may give what was there before: this is for bytes that prove themselves, and whoever finds them wrong
+    /// asks [`Device::read_at`].
+    fn read_cached(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.read_at(offset, buf)
+    }
+
+    /// Tells that [`Device::read_cached`] will soon be asked for the range, so that it can be on its way meanwhile.
+    fn expect_read(&self, _offset: u64, _len: u64) {}
+
     /// Writes all of `buf` at `offset`, growing the device where needed. Durable only after [`Device::sync`].
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()>;
 

@@ -8,6 +8,7 @@ use crate::format::layout::{BLOCK_BYTES, NODE_BLOCKS, NODE_BYTES};
 use crate::sync::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -78,7 +79,14 @@ impl Nodes {
         if let Some(node) = self.cached(ptr).filter(|node| node.level == level) {
             return Ok(node);
         }
-        let node = Arc::new(self.read(ptr, level)?);
+        self.fetch(ptr, level)
+    }
+
+    /// Reads a node from the host's memory, or from the device, into the cache.
+    fn fetch(&self, ptr: &Ptr, level: u8) -> Result<Arc<Node>> {
+        // What the host keeps there and proves wrong says nothing about the device.
+        let read = self.read_by(ptr, level, |from, image| self.device.read_cached(from, image));
+        let node = Arc::new(read.or_else(|_| self.read(ptr, level))?);
         self.remember(&node);
         Ok(node)
     }
@@ -88,11 +96,9 @@ impl Nodes {
         self.shard_nodes_max * SHARDS
     }
 
-    /// Brings leaves into the cache that lie on the device only, several reads at a time: neighbours in one, as those
-    /// that one checkpoint wrote lie in the order of their keys.
+    /// Brings leaves into the cache that lie on the device only. The device is told of all of them before the first is
+    /// read: neighbours at once, as those that one checkpoint wrote lie in the order of their keys.
     pub fn prefetch<'l>(&self, leaves: impl Iterator<Item = &'l Link>) -> Result<()> {
-        /// Reads that a device is given at a time.
-        const READS: usize = 8;
         let missing = leaves.filter_map(|link| match link {
             Link::Disk(ptr) if self.cached(ptr).is_none() => Some(*ptr),
             _ => None,
@@ -100,37 +106,13 @@ impl Nodes {
         // More would push each other out again.
         let mut missing: Vec<Ptr> = missing.take(self.capacity() / 2).collect();
         missing.sort_unstable_by_key(|ptr| ptr.addr);
-        let spans: Vec<&[Ptr]> = missing.chunk_by(lie_close).collect();
-        let read = |some: &[&[Ptr]]| some.iter().try_for_each(|span| self.load_leaves(span));
-        if spans.len() < 2 * READS {
-            return read(&spans);
+        // A single one is read as soon as the device could be told of it.
+        for span in missing.chunk_by(lie_close).filter(|_| missing.len() > 1) {
+            let (Some(first), Some(last)) = (span.first(), span.last()) else { continue };
+            let (from, to) = (offset(first)?, offset(last)? + NODE_BYTES as u64);
+            self.device.expect_read(from, to - from);
         }
-        std::thread::scope(|scope| {
-            let readers: Vec<_> = spans
-                .chunks(spans.len().div_ceil(READS))
-                .map(|some| scope.spawn(move || read(some)))
-                .collect();
-            // What a reader left out is loaded when it is needed.
-            readers.into_iter().try_for_each(|reader| reader.join().unwrap_or(Ok(())))
-        })
-    }
-
-    /// Reads leaves that lie close, in the order of their places, at once.
-    fn load_leaves(&self, span: &[Ptr]) -> Result<()> {
-        let [first, .., last] = span else {
-            return span.iter().try_for_each(|ptr| self.load_ptr(ptr, 0).map(drop));
-        };
-        let (from, to) = (offset(first)?, offset(last)? + NODE_BYTES as u64);
-        let mut images = AlignedBuf::zeroed((to - from) as usize);
-        if self.device.read_at(from, &mut images).is_err() {
-            // What lies between them may be at fault.
-            return span.iter().try_for_each(|ptr| self.load_ptr(ptr, 0).map(drop));
-        }
-        for ptr in span {
-            let at = (ptr.addr - first.addr) as usize * BLOCK_BYTES;
-            self.remember(&Arc::new(decode(&images[at..][..NODE_BYTES], ptr, 0)?));
-        }
-        Ok(())
+        missing.iter().try_for_each(|ptr| self.fetch(ptr, 0).map(drop))
     }
 
     fn cached(&self, ptr: &Ptr) -> Option<Arc<Node>> {
@@ -143,14 +125,23 @@ impl Nodes {
         Some(Arc::clone(&slot.node))
     }
 
-    /// Reads and verifies a node, past the cache.
+    /// Reads and verifies a node as the device has it, past all caches.
     pub fn read(&self, ptr: &Ptr, level: u8) -> Result<Node> {
+        self.read_by(ptr, level, |from, image| self.device.read_at(from, image))
+    }
+
+    fn read_by(
+        &self,
+        ptr: &Ptr,
+        level: u8,
+        read: impl Fn(u64, &mut [u8]) -> io::Result<()>,
+    ) -> Result<Node> {
         if level > LEVELS_MAX {
             return Err(Error::damaged(ptr.addr, "a tree is impossibly deep"));
         }
-        let (from, mut image) = (offset(ptr)?, AlignedBuf::zeroed(NODE_BYTES));
-        self.device.read_at(from, &mut image).map_err(|e| Error::io("reading a tree node", e))?;
-        decode(&image, ptr, level)
+        let mut image = AlignedBuf::zeroed(NODE_BYTES);
+        read(offset(ptr)?, &mut image).map_err(|e| Error::io("reading a tree node", e))?;
+        Node::decode(&image, ptr, level).map_err(|m| Error::damaged(ptr.addr, m.0))
     }
 
     /// Keeps a node that has its place. An inner node is kept with links to disk only, so that it
@@ -189,10 +180,6 @@ fn offset(ptr: &Ptr) -> Result<u64> {
     let offset = ptr.addr.checked_mul(BLOCK_BYTES as u64);
     let inside = offset.filter(|offset| *offset < i64::MAX as u64 - (1 << 20));
     inside.ok_or_else(|| Error::damaged(ptr.addr, "a pointer leads out of the file"))
-}
-
-fn decode(image: &[u8], ptr: &Ptr, level: u8) -> Result<Node> {
-    Node::decode(image, ptr, level).map_err(|m| Error::damaged(ptr.addr, m.0))
 }
 
 impl Shard {
@@ -257,6 +244,69 @@ mod tests {
         let nodes = Nodes::new(disk, 1 << 20);
         let told = nodes.prefetch(leaves.iter()).unwrap_err();
         assert!(matches!(told, Error::Damaged { block: 12, .. }), "{told}");
+    }
+
+    /// A host whose memory holds something else than the device, or cannot be read.
+    #[derive(Debug)]
+    struct BadMemory {
+        disk: Arc<MemoryDevice>,
+        unreadable: bool,
+    }
+
+    impl Device for BadMemory {
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+            self.disk.read_at(offset, buf)
+        }
+        fn read_cached(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+            if self.unreadable {
+                return Err(io::Error::other("the host's memory cannot be read"));
+            }
+            // Another node, whole and with a right checksum of its own.
+            let (image, _) = Node::empty(77).encode(offset / BLOCK_BYTES as u64).unwrap();
+            buf.copy_from_slice(&image);
+            Ok(())
+        }
+        fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
+            self.disk.write_at(offset, buf)
+        }
+        fn sync(&self) -> io::Result<()> {
+            self.disk.sync()
+        }
+        fn len(&self) -> io::Result<u64> {
+            self.disk.len()
+        }
+        fn set_len(&self, bytes: u64) -> io::Result<()> {
+            self.disk.set_len(bytes)
+        }
+        fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+            self.disk.allocate(offset, len)
+        }
+        fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+            self.disk.punch(offset, len)
+        }
+        fn allocated_bytes(&self) -> io::Result<u64> {
+            self.disk.allocated_bytes()
+        }
+        fn host_free_bytes(&self) -> io::Result<u64> {
+            self.disk.host_free_bytes()
+        }
+    }
+
+    #[test]
+    fn what_the_hosts_memory_has_wrong_comes_from_the_device() {
+        let disk = Arc::new(MemoryDevice::new());
+        let leaves = leaves_at(&disk, &[10, 12, 900]);
+        for unreadable in [false, true] {
+            let host = || Arc::new(BadMemory { disk: disk.clone(), unreadable });
+            let (one_by_one, in_advance) =
+                (Nodes::new(host(), 1 << 20), Nodes::new(host(), 1 << 20));
+            in_advance.prefetch(leaves.iter()).unwrap();
+            for (birth, link) in leaves.iter().enumerate() {
+                assert_eq!(one_by_one.load(link, 0).unwrap().birth, birth as u64);
+                let Link::Disk(ptr) = link else { unreachable!() };
+                assert_eq!(in_advance.cached(ptr).expect("it was read").birth, birth as u64);
+            }
+        }
     }
 
     #[test]
