@@ -2,18 +2,22 @@
 
 use std::path::Path;
 
-use heed::{Env, EnvOpenOptions};
+use heed::{Env, EnvFlags, EnvOpenOptions};
 use sanakirja::btree::{self, UDb};
 use sanakirja::{AllocPage, Error};
 
 /// Opens LMDB's environment in `directory`, with a map of `map_bytes`. No other process may use the
-/// directory meanwhile.
+/// directory meanwhile. With `scattered`, a fault in the map brings its own page only, and not what the host reads ahead.
 ///
 /// # Errors
 /// LMDB's own.
-pub fn lmdb(directory: &Path, map_bytes: usize) -> heed::Result<Env> {
+pub fn lmdb(directory: &Path, map_bytes: usize, scattered: bool) -> heed::Result<Env> {
     let mut options = EnvOpenOptions::new();
     options.map_size(map_bytes).max_readers(64);
+    if scattered {
+        // SAFETY: this flag is advice about reading, and gives up none of what makes the map sound.
+        unsafe { options.flags(EnvFlags::NO_READ_AHEAD) };
+    }
     // SAFETY: the map is sound while nobody changes the file behind LMDB's back; the benchmark makes
     // the directory for itself alone, mode 0700, and opens it once at a time.
     unsafe { options.open(directory) }

@@ -1,8 +1,8 @@
 //! Engines with the same memory for all that they keep there, their own cache and the host's pages of their files: the work
 //! is done in a process of its own, in a group whose memory the kernel limits, in a store larger than that.
 //!
-//! LMDB is not among them: each fault in its map brings as much as the host reads ahead, 8 MiB on some, unless it is opened with
-//! an option that our opening of it does not have.
+//! LMDB is opened with its option for that: without, each fault in its map brings as much as the host reads ahead, 8 MiB on
+//! some.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,11 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use tine_bench::table::Table;
 
-use super::contest::{Contestant, Wanted, contest, per_operation};
+use super::contest::{Contestant, contest, per_operation};
 use super::data::{Key, Random, pair, pairs};
-use super::subject::{ENGINES, Engine};
-use super::workloads::{BATCH, name, redb};
+use super::peers;
+use super::subject::Engine;
+use super::workloads::{BATCH, best_of_both, name, redb};
 
 /// 174 MB of keys and values.
 const PAIRS: usize = 1_000_000;
@@ -23,7 +24,11 @@ const LIMIT_BYTES: u64 = 256 << 20;
 /// What engines with a cache of their own are told to fill of it.
 const CACHE_BYTES: u64 = 32 << 20;
 
-const HELD: [&str; 2] = ["tine", "redb"];
+const HELD: [Engine; 3] = [
+    Engine { name: "tine", open: peers::tine::open },
+    Engine { name: "redb", open: peers::redb::open },
+    Engine { name: "LMDB", open: peers::lmdb::open_scattered },
+];
 
 const READ: &str = "random read in 256 MiB of memory";
 const BATCHED: &str = "durable batch of 1,000 in 256 MiB of memory, a pair";
@@ -41,9 +46,8 @@ pub fn run(table: &mut Table) -> Result<()> {
         }
     };
     let mut all = loaded()?;
-    for (what, work) in [(READ, "read"), (BATCHED, "batch")] {
-        if table.wants(what) {
-            let wanted = Wanted { goal: "", ..redb(what) };
+    for (wanted, work) in [(redb(READ), "read"), (best_of_both(BATCHED), "batch")] {
+        if table.wants(wanted.what) {
             contest(table, wanted, &mut all, name, |contestant, round| {
                 group.measure(contestant, work, round)
             })?;
@@ -61,7 +65,7 @@ fn loaded() -> Result<Vec<Contestant>> {
         contestant.subject()?.write(&pairs)?;
         Ok(contestant)
     };
-    ENGINES.iter().filter(|engine| HELD.contains(&engine.name)).map(load).collect()
+    HELD.iter().map(load).collect()
 }
 
 /// What a process in the group does: engine, directory, work and round; prints seconds of one operation.
@@ -69,7 +73,7 @@ pub fn work(arguments: &[String]) -> Result<()> {
     let [engine, directory, work, round] = arguments else {
         bail!("engine, directory, work, round")
     };
-    let engine = ENGINES.iter().find(|known| known.name == engine).context("no such engine")?;
+    let engine = HELD.iter().find(|known| known.name == engine).context("no such engine")?;
     let subject = (engine.open)(Path::new(directory), CACHE_BYTES)?;
     let round: u64 = round.parse()?;
     let seconds = match work.as_str() {

@@ -36,7 +36,7 @@ pub fn run(table: &mut Table) -> Result<()> {
 }
 
 /// A row whose bar is the best of redb and LMDB.
-fn best_of_both(what: &str) -> Wanted<'_> {
+pub fn best_of_both(what: &str) -> Wanted<'_> {
     Wanted {
         what,
         bar: Bar::SpeedAtLeast(1.0),

@@ -18,7 +18,16 @@ struct Lmdb {
 }
 
 pub fn open(directory: &Path, _cache_bytes: u64) -> Result<Box<dyn Subject>> {
-    let env = tine_sys::peers::lmdb(directory, MAP_BYTES).context("open LMDB")?;
+    open_map(directory, false)
+}
+
+/// For reads all over a file that is larger than the memory.
+pub fn open_scattered(directory: &Path, _cache_bytes: u64) -> Result<Box<dyn Subject>> {
+    open_map(directory, true)
+}
+
+fn open_map(directory: &Path, scattered: bool) -> Result<Box<dyn Subject>> {
+    let env = tine_sys::peers::lmdb(directory, MAP_BYTES, scattered).context("open LMDB")?;
     let mut txn = env.write_txn()?;
     let table = env.create_database(&mut txn, None)?;
     txn.commit()?;
