@@ -30,8 +30,9 @@ class Array(numpy.ndarray):
             self.region = other.region
 
     def __array_wrap__(self, result, context=None, return_scalar=False):
-        # NumPy makes scalars of single values for its own arrays alone.
-        return result[()] if return_scalar else super().__array_wrap__(result, context)
+        # NumPy makes scalars of single values for its own arrays alone, and NumPy 1 tells nobody which they are.
+        wrapped = super().__array_wrap__(result, context)
+        return wrapped if wrapped is self or wrapped.shape else wrapped[()]
 
     def fork(self):
         """A writable copy: pages are copied when either side writes them."""
