@@ -299,7 +299,7 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::MemoryDevice;
+    use crate::device::{Faults, MemoryDevice, SimulatedDevice, SyncFault};
     use crate::format::group::Link;
     use crate::format::record::last_batch;
     use crate::txn::{DataRun, Op, RunData};
@@ -312,7 +312,10 @@ mod tests {
     }
 
     fn journal(blocks: u64) -> (Journal, DirtySet) {
-        let device: Arc<dyn Device> = Arc::new(MemoryDevice::new());
+        journal_on(Arc::new(MemoryDevice::new()), blocks)
+    }
+
+    fn journal_on(device: Arc<dyn Device>, blocks: u64) -> (Journal, DirtySet) {
         let link = Link { salt: 1, session: 0, sequence: 0, chain: 0 };
         let ring = Ring { block: 0, blocks, head: 0, tail: 0, link, mark: None, covered: None };
         (Journal::new(Arc::clone(&device), ring, 0, false), DirtySet::new(device))
@@ -446,5 +449,20 @@ mod tests {
         assert_eq!(journal.durable(), 1);
         assert_eq!(journal.flush(2, &dirty).unwrap(), Flush::Full);
         assert_eq!((journal.durable(), journal.pending_bytes()), (1, commit(1100).encoded_bytes()));
+    }
+
+    #[test]
+    fn once_a_flush_failed_no_later_one_succeeds() {
+        let faults = Faults { sync: Some((2, SyncFault::Once)), ..Faults::default() };
+        let disk = SimulatedDevice::with_faults(&MemoryDevice::new(), faults);
+        let (journal, dirty) = journal_on(Arc::new(disk), 1000);
+        let number = journal.append(commit(1));
+        assert_eq!(journal.flush(number + 1, &dirty).unwrap(), Flush::Done);
+        let number = journal.append(commit(1));
+        for _ in 0..3 {
+            assert!(journal.flush(number + 1, &dirty).is_err());
+        }
+        assert_eq!(journal.durable(), number);
+        journal.flush(number, &dirty).unwrap();
     }
 }

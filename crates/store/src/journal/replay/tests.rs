@@ -171,6 +171,21 @@ fn a_later_group_that_is_broken_itself_proves_nothing() {
 }
 
 #[test]
+fn what_follows_a_wrap_is_read_however_much_of_the_ring_was_left_out() {
+    for left_out in 0..9 {
+        let disk = MemoryDevice::new();
+        let mut ring = ring(40, 40 - left_out, 20);
+        let begin = Mark { head: ring.head, link: ring.link };
+        for _ in 0..2 {
+            let (bytes, sum) = group::encode(&[commit(9)], &ring.link, 0);
+            assert!(ring.write(&disk, &bytes, sum, 1, 0).unwrap());
+        }
+        let found = replay(&disk, &superblock(&ring, &begin)).unwrap();
+        assert_eq!((found.records.len(), found.ring.head), (2, 18), "{left_out} blocks left out");
+    }
+}
+
+#[test]
 fn a_group_across_the_end_of_the_ring_is_none() {
     for (head, taken) in [(17, 1), (18, 0)] {
         let disk = MemoryDevice::new();
