@@ -67,7 +67,11 @@ impl Node {
 
     /// A copy to write into, born now.
     pub fn shadow(&self, birth: u64) -> Node {
-        Node::new(birth, self.level, self.body.clone())
+        let body = match &self.body {
+            Body::Leaf(entries) => Body::Leaf(entries.roomy_copy()),
+            inner => inner.clone(),
+        };
+        Node::new(birth, self.level, body)
     }
 
     /// Bytes that the records would take on disk.
