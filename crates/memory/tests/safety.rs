@@ -143,14 +143,16 @@ fn without_userfaultfd_eager_paths_serve_and_lazy_ones_name_what_is_missing() {
     assert_eq!(kept.commit().unwrap().bytes, 0);
 }
 
+/// Gives up the privileges of root.
+fn nobody(child: &mut Command) {
+    // SAFETY: getuid has no effects.
+    if unsafe { libc::getuid() } == 0 {
+        child.uid(65534).gid(65534);
+    }
+}
+
 #[test]
 fn windows_work_without_privilege() {
-    let nobody = |child: &mut Command| {
-        // SAFETY: getuid has no effects.
-        if unsafe { libc::getuid() } == 0 {
-            child.uid(65534).gid(65534);
-        }
-    };
     if !in_child("windows_work_without_privilege", nobody) {
         return;
     }
@@ -212,12 +214,6 @@ fn a_limit_on_data_on_locked_memory_or_on_files_is_named() {
 
 #[test]
 fn a_process_that_may_not_look_at_itself_any_more_goes_on_saving() {
-    let nobody = |child: &mut Command| {
-        // SAFETY: getuid has no effects.
-        if unsafe { libc::getuid() } == 0 {
-            child.uid(65534).gid(65534);
-        }
-    };
     if !in_child("a_process_that_may_not_look_at_itself_any_more_goes_on_saving", nobody) {
         return;
     }

@@ -164,7 +164,11 @@ impl Device for FileDevice {
     }
 
     fn expect_read(&self, offset: u64, len: u64) {
-        let cached = self.cached.as_ref().unwrap_or(&self.file);
+        let cached = match &self.cached {
+            Some(cached) => cached,
+            None if self.direct => return,
+            None => &self.file,
+        };
         // Advice that is not taken costs time only.
         let _ = fadvise(cached, offset, NonZeroU64::new(len), Advice::WillNeed);
     }

@@ -107,12 +107,20 @@ impl Nodes {
         let mut missing: Vec<Ptr> = missing.take(self.capacity() / 2).collect();
         missing.sort_unstable_by_key(|ptr| ptr.addr);
         // A single one is read as soon as the device could be told of it.
-        for span in missing.chunk_by(lie_close).filter(|_| missing.len() > 1) {
+        if missing.len() > 1 {
+            self.announce(&missing)?;
+        }
+        missing.iter().try_for_each(|ptr| self.fetch(ptr, 0).map(drop))
+    }
+
+    /// Tells the device of leaves, in the order of their places, that will be fetched.
+    fn announce(&self, leaves: &[Ptr]) -> Result<()> {
+        for span in leaves.chunk_by(lie_close) {
             let (Some(first), Some(last)) = (span.first(), span.last()) else { continue };
             let (from, to) = (offset(first)?, offset(last)? + NODE_BYTES as u64);
             self.device.expect_read(from, to - from);
         }
-        missing.iter().try_for_each(|ptr| self.fetch(ptr, 0).map(drop))
+        Ok(())
     }
 
     fn cached(&self, ptr: &Ptr) -> Option<Arc<Node>> {
