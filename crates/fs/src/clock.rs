@@ -1,29 +1,66 @@
 //! The one place where time and chance come in.
 
 use std::hash::{BuildHasher, RandomState};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, clock_getres, clock_gettime};
 
 use crate::Time;
 
-/// The time that files are stamped with: the coarse clock that the kernel stamps its own files with, so
-/// that stamps of the two compare.
+const NANOS_A_SECOND: i64 = 1_000_000_000;
+
+/// When something is changed or made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// The time that files are stamped with: the coarse clock that the kernel stamps its own files with, so
+    /// that stamps of the two compare.
+    pub now: Time,
+    /// The time of birth of what is made at this moment, as fine as the machine can tell: with the number of
+    /// the inode it identifies a file across branches, see [`crate::diff`]. It is two ticks behind the fine
+    /// clock, as late as the coarse one is seen to be on virtual machines, and never later than `now`.
+    pub birth: Time,
+}
+
+/// This moment.
+pub(crate) fn moment() -> Moment {
+    let now = now();
+    let (fine, tick) = (clock_gettime(ClockId::Realtime), clock_getres(ClockId::RealtimeCoarse));
+    let nanos = fine.tv_nsec - 2 * tick.tv_nsec;
+    let behind = Time {
+        secs: fine.tv_sec - 2 * tick.tv_sec + nanos.div_euclid(NANOS_A_SECOND),
+        nanos: nanos.rem_euclid(NANOS_A_SECOND) as u32,
+    };
+    // A thread that was held up between the two clocks, or a late tick, leaves the coarse one behind.
+    Moment { now, birth: behind.min(now) }
+}
+
+/// The time that files are stamped with.
 pub(crate) fn now() -> Time {
     let now = clock_gettime(ClockId::RealtimeCoarse);
     Time { secs: now.tv_sec, nanos: now.tv_nsec as u32 }
 }
 
-/// The time of birth, as fine as the machine can tell: with the number of the inode it identifies a file
-/// across branches, see [`crate::diff`].
-pub(crate) fn birth() -> Time {
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => Time { secs: since.as_secs() as i64, nanos: since.subsec_nanos() },
-        Err(_) => now(),
-    }
-}
-
 /// A number that nobody can foresee.
 pub(crate) fn seed() -> u64 {
     RandomState::new().hash_one(0u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_birth_is_later_than_the_stamp_of_its_moment_and_few_are_alike() {
+        let mut births = BTreeSet::new();
+        let mut fine = 0;
+        for _ in 0..20_000 {
+            let Moment { now, birth } = moment();
+            assert!(birth <= now, "{birth:?} {now:?}");
+            assert!(birth.secs >= now.secs - 1, "{birth:?} {now:?}");
+            births.insert(birth);
+            fine += usize::from(birth < now);
+        }
+        assert!(births.len() > fine / 2, "{} of {fine}", births.len());
+    }
 }

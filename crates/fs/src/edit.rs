@@ -4,7 +4,7 @@
 use tine_store::{ReadTxn, WriteTxn};
 
 use crate::bucket;
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::fs::Fs;
 use crate::inode::{Inode, Link};
 use crate::{Error, Ino, Kind, LINK_MAX, Result, Time, key};
@@ -13,6 +13,8 @@ pub(crate) struct Edit<'a> {
     pub fs: &'a Fs,
     pub txn: WriteTxn<'a>,
     pub now: Time,
+    /// The time of birth of what this change makes.
+    pub birth: Time,
     touched: Vec<Inode>,
 }
 
@@ -27,7 +29,8 @@ pub(crate) struct Named {
 impl<'a> Edit<'a> {
     pub fn begin(fs: &'a Fs) -> Result<Edit<'a>> {
         let txn = fs.branch().write()?;
-        Ok(Edit { fs, txn, now: clock::now(), touched: Vec::new() })
+        let Moment { now, birth } = clock::moment();
+        Ok(Edit { fs, txn, now, birth, touched: Vec::new() })
     }
 
     /// The state before the change.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tine_store::{BLOCK_BYTES, Branch, ReadTxn, Store};
 
+use crate::clock::Moment;
 use crate::edit::Edit;
 use crate::header::Header;
 use crate::inode::{Inode, Link};
@@ -50,7 +51,7 @@ impl Fs {
         if txn.get(key::HEADER)?.is_some() {
             return Err(Error::Invalid("the branch holds a file tree already"));
         }
-        let now = clock::now();
+        let Moment { now, birth } = clock::moment();
         let header = Header { seed: clock::seed(), next: ROOT + 1 };
         let attr = Attr {
             ino: ROOT,
@@ -59,7 +60,7 @@ impl Fs {
             atime: now,
             mtime: now,
             ctime: now,
-            crtime: clock::birth(),
+            crtime: birth,
             kind: Kind::Directory,
             mode: root.mode & 0o7777,
             nlink: 2,

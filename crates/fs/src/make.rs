@@ -4,7 +4,7 @@ use crate::edit::Edit;
 use crate::fs::Fs;
 use crate::inode::{Inode, Link};
 use crate::path::check_name;
-use crate::{Attr, Caller, Error, Ino, Kind, Result, SYMLINK_BYTES_MAX, blob, clock, key};
+use crate::{Attr, Caller, Error, Ino, Kind, Result, SYMLINK_BYTES_MAX, blob, key};
 
 /// What is made, apart from its place and its owner.
 struct New {
@@ -137,7 +137,7 @@ fn inode(edit: &mut Edit<'_>, ino: Ino, caller: &Caller, dir: &Inode, new: &New)
         atime: edit.now,
         mtime: edit.now,
         ctime: edit.now,
-        crtime: clock::birth(),
+        crtime: edit.birth,
         kind: new.kind,
         mode,
         nlink: if is_dir { 2 } else { 1 },

@@ -27,12 +27,12 @@ fn branches_within(store: &Store, mounts: &Mounts, count_for: Duration) -> Resul
         if !names::is_visible(&info.name) {
             continue;
         }
-        let mut exclusive_bytes = None;
+        let mut counted = None;
         if Instant::now() < deadline {
-            exclusive_bytes = match store.branch(&info.name).and_then(|branch| branch.usage()) {
+            counted = match store.branch(&info.name).and_then(|branch| branch.usage()) {
                 // It was deleted or renamed since the list was taken.
                 Err(tine_store::Error::BranchNotFound { .. }) => continue,
-                usage => Some(usage?.exclusive_bytes),
+                usage => Some(usage?),
             };
         }
         rows.push(BranchRow {
@@ -42,8 +42,8 @@ fn branches_within(store: &Store, mounts: &Mounts, count_for: Duration) -> Resul
             kind: if info.sealed { Kind::Snapshot } else { Kind::Branch },
             created: rfc3339(info.created),
             expires: info.expires.map(rfc3339),
-            referenced_bytes: info.referenced_bytes,
-            exclusive_bytes,
+            referenced_bytes: counted.map_or(info.referenced_bytes, |usage| usage.referenced_bytes),
+            exclusive_bytes: counted.map(|usage| usage.exclusive_bytes),
         });
     }
     Ok(BranchList { branches: rows })
@@ -170,17 +170,24 @@ mod tests {
         txn.put(b"key", b"value").unwrap();
         txn.commit().unwrap();
         store.fork("main", "fork").unwrap();
+        let changed = store.fork("main", "changed").unwrap();
+        let mut txn = changed.write().unwrap();
+        txn.put(b"other", b"value").unwrap();
+        txn.commit().unwrap();
+        store.create_branch("empty").unwrap();
         let mounts = Mounts::default();
         let hasty = branches_within(&store, &mounts, Duration::ZERO).unwrap().branches;
         let whole = branches(&store, &mounts).unwrap().branches;
         let names =
             |rows: &[BranchRow]| rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>();
-        assert_eq!(names(&hasty), ["fork", "main"]);
-        assert_eq!(names(&whole), ["fork", "main"]);
-        assert!(hasty.iter().all(|row| row.exclusive_bytes.is_none() && row.referenced_bytes > 0));
+        assert_eq!(names(&hasty), ["changed", "empty", "fork", "main"]);
+        assert_eq!(names(&whole), names(&hasty));
+        assert!(hasty.iter().all(|row| row.exclusive_bytes.is_none()));
         for row in whole {
-            let alone = branch_usage(&store, &row.name).unwrap().exclusive_bytes;
-            assert_eq!(row.exclusive_bytes, Some(alone));
+            let usage = branch_usage(&store, &row.name).unwrap();
+            assert_eq!(row.exclusive_bytes, Some(usage.exclusive_bytes));
+            assert_eq!(row.referenced_bytes, usage.referenced_bytes);
+            assert!(usage.exclusive_bytes <= usage.referenced_bytes, "{}: {usage:?}", row.name);
         }
     }
 }

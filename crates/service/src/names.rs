@@ -15,7 +15,8 @@ pub fn is_visible(name: &str) -> bool {
     !name.starts_with(RESERVED)
 }
 
-/// An error unless the name follows the rule and is not reserved.
+/// An error unless the name follows the rule and is not reserved. Only new names are held against it: a store may
+/// have branches from before a part of the rule, and they are reached by the names they have.
 pub fn must_be_valid(name: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
     let why = if name.is_empty() || name.len() > 128 {
@@ -24,6 +25,8 @@ pub fn must_be_valid(name: &str) -> Result<()> {
         "only letters, digits and `. _ - /` are allowed"
     } else if name.starts_with(['-', '.']) {
         "it must not start with `-` or `.`"
+    } else if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        "a part between slashes must not be empty, `.` or `..`"
     } else if !is_visible(name) {
         "this prefix is kept for copies in the making"
     } else {
@@ -81,10 +84,27 @@ mod tests {
     #[test]
     fn names_out_of_rule_are_refused_with_the_reason() {
         let long = "a".repeat(129);
-        for name in ["", "-a", ".a", "a b", "ä", "a\0", &long, "tine.unfinished/0"] {
+        for name in [
+            "",
+            "-a",
+            ".a",
+            "a b",
+            "ä",
+            "a\0",
+            &long,
+            "tine.unfinished/0",
+            "/a",
+            "a/",
+            "a//b",
+            "/",
+            "a/./b",
+            "a/../b",
+            "a/..",
+            "..",
+        ] {
             assert_eq!(must_be_valid(name).unwrap_err().code, Code::NameInvalid, "{name:?}");
         }
-        for name in ["a", "A-1._/x", "0", &long[1..]] {
+        for name in ["a", "A-1._/x", "0", "a/.b", "a/..b", "a/b/c", &long[1..]] {
             must_be_valid(name).unwrap();
         }
     }

@@ -30,12 +30,31 @@ pub struct StoreUsage {
 /// What a branch costs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BranchUsage {
-    /// Bytes that it references, shared ones included.
+    /// Bytes that it references: all blocks that it holds alone, and of what it shares the content,
+    /// without the tree's nodes. So it is never less than `exclusive_bytes`.
     pub referenced_bytes: u64,
     /// Bytes that deleting it would free, its fork point aside.
     pub exclusive_bytes: u64,
     /// Bytes that only its fork point keeps.
     pub pinned_by_base_bytes: u64,
+}
+
+/// What only one root reaches.
+#[derive(Default)]
+struct PrivatePart {
+    /// Of the tree's nodes, as they lie on the disk.
+    node_bytes: u64,
+    /// Of the records in these nodes that name no data.
+    record_bytes: u64,
+    /// Of blocks of data.
+    data_bytes: u64,
+}
+
+impl PrivatePart {
+    /// Bytes that come free with it.
+    fn bytes(&self) -> u64 {
+        self.node_bytes + self.data_bytes
+    }
 }
 
 impl Engine {
@@ -65,27 +84,32 @@ impl Engine {
             (state.root.clone(), self.pin())
         };
         let base = self.base_root(core)?;
+        let private = self.private_part(&root)?;
+        // What a root counts is content, which for small records is less than the nodes they lie in.
+        let shared = root.bytes.saturating_sub(private.data_bytes + private.record_bytes);
         Ok(BranchUsage {
-            referenced_bytes: root.bytes,
-            exclusive_bytes: self.exclusive_bytes(&root)?,
+            referenced_bytes: shared + private.bytes(),
+            exclusive_bytes: private.bytes(),
             pinned_by_base_bytes: match &base {
-                Some((base, _pin)) => self.exclusive_bytes(base)?,
+                Some((base, _pin)) => self.private_part(base)?.bytes(),
                 None => 0,
             },
         })
     }
 
-    /// Bytes reached only through this root: its private part, walked.
-    fn exclusive_bytes(&self, root: &Root) -> Result<u64> {
-        self.exclusive_below(&root.link, root.level)
+    /// What is reached only through this root, walked.
+    fn private_part(&self, root: &Root) -> Result<PrivatePart> {
+        let mut part = PrivatePart::default();
+        self.add_private(&root.link, root.level, &mut part)?;
+        Ok(part)
     }
 
-    fn exclusive_below(&self, link: &Link, level: u8) -> Result<u64> {
+    fn add_private(&self, link: &Link, level: u8, part: &mut PrivatePart) -> Result<()> {
         if self.refs.count_of(link)? > 1 {
-            return Ok(0);
+            return Ok(());
         }
         let node = self.nodes.load(link, level)?;
-        let mut bytes = if node.place.get().is_some() {
+        part.node_bytes += if node.place.get().is_some() {
             NODE_BLOCKS * BLOCK_BYTES as u64
         } else {
             NODE_BYTES as u64
@@ -93,16 +117,17 @@ impl Engine {
         match &node.body {
             Body::Inner { children, .. } => {
                 for child in children {
-                    bytes += self.exclusive_below(&child.link, level - 1)?;
+                    self.add_private(&child.link, level - 1, part)?;
                 }
             }
             Body::Leaf(entries) => {
+                part.record_bytes += entries.plain_bytes();
                 for extent in entries.extents() {
-                    bytes += self.exclusive_blocks(&extent?)? * BLOCK_BYTES as u64;
+                    part.data_bytes += self.exclusive_blocks(&extent?)? * BLOCK_BYTES as u64;
                 }
             }
         }
-        Ok(bytes)
+        Ok(())
     }
 
     fn exclusive_blocks(&self, extent: &Extent) -> Result<u64> {

@@ -37,6 +37,12 @@ impl Entries {
         extents.map(|value| Extent::decode(value).map_err(|m| Error::damaged(0, m.0)))
     }
 
+    /// Bytes of the records that name no data.
+    pub fn plain_bytes(&self) -> u64 {
+        let plain = (0..self.len()).filter(|&i| Extent::peek_blocks(self.value(i)) == 0);
+        plain.map(|i| (self.key(i).len() + self.value(i).len()) as u64).sum()
+    }
+
     pub fn with_capacity(bytes: usize, records: usize) -> Entries {
         Entries {
             bytes: Vec::with_capacity(bytes),
