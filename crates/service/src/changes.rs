@@ -2,6 +2,7 @@
 
 use tine_store::Store;
 
+use crate::raw::RawBytes;
 use crate::response::{Change, ChangeKind, Diff};
 use crate::{Code, Error, Result};
 
@@ -31,13 +32,20 @@ fn change(change: tine_fs::PathChange) -> Change {
         tine_fs::Change::Deleted => (ChangeKind::Deleted, None),
         tine_fs::Change::Modified => (ChangeKind::Modified, None),
         tine_fs::Change::Metadata => (ChangeKind::Metadata, None),
-        tine_fs::Change::Renamed { from } => (ChangeKind::Renamed, Some(text(&from))),
+        tine_fs::Change::Renamed { from } => (ChangeKind::Renamed, Some(from)),
     };
     let path = match change.path.as_slice() {
         [] => ".".into(),
         path => text(path),
     };
-    Change { path, change: kind, from, bytes: change.bytes }
+    Change {
+        path,
+        path_bytes: RawBytes::unless_text(&change.path),
+        change: kind,
+        from: from.as_deref().map(text),
+        from_bytes: from.as_deref().and_then(RawBytes::unless_text),
+        bytes: change.bytes,
+    }
 }
 
 fn text(path: &[u8]) -> String {

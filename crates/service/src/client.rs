@@ -33,6 +33,7 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub struct Client {
     store: PathBuf,
     options: Options,
+    patience: Duration,
 }
 
 impl Client {
@@ -44,7 +45,14 @@ impl Client {
         let absolute = std::path::absolute(path).map_err(|e| Error::path("find", path, e))?;
         // One store has one name, whatever links lead to it: the socket's place depends on it.
         let store = absolute.canonicalize().unwrap_or(absolute);
-        Ok(Client { store, options })
+        Ok(Client { store, options, patience: PATIENCE })
+    }
+
+    /// The same way for one who does not wait longer than this for another command to let go of the store.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Client {
+        self.patience = patience;
+        self
     }
 
     /// The path of the store, absolute.
@@ -87,7 +95,7 @@ impl Client {
     /// # Errors
     /// `store-locked` when another command keeps the store for longer than a few seconds.
     pub fn reach(&self) -> Result<Reach> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             let attempt = socket::connect(&self.store)?;
             let dead = matches!(attempt, Attempt::Dead);
@@ -117,7 +125,7 @@ impl Client {
     /// # Errors
     /// As [`Client::reach`], and when the holder cannot be started.
     pub fn hold(&self) -> Result<Connection> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             if let Attempt::Reached(stream) = socket::connect(&self.store)?
                 && let Some(connection) = Connection::begin(stream)?

@@ -1,5 +1,6 @@
 //! The one place where a request becomes what it asks for.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
@@ -81,6 +82,18 @@ pub fn execute(
     match request {
         Request::Branch { new, from, count, ttl_s } => branch(store, &new, &from, count, ttl_s),
         Request::Root => Ok(Response::Branch(OneBranch { branch: listing::only_root(store)? })),
+        Request::Create { name } => {
+            names::must_be_free(store, &name)?;
+            let branch = store.create_branch(&name)?;
+            let root = NewRoot { mode: 0o755, uid: owner().0, gid: owner().1 };
+            if let Err(error) = Fs::format(&branch, &root) {
+                // The error to tell is why it has no files; what is left is an empty branch.
+                let _ = store.delete(&name);
+                return Err(error.into());
+            }
+            store.sync()?;
+            Ok(Response::Branch(OneBranch { branch: name }))
+        }
         Request::Snapshot { from, new } => {
             names::must_be_free(store, &new)?;
             let start = Instant::now();
@@ -89,6 +102,7 @@ pub fn execute(
             store.sync()?;
             Ok(Response::Created(CreatedList { created }))
         }
+        Request::Names => Ok(Response::Names(listing::names(store)?)),
         Request::List => {
             context.expire()?;
             listing::branches(store, mounts).map(Response::Branches)
@@ -105,7 +119,9 @@ pub fn execute(
             store.sync()?;
             Ok(Response::Branch(OneBranch { branch: new }))
         }
-        Request::Delete { names, force } => {
+        Request::Delete { mut names, force } => {
+            let mut seen = BTreeSet::new();
+            names.retain(|name| seen.insert(name.clone()));
             for name in &names {
                 claim(context, name, force)?;
             }
@@ -212,7 +228,10 @@ fn claim(context: &Context, name: &str, force: bool) -> Result<()> {
     context.store.branch(name)?;
     match force {
         true => Ok(()),
-        false => context.mounts.must_be_free(name),
+        false => context.mounts.must_be_free(name).map_err(|error| {
+            let advice = error.hint.clone().unwrap_or_default();
+            error.hint(format!("{advice}, or add --force to take it off"))
+        }),
     }
 }
 

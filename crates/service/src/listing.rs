@@ -19,6 +19,12 @@ pub fn branches(store: &Store, mounts: &Mounts) -> Result<BranchList> {
     branches_within(store, mounts, COUNT_FOR)
 }
 
+/// The names of every branch that a person made.
+pub fn names(store: &Store) -> Result<Vec<String>> {
+    let names = store.branches()?.into_iter().map(|info| info.name);
+    Ok(names.filter(|name| names::is_visible(name)).collect())
+}
+
 fn branches_within(store: &Store, mounts: &Mounts, count_for: Duration) -> Result<BranchList> {
     let mounted: BTreeMap<_, _> = mounts.list().into_iter().collect();
     let deadline = Instant::now() + count_for;

@@ -123,12 +123,11 @@ fn busy(name: &str, mount: &Mount) -> Error {
         None => {
             let what = format!("branch {name} is mounted at {directory}");
             Error::new(Code::BranchBusy, what)
-                .hint(format!("`tine unmount {name}` first, or add --force to detach it"))
+                .hint(format!("unmount it first: `tine unmount {name}`"))
         }
         Some(pid) => {
             let what = format!("branch {name} is in use by a command (process {pid})");
-            Error::new(Code::BranchBusy, what)
-                .hint("wait until that command has ended, or add --force to cut it off")
+            Error::new(Code::BranchBusy, what).hint("wait until that command has ended")
         }
     }
 }

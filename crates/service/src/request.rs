@@ -24,6 +24,11 @@ pub enum Request {
     },
     /// The branch that forks are made from unless told otherwise: the only one without a parent.
     Root,
+    /// Make an empty branch.
+    Create {
+        /// Its name.
+        name: String,
+    },
     /// Seal what `from` holds now as `new`.
     Snapshot {
         /// The branch to seal a point of.
@@ -33,6 +38,8 @@ pub enum Request {
     },
     /// Every branch.
     List,
+    /// The names of all branches, and nothing that takes time to count.
+    Names,
     /// What the store costs, or one branch.
     Usage {
         /// The branch; absent means the store.

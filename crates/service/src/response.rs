@@ -1,12 +1,13 @@
 //! What comes back: one type per kind of answer, whose fields are the JSON contract.
 //!
 //! Sizes are bytes, durations microseconds, times RFC 3339. A path that is not UTF-8 is shown with
-//! replacement characters.
+//! replacement characters; where programs need it, its bytes stand beside it.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::raw::RawBytes;
 use crate::request::Mount;
 
 /// The answer to a [`crate::Request`].
@@ -51,6 +52,8 @@ pub enum Response {
     Mounts(Vec<(String, Mount)>),
     /// Whether a command began.
     Began(bool),
+    /// The names of the branches there are.
+    Names(Vec<String>),
     /// Done, with nothing to say.
     Done(Done),
 }
@@ -78,6 +81,7 @@ impl Response {
             Response::Inspected(it) => serde_json::to_value(it),
             Response::Mounts(it) => serde_json::to_value(it),
             Response::Began(it) => serde_json::to_value(it),
+            Response::Names(it) => serde_json::to_value(it),
             Response::Done(it) => serde_json::to_value(it),
         };
         object.unwrap_or_default()
@@ -251,9 +255,15 @@ pub struct Change {
     pub path: String,
     /// How it changed.
     pub change: ChangeKind,
+    /// The path's own bytes, where it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub path_bytes: Option<RawBytes>,
     /// The path it had, of a renamed one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub from: Option<String>,
+    /// Its own bytes, where it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from_bytes: Option<RawBytes>,
     /// Bytes of data that were written or went away.
     pub bytes: u64,
 }
@@ -391,7 +401,14 @@ mod tests {
 
     #[test]
     fn a_change_without_an_earlier_path_has_no_from() {
-        let change = Change { path: "a".into(), change: ChangeKind::Added, from: None, bytes: 1 };
+        let change = Change {
+            path: "a".into(),
+            path_bytes: None,
+            change: ChangeKind::Added,
+            from: None,
+            from_bytes: None,
+            bytes: 1,
+        };
         let text = serde_json::to_string(&change).unwrap();
         assert_eq!(text, r#"{"path":"a","change":"added","bytes":1}"#);
     }

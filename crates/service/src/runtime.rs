@@ -53,7 +53,7 @@ pub fn is_for_a_server(mount: &Path) -> bool {
 /// The error of a branch that is mounted for its server.
 pub fn serving(name: &str) -> Error {
     Error::new(Code::BranchBusy, format!("a PostgreSQL server runs on branch {name}"))
-        .hint(format!("`tine postgres stop {name}` first, or add --force to cut it off"))
+        .hint(format!("stop it first: `tine postgres stop {name}`"))
 }
 
 /// The directories of branches that there are.

@@ -169,7 +169,20 @@ fn the_same_name_asked_for_twice_at_once_is_given_once() {
 fn names_out_of_rule_are_refused_by_every_command_that_makes_one() {
     let lab = Lab::with_main();
     let long = "a".repeat(129);
-    for name in ["", ".a", "a b", "ä", "a:b", "a\nb", "tine.unfinished/x", long.as_str()] {
+    for name in [
+        "",
+        ".a",
+        "a b",
+        "ä",
+        "a:b",
+        "a\nb",
+        "tine.unfinished/x",
+        "/a",
+        "a/",
+        "a//b",
+        "a/../b",
+        long.as_str(),
+    ] {
         let src = lab.text("src");
         for arguments in [
             &["branch", name][..],

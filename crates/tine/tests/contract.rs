@@ -150,6 +150,76 @@ fn rename_and_delete_do_what_they_say() {
 }
 
 #[test]
+fn a_name_given_twice_is_deleted_once() {
+    let lab = Lab::with_main();
+    lab.ok(&["branch", "w", "--count", "2"]);
+    let deleted = lab.json(&["delete", "w-1", "w-1", "w-2", "w-1"]);
+    assert_eq!(deleted["deleted"], serde_json::json!(["w-1", "w-2"]));
+    assert_eq!(lab.names(), ["main"]);
+}
+
+#[test]
+fn create_makes_an_empty_branch() {
+    let lab = Lab::new();
+    assert_eq!(lab.json(&["create", "empty"])["branch"], "empty");
+    lab.fails(&["create", "empty"], "branch-exists");
+    lab.fails(&["create", "a//b"], "name-invalid");
+    lab.ok(&["export", "empty", &lab.text("out")]);
+    assert_eq!(std::fs::read_dir(lab.path("out")).unwrap().count(), 0);
+    assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn no_branch_holds_alone_more_than_it_references() {
+    let lab = Lab::with_main();
+    lab.ok(&["create", "empty"]);
+    lab.ok(&["branch", "fork", "--from", "main"]);
+    for row in lab.list() {
+        let bytes = |field: &str| row[field].as_u64().unwrap();
+        assert!(bytes("exclusive_bytes") <= bytes("referenced_bytes"), "{row}");
+        let usage = lab.json(&["usage", row["name"].as_str().unwrap()]);
+        assert_eq!(usage["referenced_bytes"], row["referenced_bytes"]);
+    }
+}
+
+#[test]
+fn a_changed_name_that_is_no_text_has_its_bytes_beside_it_and_controls_no_terminal() {
+    use std::os::unix::ffi::OsStrExt;
+    let lab = Lab::with_main();
+    let other = lab.make_directory("other");
+    let name = std::ffi::OsStr::from_bytes(b"a\x1b[31m\xff");
+    std::fs::write(other.join(name), "x").unwrap();
+    lab.ok(&["import", other.to_str().unwrap(), "other"]);
+    let changes = lab.json(&["diff", "main", "other"]);
+    let added = changes["changes"].as_array().unwrap().iter().find(|row| row["change"] == "added");
+    let added = added.unwrap();
+    assert_eq!(added["path"], "a\u{1b}[31m\u{fffd}");
+    assert_eq!(added["path_bytes"], "YRtbMzFt/w==");
+    let words = lab.ok(&["diff", "main", "other"]);
+    assert!(words.contains(r"added     a\u{1b}[31m\xff"), "{words}");
+    assert!(!words.contains('\u{1b}'), "{words}");
+}
+
+#[test]
+fn a_shell_is_offered_the_branches_and_no_inner_commands() {
+    let lab = Lab::with_main();
+    lab.ok(&["branch", "more"]);
+    assert_eq!(offered(&lab, &["mount", "m"]), ["main", "more"]);
+    let verbs = offered(&lab, &[""]);
+    assert!(!verbs.contains(&"hold".to_owned()) && !verbs.contains(&"enter".to_owned()));
+}
+
+/// What bash would offer for the last of the words.
+fn offered(lab: &Lab, words: &[&str]) -> Vec<String> {
+    let mut command = lab.command(&[]);
+    command.env("_TINE_COMPLETE", "bash").args(["--", "tine"]).args(words);
+    command.env("_CLAP_COMPLETE_INDEX", words.len().to_string()).env("_CLAP_IFS", "\n");
+    let said = said(command.output().unwrap());
+    assert_eq!(said.status, 0, "{said:?}");
+    said.out.lines().map(str::to_owned).collect()
+}
+
+#[test]
 fn a_deleted_store_of_everything_can_be_filled_again() {
     let lab = Lab::with_main();
     lab.ok(&["delete", "main"]);
@@ -195,6 +265,10 @@ fn wrong_usage_has_status_2_in_words_and_as_json() {
         assert_eq!(lab.run(arguments).status, 2, "{arguments:?}");
         lab.fails(arguments, "usage");
     }
+    let words = lab.fails(&["import", "directory"], "usage");
+    assert!(words.contains("<NAME>"), "{words}");
+    let words = lab.fails(&["run", "main", "ls"], "usage");
+    assert!(words.contains("tine run main -- ls"), "{words}");
     assert_eq!(lab.run(&[]).status, 2);
 }
 
@@ -311,10 +385,11 @@ fn help_completions_and_manual_come_from_one_definition() {
         "reset", "mount", "unmount", "run", "diff", "postgres", "check",
     ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(verb)), "{verb}");
-        assert!(man.contains(verb), "{verb}");
-        for shell in ["bash", "zsh", "fish"] {
-            assert!(lab.ok(&["completions", shell]).contains(verb), "{shell}: {verb}");
-        }
+        assert!(man.contains(&format!(".SS \"tine {verb} ")), "{verb}");
+        assert!(offered(&lab, &[""]).contains(&verb.to_owned()), "{verb}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(lab.ok(&["completions", shell]).contains("_TINE_COMPLETE"), "{shell}");
     }
     for hidden in ["hold", "enter", "adopt", "merge"] {
         assert!(!help.lines().any(|line| line.trim_start().starts_with(hidden)), "{hidden}");

@@ -10,6 +10,22 @@ use std::time::Duration;
 use lab::{Lab, can_mount, is_root, needs_root, send, wait_until};
 
 #[test]
+fn a_mounted_branch_is_not_renamed_and_no_flag_is_advised_that_there_is_not() {
+    if !can_mount("a_mounted_branch_is_not_renamed_and_no_flag_is_advised_that_there_is_not") {
+        return;
+    }
+    let lab = Lab::with_main();
+    lab.make_directory("mnt");
+    lab.ok(&["mount", "main", &lab.text("mnt")]);
+    let words = lab.fails(&["rename", "main", "other"], "branch-busy");
+    assert!(words.contains("tine unmount main") && !words.contains("--force"), "{words}");
+    let words = lab.fails(&["delete", "main"], "branch-busy");
+    assert!(words.contains("--force"), "{words}");
+    lab.ok(&["unmount", "main"]);
+    lab.ok(&["rename", "main", "other"]);
+}
+
+#[test]
 fn several_branches_are_mounted_at_once_and_stay_apart() {
     if !can_mount("several_branches_are_mounted_at_once_and_stay_apart") {
         return;

@@ -4,11 +4,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
-use clap_complete::Shell;
+use clap_complete::{ArgValueCandidates, Shell};
+
+use crate::completions::branches;
 
 /// What-if for a whole running application: O(1) writable branches of directories and databases.
 #[derive(Debug, Parser)]
-#[command(name = "tine", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "tine", version, propagate_version = true)]
 #[command(
     after_help = "Names are 1 to 128 of letters, digits, `. _ - /`, and start with none of `- .`.\n\
     Exit status: 0 done, 1 failed, 2 wrong usage; `tine run` gives the command's own.\n\
@@ -21,7 +23,7 @@ pub struct Cli {
     pub verb: Verb,
 }
 
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Global {
     /// The store [default: $TINE_STORE, else $XDG_DATA_HOME/tine/store.tine]
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
@@ -41,6 +43,11 @@ pub struct Global {
 pub enum Verb {
     /// Make an empty store
     Init,
+    /// Make an empty branch
+    Create {
+        /// The branch to make
+        name: String,
+    },
     /// Copy a directory into a new branch
     Import {
         /// The directory
@@ -52,6 +59,7 @@ pub enum Verb {
     /// Copy a branch out to a directory, without FUSE
     Export {
         /// The branch
+        #[arg(add = ArgValueCandidates::new(branches))]
         name: String,
         /// The directory to make; it may be there if it is empty
         #[arg(value_hint = ValueHint::DirPath)]
@@ -62,7 +70,7 @@ pub enum Verb {
         /// The branch to make
         new: String,
         /// The branch or snapshot to fork [default: the only one that was not made from another]
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(branches))]
         from: Option<String>,
         /// Make NEW-1 to NEW-N
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -77,6 +85,7 @@ pub enum Verb {
     /// Seal a point of a branch
     Snapshot {
         /// The branch
+        #[arg(add = ArgValueCandidates::new(branches))]
         name: String,
         /// The snapshot to make
         snap: String,
@@ -90,11 +99,13 @@ pub enum Verb {
     /// What the store costs, or one branch
     Usage {
         /// The branch
+        #[arg(add = ArgValueCandidates::new(branches))]
         name: Option<String>,
     },
     /// Give a branch another name
     Rename {
         /// The name it has
+        #[arg(add = ArgValueCandidates::new(branches))]
         old: String,
         /// The name it gets
         new: String,
@@ -102,7 +113,7 @@ pub enum Verb {
     /// Delete branches or snapshots; those made from them stay
     Delete {
         /// The branches
-        #[arg(required = true, value_name = "NAME")]
+        #[arg(required = true, value_name = "NAME", add = ArgValueCandidates::new(branches))]
         names: Vec<String>,
         /// Delete mounted ones too: they are detached first
         #[arg(long)]
@@ -111,9 +122,10 @@ pub enum Verb {
     /// Put a branch back to its fork point, or to what another holds
     Reset {
         /// The branch
+        #[arg(add = ArgValueCandidates::new(branches))]
         name: String,
         /// The branch or snapshot whose content it takes
-        #[arg(long, value_name = "SNAP")]
+        #[arg(long, value_name = "SNAP", add = ArgValueCandidates::new(branches))]
         to: Option<String>,
         /// Reset a mounted one too: it is detached first
         #[arg(long)]
@@ -122,6 +134,7 @@ pub enum Verb {
     /// Mount a branch on an empty directory
     Mount {
         /// The branch; a snapshot is read-only
+        #[arg(add = ArgValueCandidates::new(branches))]
         name: String,
         /// The directory
         #[arg(value_hint = ValueHint::DirPath)]
@@ -139,6 +152,7 @@ pub enum Verb {
     /// Take the mount of a branch off its directory
     Unmount {
         /// The branch
+        #[arg(add = ArgValueCandidates::new(branches))]
         name: String,
         /// Detach it although it is in use
         #[arg(long)]
@@ -150,9 +164,10 @@ pub enum Verb {
     )]
     Run {
         /// The branch; with --from it is made
+        #[arg(add = ArgValueCandidates::new(branches))]
         name: Option<String>,
         /// What a fresh branch is made from [default: the only one that was not made from another]
-        #[arg(long, value_name = "BASE")]
+        #[arg(long, value_name = "BASE", add = ArgValueCandidates::new(branches))]
         from: Option<String>,
         /// Keep the fresh branch even if nothing changed in it
         #[arg(long, conflicts_with = "discard")]
@@ -170,8 +185,10 @@ pub enum Verb {
     /// What changed since the fork point, or from one branch to another
     Diff {
         /// The branch
+        #[arg(add = ArgValueCandidates::new(branches))]
         name: String,
         /// The branch or snapshot to compare with; NAME is then what was before
+        #[arg(add = ArgValueCandidates::new(branches))]
         other: Option<String>,
     },
     /// PostgreSQL servers on branches
@@ -190,20 +207,6 @@ pub enum Verb {
     },
     /// Print the manual page
     Man,
-    /// Keep the store open for mounts
-    #[command(hide = true)]
-    Hold,
-    /// Become a command inside a branch
-    #[command(hide = true)]
-    Enter {
-        name: String,
-        #[arg(long)]
-        at: PathBuf,
-        #[arg(long)]
-        read_only: bool,
-        #[arg(last = true, required = true)]
-        command: Vec<OsString>,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -211,6 +214,7 @@ pub enum Postgres {
     /// Start a server on a branch, and print how to reach it
     Start {
         /// The branch
+        #[arg(add = ArgValueCandidates::new(branches))]
         name: String,
         /// The data directory inside the branch [default: the only one there is]
         #[arg(long, value_name = "PATH")]
@@ -222,6 +226,7 @@ pub enum Postgres {
     /// Stop the server of a branch
     Stop {
         /// The branch
+        #[arg(add = ArgValueCandidates::new(branches))]
         name: String,
     },
     /// The servers that run

@@ -5,13 +5,18 @@
 
 mod amount;
 mod args;
+mod completions;
+mod internal;
 mod interrupt;
+mod manual;
+mod misuse;
 mod progress;
 mod run;
 mod say;
 mod settings;
 mod tree;
 mod verbs;
+mod visible;
 
 use std::process::ExitCode;
 
@@ -20,17 +25,31 @@ use clap::error::ErrorKind;
 use tine_service::{Code, Error};
 use tine_sys::signals;
 
-use crate::args::Cli;
+use crate::args::{Cli, Global};
+use crate::internal::Internal;
 use crate::say::Voice;
 
 fn main() -> ExitCode {
     signals::ignore_file_size_limit();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    completions::answer_if_asked();
+    if internal::is_meant(std::env::args_os().nth(1).as_deref()) {
+        return performed(Internal::try_parse(), |internal| &internal.global, internal::perform);
+    }
+    performed(Cli::try_parse(), |cli| &cli.global, verbs::perform)
+}
+
+/// Does what a command line says, if it makes sense.
+fn performed<C>(
+    parsed: Result<C, clap::Error>,
+    global: impl Fn(&C) -> &Global,
+    perform: impl FnOnce(C, &Voice) -> tine_service::Result<u8>,
+) -> ExitCode {
+    let parsed = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return wrong_usage(&error),
     };
-    let voice = Voice::new(&cli.global);
-    match verbs::perform(cli, &voice) {
+    let voice = Voice::new(global(&parsed));
+    match perform(parsed, &voice) {
         Ok(status) => ExitCode::from(status),
         Err(error) => failed(&voice, &error),
     }
@@ -49,15 +68,16 @@ fn wrong_usage(error: &clap::Error) -> ExitCode {
             Err(error) => failed(&Voice::default(), &error),
         };
     }
-    let before_command = |argument: &std::ffi::OsString| argument != "--";
-    let json = std::env::args_os().take_while(before_command).any(|argument| argument == "--json");
-    if json {
-        let text = error.render().to_string();
-        let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        let error = Error::new(Code::Usage, what).hint("`tine --help` shows what there is");
-        Voice::json().failure(&error);
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let advice = misuse::advice(error, &arguments);
+    if arguments.iter().take_while(|argument| *argument != "--").any(|word| word == "--json") {
+        let error = misuse::as_error(error);
+        Voice::json().failure(&advice.into_iter().fold(error, Error::hint));
     } else {
         let _ = error.print();
+        if let Some(advice) = advice {
+            Voice::default().remark(&[format!("hint: {advice}")]);
+        }
     }
     ExitCode::from(2)
 }

@@ -22,7 +22,9 @@ impl Bar {
     /// A bar, or one that is never drawn.
     pub fn new(drawn: bool) -> Bar {
         let bar = if drawn { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        let look = "{msg} {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}";
+        // The bar takes what a narrow terminal leaves; a line that wraps is drawn again and again.
+        let look =
+            "{msg} {wide_bar} {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}";
         if let Ok(style) = ProgressStyle::with_template(look) {
             bar.set_style(style);
         }

@@ -4,11 +4,11 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
 use tine_service::response::*;
-use tine_service::{Code, Error, Response, Result};
+use tine_service::{Code, Error, RawBytes, Response, Result};
 
 use crate::amount::{count, duration, size};
 use crate::args::Global;
-use crate::tree;
+use crate::{tree, visible};
 
 /// Changes that are printed unless all are asked for.
 const CHANGES_SHOWN: usize = 20;
@@ -50,6 +50,7 @@ impl Voice {
             return self.object(response.to_json());
         }
         let (lines, asked_for) = describe(response);
+        let lines: Vec<String> = lines.iter().map(|line| visible::line(line)).collect();
         if asked_for || !self.quiet { print(&lines) } else { Ok(()) }
     }
 
@@ -64,9 +65,9 @@ impl Voice {
 
     /// A failure for a person alone.
     pub fn complain(&self, error: &Error) {
-        let mut text = format!("error: {}\n", error.message);
+        let mut text = format!("error: {}\n", visible::lines(&error.message));
         if let Some(hint) = &error.hint {
-            text.push_str(&format!("hint: {hint}\n"));
+            text.push_str(&format!("hint: {}\n", visible::lines(hint)));
         }
         // Nobody is left to tell when standard error is closed.
         let _ = io::stderr().write_all(text.as_bytes());
@@ -75,8 +76,11 @@ impl Voice {
     /// A remark beside a command that owns standard output.
     pub fn remark(&self, lines: &[String]) {
         if !self.quiet {
-            let mut text = lines.join("\n");
-            text.push('\n');
+            let mut text = String::new();
+            for line in lines {
+                text.push_str(&visible::line(line));
+                text.push('\n');
+            }
             let _ = io::stderr().write_all(text.as_bytes());
         }
     }
@@ -153,9 +157,11 @@ fn describe(response: &Response) -> (Vec<String>, bool) {
         Response::Mounted(it) => {
             (vec![format!("{} is mounted at {}", it.branch, it.directory.display())], false)
         }
-        Response::Inspected(_) | Response::Mounts(_) | Response::Began(_) | Response::Done(_) => {
-            (Vec::new(), false)
-        }
+        Response::Inspected(_)
+        | Response::Mounts(_)
+        | Response::Began(_)
+        | Response::Names(_)
+        | Response::Done(_) => (Vec::new(), false),
     }
 }
 
@@ -205,12 +211,13 @@ fn table(rows: &[(&str, String)]) -> Vec<String> {
 }
 
 fn change(change: &Change) -> String {
-    let path = &change.path;
+    let path = path(&change.path, change.path_bytes.as_ref());
+    let from = change.from.as_ref().map(|from| self::path(from, change.from_bytes.as_ref()));
     let bytes = match change.bytes {
         0 => String::new(),
         bytes => format!("  ({})", size(bytes)),
     };
-    match (change.change, &change.from) {
+    match (change.change, from) {
         (ChangeKind::Renamed, Some(from)) => format!("renamed   {from} -> {path}{bytes}"),
         (ChangeKind::Renamed, None) => format!("renamed   {path}{bytes}"),
         (ChangeKind::Added, _) => format!("added     {path}{bytes}"),
@@ -218,6 +225,11 @@ fn change(change: &Change) -> String {
         (ChangeKind::Deleted, _) => format!("deleted   {path}{bytes}"),
         (ChangeKind::Metadata, _) => format!("metadata  {path}"),
     }
+}
+
+/// A path as it is printed: by its own bytes where it is not UTF-8.
+fn path(text: &str, bytes: Option<&RawBytes>) -> String {
+    visible::path(bytes.map_or(text.as_bytes(), |bytes| &bytes.0))
 }
 
 fn finding(finding: &Finding) -> String {

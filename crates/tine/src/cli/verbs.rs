@@ -3,29 +3,27 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::CommandFactory;
-use clap_complete::Shell;
 use etcetera::BaseStrategy;
 use tine_service::doors::{self, Fork, How};
 use tine_service::repair;
 use tine_service::response::{Response, Severity};
-use tine_service::run::{self, After, Entry, Run};
+use tine_service::run::{After, Run};
 use tine_service::servers::{self, Start};
 use tine_service::transfer::{self, Watch};
-use tine_service::{Client, Code, Error, Progress, Request, Result, hold, takein};
+use tine_service::{Client, Code, Error, Progress, Request, Result, takein};
+use tine_store::Options;
 
 use crate::args::{Cli, Global, Postgres, Verb};
 use crate::progress::{Bar, Follower};
-use crate::say::{self, Voice};
-use crate::{interrupt, run as running, settings};
+use crate::say::Voice;
+use crate::{completions, interrupt, manual, run as running, settings};
 
 /// Does what the command line says; the status to exit with.
 pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
-    let path = store_path(&cli.global)?;
-    let options = settings::options()?;
-    let client = Client::new(&path, options.clone())?;
+    let (client, _) = reach_store(&cli.global)?;
     let response = match cli.verb {
         Verb::Init => client.init()?,
+        Verb::Create { name } => client.call(Request::Create { name })?,
         Verb::Import { directory, name } => {
             watched(voice, |watch| transfer::import(&client, &directory, &name, watch))?
         }
@@ -68,19 +66,13 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
         Verb::Diff { name, other } => doors::diff(&client, &name, other.as_deref())?,
         Verb::Check { repair_to: None } => client.call(Request::Check)?,
         Verb::Check { repair_to: Some(new) } => repair::repair(&client, &new)?,
-        Verb::Hold => return hold(client.store(), &options),
-        Verb::Enter { name, at, read_only, command } => {
-            let (error, status) = run::enter(&client, &Entry { name, at, read_only, command });
-            voice.failure(&error);
-            return Ok(status);
-        }
         Verb::Postgres(verb) => postgres(&client, verb, voice)?,
         Verb::Completions { .. } | Verb::Man if voice.is_json() => {
             return Err(Error::new(Code::Usage, "this prints a text that is no JSON")
                 .hint("leave --json out"));
         }
-        Verb::Completions { shell } => return completions(shell),
-        Verb::Man => return manual(),
+        Verb::Completions { shell } => return completions::print(shell),
+        Verb::Man => return manual::print(),
     };
     voice.result(&response)?;
     Ok(status(&response))
@@ -98,8 +90,20 @@ fn status(response: &Response) -> u8 {
     }
 }
 
+/// The way to the store that the command line is about, and how it is to be opened.
+///
+/// # Errors
+/// When no place for a store is known, or a setting of the environment makes no sense.
+pub fn reach_store(global: &Global) -> Result<(Client, Options)> {
+    let options = settings::options()?;
+    Ok((Client::new(&store_path(global)?, options.clone())?, options))
+}
+
 /// Flag, then environment, then the place that the desktop's rules name.
-fn store_path(global: &Global) -> Result<PathBuf> {
+///
+/// # Errors
+/// When there is no home directory, and so no such place.
+pub fn store_path(global: &Global) -> Result<PathBuf> {
     if let Some(path) = &global.store {
         return Ok(path.clone());
     }
@@ -184,24 +188,4 @@ fn take_in(client: &Client, uri: &str, name: &str, voice: &Voice) -> Result<Resp
         Ok(())
     };
     takein::take_in(client, uri, name, &progress, &mut begin)
-}
-
-fn completions(shell: Shell) -> Result<u8> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "tine", &mut script);
-    say::print(&[String::from_utf8_lossy(&script).trim_end().to_owned()]).map(|()| 0)
-}
-
-fn manual() -> Result<u8> {
-    let mut page = Vec::new();
-    let failed = |error| Error::io("cannot print the manual page", error);
-    clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(failed)?;
-    for verb in Cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
-        let name = format!("tine {}", verb.get_name());
-        let man = clap_mangen::Man::new(verb.clone().bin_name(name));
-        man.render_synopsis_section(&mut page).map_err(failed)?;
-        man.render_description_section(&mut page).map_err(failed)?;
-        man.render_options_section(&mut page).map_err(failed)?;
-    }
-    say::print(&[String::from_utf8_lossy(&page).trim_end().to_owned()]).map(|()| 0)
 }

@@ -1,0 +1,56 @@
+//! What this program starts itself as. It is defined apart from the commands, so that help, completions and
+//! suggestions know nothing of it.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use tine_service::run::{self, Entry};
+use tine_service::{Result, hold};
+
+use crate::args::Global;
+use crate::say::Voice;
+use crate::verbs::reach_store;
+
+#[derive(Debug, Parser)]
+#[command(name = "tine")]
+pub struct Internal {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Keep the store open for mounts.
+    Hold,
+    /// Become a command inside a branch.
+    Enter {
+        name: String,
+        #[arg(long)]
+        at: PathBuf,
+        #[arg(long)]
+        read_only: bool,
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+/// Returns `true` if the first argument names such a part.
+pub fn is_meant(argument: Option<&OsStr>) -> bool {
+    argument.is_some_and(|argument| argument == "hold" || argument == "enter")
+}
+
+/// Plays the part; the status to exit with.
+pub fn perform(internal: Internal, voice: &Voice) -> Result<u8> {
+    let (client, options) = reach_store(&internal.global)?;
+    match internal.part {
+        Part::Hold => hold(client.store(), &options),
+        Part::Enter { name, at, read_only, command } => {
+            let (error, status) = run::enter(&client, &Entry { name, at, read_only, command });
+            voice.failure(&error);
+            Ok(status)
+        }
+    }
+}
