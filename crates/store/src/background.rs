@@ -6,7 +6,6 @@ use crate::format::record::Record;
 use crate::signal::Woken;
 use crate::space::Keep;
 use crate::sync::atomic::Ordering;
-use crate::sync::{Mutex, lock};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,22 +36,13 @@ impl Shared {
             background.push(spawn("tine-flush", keep_durable, &engine)?);
             background.push(spawn("tine-reclaim", keep_reclaiming, &engine)?);
         }
-        Ok(Arc::new(Shared { engine, background: Mutex::new(background) }))
-    }
-
-    /// Stops the workers, makes all durable and marks the journal as closed.
-    pub(crate) fn shut(&self) -> Result<()> {
-        self.engine.signal.stop();
-        for worker in lock(&self.background).drain(..) {
-            // A worker that panicked left the store as a crash would; what follows is still right.
-            let _ = worker.join();
-        }
-        self.engine.close()
+        Ok(Shared::new(engine, background))
     }
 }
 
 impl Engine {
-    fn close(&self) -> Result<()> {
+    /// Makes all durable and marks the journal as closed.
+    pub(crate) fn close(&self) -> Result<()> {
         self.health.check()?;
         // All before a close mark was flushed.
         if self.journal.closed() {
@@ -156,7 +146,7 @@ mod tests {
         let rest = |keep| {
             main.sync().unwrap();
             store.checkpoint().unwrap();
-            main.shared.engine.give_back_space(keep).unwrap();
+            main.shared.engine().unwrap().give_back_space(keep).unwrap();
             disk.allocated_bytes().unwrap() as usize / MIB
         };
         let (busy, short, long) = (rest(Keep::Chunks), rest(Keep::Share), rest(Keep::Least));

@@ -28,8 +28,9 @@ pub struct Diff {
 /// Compares two snapshots of one store.
 ///
 /// # Errors
-/// None now; the iterator yields damage and I/O errors.
+/// [`Error::NotInherited`](crate::Error::NotInherited); the iterator yields damage and I/O errors.
 pub fn diff(before: &ReadTxn, after: &ReadTxn) -> Result<Diff> {
+    before.shared.engine()?;
     let walk = Difference::new(&before.root, &after.root);
     Ok(Diff { before: before.clone(), _after: after.clone(), walk: Some(walk) })
 }
@@ -38,7 +39,8 @@ impl Iterator for Diff {
     type Item = Result<Change>;
 
     fn next(&mut self) -> Option<Result<Change>> {
-        let step = self.walk.as_mut()?.next(&self.before.shared.engine.nodes);
+        let walk = self.walk.as_mut()?;
+        let step = self.before.shared.engine().and_then(|engine| walk.next(&engine.nodes));
         if !matches!(step, Ok(Some(_))) {
             self.walk = None;
         }

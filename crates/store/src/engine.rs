@@ -21,10 +21,12 @@ use crate::refs::Refs;
 use crate::signal::Signal;
 use crate::space::{BlockRun, Freed, Space};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Mutex, RwLock, lock, read, write};
+use crate::sync::{Mutex, PoisonError, RwLock, lock, read, write};
 use crate::tree::{self, NewRun, Node, Nodes, Owner, Root, Tree};
 use crate::txn::{Batch, DataRun, Op, RunData, extent_pieces, refuse_values_in_maps};
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use tine_sys::lineage::Process;
 
 /// Journal bytes that may wait in memory before a committer writes them out.
 const PENDING_BYTES_MAX: usize = 2 << 20;
@@ -36,6 +38,8 @@ const CHANGES_MAX: usize = 16384;
 
 #[derive(Debug)]
 pub(crate) struct Engine {
+    /// The process whose threads and locks these are.
+    pub process: Process,
     pub device: Arc<dyn Device>,
     pub nodes: Arc<Nodes>,
     pub space: Space,
@@ -65,13 +69,42 @@ pub(crate) struct Engine {
 /// What the handles of a store share; the store closes with the last.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub engine: Arc<Engine>,
-    pub background: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    engine: Arc<Engine>,
+    background: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Shared {
+    pub fn new(engine: Arc<Engine>, background: Vec<JoinHandle<()>>) -> Arc<Shared> {
+        Arc::new(Shared { engine, background: Mutex::new(background) })
+    }
+
+    /// The engine. A child of `fork(2)` is refused: in its copy, locks are held by threads that it lacks.
+    pub fn engine(&self) -> Result<&Arc<Engine>> {
+        self.engine.here()?;
+        Ok(&self.engine)
+    }
+
+    /// Stops the workers, makes all durable and marks the journal as closed.
+    pub fn shut(&self) -> Result<()> {
+        let engine = self.engine()?;
+        engine.signal.stop();
+        for worker in lock(&self.background).drain(..) {
+            // A worker that panicked left the store as a crash would; what follows is still right.
+            let _ = worker.join();
+        }
+        engine.close()
+    }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // Nobody is left to hear of an error; what was acknowledged is in the journal already.
+        if self.engine.here().is_err() {
+            // The threads of these handles run in the parent.
+            let absent = self.background.get_mut().unwrap_or_else(PoisonError::into_inner);
+            std::mem::forget(std::mem::take(absent));
+            return;
+        }
+        // There is no caller to tell of an error; what was acknowledged is in the journal already.
         let _ = self.shut();
     }
 }
@@ -115,6 +148,11 @@ impl BranchOwner<'_> {
 }
 
 impl Engine {
+    /// Refuses a process that was forked from the one that opened the store.
+    pub(crate) fn here(&self) -> Result<()> {
+        if self.process.is_current() { Ok(()) } else { Err(Error::NotInherited) }
+    }
+
     /// Before a change of any kind that makes up to `nodes`: the store takes writes, memory is
     /// within its bounds, and there is room for all that the next checkpoint will write.
     pub(crate) fn prepare(&self, nodes: u64) -> Result<()> {

@@ -22,12 +22,19 @@ pub enum Error {
         /// The file in the way.
         path: PathBuf,
     },
-    /// Another process holds the store.
-    #[error("the store {} is held by another process", path.display())]
+    /// The store is open.
+    #[error("the store {} is held by {}", path.display(), holder(*here))]
     Locked {
         /// The store's file.
         path: PathBuf,
+        /// Whether it is this process that has it open.
+        here: bool,
     },
+    /// The store was opened by the process that this one was forked from.
+    #[error(
+        "the store belongs to the process that this one was forked from; open it here once that one has closed it"
+    )]
+    NotInherited,
     /// The file is not a tine store.
     #[error("{what} is not a tine store: {why}")]
     NotAStore {
@@ -147,6 +154,10 @@ impl Error {
     pub(crate) fn damaged(block: u64, what: impl Into<String>) -> Error {
         Error::Damaged { block, what: what.into() }
     }
+}
+
+fn holder(here: bool) -> &'static str {
+    if here { "this process; use the handle that opened it" } else { "another process" }
 }
 
 /// A key as messages show it.

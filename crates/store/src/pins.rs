@@ -4,6 +4,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tine_sys::lineage::Process;
 
 /// When a reader began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +24,7 @@ pub(crate) struct Readers {
 
 #[derive(Debug, Default)]
 pub(crate) struct Pins {
+    process: Process,
     epoch: AtomicU64,
     active: Mutex<BTreeMap<Since, usize>>,
 }
@@ -63,6 +65,10 @@ impl Pins {
 
 impl Drop for Pin {
     fn drop(&mut self) {
+        // In a child of `fork(2)` the lock may be held for ever, and no reader counts.
+        if !self.pins.process.is_current() {
+            return;
+        }
         let mut active = lock(&self.pins.active);
         if let Some(count) = active.get_mut(&self.since) {
             *count -= 1;

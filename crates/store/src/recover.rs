@@ -35,6 +35,7 @@ use crate::tree::{self, Cursor, Nodes, Root};
 use crate::txn::{DataRun, Op, RunData};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tine_sys::lineage::Process;
 
 /// Lays an empty store out on a device, and opens it.
 pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Engine>> {
@@ -185,6 +186,7 @@ fn assemble(
     let (ring, durable) =
         closed.unwrap_or_else(|| (Ring::of(&superblock), superblock.replay_sequence));
     Ok(Arc::new(Engine {
+        process: Process::current(),
         nodes: Arc::clone(&nodes),
         space,
         refs: Refs::new(Arc::clone(&nodes), system.clone()),

@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// An open store; cheap to clone, shared between threads. It closes when the last handle of it or of
 /// its branches and snapshots is dropped.
 ///
+/// It belongs to the process that opened it. In a child of `fork(2)` each call of it, and of what was
+/// made by it, is [`Error::NotInherited`]; the child has no copy of the file and does not keep it locked.
+///
 /// ```
 /// # fn main() -> tine_store::Result<()> {
 /// # let dir = tempfile::tempdir().unwrap();
@@ -97,7 +100,7 @@ impl Store {
     /// # Errors
     /// [`Error::NameInvalid`], [`Error::BranchExists`], [`Error::NoSpace`].
     pub fn create_branch(&self, name: &str) -> Result<Branch> {
-        Ok(self.branch_of(self.shared.engine.create_branch(name)?))
+        Ok(self.branch_of(self.shared.engine()?.create_branch(name)?))
     }
 
     /// Forks a branch or snapshot, in O(1). Durable after [`Store::sync`] or [`Branch::sync`].
@@ -114,7 +117,7 @@ impl Store {
     /// # Errors
     /// As [`Store::fork`].
     pub fn fork_with(&self, from: &str, new: &str, options: &ForkOptions) -> Result<Branch> {
-        Ok(self.branch_of(self.shared.engine.fork(from, new, options)?))
+        Ok(self.branch_of(self.shared.engine()?.fork(from, new, options)?))
     }
 
     /// Forks into a branch that can't be written.
@@ -131,7 +134,7 @@ impl Store {
     /// # Errors
     /// [`Error::BranchNotFound`].
     pub fn delete(&self, name: &str) -> Result<()> {
-        self.shared.engine.delete(name)
+        self.shared.engine()?.delete(name)
     }
 
     /// Gives a branch another name.
@@ -139,7 +142,7 @@ impl Store {
     /// # Errors
     /// [`Error::BranchNotFound`], [`Error::BranchExists`], [`Error::NameInvalid`].
     pub fn rename(&self, old: &str, new: &str) -> Result<()> {
-        self.shared.engine.rename(old, new)
+        self.shared.engine()?.rename(old, new)
     }
 
     /// Makes a branch equal to `to`, or to its own fork point, in O(1).
@@ -147,7 +150,7 @@ impl Store {
     /// # Errors
     /// [`Error::BranchNotFound`], [`Error::Sealed`], [`Error::NoForkPoint`].
     pub fn reset(&self, name: &str, to: Option<&str>) -> Result<()> {
-        self.shared.engine.reset(name, to)
+        self.shared.engine()?.reset(name, to)
     }
 
     /// The branch with the name.
@@ -155,7 +158,7 @@ impl Store {
     /// # Errors
     /// [`Error::BranchNotFound`].
     pub fn branch(&self, name: &str) -> Result<Branch> {
-        let core = crate::sync::lock(&self.shared.engine.catalog).named(name)?;
+        let core = crate::sync::lock(&self.shared.engine()?.catalog).named(name)?;
         Ok(self.branch_of(core))
     }
 
@@ -164,7 +167,7 @@ impl Store {
     /// # Errors
     /// Damage and I/O errors.
     pub fn branches(&self) -> Result<Vec<BranchInfo>> {
-        self.shared.engine.branch_infos()
+        self.shared.engine()?.branch_infos()
     }
 
     /// What the store takes on the host, and for what.
@@ -172,12 +175,13 @@ impl Store {
     /// # Errors
     /// Damage and I/O errors.
     pub fn usage(&self) -> Result<StoreUsage> {
-        self.shared.engine.store_usage()
+        self.shared.engine()?.store_usage()
     }
 
-    /// Whether a failed write or flush has ended all writing, until the store is opened anew. It can still be read.
+    /// Whether a failed write or flush has ended all writing, until the store is opened anew. It can still be read,
+    /// but for a child of `fork(2)`, which cannot write either.
     pub fn is_poisoned(&self) -> bool {
-        self.shared.engine.health.poisoned()
+        self.shared.engine().map_or(true, |engine| engine.health.poisoned())
     }
 
     /// Returns when everything committed so far, in all branches, is durable.
@@ -185,7 +189,8 @@ impl Store {
     /// # Errors
     /// [`Error::Poisoned`] and I/O errors.
     pub fn sync(&self) -> Result<()> {
-        self.shared.engine.sync_to(self.shared.engine.journal.next())
+        let engine = self.shared.engine()?;
+        engine.sync_to(engine.journal.next())
     }
 
     /// Writes a checkpoint, as happens by itself every few seconds.
@@ -193,7 +198,7 @@ impl Store {
     /// # Errors
     /// [`Error::Poisoned`] and I/O errors.
     pub fn checkpoint(&self) -> Result<()> {
-        self.shared.engine.checkpoint()
+        self.shared.engine()?.checkpoint()
     }
 
     /// Frees all that deleted branches held, and gives it back to the host.
@@ -201,13 +206,14 @@ impl Store {
     /// # Errors
     /// Damage and I/O errors.
     pub fn reclaim_all(&self) -> Result<()> {
-        while self.shared.engine.reclaim_step()? {
-            if self.shared.engine.needs_checkpoint() {
-                self.shared.engine.checkpoint()?;
+        let engine = self.shared.engine()?;
+        while engine.reclaim_step()? {
+            if engine.needs_checkpoint() {
+                engine.checkpoint()?;
             }
         }
-        self.shared.engine.checkpoint()?;
-        self.shared.engine.give_back_space(Keep::Share)
+        engine.checkpoint()?;
+        engine.give_back_space(Keep::Share)
     }
 
     /// Takes up to `steps` nodes of what deleted branches held apart; whether there is more. A checkpoint makes their
@@ -216,8 +222,9 @@ impl Store {
     /// # Errors
     /// Damage and I/O errors.
     pub fn reclaim_some(&self, steps: usize) -> Result<bool> {
+        let engine = self.shared.engine()?;
         for _ in 0..steps {
-            if !self.shared.engine.reclaim_step()? {
+            if !engine.reclaim_step()? {
                 return Ok(false);
             }
         }
@@ -229,7 +236,7 @@ impl Store {
     /// # Errors
     /// I/O errors; what is wrong with the store itself is in the report.
     pub fn check(&self) -> Result<CheckReport> {
-        check::check(&self.shared.engine)
+        check::check(self.shared.engine()?)
     }
 
     /// Makes everything durable and closes the store, if this is the last handle; else the last one
@@ -238,6 +245,7 @@ impl Store {
     /// # Errors
     /// [`Error::Poisoned`] and I/O errors.
     pub fn close(self) -> Result<()> {
+        self.shared.engine()?;
         match Arc::into_inner(self.shared) {
             Some(shared) => shared.shut(),
             None => Ok(()),
@@ -257,7 +265,11 @@ pub(crate) fn open_error(path: &Path, error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound => Error::StoreNotFound { path: at },
         io::ErrorKind::AlreadyExists => Error::StoreExists { path: at },
-        io::ErrorKind::WouldBlock => Error::Locked { path: at },
+        io::ErrorKind::WouldBlock => Error::Locked { path: at, here: false },
+        // The host's own "busy" has a number.
+        io::ErrorKind::ResourceBusy if error.raw_os_error().is_none() => {
+            Error::Locked { path: at, here: true }
+        }
         io::ErrorKind::InvalidInput => {
             Error::NotAStore { what: path.display().to_string(), why: error.to_string() }
         }

@@ -3,8 +3,9 @@
 //! A command that works inside a branch needs a mount that only it can see ([`namespace`]), a FUSE
 //! device to serve that mount ([`fuse_device`]), a way to hand the device to the process that holds
 //! the store ([`descriptors`]), and a child that feels as if it were run directly ([`process`],
-//! [`signals`]). Nothing here knows what a branch is: the crate speaks of processes, descriptors
-//! and mounts alone.
+//! [`signals`]). A store that is open in a process must not be used by children of it
+//! ([`lineage`], [`private_file`]). Nothing here knows what a branch is: the crate speaks of
+//! processes, descriptors and mounts alone.
 //!
 //! `rustix` does what it can do safely; what remains is `libc`, with a `SAFETY:` line on each block.
 
@@ -12,9 +13,11 @@ mod error;
 
 pub mod descriptors;
 pub mod fuse_device;
+pub mod lineage;
 pub mod namespace;
 #[cfg(feature = "peers")]
 pub mod peers;
+pub mod private_file;
 pub mod process;
 pub mod schedule;
 pub mod signals;

@@ -74,6 +74,41 @@ pub fn detached(command: &mut Command) -> &mut Command {
     }
 }
 
+/// Runs `work` in a child of `fork(2)` to its end, for tests of what a child inherits; it ends with what `work` returns,
+/// and with 101 where that panics.
+///
+/// Locks that other threads hold at the moment stay locked in the child for ever.
+///
+/// # Errors
+/// Where there can be no further process.
+#[cfg(any(test, feature = "forks"))]
+pub fn fork_and_wait(work: impl FnOnce() -> u8) -> io::Result<ExitStatus> {
+    use std::os::unix::process::ExitStatusExt;
+
+    // SAFETY: the child runs `work` on a copy of this thread and ends without unwinding into the caller.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(i32::from(ended.unwrap_or(101))) }
+        }
+        child => {
+            let mut status = 0;
+            loop {
+                // SAFETY: waits for the child made above, and writes its status into a local.
+                if unsafe { libc::waitpid(child, &mut status, 0) } == child {
+                    return Ok(ExitStatus::from_raw(status));
+                }
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt;

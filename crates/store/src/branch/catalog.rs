@@ -288,7 +288,7 @@ mod tests {
         let options = Options { background: false, ..Options::default() };
         let store = Store::create_on(Arc::new(MemoryDevice::new()), &options).unwrap();
         let main = store.create_branch("main").unwrap();
-        let loaded = || lock(&main.shared.engine.catalog).loaded.len();
+        let loaded = || lock(&main.shared.engine().unwrap().catalog).loaded.len();
         for n in 0..BRANCHES {
             store.fork("main", &name(n)).unwrap();
         }

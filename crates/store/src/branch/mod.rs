@@ -95,14 +95,17 @@ impl Branch {
         self.core.id
     }
 
-    /// The branch's name now.
+    /// The branch's name now. A child of `fork(2)` has no branch, and this is empty.
     pub fn name(&self) -> String {
-        read(&self.core.state).meta.name.clone()
+        match self.shared.engine() {
+            Ok(_) => read(&self.core.state).meta.name.clone(),
+            Err(_) => String::new(),
+        }
     }
 
-    /// Whether it is a snapshot.
+    /// Whether it is a snapshot, or this is a child of `fork(2)`, which cannot write either.
     pub fn sealed(&self) -> bool {
-        read(&self.core.state).meta.sealed
+        self.shared.engine().is_err() || read(&self.core.state).meta.sealed
     }
 
     /// A consistent snapshot of what is committed now.
@@ -110,11 +113,12 @@ impl Branch {
     /// # Errors
     /// [`Error::BranchNotFound`] when the branch was deleted.
     pub fn read(&self) -> Result<ReadTxn> {
+        let engine = self.shared.engine()?;
         let state = read(&self.core.state);
         if state.deleted {
             return Err(Error::BranchNotFound { name: state.meta.name.clone() });
         }
-        let pin = self.shared.engine.pin();
+        let pin = engine.pin();
         Ok(ReadTxn::new(Arc::clone(&self.shared), state.root.clone(), pin))
     }
 
@@ -123,7 +127,7 @@ impl Branch {
     /// # Errors
     /// Damage and I/O errors.
     pub fn base(&self) -> Result<Option<ReadTxn>> {
-        let base = self.shared.engine.base_root(&self.core)?;
+        let base = self.shared.engine()?.base_root(&self.core)?;
         Ok(base.map(|(root, pin)| ReadTxn::new(Arc::clone(&self.shared), root, pin)))
     }
 
@@ -133,8 +137,9 @@ impl Branch {
     /// # Errors
     /// [`Error::NoSpace`], [`Error::TooLarge`], I/O errors.
     pub fn stage(&self, data: &[u8]) -> Result<Staged> {
-        self.shared.engine.limit_dirty()?;
-        Staged::new(&self.shared.engine, &self.core, data)
+        let engine = self.shared.engine()?;
+        engine.limit_dirty()?;
+        Staged::new(engine, &self.core, data)
     }
 
     /// Begins a change; waits for the branch's other writer.
@@ -142,7 +147,7 @@ impl Branch {
     /// # Errors
     /// [`Error::Sealed`], [`Error::BranchNotFound`], [`Error::Poisoned`].
     pub fn write(&self) -> Result<WriteTxn<'_>> {
-        self.shared.engine.health.check()?;
+        self.shared.engine()?.health.check()?;
         let writer = lock(&self.core.writer);
         let view = self.read()?;
         if self.sealed() {
@@ -156,12 +161,13 @@ impl Branch {
     /// # Errors
     /// [`Error::Poisoned`] and I/O errors: then nothing can be said of what was not durable yet.
     pub fn sync(&self) -> Result<()> {
-        self.shared.engine.sync_to(self.core.written.load(Ordering::Acquire))
+        self.shared.engine()?.sync_to(self.core.written.load(Ordering::Acquire))
     }
 
-    /// Whether [`Branch::sync`] would have nothing to do.
+    /// Whether [`Branch::sync`] would have nothing to do; not so in a child of `fork(2)`.
     pub fn is_durable(&self) -> bool {
-        self.shared.engine.journal.durable() >= self.core.written.load(Ordering::Acquire)
+        let written = self.core.written.load(Ordering::Acquire);
+        self.shared.engine().is_ok_and(|engine| engine.journal.durable() >= written)
     }
 
     /// What the branch references, and what deleting it would free. Costs a walk of its private
@@ -170,6 +176,6 @@ impl Branch {
     /// # Errors
     /// Damage and I/O errors.
     pub fn usage(&self) -> Result<BranchUsage> {
-        self.shared.engine.branch_usage(&self.core)
+        self.shared.engine()?.branch_usage(&self.core)
     }
 }

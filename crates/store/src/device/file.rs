@@ -9,6 +9,7 @@ use std::path::Path;
 
 use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise};
 use rustix::io::Errno;
+use tine_sys::private_file::PrivateFile;
 
 use super::flushes::Flushes;
 use super::{AlignedBuf, BLOCK, Device, whole_blocks};
@@ -16,13 +17,14 @@ use super::{AlignedBuf, BLOCK, Device, whole_blocks};
 /// Bytes copied at a time when a caller's buffer is not aligned.
 const BOUNCE_BYTES: usize = 1 << 20;
 
-/// An exclusively locked regular file. The lock goes when it is dropped, or when its process is killed.
+/// An exclusively locked regular file. The lock goes when it is dropped, or when its process is killed; a child of
+/// `fork(2)` has neither the file nor the lock.
 #[derive(Debug)]
 pub struct FileDevice {
-    file: File,
+    file: PrivateFile,
     direct: bool,
     /// The same file through the page cache, where the other passes it by.
-    cached: Option<File>,
+    cached: Option<PrivateFile>,
     flushes: Flushes,
 }
 
@@ -32,19 +34,22 @@ impl FileDevice {
     ///
     /// Errors: [`io::ErrorKind::AlreadyExists`] where anything has the name.
     pub fn create(path: &Path, direct: bool) -> io::Result<FileDevice> {
-        let file =
-            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        let file = PrivateFile::open(|| {
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+        })?;
         FileDevice::take(file, path, direct)
     }
 
     /// Opens an existing file for reading and writing and locks it.
     ///
-    /// Errors: [`io::ErrorKind::NotFound`]; [`io::ErrorKind::WouldBlock`] where another handle holds the lock;
-    /// [`io::ErrorKind::InvalidInput`] where the path names no regular file.
+    /// Errors: [`io::ErrorKind::NotFound`]; [`io::ErrorKind::WouldBlock`] where another process holds the lock, and
+    /// [`io::ErrorKind::ResourceBusy`] where this one does; [`io::ErrorKind::InvalidInput`] where the path names no regular file.
     pub fn open(path: &Path, direct: bool) -> io::Result<FileDevice> {
         // Without O_NONBLOCK, opening a named pipe could wait for ever before it is refused.
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-        let file = OpenOptions::new().read(true).write(true).custom_flags(flags as i32).open(path);
+        let file = PrivateFile::open(|| {
+            OpenOptions::new().read(true).write(true).custom_flags(flags as i32).open(path)
+        });
         let file = file.map_err(|error| match error.kind() {
             io::ErrorKind::IsADirectory => not_regular(),
             _ => error,
@@ -57,20 +62,24 @@ impl FileDevice {
         self.direct
     }
 
-    fn take(file: File, path: &Path, direct: bool) -> io::Result<FileDevice> {
+    fn take(private: PrivateFile, path: &Path, direct: bool) -> io::Result<FileDevice> {
+        let file = private.get()?;
         if !file.metadata()?.is_file() {
             return Err(not_regular());
         }
         file.try_lock().map_err(|error| match error {
             TryLockError::Error(error) => error,
+            TryLockError::WouldBlock if private.is_open_twice() => {
+                io::Error::new(io::ErrorKind::ResourceBusy, "this process holds the lock already")
+            }
             TryLockError::WouldBlock => {
                 io::Error::new(io::ErrorKind::WouldBlock, "another process holds the lock")
             }
         })?;
-        rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
-        let direct = direct && goes_direct(&file)?;
-        let cached = if direct { through_the_cache(&file, path)? } else { None };
-        Ok(FileDevice { file, direct, cached, flushes: Flushes::default() })
+        rustix::fs::fcntl_setfl(file, OFlags::empty())?;
+        let direct = direct && goes_direct(file)?;
+        let cached = if direct { through_the_cache(&private, path) } else { None };
+        Ok(FileDevice { file: private, direct, cached, flushes: Flushes::default() })
     }
 
     fn read_aligned(&self, file: &File, offset: u64, buf: &mut [u8]) -> io::Result<()> {
@@ -102,9 +111,10 @@ impl FileDevice {
     }
 
     fn write_aligned(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
+        let file = self.file.get()?;
         let mut done = 0;
         while done < buf.len() {
-            let wrote = match self.file.write_at(&buf[done..], offset + done as u64) {
+            let wrote = match file.write_at(&buf[done..], offset + done as u64) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 wrote => wrote?,
             };
@@ -123,8 +133,9 @@ impl FileDevice {
 
     /// One `fallocate`; `Ok(false)` where the host does not know the mode.
     fn fallocate(&self, mode: FallocateFlags, offset: u64, len: u64) -> io::Result<bool> {
+        let file = self.file.get()?;
         loop {
-            match rustix::fs::fallocate(&self.file, mode, offset, len) {
+            match rustix::fs::fallocate(file, mode, offset, len) {
                 Ok(()) => return Ok(true),
                 Err(Errno::INTR) => {}
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
@@ -137,8 +148,9 @@ impl FileDevice {
 /// A child that was begun meanwhile has a copy of the handle until it runs its program; the lock does not wait for that.
 impl Drop for FileDevice {
     fn drop(&mut self) {
-        // What cannot be unlocked is unlocked when its last handle goes.
-        let _ = self.file.unlock();
+        // What cannot be unlocked is unlocked when its last handle goes. A child of the process that has the lock does
+        // not free it.
+        let _ = self.file.get().and_then(File::unlock);
     }
 }
 
@@ -146,12 +158,12 @@ impl Device for FileDevice {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         whole_blocks(offset, buf.len() as u64)?;
         if !self.direct || AlignedBuf::is_aligned(buf) {
-            return self.read_aligned(&self.file, offset, buf);
+            return self.read_aligned(self.file.get()?, offset, buf);
         }
         let mut bounce = AlignedBuf::zeroed(buf.len().min(BOUNCE_BYTES));
         for (index, part) in buf.chunks_mut(BOUNCE_BYTES).enumerate() {
             let bounce = &mut bounce[..part.len()];
-            self.read_aligned(&self.file, offset + (index * BOUNCE_BYTES) as u64, bounce)?;
+            self.read_aligned(self.file.get()?, offset + (index * BOUNCE_BYTES) as u64, bounce)?;
             part.copy_from_slice(bounce);
         }
         Ok(())
@@ -160,7 +172,7 @@ impl Device for FileDevice {
     fn read_cached(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let Some(cached) = &self.cached else { return self.read_at(offset, buf) };
         whole_blocks(offset, buf.len() as u64)?;
-        self.read_aligned(cached, offset, buf)
+        self.read_aligned(cached.get()?, offset, buf)
     }
 
     fn expect_read(&self, offset: u64, len: u64) {
@@ -170,7 +182,8 @@ impl Device for FileDevice {
             None => &self.file,
         };
         // Advice that is not taken costs time only.
-        let _ = fadvise(cached, offset, NonZeroU64::new(len), Advice::WillNeed);
+        let _ =
+            cached.get().map(|file| fadvise(file, offset, NonZeroU64::new(len), Advice::WillNeed));
     }
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
@@ -188,16 +201,17 @@ impl Device for FileDevice {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.flushes.run(!self.direct, || self.file.sync_data())
+        let file = self.file.get()?;
+        self.flushes.run(!self.direct, || file.sync_data())
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        Ok(self.file.get()?.metadata()?.len())
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         whole_blocks(bytes, 0)?;
-        self.file.set_len(bytes)
+        self.file.get()?.set_len(bytes)
     }
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
@@ -206,7 +220,7 @@ impl Device for FileDevice {
             return Ok(());
         }
         match self.len()? < offset + len {
-            true => self.file.set_len(offset + len),
+            true => self.file.get()?.set_len(offset + len),
             false => Ok(()),
         }
     }
@@ -228,11 +242,11 @@ impl Device for FileDevice {
     }
 
     fn allocated_bytes(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.blocks() * 512)
+        Ok(self.file.get()?.metadata()?.blocks() * 512)
     }
 
     fn host_free_bytes(&self) -> io::Result<u64> {
-        let host = rustix::fs::fstatvfs(&self.file)?;
+        let host = rustix::fs::fstatvfs(self.file.get()?)?;
         Ok(host.f_bavail.saturating_mul(host.f_frsize))
     }
 }
@@ -251,13 +265,10 @@ fn goes_direct(file: &File) -> io::Result<bool> {
 
 /// A second handle of the file, for reads through the page cache; none where it cannot be had, or the path names
 /// another file by now.
-fn through_the_cache(file: &File, path: &Path) -> io::Result<Option<File>> {
+fn through_the_cache(file: &PrivateFile, path: &Path) -> Option<PrivateFile> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-    let Ok(second) = OpenOptions::new().read(true).custom_flags(flags as i32).open(path) else {
-        return Ok(None);
-    };
-    let identity = |file: &File| file.metadata().map(|found| (found.dev(), found.ino()));
-    Ok((identity(file)? == identity(&second)?).then_some(second))
+    let open = || OpenOptions::new().read(true).custom_flags(flags as i32).open(path);
+    PrivateFile::open(open).ok().filter(|second| second.is_same(file))
 }
 
 fn not_regular() -> io::Error {
@@ -266,7 +277,10 @@ fn not_regular() -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::os::unix::fs::PermissionsExt;
+
+    use tine_sys::process::fork_and_wait;
 
     use super::*;
 
@@ -325,9 +339,9 @@ mod tests {
         let [store, other] = ["store", "other"].map(|name| dir.path().join(name));
         std::fs::write(&other, "x").unwrap();
         let device = FileDevice::create(&store, true).unwrap();
-        assert!(through_the_cache(&device.file, &store).unwrap().is_some());
-        assert!(through_the_cache(&device.file, &other).unwrap().is_none());
-        assert!(through_the_cache(&device.file, &dir.path().join("gone")).unwrap().is_none());
+        assert!(through_the_cache(&device.file, &store).is_some());
+        assert!(through_the_cache(&device.file, &other).is_none());
+        assert!(through_the_cache(&device.file, &dir.path().join("gone")).is_none());
     }
 
     #[test]
@@ -388,9 +402,46 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store");
         let first = FileDevice::create(&path, true).unwrap();
-        assert_eq!(FileDevice::open(&path, true).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let refused = || FileDevice::open(&path, true).unwrap_err().kind();
+        assert_eq!(refused(), io::ErrorKind::ResourceBusy);
+        let in_child = fork_and_wait(|| u8::from(refused() == io::ErrorKind::WouldBlock));
+        assert_eq!(in_child.unwrap().code(), Some(1));
         drop(first);
         FileDevice::open(&path, true).unwrap();
+    }
+
+    #[test]
+    fn a_child_has_neither_the_file_nor_its_lock_and_its_parent_keeps_both() {
+        both_ways(|device| {
+            device.write_at(0, &[1; BLOCK]).unwrap();
+            let status = fork_and_wait(|| {
+                let mut read = AlignedBuf::zeroed(BLOCK);
+                let refused = [
+                    device.write_at(0, &[2; BLOCK]),
+                    device.read_at(0, &mut read),
+                    device.read_cached(0, &mut read),
+                    device.sync(),
+                    device.set_len(0),
+                    device.allocate(0, 1 << 20),
+                    device.punch(0, BLOCK as u64),
+                    device.len().map(drop),
+                    device.allocated_bytes().map(drop),
+                    device.host_free_bytes().map(drop),
+                ];
+                device.expect_read(0, BLOCK as u64);
+                u8::from(refused.iter().any(Result::is_ok))
+            });
+            assert_eq!(status.unwrap().code(), Some(0));
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let device = Cell::new(Some(FileDevice::create(&path, true).unwrap()));
+        let status = fork_and_wait(|| {
+            drop(device.take());
+            u8::from(FileDevice::open(&path, true).is_ok())
+        });
+        assert_eq!(status.unwrap().code(), Some(0), "the child must not free its parent's lock");
+        assert!(FileDevice::open(&path, true).is_err());
     }
 
     #[test]
@@ -398,7 +449,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store");
         let device = FileDevice::create(&path, true).unwrap();
-        let copy = device.file.try_clone().unwrap();
+        let copy = device.file.get().unwrap().try_clone().unwrap();
         drop(device);
         FileDevice::open(&path, true).unwrap();
         drop(copy);
@@ -409,7 +460,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store");
         let device = FileDevice::create(&path, true).unwrap();
-        assert_eq!(device.file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            device.file.get().unwrap().metadata().unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         let again = FileDevice::create(&path, true).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
     }

@@ -21,7 +21,7 @@ impl TableCursor {
 
     fn go(&mut self, key: &[u8]) -> Result<()> {
         let txn = &self.table.txn;
-        self.place = Cursor::seek(&txn.shared.engine.nodes, &txn.root, key)?;
+        self.place = Cursor::seek(&txn.shared.engine()?.nodes, &txn.root, key)?;
         Ok(())
     }
 
@@ -47,7 +47,7 @@ impl TableCursor {
     /// Damage and I/O errors, as of all moves.
     #[allow(clippy::should_implement_trait)] // A move can fail, and the other way is one too.
     pub fn next(&mut self) -> Result<Option<TableEntry>> {
-        let nodes = &self.table.txn.shared.engine.nodes;
+        let nodes = &self.table.txn.shared.engine()?.nodes;
         let found = self.place.forward(nodes)?;
         match found.filter(|found| self.table.prefix.strip(found.key()).is_some()) {
             Some(found) => TableEntry::new(found, self.table.prefix.len()).map(Some),
@@ -60,7 +60,7 @@ impl TableCursor {
     /// # Errors
     /// Damage and I/O errors, as of all moves.
     pub fn prev(&mut self) -> Result<Option<TableEntry>> {
-        let nodes = &self.table.txn.shared.engine.nodes;
+        let nodes = &self.table.txn.shared.engine()?.nodes;
         let found = self.place.back(nodes)?;
         match found.filter(|found| self.table.prefix.strip(found.key()).is_some()) {
             Some(found) => TableEntry::new(found, self.table.prefix.len()).map(Some),

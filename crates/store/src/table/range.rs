@@ -64,7 +64,7 @@ impl TableRange {
     }
 
     fn step(&mut self) -> Result<Option<TableEntry>> {
-        let (nodes, root) = (&self.txn.shared.engine.nodes, &self.txn.root);
+        let (nodes, root) = (&self.txn.shared.engine()?.nodes, &self.txn.root);
         let cursor = match &mut self.front {
             Some(cursor) => cursor,
             none => none.insert(match &self.from {
@@ -90,7 +90,7 @@ impl TableRange {
     }
 
     fn step_back(&mut self) -> Result<Option<TableEntry>> {
-        let (nodes, root) = (&self.txn.shared.engine.nodes, &self.txn.root);
+        let (nodes, root) = (&self.txn.shared.engine()?.nodes, &self.txn.root);
         let cursor = match &mut self.back {
             Some(cursor) => cursor,
             none => {

@@ -22,6 +22,7 @@ impl ReadTxn {
     /// # Errors
     /// [`Error::NameInvalid`](crate::Error::NameInvalid) unless the name has 1 to 64 bytes.
     pub fn table(&self, name: &str) -> Result<Table> {
+        self.shared.engine()?;
         Ok(Table { txn: self.clone(), prefix: Prefix::of(name)? })
     }
 
@@ -30,7 +31,7 @@ impl ReadTxn {
     /// # Errors
     /// Damage and I/O errors.
     pub fn tables(&self) -> Result<Vec<String>> {
-        let nodes = &self.shared.engine.nodes;
+        let nodes = &self.shared.engine()?.nodes;
         let (mut from, mut names) = (tables_from().to_vec(), Vec::new());
         loop {
             let next = tree::Cursor::seek(nodes, &self.root, &from)?.forward(nodes)?;
@@ -85,7 +86,8 @@ impl Table {
     /// # Errors
     /// Damage and I/O errors.
     pub fn len(&self) -> Result<u64> {
-        let rank = |key: &[u8]| tree::rank(&self.txn.shared.engine.nodes, &self.txn.root, key);
+        let nodes = &self.txn.shared.engine()?.nodes;
+        let rank = |key: &[u8]| tree::rank(nodes, &self.txn.root, key);
         Ok(rank(&self.prefix.end())? - rank(&self.prefix.key(&[]))?)
     }
 

@@ -53,6 +53,7 @@ impl<'b> WriteTxn<'b> {
     /// # Errors
     /// [`Error::NameInvalid`](crate::Error::NameInvalid) unless the name has 1 to 64 bytes.
     pub fn table(&mut self, name: &str) -> Result<TableMut<'_, 'b>> {
+        self.shared.engine()?;
         Ok(TableMut { prefix: Prefix::of(name)?, txn: self })
     }
 }

@@ -1,7 +1,7 @@
 //! A consistent snapshot of a branch.
 
 use crate::device::AlignedBuf;
-use crate::engine::Shared;
+use crate::engine::{Engine, Shared};
 use crate::error::{Error, Result};
 use crate::format::block_checksum;
 use crate::format::extent::{Extent, TAG_BYTES};
@@ -55,7 +55,7 @@ impl ReadTxn {
 
     /// The entry of a key, whatever it holds.
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Found>> {
-        let nodes = &self.shared.engine.nodes;
+        let nodes = &self.shared.engine()?.nodes;
         let top = match self.top.get() {
             Some(top) => top,
             None => {
@@ -95,6 +95,7 @@ impl ReadTxn {
     /// [`Error::TooLarge`] beyond byte 2^63; [`Error::Damaged`] when data fails its checksum; I/O
     /// errors.
     pub fn read_map(&self, map: &[u8], offset: u64, buf: &mut [u8]) -> Result<()> {
+        let engine = self.shared.engine()?;
         buf.fill(0);
         if buf.is_empty() {
             return Ok(());
@@ -109,12 +110,12 @@ impl ReadTxn {
             });
         }
         let (from, to) = (offset / block_bytes, end.div_ceil(block_bytes));
-        for mapped in map_runs(&self.shared.engine.nodes, &self.root, map, from, to)? {
+        for mapped in map_runs(&engine.nodes, &self.root, map, from, to)? {
             let mapped = mapped?;
             let first = from.max(mapped.block);
             let last = to.min(mapped.block + mapped.extent.blocks());
             let piece = mapped.extent.slice(first - mapped.block, last - mapped.block);
-            let data = self.read_extent(&piece)?;
+            let data = read_extent(engine, &piece)?;
             let start = first * block_bytes;
             let copy_from = offset.max(start);
             let copy_to = end.min(last * block_bytes);
@@ -124,17 +125,6 @@ impl ReadTxn {
         Ok(())
     }
 
-    fn read_extent(&self, extent: &Extent) -> Result<AlignedBuf> {
-        let mut data = AlignedBuf::zeroed(extent.sums.len() * BLOCK_BYTES);
-        self.shared.engine.dirty.read(extent.addr, &mut data)?;
-        for (i, (block, sum)) in data.chunks_exact(BLOCK_BYTES).zip(&extent.sums).enumerate() {
-            if block_checksum(block) != *sum {
-                return Err(Error::damaged(extent.addr + i as u64, "file data fails its checksum"));
-            }
-        }
-        Ok(data)
-    }
-
     /// The mapped runs of a map that end after `from_block`, in order; neighbours are not joined.
     pub fn extents(&self, map: &[u8], from_block: u64) -> Extents {
         Extents { txn: self.clone(), map: map.to_vec(), cursor: None, from_block }
@@ -142,6 +132,7 @@ impl ReadTxn {
 
     /// Bytes that the snapshot references: data blocks and inline entries.
     pub fn referenced_bytes(&self) -> Result<u64> {
+        self.shared.engine()?;
         Ok(self.root.bytes)
     }
 
@@ -149,6 +140,17 @@ impl ReadTxn {
     pub fn entries(&self) -> u64 {
         self.root.entries
     }
+}
+
+fn read_extent(engine: &Engine, extent: &Extent) -> Result<AlignedBuf> {
+    let mut data = AlignedBuf::zeroed(extent.sums.len() * BLOCK_BYTES);
+    engine.dirty.read(extent.addr, &mut data)?;
+    for (i, (block, sum)) in data.chunks_exact(BLOCK_BYTES).zip(&extent.sums).enumerate() {
+        if block_checksum(block) != *sum {
+            return Err(Error::damaged(extent.addr + i as u64, "file data fails its checksum"));
+        }
+    }
+    Ok(data)
 }
 
 pub(crate) fn value_of(raw: &[u8]) -> Value {
@@ -175,7 +177,7 @@ pub struct Range {
 
 impl Range {
     fn step(&mut self) -> Result<Option<(Vec<u8>, Value)>> {
-        let nodes = &self.txn.shared.engine.nodes;
+        let nodes = &self.txn.shared.engine()?.nodes;
         if let RangeState::Unopened(start) = &self.state {
             self.state = RangeState::Open(Cursor::seek(nodes, &self.txn.root, start)?);
         }
@@ -217,10 +219,13 @@ impl Iterator for Extents {
     fn next(&mut self) -> Option<Result<Run>> {
         if self.cursor.is_none() {
             // The run that covers the first block may begin before it.
-            let engine = &self.txn.shared.engine;
-            let first =
-                map_runs(&engine.nodes, &self.txn.root, &self.map, self.from_block, u64::MAX);
-            let start = match first.and_then(|mut runs| runs.next().transpose()) {
+            let first = self.txn.shared.engine().and_then(|engine| {
+                let root = &self.txn.root;
+                map_runs(&engine.nodes, root, &self.map, self.from_block, u64::MAX)?
+                    .next()
+                    .transpose()
+            });
+            let start = match first {
                 Ok(Some(mapped)) => tree::map_key(&self.map, mapped.block),
                 Ok(None) => return None,
                 Err(error) => return Some(Err(error)),

@@ -70,7 +70,9 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        for run in &self.runs {
+        // A child's copy is its parent's.
+        let mine = if self.engine.here().is_ok() { self.runs.as_slice() } else { &[] };
+        for run in mine {
             self.engine.free_unseen((run.addr, run.sums.len() as u64));
         }
     }
@@ -98,7 +100,7 @@ type Index = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
 /// dropped; readers don't. Dropping it changes nothing.
 #[derive(Debug)]
 pub struct WriteTxn<'b> {
-    shared: &'b Arc<Shared>,
+    pub(crate) shared: &'b Arc<Shared>,
     core: &'b Arc<Core>,
     /// Let go before the commit, so that the path can change in place.
     view: Option<ReadTxn>,
@@ -130,6 +132,7 @@ impl<'b> WriteTxn<'b> {
     /// # Errors
     /// As [`ReadTxn::get`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.shared.engine()?;
         match self.own_change(key) {
             Some(value) => Ok(value.map(<[u8]>::to_vec)),
             None => self.view().get(key),
@@ -165,6 +168,7 @@ impl<'b> WriteTxn<'b> {
     /// # Errors
     /// [`Error::TooLarge`] for a key above 512 bytes or a value above 2000.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.shared.engine()?;
         limit("a key", key.len(), KEY_BYTES_MAX)?;
         limit("a value", value.len(), VALUE_BYTES_MAX)?;
         last_batch(&mut self.ops).put(key, value);
@@ -179,6 +183,7 @@ impl<'b> WriteTxn<'b> {
     /// # Errors
     /// [`Error::TooLarge`] for a key above 512 bytes.
     pub fn delete(&mut self, key: &[u8]) -> Result<()> {
+        self.shared.engine()?;
         limit("a key", key.len(), KEY_BYTES_MAX)?;
         last_batch(&mut self.ops).delete(key);
         if let Some(index) = self.index.get_mut() {
@@ -192,6 +197,7 @@ impl<'b> WriteTxn<'b> {
     /// # Errors
     /// [`Error::TooLarge`] for a map prefix above 504 bytes, or a run beyond the last block number.
     pub fn map(&mut self, map: &[u8], block: u64, staged: Staged) -> Result<()> {
+        self.shared.engine()?;
         limit("a map prefix", map.len(), KEY_BYTES_MAX - 8)?;
         within_map(block, staged.blocks())?;
         self.ops.push(Op::Map { map: map.into(), block, runs: staged.into_runs() });
@@ -203,6 +209,7 @@ impl<'b> WriteTxn<'b> {
     /// # Errors
     /// [`Error::TooLarge`] for a map prefix above 504 bytes.
     pub fn unmap(&mut self, map: &[u8], block: u64, blocks: u64) -> Result<()> {
+        self.shared.engine()?;
         limit("a map prefix", map.len(), KEY_BYTES_MAX - 8)?;
         self.ops.push(Op::Unmap { map: map.into(), block, blocks });
         Ok(())
@@ -221,6 +228,7 @@ impl<'b> WriteTxn<'b> {
         to_block: u64,
         blocks: u64,
     ) -> Result<()> {
+        self.shared.engine()?;
         limit("a map prefix", from.len().max(to.len()), KEY_BYTES_MAX - 8)?;
         if from == to && from_block.abs_diff(to_block) < blocks {
             let distance = from_block.abs_diff(to_block) as usize;
@@ -243,6 +251,7 @@ impl<'b> WriteTxn<'b> {
     /// Before anything changed: [`Error::NoSpace`]; [`Error::WrongKind`] where blocks are mapped, unmapped or shared
     /// under whose keys values lie; [`Error::Sealed`], [`Error::BranchNotFound`]. Damage met on the way.
     pub fn commit(mut self) -> Result<()> {
+        let engine = self.shared.engine()?;
         if self.ops.is_empty() {
             return Ok(());
         }
@@ -251,7 +260,6 @@ impl<'b> WriteTxn<'b> {
                 batch.sort();
             }
         }
-        let engine = &self.shared.engine;
         // An error drops the transaction, and with it what it staged.
         let nodes = engine.reach(&self.view().root, &self.ops)?;
         self.view = None;
@@ -261,7 +269,10 @@ impl<'b> WriteTxn<'b> {
 
 impl Drop for WriteTxn<'_> {
     fn drop(&mut self) {
-        self.shared.engine.discard(&std::mem::take(&mut self.ops));
+        // What a child's copy staged is its parent's.
+        if let Ok(engine) = self.shared.engine() {
+            engine.discard(&std::mem::take(&mut self.ops));
+        }
     }
 }
 
