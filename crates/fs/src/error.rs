@@ -165,7 +165,7 @@ impl Error {
             Error::Damaged { .. } | Error::NotFormatted { .. } | Error::Version { .. } => libc::EIO,
             Error::Store(Store::NoSpace { .. }) => libc::ENOSPC,
             Error::Store(Store::Sealed { .. }) => libc::EROFS,
-            Error::Store(Store::BranchNotFound { .. }) => libc::ESTALE,
+            Error::Store(Store::BranchNotFound { .. } | Store::BranchReset { .. }) => libc::ESTALE,
             Error::Store(_) => libc::EIO,
         }
     }

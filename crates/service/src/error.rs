@@ -147,6 +147,8 @@ impl From<tine_store::Error> for Error {
                 .hint("free space on the disk, or delete branches; nothing acknowledged is lost"),
             E::BranchNotFound { .. } => Error::new(Code::BranchNotFound, message)
                 .hint("`tine list` shows the branches there are"),
+            E::BranchReset { .. } => Error::new(Code::BranchBusy, message)
+                .hint("another command reset it meanwhile; run this one again"),
             E::BranchExists { .. } => Error::new(Code::BranchExists, message)
                 .hint("choose another name, or delete that branch first"),
             E::Sealed { name } => {

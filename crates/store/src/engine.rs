@@ -229,8 +229,8 @@ impl Engine {
         Ok(nodes + entry_bytes.div_ceil(NODE_BYTES as u64 / 2))
     }
 
-    /// Applies and logs a transaction that may make so many nodes.
-    pub(crate) fn commit(&self, core: &Core, ops: Vec<Op>, nodes: u64) -> Result<()> {
+    /// Applies and logs a transaction that began after `resets` of the branch and may make so many nodes.
+    pub(crate) fn commit(&self, core: &Core, resets: u64, ops: Vec<Op>, nodes: u64) -> Result<()> {
         let frees = ops.iter().all(|op| match op {
             Op::Batch(batch) => batch.only_deletes(),
             Op::Unmap { .. } => true,
@@ -246,12 +246,11 @@ impl Engine {
         }
         let _epoch = read(&self.epoch);
         let mut state = write(&core.state);
-        if state.deleted {
-            self.discard(&ops);
-            return Err(Error::BranchNotFound { name: state.meta.name.clone() });
-        }
         let share_gen = state.meta.share_gen;
-        if let Err(error) = self.apply(&mut state.root, share_gen, &ops) {
+        let applied = core
+            .is_as_begun(&state, resets)
+            .and_then(|()| self.apply(&mut state.root, share_gen, &ops));
+        if let Err(error) = applied {
             self.discard(&ops);
             return Err(error);
         }

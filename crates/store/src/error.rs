@@ -83,6 +83,12 @@ pub enum Error {
         /// The snapshot.
         name: String,
     },
+    /// The branch was reset after the transaction began. Nothing of it was committed.
+    #[error("{name:?} was reset after the transaction began; begin it again")]
+    BranchReset {
+        /// The branch.
+        name: String,
+    },
     /// The branch was made empty, so it has no fork point to go back to.
     #[error("{name:?} has no fork point")]
     NoForkPoint {

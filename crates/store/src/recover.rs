@@ -288,7 +288,20 @@ impl Engine {
             }
             Record::Reset { branch, to, base } => {
                 let core = self.replay_branch(branch)?;
-                self.do_reset(&mut lock(&self.catalog), &core, to, base)?;
+                let mut catalog = lock(&self.catalog);
+                let mut state = write(&core.state);
+                if to == 0 {
+                    self.do_reset(&mut catalog, &core, &mut state)?;
+                } else if to == branch {
+                    return Err(inconsistent("resets a branch to itself"));
+                } else {
+                    let source = catalog
+                        .branch(to)?
+                        .ok_or_else(|| inconsistent("resets to a branch that does not exist"))?;
+                    let mut from = write(&source.state);
+                    let from = (&*source, &mut *from);
+                    self.do_reset_to(&mut catalog, (&core, &mut state), from, base)?;
+                }
             }
             Record::Close => {}
         }

@@ -1,5 +1,5 @@
-//! The whole engine under a scheduler that tries orders of events which threads rarely find: writers, forks, deletes,
-//! readers and checkpoints at once, on a simulated device whose power is cut afterwards at moments of its record.
+//! The whole engine under a scheduler that tries orders of events which threads rarely find: writers, forks, resets,
+//! deletes, readers and checkpoints at once, on a simulated device whose power is cut afterwards at moments of its record.
 //!
 //! The journal says in which order things happened; plain maps that follow it say what a cut may leave. Runs with
 //! `cargo xtask soak schedules`.
@@ -29,6 +29,7 @@ struct Event {
 enum Done {
     Wrote { branch: String, key: Vec<u8>, value: Vec<u8>, at: u64, first: u64, blocks: u64 },
     Forked { from: String, new: String },
+    Reset { name: String, to: String },
     Deleted { name: String },
 }
 
@@ -93,6 +94,11 @@ impl Run {
             let fork = self.store.fork(&from, &new)?;
             self.happened(&fork, began, Done::Forked { from, new: new.clone() });
             if dice.roll(2) == 0 {
+                let (began, to) = (self.device.changes(), format!("w{}", dice.roll(2)));
+                self.store.reset(&new, Some(&to))?;
+                self.happened(&fork, began, Done::Reset { name: new.clone(), to });
+            }
+            if dice.roll(2) == 0 {
                 let began = self.device.changes();
                 self.store.delete(&new)?;
                 self.happened(&fork, began, Done::Deleted { name: new });
@@ -151,7 +157,7 @@ impl Done {
                 }
                 world.insert(branch.clone(), Arc::new(state));
             }
-            Done::Forked { from, new } => {
+            Done::Forked { from, new } | Done::Reset { name: new, to: from } => {
                 let content: Content = world[from].content.clone();
                 let base = Some(Arc::new(content.clone()));
                 let state = BranchState { content, base, sealed: false };

@@ -6,7 +6,7 @@ mod overlay;
 
 pub(crate) use catalog::{Catalog, Frozen};
 
-use crate::engine::Shared;
+use crate::engine::{Engine, Shared};
 use crate::error::{Error, Result};
 use crate::format::catalog::BranchMeta;
 use crate::space::Arena;
@@ -30,13 +30,16 @@ pub(crate) struct Core {
     pub written: AtomicU64,
     /// Changed since the last cut.
     pub dirty: AtomicBool,
+    /// Set with the state held, so that who holds it too knows that it stays as it is.
+    pub deleted: AtomicBool,
 }
 
 #[derive(Debug)]
 pub(crate) struct State {
     pub meta: BranchMeta,
     pub root: Root,
-    pub deleted: bool,
+    /// Times that it was reset since it was loaded. What began before one of them must not be committed on top of it.
+    pub resets: u64,
     /// The fork point that names the present root, until the next commit.
     pub cut: Option<u64>,
 }
@@ -45,12 +48,30 @@ impl Core {
     pub fn new(id: u64, meta: BranchMeta, root: Root) -> Arc<Core> {
         Arc::new(Core {
             id,
-            state: RwLock::new(State { meta, root, deleted: false, cut: None }),
+            state: RwLock::new(State { meta, root, resets: 0, cut: None }),
             writer: Mutex::new(()),
             arena: Mutex::default(),
             written: AtomicU64::new(0),
             dirty: AtomicBool::new(false),
+            deleted: AtomicBool::new(false),
         })
+    }
+
+    /// Refuses a branch that was deleted. Called with the state held, the answer stays right.
+    pub fn exists(&self, state: &State) -> Result<()> {
+        match self.deleted.load(Ordering::Acquire) {
+            true => Err(Error::BranchNotFound { name: state.meta.name.clone() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses a transaction that began when the branch had been reset `resets` times, if it is gone or was reset since.
+    pub fn is_as_begun(&self, state: &State, resets: u64) -> Result<()> {
+        self.exists(state)?;
+        match state.resets == resets {
+            true => Ok(()),
+            false => Err(Error::BranchReset { name: state.meta.name.clone() }),
+        }
     }
 }
 
@@ -115,11 +136,13 @@ impl Branch {
     pub fn read(&self) -> Result<ReadTxn> {
         let engine = self.shared.engine()?;
         let state = read(&self.core.state);
-        if state.deleted {
-            return Err(Error::BranchNotFound { name: state.meta.name.clone() });
-        }
-        let pin = engine.pin();
-        Ok(ReadTxn::new(Arc::clone(&self.shared), state.root.clone(), pin))
+        self.core.exists(&state)?;
+        Ok(self.view(engine, &state))
+    }
+
+    /// A snapshot of the state, which is held.
+    fn view(&self, engine: &Engine, state: &State) -> ReadTxn {
+        ReadTxn::new(Arc::clone(&self.shared), state.root.clone(), engine.pin())
     }
 
     /// The state at which the branch was forked; `None` for one that was made empty.
@@ -135,25 +158,29 @@ impl Branch {
     /// outside any transaction, from as many threads as you like.
     ///
     /// # Errors
-    /// [`Error::NoSpace`], [`Error::TooLarge`], I/O errors.
+    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::BranchNotFound`] when the branch was deleted; I/O errors.
     pub fn stage(&self, data: &[u8]) -> Result<Staged> {
         let engine = self.shared.engine()?;
         engine.limit_dirty()?;
         Staged::new(engine, &self.core, data)
     }
 
-    /// Begins a change; waits for the branch's other writer.
+    /// Begins a change; waits for the branch's other writer. It has to be committed before the branch is reset or
+    /// deleted, and does not keep it from that.
     ///
     /// # Errors
     /// [`Error::Sealed`], [`Error::BranchNotFound`], [`Error::Poisoned`].
     pub fn write(&self) -> Result<WriteTxn<'_>> {
-        self.shared.engine()?.health.check()?;
+        let engine = self.shared.engine()?;
+        engine.health.check()?;
         let writer = lock(&self.core.writer);
-        let view = self.read()?;
-        if self.sealed() {
-            return Err(Error::Sealed { name: self.name() });
+        let state = read(&self.core.state);
+        self.core.exists(&state)?;
+        if state.meta.sealed {
+            return Err(Error::Sealed { name: state.meta.name.clone() });
         }
-        Ok(WriteTxn::new(&self.shared, &self.core, view, writer))
+        let view = self.view(engine, &state);
+        Ok(WriteTxn::new(&self.shared, &self.core, view, state.resets, writer))
     }
 
     /// Returns when all that was committed to the branch so far is durable.

@@ -176,13 +176,14 @@ impl Engine {
     }
 
     pub(crate) fn do_delete(&self, catalog: &mut Catalog, core: &Arc<Core>) -> Result<()> {
-        catalog.remove(core);
-        let (root, base) = {
-            let mut state = write(&core.state);
-            state.deleted = true;
-            (state.root.clone(), state.meta.base)
-        };
+        let base = read(&core.state).meta.base;
         self.drop_base(catalog, base)?;
+        catalog.remove(core);
+        let root = {
+            let state = write(&core.state);
+            core.deleted.store(true, Ordering::Release);
+            state.root.clone()
+        };
         self.space.give_back_unused(&mut lock(&core.arena));
         self.reclaim.push(root);
         self.changed();
@@ -211,62 +212,71 @@ impl Engine {
         let _epoch = read(&self.epoch);
         let mut catalog = lock(&self.catalog);
         let core = catalog.named(name)?;
-        if read(&core.state).meta.sealed {
+        let source = to.map(|to| catalog.named(to)).transpose()?;
+        // Both states are held until the record is in the journal: what is committed to either comes before the reset
+        // there if it came before it here, and behind it otherwise.
+        let mut state = write(&core.state);
+        if state.meta.sealed {
             return Err(Error::Sealed { name: name.into() });
         }
-        let (to, base) = match to {
-            None if read(&core.state).meta.base == 0 => {
+        let Some(source) = source else {
+            if state.meta.base == 0 {
                 return Err(Error::NoForkPoint { name: name.into() });
             }
-            None => (0, 0),
-            Some(to) => {
-                let source = catalog.named(to)?;
-                let cut = read(&source.state).cut;
-                (source.id, cut.unwrap_or(catalog.next_base))
-            }
+            self.do_reset(&mut catalog, &core, &mut state)?;
+            self.log(&core, Record::Reset { branch: core.id, to: 0, base: 0 });
+            return Ok(());
         };
-        if to == core.id {
+        if source.id == core.id {
             return Ok(());
         }
-        self.do_reset(&mut catalog, &core, to, base)?;
-        self.log(&core, Record::Reset { branch: core.id, to, base });
+        let mut from = write(&source.state);
+        let base = from.cut.unwrap_or(catalog.next_base);
+        self.do_reset_to(&mut catalog, (&core, &mut state), (&source, &mut from), base)?;
+        self.log(&core, Record::Reset { branch: core.id, to: source.id, base });
         Ok(())
     }
 
+    /// Makes a branch equal to its fork point.
     pub(crate) fn do_reset(
         &self,
         catalog: &mut Catalog,
-        core: &Arc<Core>,
-        to: u64,
+        core: &Core,
+        state: &mut State,
+    ) -> Result<()> {
+        let base = state.meta.base;
+        let kept = catalog
+            .base(base)?
+            .ok_or_else(|| Error::damaged(0, "a branch's fork point is missing"))?;
+        self.replace_root((core, state), kept.root, base);
+        Ok(())
+    }
+
+    /// Makes a branch equal to another one, whose state becomes its fork point `base`.
+    pub(crate) fn do_reset_to(
+        &self,
+        catalog: &mut Catalog,
+        (core, state): (&Core, &mut State),
+        (source, from): (&Core, &mut State),
         base: u64,
     ) -> Result<()> {
-        let (root, base) = if to == 0 {
-            let base = read(&core.state).meta.base;
-            let kept = catalog
-                .base(base)?
-                .ok_or_else(|| Error::damaged(0, "a branch's fork point is missing"))?;
-            (kept.root, base)
-        } else {
-            let source =
-                catalog.branch(to)?.ok_or_else(|| Error::damaged(0, "a reset names no branch"))?;
-            let mut state = write(&source.state);
-            self.keep_base(catalog, base, &mut state)?;
-            self.share(&mut state, &source);
-            (state.root.clone(), base)
-        };
-        self.refs.share(&root.link);
-        let mut state = write(&core.state);
-        let old = std::mem::replace(&mut state.root, root);
+        self.keep_base(catalog, base, from)?;
+        self.share(from, source);
         let old_base = std::mem::replace(&mut state.meta.base, base);
-        self.share(&mut state, core);
+        self.replace_root((core, state), from.root.clone(), base);
+        // The branch was changed already: it must not go on without its record.
+        self.health.guard(self.drop_base(catalog, old_base))
+    }
+
+    /// Puts the root of the fork point `base` in place of a branch's own.
+    fn replace_root(&self, (core, state): (&Core, &mut State), root: Root, base: u64) {
+        self.refs.share(&root.link);
+        let old = std::mem::replace(&mut state.root, root);
+        self.share(state, core);
         state.cut = Some(base);
-        drop(state);
-        if to != 0 {
-            self.drop_base(catalog, old_base)?;
-        }
+        state.resets += 1;
         self.reclaim.push(old);
         self.changed();
-        Ok(())
     }
 
     pub(crate) fn branch_infos(&self) -> Result<Vec<BranchInfo>> {

@@ -11,7 +11,8 @@ use crate::format::layout::{
     BLOCK_BYTES, EXTENT_BLOCKS_MAX, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX,
 };
 use crate::format::record::last_batch;
-use crate::sync::{MutexGuard, lock};
+use crate::sync::atomic::Ordering;
+use crate::sync::{MutexGuard, lock, read};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,7 +42,17 @@ impl Staged {
         }
         engine.health.check()?;
         let blocks = (data.len() / BLOCK_BYTES) as u64;
-        let places = engine.space.allocate(&mut lock(&core.arena), blocks)?;
+        let places = {
+            let mut arena = lock(&core.arena);
+            // A deleted branch gives back what it has here, and takes nothing any more.
+            match core.deleted.load(Ordering::Acquire) {
+                true => None,
+                false => Some(engine.space.allocate(&mut arena, blocks)?),
+            }
+        };
+        let Some(places) = places else {
+            return Err(Error::BranchNotFound { name: read(&core.state).meta.name.clone() });
+        };
         // From here on, dropping `staged` frees whatever it holds.
         let mut staged =
             Staged { engine: Arc::clone(engine), runs: Vec::with_capacity(places.len()) };
@@ -104,6 +115,8 @@ pub struct WriteTxn<'b> {
     core: &'b Arc<Core>,
     /// Let go before the commit, so that the path can change in place.
     view: Option<ReadTxn>,
+    /// How often the branch had been reset when `view` was taken.
+    resets: u64,
     ops: Vec<Op>,
     /// What the operations make of each key, once somebody asked and they are many.
     index: OnceCell<Index>,
@@ -115,12 +128,14 @@ impl<'b> WriteTxn<'b> {
         shared: &'b Arc<Shared>,
         core: &'b Arc<Core>,
         view: ReadTxn,
+        resets: u64,
         writer: MutexGuard<'b, ()>,
     ) -> WriteTxn<'b> {
         WriteTxn {
             shared,
             core,
             view: Some(view),
+            resets,
             ops: Vec::new(),
             index: OnceCell::new(),
             _writer: writer,
@@ -249,11 +264,13 @@ impl<'b> WriteTxn<'b> {
     ///
     /// # Errors
     /// Before anything changed: [`Error::NoSpace`]; [`Error::WrongKind`] where blocks are mapped, unmapped or shared
-    /// under whose keys values lie; [`Error::Sealed`], [`Error::BranchNotFound`]. Damage met on the way.
+    /// under whose keys values lie; [`Error::BranchReset`] and [`Error::BranchNotFound`], when the branch was reset or
+    /// deleted since the transaction began. Damage met on the way.
     pub fn commit(mut self) -> Result<()> {
         let engine = self.shared.engine()?;
         if self.ops.is_empty() {
-            return Ok(());
+            // What it read may be what its caller decides by.
+            return self.core.is_as_begun(&read(&self.core.state), self.resets);
         }
         for op in &mut self.ops {
             if let Op::Batch(batch) = op {
@@ -263,7 +280,7 @@ impl<'b> WriteTxn<'b> {
         // An error drops the transaction, and with it what it staged.
         let nodes = engine.reach(&self.view().root, &self.ops)?;
         self.view = None;
-        engine.commit(self.core, std::mem::take(&mut self.ops), nodes)
+        engine.commit(self.core, self.resets, std::mem::take(&mut self.ops), nodes)
     }
 }
 
