@@ -204,7 +204,7 @@ impl<'a> Changes<'a> {
         let begun = Instant::now();
         let written = shared.with_space(|space| {
             let written = space.written(&[])?;
-            written.protect().map(|()| written.own)
+            written.protect().map(|()| written.all())
         })?;
         self.take(&written)?;
         let save = SAVES.fetch_add(1, Ordering::Relaxed);

@@ -4,14 +4,17 @@
 //! copied now (*eager*), put into a sealed layer that both share (*layer*), or moved out of the way
 //! and brought back page by page as either side touches it (*lazy*).
 
+use std::ops::Range;
+
 use crate::linux::error::{Error, Feature, Result};
+use crate::linux::own::own_runs;
 use crate::linux::page::PAGE;
 use crate::linux::probe;
 use crate::linux::region::{Region, copy_changed};
 use crate::linux::reset::Warm;
 use crate::linux::space::Space;
-use crate::linux::sys::{self, Query, Watch};
-use crate::linux::window::{DEPTH_MAX, fill_missing};
+use crate::linux::sys::{self, Mapping};
+use crate::linux::window::{DEPTH_MAX, Pages, fill_missing, watch_for_touches};
 
 /// How to fork a region that has been written. One that has not is forked in O(1) by each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,7 +87,7 @@ impl Region {
         };
         self.written = false;
         let mut fork = self.bare_fork()?;
-        fork.space.open_window(frozen)?;
+        fork.space.open_window(frozen, Pages::None)?;
         Ok(fork)
     }
 
@@ -95,23 +98,19 @@ impl Region {
             copy_changed(&self.space, &mut fork.space)?;
             return Ok(fork);
         }
-        let base = fork.space.mapping.start();
-        let spans = self.image().layout().segments().iter().map(|segment| {
-            (base + segment.pages.start * PAGE..base + segment.pages.end * PAGE, &segment.backing)
-        });
-        for (span, backing) in spans.clone() {
-            let watch = if backing.is_zero() { Watch::Missing } else { Watch::MissingOrMinor };
-            sys::watch(span, watch)?;
-        }
+        // Watched, so that nothing but this fills a page; then emptied, since locked memory is filled when it is mapped.
+        watch_for_touches(&fork.space.mapping, self.image().layout())?;
+        fork.space.mapping.discard(0..fork.space.mapping.len())?;
         // Newest pages first: what an older level has of them is present by then, and stepped over.
+        let own = |run| copy_into(&self.space.mapping, &run, fork.space.mapping.start());
+        own_runs(&self.space.mapping, self.space.pages(), self.space.own_zeros(), own)?;
         let frozen = self.space.window.as_ref().map(|window| window.frozen());
-        let levels = frozen.iter().flat_map(|frozen| frozen.levels().map(|level| level.mapping()));
-        for source in std::iter::once(&self.space.mapping).chain(levels) {
-            copy_private_into(source, base)?;
+        for level in frozen.iter().flat_map(|frozen| frozen.levels()) {
+            level.runs(self.space.pages(), |run| {
+                copy_into(level.mapping(), &run, fork.space.mapping.start())
+            })?;
         }
-        for (span, _) in spans {
-            sys::unwatch(span)?;
-        }
+        sys::unwatch(fork.space.mapping.addresses())?;
         Ok(fork)
     }
 
@@ -138,15 +137,12 @@ fn require_lazy_forks() -> Result<()> {
     Ok(())
 }
 
-/// Copies the private pages of `source` to the watched mapping at `target`, where they are missing.
-fn copy_private_into(source: &sys::Mapping, target: usize) -> Result<()> {
-    sys::scan(source.addresses(), Query::Private, |run| {
-        let from = run.addresses();
-        let to = target + (from.start - source.start());
-        // SAFETY: the source is mapped, and holds what the fork is to hold.
-        let copied = fill_missing(&(to..to + from.len()), from.start, |target, source| unsafe {
-            sys::copy(target, source)
-        });
-        copied.map(|_| ()).map_err(|e| Error::os("copy pages to a fork", e))
-    })
+/// Copies pages of `source` to the watched mapping at `target`, where they are missing.
+fn copy_into(source: &Mapping, pages: &Range<usize>, target: usize) -> Result<()> {
+    let span = |start: usize| start + pages.start * PAGE..start + pages.end * PAGE;
+    // SAFETY: the source is mapped, and holds what the fork is to hold.
+    let copied = fill_missing(&span(target), span(source.start()).start, |target, source| unsafe {
+        sys::copy(target, source)
+    });
+    copied.map(|_| ()).map_err(|e| Error::os("copy pages to a fork", e))
 }

@@ -153,6 +153,18 @@ impl Layout {
         Ok(is_whole.then_some(file))
     }
 
+    /// Those of some pages that lie in segments of sealed memory, in order. Safe in a signal handler.
+    pub fn stored(&self, pages: Range<usize>) -> impl Iterator<Item = Range<usize>> + '_ {
+        let first = self.segments.partition_point(|segment| segment.pages.end <= pages.start);
+        let within = self.segments[first..].iter().take_while({
+            let end = pages.end;
+            move |segment| segment.pages.start < end
+        });
+        within.filter(|segment| !segment.backing.is_zero()).map(move |segment| {
+            segment.pages.start.max(pages.start)..segment.pages.end.min(pages.end)
+        })
+    }
+
     /// Segments and patches as one sequence of runs without gaps.
     pub fn runs(&self) -> Vec<Segment> {
         let mut runs = Vec::with_capacity(self.segments.len() + 2 * self.patches.len());

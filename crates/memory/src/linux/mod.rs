@@ -12,6 +12,7 @@ mod live;
 mod merge;
 #[cfg(test)]
 mod mishaps;
+mod own;
 mod page;
 mod page_map;
 #[cfg(feature = "peers")]

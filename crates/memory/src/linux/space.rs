@@ -9,11 +9,12 @@ use std::sync::atomic::Ordering;
 use crate::linux::error::{Error, Result};
 use crate::linux::image::Image;
 use crate::linux::layout::Segment;
+use crate::linux::own::{Zeros, own_runs};
 use crate::linux::page::{HUGE, PAGE, difference, push_run, union};
 use crate::linux::probe;
 use crate::linux::sys::{self, Mapping, Query, Run, Watch, scan};
 use crate::linux::usage::Stats;
-use crate::linux::window::{self, CopyAhead, Frozen, Window};
+use crate::linux::window::{self, CopyAhead, Frozen, Pages, Window};
 
 /// A request about one run costs as much as looking at so many pages in a request about all.
 const PAGES_A_REQUEST: usize = 128;
@@ -68,7 +69,21 @@ impl Space {
 
     /// The runs of pages that are this mapping's own, in order.
     pub fn private_runs(&self) -> Result<Vec<Range<usize>>> {
-        self.runs(Query::Private)
+        let mut runs = Vec::new();
+        own_runs(&self.mapping, self.pages(), self.own_zeros(), |run| {
+            push_run(&mut runs, run);
+            Ok(())
+        })?;
+        Ok(runs)
+    }
+
+    /// Which pages of zeros are this mapping's own. Frozen pages may lie below each of them, and where the kernel
+    /// merges pages, each may have been written, and committed somewhere as it was before.
+    pub fn own_zeros(&self) -> Zeros<'_> {
+        match self.window.is_some() || self.mapping.may_be_merged() {
+            true => Zeros::All,
+            false => Zeros::Over(self.image.layout()),
+        }
     }
 
     /// The runs of pages that answer a query, in order.
@@ -115,8 +130,14 @@ impl Space {
         // SAFETY: the caller keeps everyone away, and the target is new.
         let moved = unsafe { move_all(&self.image, &self.mapping, &target) };
         let opened = moved.and_then(|()| {
-            let frozen = Arc::new(Frozen::new(target, below.clone()));
-            let Err(error) = self.open_window(frozen.clone()) else { return Ok(frozen) };
+            let frozen =
+                Frozen::new(target, self.image.clone(), below.clone(), self.mapping.start());
+            let frozen = Arc::new(frozen);
+            let kept = frozen.keep_as_it_is();
+            let Err(error) = kept.and_then(|()| self.open_window(frozen.clone(), Pages::None))
+            else {
+                return Ok(frozen);
+            };
             // SAFETY: as above. The window did not open; the pages go back to where they were.
             match unsafe { move_all(&self.image, frozen.mapping(), &self.mapping) } {
                 Ok(()) => Err(error),
@@ -125,7 +146,7 @@ impl Space {
         });
         if opened.is_err()
             && let Some(below) = below
-            && let Err(again) = self.open_window(below)
+            && let Err(again) = self.open_window(below, Pages::Own)
         {
             sys::give_up("open the window of a region again", &again);
         }
@@ -185,14 +206,15 @@ impl Space {
             None => self.runs(Query::Unprotected)?,
         };
         let unknown = difference(&unprotected, own);
-        unknown.iter().try_for_each(|run| written.look_at(run.clone()))?;
+        unknown.iter().try_for_each(|run| written.look_at(run.clone(), self.own_zeros()))?;
         written.own = union(&written.own, &difference(&unprotected, &unknown));
         Ok(written)
     }
 
-    /// Opens a window on a mapping that has no pages of its own.
-    pub fn open_window(&mut self, frozen: Arc<Frozen>) -> Result<()> {
-        let window = Window::open(&self.mapping, self.image.clone(), frozen, self.copy_ahead)?;
+    /// Opens a window on the mapping.
+    pub fn open_window(&mut self, frozen: Arc<Frozen>, pages: Pages) -> Result<()> {
+        let (image, copy_ahead) = (self.image.clone(), self.copy_ahead);
+        let window = Window::open(&self.mapping, image, frozen, copy_ahead, pages)?;
         self.window = Some(window);
         Ok(())
     }
@@ -247,14 +269,24 @@ impl Written {
         self.own.iter().chain(&self.other).try_for_each(|run| sys::protect(self.span(run)))
     }
 
-    fn look_at(&mut self, pages: Range<usize>) -> Result<()> {
+    fn look_at(&mut self, pages: Range<usize>, zeros: Zeros<'_>) -> Result<()> {
         let base = self.addresses.start;
         scan(self.span(&pages), Query::Mapped, |run| {
-            let list = if run.is_private() { &mut self.own } else { &mut self.other };
-            let run = run.addresses();
-            push_run(list, (run.start - base) / PAGE..(run.end - base) / PAGE);
+            let whole = (run.addresses().start - base) / PAGE..(run.addresses().end - base) / PAGE;
+            let mut own = Vec::new();
+            if !run.is_shared() {
+                zeros.of_run(&run, base, |pages| own.push(pages));
+            }
+            let rest = difference(std::slice::from_ref(&whole), &own);
+            rest.into_iter().for_each(|pages| push_run(&mut self.other, pages));
+            own.into_iter().for_each(|pages| push_run(&mut self.own, pages));
             Ok(())
         })
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Range<usize>> {
+        union(&self.own, &self.other)
     }
 
     fn span(&self, pages: &Range<usize>) -> Range<usize> {

@@ -22,6 +22,9 @@ const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
 const OFFER: &str = "offer pages to the kernel for merging";
 const LAZY: libc::c_int = libc::MAP_PRIVATE | libc::MAP_NORESERVE;
 
+/// Drops pages, of locked memory as well (Linux 5.18).
+const MADV_DONTNEED_LOCKED: libc::c_int = 24;
+
 /// For how long collapsing goes on asking while pages are in use.
 const COLLAPSE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -140,7 +143,7 @@ impl Mapping {
     ///
     /// The content changes, so the mapping is borrowed exclusively.
     pub fn discard(&mut self, range: Range<usize>) -> Result<()> {
-        self.advise(range, libc::MADV_DONTNEED, "drop pages")
+        self.advise(range, MADV_DONTNEED_LOCKED, "drop pages")
     }
 
     /// Drops pages that nobody will read again.
@@ -149,7 +152,7 @@ impl Mapping {
     /// No reference to the range may be read any more.
     // SAFETY: a shared borrow suffices to change the content, so the caller answers for references.
     pub unsafe fn release(&self, range: Range<usize>) -> Result<()> {
-        self.advise(range, libc::MADV_DONTNEED, "release pages")
+        self.advise(range, MADV_DONTNEED_LOCKED, "release pages")
     }
 
     /// Turns the memory of a range into huge pages where it can.
@@ -178,6 +181,12 @@ impl Mapping {
         Ok(())
     }
 
+    /// Whether the kernel may merge pages, because this mapping or the whole process was offered to it.
+    pub fn may_be_merged(&self) -> bool {
+        // SAFETY: the call takes numbers and touches no memory.
+        self.is_offered() || unsafe { libc::prctl(libc::PR_GET_MEMORY_MERGE, 0, 0, 0, 0) } == 1
+    }
+
     fn is_offered(&self) -> bool {
         self.offered.load(Ordering::Relaxed)
     }
@@ -194,28 +203,6 @@ impl Mapping {
     pub fn is_here(&self) -> bool {
         let kept_by = self.kept_by.load(Ordering::Relaxed);
         kept_by == 0 || kept_by == process_number()
-    }
-
-    /// Moves the private pages of a range, page tables and all, to the same range of `target`,
-    /// whose pages there are replaced. The range stays mapped here, with nothing in it.
-    ///
-    /// # Safety
-    /// No one may read or write the range of either mapping meanwhile, nor the range here
-    /// afterwards until its content has been provided for.
-    // SAFETY: both ranges change under shared borrows, so the caller answers for references.
-    pub unsafe fn move_tables(&self, range: Range<usize>, target: &Mapping) -> Result<()> {
-        assert!(range.end <= self.bytes && range.end <= target.bytes);
-        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
-        let from = (self.start + range.start) as *mut libc::c_void;
-        let to = (target.start + range.start) as *mut libc::c_void;
-        #[cfg(test)]
-        super::mishap::check().map_err(|e| Error::os("move the pages of a region", e))?;
-        // SAFETY: both ranges are owned mappings that nobody uses, which the caller promises.
-        let moved = unsafe { libc::mremap(from, range.len(), range.len(), flags, to) };
-        if moved == libc::MAP_FAILED {
-            return Err(Error::last("move the pages of a region"));
-        }
-        Ok(())
     }
 
     /// Reads sealed memory straight into a range, replacing the private copy of its pages.

@@ -12,6 +12,7 @@ mod mapping;
 mod memfd;
 #[cfg(test)]
 pub(crate) mod mishap;
+mod moving;
 mod pagemap;
 mod place;
 mod signal;

@@ -32,7 +32,8 @@ const RUNS_MAX: usize = 512;
 /// Which pages a scan gives.
 #[derive(Clone, Copy)]
 pub(crate) enum Query {
-    /// Pages of the mapping alone: written since it was made, present or swapped.
+    /// Pages of the mapping alone: written since it was made, present or swapped. Pages of zeros come as runs
+    /// of their own, for [`Zeros`](crate::linux::own::Zeros) to tell.
     Private,
     /// Pages of tracked memory that are not protected: written or mapped since.
     Unprotected,
@@ -73,9 +74,14 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Whether the pages belong to the mapping alone.
-    pub fn is_private(&self) -> bool {
-        self.categories & (Category::FILE | Category::ZERO) == 0
+    /// Whether the pages are the image's, as far as page tables tell.
+    pub fn is_shared(&self) -> bool {
+        self.categories & Category::FILE != 0
+    }
+
+    /// Whether the pages are the kernel's page of zeros.
+    pub fn is_zero(&self) -> bool {
+        self.categories & Category::ZERO != 0
     }
 
     /// The addresses.
@@ -94,10 +100,9 @@ pub(crate) fn scan_into(
     query: Query,
     output: &mut [Run],
 ) -> io::Result<usize> {
-    let anonymous = Category::FILE | Category::ZERO;
     let (flags, inverted, mask, returned) = match query {
-        // What is asked back is nothing that differs among these pages, so that neighbours form one run.
-        Query::Private => (0, anonymous, anonymous, Category::FILE),
+        // What is asked back tells zeros from the rest and nothing else, so that neighbours form one run.
+        Query::Private => (0, Category::FILE, Category::FILE, Category::ZERO),
         Query::Unprotected | Query::UnprotectedOrAbsent => {
             (0, 0, Category::WRITTEN, Category::WRITTEN)
         }

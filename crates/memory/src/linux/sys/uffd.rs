@@ -107,7 +107,8 @@ const MOVE_ALLOW_HOLES: u64 = 2;
 pub(crate) enum Watch {
     /// The first touch of a demand-zero page.
     Missing,
-    /// The first touch of a page of file memory.
+    /// The first touch of a page of file memory. Nothing of it is ever protected; that it could be keeps the kernel
+    /// from mapping the file's pages in bulk when it makes huge pages of them (`MADV_COLLAPSE`), unasked and unfaulted.
     MissingOrMinor,
     /// Writes, recorded by the kernel without a fault in user space.
     Writes,
@@ -162,7 +163,7 @@ fn open_bare() -> std::result::Result<i32, i32> {
 pub(crate) fn watch(range: Range<usize>, watch: Watch) -> Result<()> {
     let mode = match watch {
         Watch::Missing => REGISTER_MISSING,
-        Watch::MissingOrMinor => REGISTER_MISSING | REGISTER_MINOR,
+        Watch::MissingOrMinor => REGISTER_MISSING | REGISTER_MINOR | REGISTER_WP,
         Watch::Writes => REGISTER_WP,
     };
     let (start, len) = (range.start as u64, range.len() as u64);

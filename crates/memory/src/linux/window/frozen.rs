@@ -5,9 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::watch_for_touches;
 use crate::linux::error::Result;
+use crate::linux::image::Image;
+use crate::linux::own::{Zeros, own_runs};
 use crate::linux::page::{HUGE, PAGE, zeroed_words};
-use crate::linux::sys::{Mapping, Query, Run, scan, scan_into};
+use crate::linux::sys::{Mapping, Query, Run, scan_into};
 
 /// Levels of a chain beyond which it is settled before it grows: each costs a look-up a fault.
 pub(crate) const DEPTH_MAX: usize = 8;
@@ -16,15 +19,18 @@ pub(crate) const DEPTH_MAX: usize = 8;
 const WORD: usize = u64::BITS as usize;
 /// Words of the pages that one page table maps, which are looked up together.
 const TABLE_WORDS: usize = HUGE / PAGE / WORD;
-/// Runs that a look-up finds at most: as many as a word can hold, of alternate pages. Few, since they lie
-/// on the stack of a signal handler.
-const RUNS_MAX: usize = WORD / 2;
+/// Runs that a look-up finds at most: as many as a word can hold, where written pages and zeros alternate. Few,
+/// since they lie on the stack of a signal handler.
+const RUNS_MAX: usize = WORD;
 
 /// The private pages of a region at a cut, over those of earlier cuts that it had not touched.
 #[derive(Debug)]
 pub(crate) struct Frozen {
     mapping: Mapping,
+    image: Image,
     below: Option<Arc<Frozen>>,
+    /// Where the pages were before.
+    origin: usize,
     /// A bit a page: it is here. Looked up when first asked, a page table at a time where pages lie
     /// in few runs.
     here: Box<[AtomicU64]>,
@@ -42,10 +48,25 @@ pub(crate) enum Owner {
 }
 
 impl Frozen {
-    pub fn new(mapping: Mapping, below: Option<Arc<Frozen>>) -> Self {
+    /// Takes pages of a mapping of `image` that have been moved here from `origin`.
+    pub fn new(mapping: Mapping, image: Image, below: Option<Arc<Frozen>>, origin: usize) -> Self {
         let words = (mapping.len() / PAGE).div_ceil(WORD);
         let (here, known) = (zeroed_words(words), zeroed_words(words.div_ceil(WORD)));
-        Self { mapping, below, here, known }
+        Self { mapping, image, below, origin, here, known }
+    }
+
+    /// Makes sure that no page comes where there is none. Over the image alone it could only be the image's, but
+    /// over other frozen pages it would hide them: locking memory fills it, and making huge pages does.
+    pub fn keep_as_it_is(&self) -> Result<()> {
+        match &self.below {
+            None => Ok(()),
+            Some(_) => watch_for_touches(&self.mapping, self.image.layout()),
+        }
+    }
+
+    /// Whether the pages were moved here from a mapping that starts at `address`.
+    pub fn is_from(&self, address: usize) -> bool {
+        self.origin == address
     }
 
     /// The mapping itself.
@@ -91,13 +112,17 @@ impl Frozen {
     pub fn runs(
         &self,
         pages: Range<usize>,
-        mut each: impl FnMut(Range<usize>) -> Result<()>,
+        each: impl FnMut(Range<usize>) -> Result<()>,
     ) -> Result<()> {
-        let base = self.mapping.start();
-        scan(base + pages.start * PAGE..base + pages.end * PAGE, Query::Private, |run| {
-            let run = run.addresses();
-            each((run.start - base) / PAGE..(run.end - base) / PAGE)
-        })
+        own_runs(&self.mapping, pages, self.zeros(), each)
+    }
+
+    /// Which pages of zeros are here, and hide what lies below.
+    fn zeros(&self) -> Zeros<'_> {
+        match self.below {
+            Some(_) => Zeros::All,
+            None => Zeros::Over(self.image.layout()),
+        }
     }
 
     /// Which of 64 pages are here. Once a page has been moved on from here it may be given or not:
@@ -127,10 +152,9 @@ impl Frozen {
         };
         let mut here = [0_u64; TABLE_WORDS];
         for run in runs {
-            let run = run.addresses();
-            for page in (run.start - base) / PAGE..(run.end - base) / PAGE {
-                here[page / WORD - first] |= 1 << (page % WORD);
-            }
+            self.zeros().of_run(run, base, |pages| {
+                pages.for_each(|page| here[page / WORD - first] |= 1 << (page % WORD));
+            });
         }
         for word in first..words {
             self.here[word].store(here[word - first], Ordering::Relaxed);

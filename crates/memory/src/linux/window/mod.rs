@@ -22,7 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::linux::error::Result;
 use crate::linux::image::Image;
-use crate::linux::page::PAGE;
+use crate::linux::layout::Layout;
+use crate::linux::page::{HUGE, PAGE};
 use crate::linux::probe;
 use crate::linux::sys::{self, Mapping, Watch};
 
@@ -32,6 +33,9 @@ pub use policy::CopyAhead;
 pub(crate) use resolve::fill_missing;
 pub(crate) use settle::Taking;
 
+/// Bytes of file memory whose watching ends at a time.
+const UNWATCH_BYTES: usize = 32 * HUGE;
+
 /// A mapping that is watched while its pages are elsewhere.
 #[derive(Debug)]
 pub(crate) struct Window {
@@ -40,6 +44,15 @@ pub(crate) struct Window {
     frozen: Arc<Frozen>,
     clusters: Clusters,
     pub counters: Counters,
+}
+
+/// Which pages a mapping has when a window opens on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// None. Those that are there the kernel has put there.
+    None,
+    /// What was written since the window was open before.
+    Own,
 }
 
 /// What happened in a window.
@@ -58,20 +71,29 @@ impl Window {
         sys::install_fault_handler(resolve::on_fault)
     }
 
-    /// Opens a window on a mapping of `image` that has no pages of its own: what it holds from now on
-    /// is what `frozen` has, over the image.
+    /// Opens a window on a mapping of `image`: what it holds from now on is what `frozen` has, over the image, but
+    /// for the pages of its own.
     pub fn open(
         mapping: &Mapping,
         image: Image,
         frozen: Arc<Frozen>,
         policy: CopyAhead,
+        pages: Pages,
     ) -> Result<Arc<Self>> {
         let addresses = mapping.addresses();
         let clusters = Clusters::new(addresses.len() / PAGE, policy);
         let counters = Counters::default();
         let window = Arc::new(Self { addresses, image, frozen, clusters, counters });
         registry::set(window.addresses.clone(), Some(window.clone()))?;
-        if let Err(error) = window.watch().and_then(|()| mapping.keep_from_children(true)) {
+        let watched = window.watch(mapping).and_then(|()| {
+            if pages == Pages::None {
+                // Locked memory is filled when it is mapped, with what lies below the window. From here on nothing can.
+                // SAFETY: the caller touches the mapping through the window alone.
+                unsafe { mapping.release(0..mapping.len()) }?;
+            }
+            mapping.keep_from_children(true)
+        });
+        if let Err(error) = watched {
             // Nobody has touched the mapping yet: it is as it was before.
             let _ = window.unwatch();
             registry::remove(&window.addresses);
@@ -96,7 +118,7 @@ impl Window {
             return Ok(());
         };
         let again = registry::set(self.addresses.clone(), Some(self.clone()))
-            .and_then(|()| self.watch())
+            .and_then(|()| self.watch(mapping))
             .and_then(|()| mapping.keep_from_children(true));
         match again {
             Ok(()) => Err(error),
@@ -104,24 +126,36 @@ impl Window {
         }
     }
 
+    /// The kernel goes through the pages of each range meanwhile, and keeps faults waiting: a piece at a time.
     fn unwatch(&self) -> Result<()> {
-        let segments = self.image.layout().segments();
-        segments.iter().try_for_each(|segment| sys::unwatch(self.span(&segment.pages)))
-    }
-
-    fn watch(&self) -> Result<()> {
         for segment in self.image.layout().segments() {
-            let watch =
-                if segment.backing.is_zero() { Watch::Missing } else { Watch::MissingOrMinor };
-            sys::watch(self.span(&segment.pages), watch)?;
+            let span = self.span(&segment.pages);
+            let piece = if segment.backing.is_zero() { span.len() } else { UNWATCH_BYTES };
+            for start in span.clone().step_by(piece) {
+                sys::unwatch(start..span.end.min(start + piece))?;
+            }
         }
         Ok(())
+    }
+
+    fn watch(&self, mapping: &Mapping) -> Result<()> {
+        watch_for_touches(mapping, self.image.layout())
     }
 
     /// The addresses of pages.
     fn span(&self, pages: &Range<usize>) -> Range<usize> {
         self.addresses.start + pages.start * PAGE..self.addresses.start + pages.end * PAGE
     }
+}
+
+/// Watches a mapping of an image for the first touch of each page.
+pub(crate) fn watch_for_touches(mapping: &Mapping, layout: &Layout) -> Result<()> {
+    for segment in layout.segments() {
+        let watch = if segment.backing.is_zero() { Watch::Missing } else { Watch::MissingOrMinor };
+        let base = mapping.start();
+        sys::watch(base + segment.pages.start * PAGE..base + segment.pages.end * PAGE, watch)?;
+    }
+    Ok(())
 }
 
 /// Forgets a mapping that is about to go, or to be moved.

@@ -83,9 +83,16 @@ impl Window {
             retry(|| sys::zero(self.span(&one)))
         } else {
             let end = pages.end.min(segment.pages.end);
-            match retry(|| sys::continue_pages(self.span(&(pages.start..end)))) {
+            let many = retry(|| sys::continue_pages(self.span(&(pages.start..end))));
+            // What a request for several was refused for may concern another than the first, such as that they lie
+            // in two mappings, one of which is locked.
+            let first = match many {
+                Fill::Refused(_) => retry(|| sys::continue_pages(self.span(&one))),
+                other => other,
+            };
+            match first {
                 // The image has a short hole here, which nobody has read yet.
-                Fill::Refused(libc::EFAULT | libc::ENOENT) => retry(|| sys::zero(self.span(&one))),
+                Fill::Refused(libc::EFAULT) => retry(|| sys::zero(self.span(&one))),
                 other => other,
             }
         };

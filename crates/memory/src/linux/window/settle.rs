@@ -36,9 +36,12 @@ impl Window {
         Ok(())
     }
 
-    /// Settles everything, moving pages when this window is the last that needs them.
+    /// Settles everything, moving pages when this window is the last that needs them and they were its own: a page
+    /// that was given to a pipe (`vmsplice`) is there still, and must not take what a fork writes.
     pub fn settle_all(&self) -> Result<()> {
-        let alone = Arc::strong_count(self.frozen()) == 1 && self.frozen().depth() == 1;
+        let alone = Arc::strong_count(self.frozen()) == 1
+            && self.frozen().depth() == 1
+            && self.frozen().is_from(self.addresses.start);
         let taking = if alone { Taking::Move } else { Taking::Copy };
         self.settle(0..self.addresses.len() / PAGE, taking)
     }
@@ -52,12 +55,10 @@ impl Window {
         // SAFETY: the frozen pages are mapped, are what the region held, and nobody else needs them.
         let moved = fill_missing(&self.span(&run), source, |target, source| unsafe {
             match sys::move_pages(target.clone(), source) {
-                // Pinned by I/O in flight, shared with a child process, or between mappings of
-                // different kinds: leave the page, copy its content.
+                // Pinned by I/O in flight, or shared with a child process: leave the page, copy its content.
                 sys::Fill::Refused(libc::EBUSY) => sys::copy(first_page(&target), source),
-                sys::Fill::Refused(libc::EINVAL) if target.len() == PAGE => {
-                    sys::copy(target, source)
-                }
+                // Between mappings of different kinds, such as a locked one and one that is not.
+                sys::Fill::Refused(libc::EINVAL) => sys::copy(target, source),
                 answer => answer,
             }
         });
