@@ -80,16 +80,24 @@ impl Live {
     /// one of a snapshot. If a save fails, the next one hands over again what it may have handed over, even
     /// where that is by then as it was before.
     ///
+    /// While a buffer in the memory is registered with io_uring, pages stay in place, and each save compares every page:
+    /// the kernel does not record what I/O writes there. I/O in flight may be saved in part.
+    ///
     /// # Errors
     /// Those of [`snapshot`](Live::snapshot), and [`Error::Os`] where the sink fails.
     pub fn save_changes(&self, sink: &mut impl PageSink, baseline: &mut Baseline) -> Result<Saved> {
         let shared = &*self.0;
         let is_first = baseline.hashes.all.len() != pages_of(shared.len);
-        let saved = if is_first || baseline.bulky || probe::require_tracking().is_err() {
+        let pinned = shared.may_be_pinned();
+        let moves = (is_first || baseline.bulky) && !pinned;
+        let saved = if moves || probe::require_tracking().is_err() {
             let snapshot = self.snapshot()?;
             let pause = snapshot.pause();
             Saved { bytes: snapshot.save_changes(sink, baseline)?, pause }
         } else {
+            if pinned {
+                baseline.recorded_since = NO_RECORD;
+            }
             Self::save_recorded(shared, sink, baseline)?
         };
         baseline.bulky = !is_first && saved.bytes > (shared.len / BULK) as u64;

@@ -128,6 +128,12 @@ pub enum Error {
         /// Windows that can be open at a time.
         limit: usize,
     },
+    /// I/O may reach the memory's pages wherever they are.
+    #[error(
+        "pages of the memory are pinned, as a buffer registered with io_uring or for RDMA is: I/O would reach them \
+         where they were, and nobody would see it; unregister the buffer first, or fork eagerly"
+    )]
+    Pinned,
     /// A child of `fork(2)` did not inherit the memory.
     #[error(
         "this process did not inherit the memory: its window was open when fork(2) made the process; settle \

@@ -47,17 +47,22 @@ impl Region {
     ///
     /// # Errors
     /// [`Error::Unsupported`] for [`ForkMode::Lazy`] where the system has no windows, or this thread blocks
-    /// SIGBUS, and [`Error::Windows`] where too many are open; [`Error::VmaBudget`] and [`Error::Reserve`]
+    /// SIGBUS, [`Error::Windows`] where too many are open, and [`Error::Pinned`] for it and for
+    /// [`ForkMode::Layer`] while I/O may reach pages past the page tables; [`Error::VmaBudget`] and [`Error::Reserve`]
     /// where there is no room. The region holds what it held.
     pub fn fork_by(&mut self, mode: ForkMode) -> Result<Region> {
         self.space.require_here()?;
+        let pinned = self.may_be_pinned();
+        if pinned && matches!(mode, ForkMode::Layer | ForkMode::Lazy) {
+            return Err(Error::Pinned);
+        }
         if !self.written && self.space.window.is_none() {
             let mut fork = self.image().fork()?;
             fork.len = self.len;
             return Ok(fork);
         }
         match mode {
-            ForkMode::Auto if require_lazy_forks().is_ok() => match self.fork_lazily() {
+            ForkMode::Auto if !pinned && require_lazy_forks().is_ok() => match self.fork_lazily() {
                 Err(Error::Windows { .. }) => self.fork_eagerly(),
                 other => other,
             },
@@ -119,7 +124,8 @@ impl Region {
         let mapping = self.image().layout().map_unpatched()?;
         let mut space = Space::of_mapping(mapping, self.image().clone());
         space.copy_ahead = self.space.copy_ahead;
-        Ok(Region { space, len: self.len, written: false, warm: Warm::default() })
+        let (written, exposed, warm) = (false, false, Warm::default());
+        Ok(Region { space, len: self.len, written, exposed, warm })
     }
 }
 

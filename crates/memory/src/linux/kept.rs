@@ -113,6 +113,10 @@ impl<S: PageSink> Kept<S> {
                     self.owed = union(&self.owed, &self.region.space.private_runs()?);
                     self.region.space.track()?;
                 }
+                if self.region.may_be_pinned() {
+                    // What I/O writes there is not recorded.
+                    self.owed = union(&self.owed, &self.region.space.private_runs()?);
+                }
                 let written = self.region.space.written(&[])?;
                 // Before they are protected, which makes the kernel forget them.
                 self.owed = union(&self.owed, &written.own);

@@ -18,6 +18,7 @@ use crate::linux::page::{PAGE, pages_touched};
 use crate::linux::region::Region;
 use crate::linux::snapshot::Snapshot;
 use crate::linux::space::Space;
+use crate::linux::sys;
 use crate::linux::usage::Stats;
 use crate::linux::window::{CopyAhead, Window};
 
@@ -125,8 +126,12 @@ impl Live {
     ///
     /// If the snapshot before has not been saved or dropped, its pages are copied first, while
     /// writers go on.
+    ///
+    /// # Errors
+    /// [`Error::Pinned`] while I/O may reach pages past the page tables; those of the system calls that it takes.
     pub fn snapshot(&self) -> Result<Snapshot> {
         let shared = &*self.0;
+        shared.require_unpinned()?;
         let turn = shared.turn();
         shared.with_space(|space| {
             space.settle()?;
@@ -220,6 +225,15 @@ impl Shared {
     /// Looks at the space while nobody cuts or settles it.
     pub fn with_space<R>(&self, then: impl FnOnce(&mut Space) -> R) -> R {
         then(&mut lock(&self.space))
+    }
+
+    /// Whether I/O may reach pages past the page tables, unseen by the kernel's record of writes.
+    pub fn may_be_pinned(&self) -> bool {
+        sys::may_be_pinned(&(self.start..self.start + self.len))
+    }
+
+    fn require_unpinned(&self) -> Result<()> {
+        if self.may_be_pinned() { Err(Error::Pinned) } else { Ok(()) }
     }
 
     /// The right to make the next cut, once whoever has it is done.

@@ -12,16 +12,24 @@ use crate::linux::page::{HUGE, PAGE, pages_of};
 use crate::linux::page_map::PageMap;
 use crate::linux::reset::Warm;
 use crate::linux::space::Space;
+use crate::linux::sys;
 use crate::linux::usage::{Stats, Usage};
 use crate::linux::window::CopyAhead;
 
 /// Writable memory with an image below it. Dereferences to its bytes.
+///
+/// A region notices writes by the borrows of its bytes. What writes to addresses that were taken before a fork, a reset
+/// or a seal, such as I/O that is asked for by address, takes them again (`as_mut_ptr`) before the next one. While a
+/// buffer in the region is registered with io_uring, every page counts as written, and what would move pages away
+/// from it fails with [`Error::Pinned`].
 #[derive(Debug)]
 pub struct Region {
     pub(crate) space: Space,
     pub(crate) len: usize,
     /// Whether someone could have written since the content was last the image's, or the window's.
     pub(crate) written: bool,
+    /// Whether someone could know the addresses, to register them for I/O.
+    pub(crate) exposed: bool,
     pub(crate) warm: Warm,
 }
 
@@ -37,7 +45,21 @@ impl Region {
 
     pub(crate) fn of_image(image: Image) -> Result<Self> {
         let len = image.len();
-        Ok(Self { space: Space::of_image(image)?, len, written: false, warm: Warm::default() })
+        let (written, exposed, warm) = (false, false, Warm::default());
+        Ok(Self { space: Space::of_image(image)?, len, written, exposed, warm })
+    }
+
+    /// Whether I/O may reach pages of the region past the page tables. What it writes is noticed by nobody, so the
+    /// region counts as written then.
+    pub(crate) fn may_be_pinned(&mut self) -> bool {
+        let pinned = self.exposed && sys::may_be_pinned(&self.space.mapping.addresses());
+        self.written |= pinned;
+        pinned
+    }
+
+    /// Fails where I/O may reach pages of the region past the page tables.
+    pub(crate) fn require_unpinned(&mut self) -> Result<()> {
+        if self.may_be_pinned() { Err(Error::Pinned) } else { Ok(()) }
     }
 
     /// The image that the region was made from, or that it was last sealed or rebased to.
@@ -143,12 +165,14 @@ impl Region {
     /// Moves to a new mapping of `image`, which holds what the present one does, perhaps more. The
     /// region must be settled.
     fn move_to(&mut self, image: Image) -> Result<()> {
+        self.require_unpinned()?;
         let mut space = Space::of_image(image)?;
         if self.written {
             copy_changed(&self.space, &mut space)?;
         }
         space.follow(&self.space);
         self.space = space;
+        self.exposed = false;
         self.warm.restart();
         Ok(())
     }
@@ -164,7 +188,7 @@ impl Deref for Region {
 
 impl DerefMut for Region {
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.written = true;
+        (self.written, self.exposed) = (true, true);
         &mut self.space.mapping.bytes_mut()[..self.len]
     }
 }

@@ -42,12 +42,17 @@ impl Region {
     /// A fork of a written region goes back to the image below, not to the moment of the fork: seal
     /// before forking to make that moment an image.
     pub fn reset(&mut self) -> Result<()> {
+        let pinned = self.may_be_pinned();
         if !self.written && self.space.window.is_none() {
             return Ok(());
         }
         // Should it stop in the middle, the region is neither what it was nor the image.
         self.written = true;
-        if self.space.is_tracked() {
+        if pinned {
+            self.settle()?;
+            let written = self.space.private_runs()?;
+            self.copy_back(&written)?;
+        } else if self.space.is_tracked() {
             self.restore()?;
         } else {
             self.space.close_window()?;
@@ -84,11 +89,7 @@ impl Region {
     /// Copies the image's content back into the pages that were written.
     fn restore(&mut self) -> Result<()> {
         let found = self.space.written(&self.warm.pages)?;
-        let layout = self.image().layout().clone();
-        for run in &found.own {
-            let bytes = run.start * PAGE..run.end * PAGE;
-            layout.read_pages(run.start, &mut self.space.mapping.bytes_mut()[bytes])?;
-        }
+        self.copy_back(&found.own)?;
         found.protect()?;
         let written = found.own;
 
@@ -96,7 +97,7 @@ impl Region {
         let pages = |runs: &[Range<usize>]| runs.iter().map(Range::len).sum::<usize>();
         // Patches are pages of the region by right, so a region of a patched image keeps them all.
         let crowded = pages(&idle) > IDLE_MIN + IDLE_TIMES * pages(&written);
-        if crowded && layout.patches().is_empty() {
+        if crowded && self.image().layout().patches().is_empty() {
             let base = self.space.mapping.start();
             for run in &idle {
                 // A protected page would leave a mark behind that looks like a page.
@@ -108,6 +109,15 @@ impl Region {
             self.warm.pages = union(&idle, &written);
         }
         Ok(())
+    }
+
+    /// Copies the image's content into pages, which stay where they are: I/O may reach them there.
+    fn copy_back(&mut self, runs: &[Range<usize>]) -> Result<()> {
+        let layout = self.image().layout().clone();
+        runs.iter().try_for_each(|run| {
+            let bytes = run.start * PAGE..run.end * PAGE;
+            layout.read_pages(run.start, &mut self.space.mapping.bytes_mut()[bytes])
+        })
     }
 
     /// Drops pages; the image's show again.

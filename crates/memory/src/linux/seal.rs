@@ -33,7 +33,12 @@ impl Region {
     /// clean afterwards, and forks of it are O(1).
     ///
     /// Costs as much as what was written; the rest is shared with the image before.
+    ///
+    /// # Errors
+    /// [`Error::Pinned`](crate::Error::Pinned) while I/O may reach pages past the page tables; those of the system calls
+    /// that it takes. The region holds what it held.
     pub fn seal(&mut self) -> Result<Image> {
+        self.require_unpinned()?;
         if self.written || self.space.window.is_some() {
             self.settle()?;
             let image = self.sealed()?;

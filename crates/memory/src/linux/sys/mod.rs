@@ -14,6 +14,7 @@ mod memfd;
 pub(crate) mod mishap;
 mod moving;
 mod pagemap;
+mod pins;
 mod place;
 mod signal;
 mod socket;
@@ -28,6 +29,7 @@ pub(crate) use lineage::process_number;
 pub(crate) use mapping::Mapping;
 pub(crate) use memfd::{Memfd, Sealed};
 pub(crate) use pagemap::{Category, Query, Run, scan, scan_into};
+pub(crate) use pins::may_be_pinned;
 pub(crate) use signal::{Fault, fault_signal_is_blocked, install_fault_handler};
 pub(crate) use socket::{receive_descriptor, send_descriptor};
 pub(crate) use uffd::{
