@@ -129,6 +129,63 @@ fn nobody(child: &mut Command) {
     }
 }
 
+/// Hides /proc from a program that is about to be run.
+fn without_proc(child: &mut Command) {
+    // SAFETY: between fork and exec, these are system calls alone, which concern the new process.
+    unsafe {
+        child.pre_exec(|| {
+            let all = if libc::geteuid() == 0 { 0 } else { libc::CLONE_NEWUSER };
+            let (none, private) = (std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE);
+            let (tmpfs, proc) = (c"tmpfs".as_ptr(), c"/proc".as_ptr());
+            let done = libc::unshare(all | libc::CLONE_NEWNS) == 0
+                && libc::mount(tmpfs, c"/".as_ptr(), none, private, none.cast()) == 0
+                && libc::mount(tmpfs, proc, tmpfs, 0, none.cast()) == 0;
+            if done { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+        });
+    }
+}
+
+#[test]
+fn without_proc_memory_is_made_and_what_needs_it_says_so() {
+    let test = "without_proc_memory_is_made_and_what_needs_it_says_so";
+    let mut probe = Command::new("true");
+    without_proc(&mut probe);
+    if let Err(error) = probe.status() {
+        println!("skipped: {test}: /proc cannot be hidden here: {error}");
+        return;
+    }
+    if !in_child(test, without_proc) {
+        return;
+    }
+    assert!(!std::path::Path::new("/proc/self").exists());
+    let named = |error: Error| {
+        let named = matches!(error, Error::Unsupported { feature: Feature::PagemapScan, .. });
+        assert!(named && error.to_string().contains("/proc is not mounted"), "{error}");
+    };
+    let mut region = Region::zeroed(100 * PAGE).unwrap();
+    assert_eq!(region.fork().unwrap()[7], 0);
+    region[7] = 1;
+    let image = Image::from_bytes(&region).unwrap();
+    let mut second = image.fork().unwrap();
+    assert_eq!(second.fork().unwrap()[7], 1);
+    second.reset().unwrap();
+    second.grow(200 * PAGE).unwrap();
+    second.rebase(&second.image().flatten().unwrap()).unwrap();
+    assert_eq!(second.seal().unwrap().fork().unwrap()[7], 1);
+    for mode in [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, ForkMode::Lazy] {
+        named(region.fork_by(mode).unwrap_err());
+    }
+    named(region.seal().unwrap_err());
+    named(region.reset().unwrap_err());
+    named(region.usage().unwrap_err());
+    named(region.keep_warm().unwrap_err());
+    named(Live::new(second, 1).unwrap_err());
+    assert_eq!(region[7], 1);
+    let mut kept = Kept::open(&vec![1_u8; 10 * PAGE], Vec::new()).unwrap();
+    kept[5] = 2;
+    named(kept.commit().unwrap_err());
+}
+
 #[test]
 fn windows_work_without_privilege() {
     if !in_child("windows_work_without_privilege", nobody) {

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::linux::error::Result;
 use crate::linux::page::{HUGE, PAGE};
+use crate::linux::probe;
 use crate::linux::space::Space;
 use crate::linux::sys::{Category, Query, scan};
 use crate::linux::usage::Usage;
@@ -46,6 +47,7 @@ impl PageMap {
     /// Looks at a range of pages, which begins on 2 MiB.
     pub(crate) fn of(space: &Space, range: Range<usize>) -> Result<Self> {
         space.require_here()?;
+        probe::require_scans()?;
         let mut pages = vec![PageState::default(); range.len()];
         let within = |run: &Range<usize>| {
             let (start, end) = (run.start.max(range.start), run.end.min(range.end));

@@ -1,7 +1,7 @@
 //! What the system offers, and a name for each thing that it does not.
 //!
-//! Forking an image, eager forks, sealing, resetting and merging need only what [`require`] asks for.
-//! Lazy forks and snapshots need *windows*: `userfaultfd` with its signal. Containers often forbid it,
+//! Memory, images and their forks need only what [`require`] asks for. To find what was written, for a fork, a seal or a
+//! reset of it, page tables are scanned, which takes /proc. Lazy forks and snapshots need *windows*: `userfaultfd` with its signal. Containers often forbid it,
 //! and everything else works without.
 
 use std::io;
@@ -57,7 +57,7 @@ impl Probe {
 
     /// Whether lazy forks and snapshots are possible.
     pub fn has_windows(&self) -> bool {
-        WINDOWS.iter().all(|feature| self.has(*feature))
+        self.has(Feature::PagemapScan) && WINDOWS.iter().all(|feature| self.has(*feature))
     }
 }
 
@@ -74,7 +74,7 @@ impl std::fmt::Display for Probe {
     }
 }
 
-/// What windows rest on.
+/// What windows rest on, but for scans of page tables.
 const WINDOWS: [Feature; 4] =
     [Feature::Userfaultfd, Feature::FaultSignal, Feature::SharedMemoryFaults, Feature::MovePages];
 
@@ -135,17 +135,23 @@ fn found() -> Result<&'static Probe> {
 
 /// Fails unless regions are safe and possible here.
 pub(crate) fn require() -> Result<()> {
-    require_all(&[Feature::Kernel, Feature::PageSize, Feature::PagemapScan])
+    require_all(&[Feature::Kernel, Feature::PageSize])
+}
+
+/// Fails unless written pages can be found here.
+pub(crate) fn require_scans() -> Result<()> {
+    require_all(&[Feature::PagemapScan])
 }
 
 /// Fails unless windows are possible here.
 pub(crate) fn require_windows() -> Result<()> {
+    require_scans()?;
     require_all(&WINDOWS)
 }
 
 /// Fails unless written pages can be tracked here.
 pub(crate) fn require_tracking() -> Result<()> {
-    require_all(&[Feature::Userfaultfd, Feature::WriteTracking])
+    require_all(&[Feature::PagemapScan, Feature::Userfaultfd, Feature::WriteTracking])
 }
 
 fn require_all(features: &[Feature]) -> Result<()> {

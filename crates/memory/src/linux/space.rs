@@ -69,6 +69,7 @@ impl Space {
 
     /// The runs of pages that are this mapping's own, in order.
     pub fn private_runs(&self) -> Result<Vec<Range<usize>>> {
+        probe::require_scans()?;
         let mut runs = Vec::new();
         own_runs(&self.mapping, self.pages(), self.own_zeros(), |run| {
             push_run(&mut runs, run);

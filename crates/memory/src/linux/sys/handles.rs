@@ -16,23 +16,21 @@ use crate::linux::page::PAGE;
 pub(crate) struct Handles {
     /// The process that they speak of.
     opened_by: u32,
-    /// Of `/proc/self/pagemap`.
-    pub pagemap: i32,
+    /// Of `/proc/self/pagemap`, or the error number with which it could not be opened.
+    pub pagemap: Result<i32, i32>,
     /// Of `userfaultfd`, or the error number that it was refused with for good.
     pub uffd: Result<i32, i32>,
 }
 
-/// The error number with which `/proc/self/pagemap` could not be opened, or of a shortage that kept either from it.
+/// The error number of a shortage that kept descriptors from being opened.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NoHandles {
-    pub pagemap: i32,
-}
+pub(crate) struct Shortage(pub i32);
 
 static HANDLES: AtomicPtr<Handles> = AtomicPtr::new(ptr::null_mut());
 static OPENING: Mutex<()> = Mutex::new(());
 
 /// The descriptors of this process. After the first call it is safe in a signal handler.
-pub(crate) fn handles() -> Result<Handles, NoHandles> {
+pub(crate) fn handles() -> Result<Handles, Shortage> {
     match current() {
         Some(handles) => Ok(handles),
         None => open(),
@@ -41,7 +39,7 @@ pub(crate) fn handles() -> Result<Handles, NoHandles> {
 
 /// Whether the page tables can be scanned; the error number otherwise.
 pub(crate) fn pagemap_usable() -> Result<(), i32> {
-    handles().map_err(|e| e.pagemap)?;
+    handles().and_then(|handles| handles.pagemap.map_err(Shortage)).map_err(|e| e.0)?;
     let here = [0_u8; 1];
     let page = here.as_ptr() as usize / PAGE * PAGE;
     super::scan_into(page..page + PAGE, super::Query::Mapped, &mut [super::Run::default()])
@@ -51,7 +49,7 @@ pub(crate) fn pagemap_usable() -> Result<(), i32> {
 
 /// Whether `userfaultfd` was granted; the error number otherwise.
 pub(crate) fn userfaultfd_usable() -> Result<(), i32> {
-    handles().map_err(|e| e.pagemap)?.uffd.map(|_| ())
+    handles().map_err(|e| e.0)?.uffd.map(|_| ())
 }
 
 fn current() -> Option<Handles> {
@@ -61,7 +59,7 @@ fn current() -> Option<Handles> {
     (handles.opened_by == process_number()).then_some(*handles)
 }
 
-fn open() -> Result<Handles, NoHandles> {
+fn open() -> Result<Handles, Shortage> {
     let _alone = OPENING.lock().unwrap_or_else(|e| e.into_inner());
     if let Some(handles) = current() {
         return Ok(handles);
@@ -69,16 +67,15 @@ fn open() -> Result<Handles, NoHandles> {
     let flags = libc::O_RDONLY | libc::O_CLOEXEC;
     // SAFETY: the path is a C string.
     let pagemap = unsafe { libc::open(c"/proc/self/pagemap".as_ptr(), flags) };
-    if pagemap < 0 {
-        return Err(NoHandles { pagemap: errno() });
-    }
+    let pagemap = if pagemap < 0 { Err(errno()) } else { Ok(pagemap) };
     let uffd = uffd::open();
-    if let Err(error) = uffd
-        && is_shortage(error)
+    if let Some(error) = [pagemap.err(), uffd.err()].into_iter().flatten().find(|e| is_shortage(*e))
     {
-        // SAFETY: the descriptor was opened above and is published nowhere.
-        unsafe { libc::close(pagemap) };
-        return Err(NoHandles { pagemap: error });
+        for opened in [pagemap, uffd].into_iter().flatten() {
+            // SAFETY: the descriptor was opened above and is published nowhere.
+            unsafe { libc::close(opened) };
+        }
+        return Err(Shortage(error));
     }
     let handles = Handles { opened_by: process_number(), pagemap, uffd };
     // What a parent opened stays open in the child: closing a number that some other thread of the

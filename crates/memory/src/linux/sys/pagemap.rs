@@ -131,7 +131,8 @@ pub(crate) fn scan_into(
     };
     #[cfg(test)]
     super::mishap::check()?;
-    let pagemap = handles().map_err(|e| io::Error::from_raw_os_error(e.pagemap))?.pagemap;
+    let handles = handles().map_err(|e| io::Error::from_raw_os_error(e.0))?;
+    let pagemap = handles.pagemap.map_err(io::Error::from_raw_os_error)?;
     // SAFETY: the argument and the output that it names are valid and of the length it says.
     let filled = unsafe { libc::ioctl(pagemap, PAGEMAP_SCAN as _, &mut argument) };
     if filled < 0 { Err(io::Error::last_os_error()) } else { Ok(filled as usize) }

@@ -243,7 +243,7 @@ fn ask<T>(request: libc::c_ulong, argument: &mut T) -> io::Result<()> {
     #[cfg(test)]
     super::mishap::check()?;
     let fd = handles()
-        .map_err(|e| e.pagemap)
+        .map_err(|e| e.0)
         .and_then(|handles| handles.uffd)
         .map_err(io::Error::from_raw_os_error)?;
     // SAFETY: the argument has the layout of the request, which the constants above pair.
