@@ -47,28 +47,30 @@ pub fn install(programs: &[Program]) -> Vec<&'static str> {
         return wanted;
     }
     if !process::is_root() || !process::on_path("apt-get") {
-        println!("missing packages: {} (not root, or no apt: not installed)", wanted.join(" "));
+        let names = wanted.join(" ");
+        println!("missing packages: {names}; as root, `apt-get install {names}` installs them");
         return wanted;
     }
     println!("installing packages: {}", wanted.join(" "));
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive").args(["-qq", "-y"]).args(arguments);
-        process::output(&mut command).map(|output| output.status.success())
+        process::capture(&mut command)
     };
-    let installed = |wanted: &[&str]| {
-        matches!(apt(&[&["install", "--no-install-recommends"], wanted].concat()), Ok(true))
-    };
-    if !installed(&wanted) {
+    let installed =
+        |wanted: &[&str]| apt(&[&["install", "--no-install-recommends"], wanted].concat());
+    let mut failures = Vec::new();
+    if installed(&wanted).is_err() {
         // The lists may be old or absent; and one package that is not to be had must not keep the others away.
-        let _refreshed = apt(&["update"]);
+        failures.extend(apt(&["update"]).err());
         for package in &wanted {
-            installed(&[package]);
+            failures.extend(installed(&[package]).err());
         }
     }
     let still = missing(programs);
     if !still.is_empty() {
         println!("could not install: {}", still.join(" "));
+        failures.iter().for_each(|failure| println!("  {failure:#}"));
     }
     still
 }

@@ -1,10 +1,11 @@
 //! Running programs: the command line in every error, nothing swallowed.
 
 use std::ffi::OsStr;
-use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 /// A command line as a person would type it, for messages.
 pub fn show(command: &Command) -> String {
@@ -43,6 +44,16 @@ pub fn output(command: &mut Command) -> Result<Output> {
     command.output().with_context(|| format!("start `{}`", show(command)))
 }
 
+/// Sends a signal; one that has ended already is no error.
+pub fn signal(pid: u32, signal: Signal) -> Result<()> {
+    let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let sent = number.map_or(Err(Errno::SRCH), |pid| kill_process(pid, signal));
+    match sent {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("send a signal to process {pid}")),
+    }
+}
+
 /// Whether a program is on the search path.
 pub fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -53,6 +64,5 @@ pub fn on_path(program: &str) -> bool {
 
 /// Whether this process runs as root.
 pub fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    Path::new("/proc/self").metadata().is_ok_and(|metadata| metadata.uid() == 0)
+    geteuid().is_root()
 }

@@ -124,7 +124,8 @@ fn a_copy_of_a_killed_server_recovers_and_serves_beside_its_restarted_source() {
     let source = lab.make_cluster("source");
     let first = lab.start(&source, "source");
     lab.ask(&first, "create table t as select generate_series(1, 1000) n");
-    run(Command::new("kill").args(["-9", &first.pid.to_string()]));
+    let pid = rustix::process::Pid::from_raw(first.pid as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     while first.is_alive() {
         std::thread::sleep(Duration::from_millis(5));
     }

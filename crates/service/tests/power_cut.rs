@@ -360,7 +360,11 @@ fn end_users(directory: &Path) {
                 .is_ok_and(|cwd| cwd.starts_with(directory));
             if works_there {
                 any = true;
-                let _ = Command::new("kill").arg("-9").arg(process.file_name()).output();
+                let pid = process.file_name().to_str().and_then(|pid| pid.parse().ok());
+                if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+                    // One that has ended since needs no signal.
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
             }
         }
         if !any {

@@ -51,6 +51,10 @@ pub fn run() -> Result<ExitCode> {
     } else {
         files::tell(&stage, &mut report)?;
     }
+    anyhow::ensure!(
+        !report.lines.is_empty(),
+        "nothing could be shown: the demo needs PostgreSQL or SQLite (Debian's packages postgresql and sqlite3)"
+    );
     report.print(&stage)?;
     step("cleaning up");
     stage.strike()?;

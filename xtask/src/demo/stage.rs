@@ -2,12 +2,15 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::interrupt::Interrupt;
@@ -15,6 +18,8 @@ use crate::process;
 
 /// How long a command may take to undo what it began.
 const UNDO_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a process that was asked to end may take.
+const END_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The directory, the `tine` program, and whether somebody pressed Ctrl-C.
 pub struct Stage {
@@ -115,7 +120,7 @@ impl Stage {
     /// Ends a command; one that can undo what it began gets the time for it.
     fn end(&self, Running { child, undoes, .. }: &mut Running) -> Result<()> {
         if !self.interrupt.is_known_to_all() {
-            process::output(Command::new("kill").args(["-TERM", &child.id().to_string()]))?;
+            process::signal(child.id(), Signal::TERM)?;
         }
         let begun = Instant::now();
         while child.try_wait()?.is_none() {
@@ -132,33 +137,109 @@ impl Stage {
         self.finish(running)
     }
 
-    /// Stops servers, takes mounts away, removes everything; an error names what stays behind.
+    /// Stops servers, takes mounts away, removes everything; an error names what stays behind. Each step is tried
+    /// whatever came of those before it.
     pub fn strike(&self) -> Result<()> {
         self.struck.set(true);
-        let uninterrupted = |arguments: &[&str]| process::output(&mut self.command(arguments));
-        if let Ok(list) = uninterrupted(&["list", "--json"]) {
-            let list: Value = serde_json::from_slice(&list.stdout).unwrap_or_default();
-            for branch in list["branches"].as_array().into_iter().flatten() {
-                let name = branch["name"].as_str().unwrap_or_default();
-                if branch["mounted_at"].is_string() {
-                    // A server's mount goes with the server; what is still mounted then is unmounted.
-                    uninterrupted(&["postgres", "stop", name])?;
-                    uninterrupted(&["unmount", name])?;
+        let mut failures: Vec<anyhow::Error> = Vec::new();
+        failures.extend(self.stop_branches().err());
+        failures.extend(self.stop_original().err());
+        failures.extend(self.end_holder().err());
+        let removed = fs::remove_dir_all(&self.directory);
+        if let Err(error) = removed {
+            let failure = anyhow::Error::new(error);
+            failures.push(failure.context(format!("{} stays behind", self.directory.display())));
+        }
+        match failures.is_empty() {
+            true => Ok(()),
+            false => {
+                let said: Vec<String> =
+                    failures.iter().map(|failure| format!("{failure:#}")).collect();
+                bail!("{}", said.join("\n"))
+            }
+        }
+    }
+
+    /// Ends the servers and mounts of branches.
+    fn stop_branches(&self) -> Result<()> {
+        let list = self.undisturbed(&["list", "--json"])?;
+        let list: Value = serde_json::from_slice(&list.stdout).unwrap_or_default();
+        let mut stuck = Vec::new();
+        for branch in list["branches"].as_array().into_iter().flatten() {
+            let name = branch["name"].as_str().unwrap_or_default();
+            if branch["mounted_at"].is_string() {
+                // A server's mount goes with the server; what is still mounted then is unmounted.
+                self.undisturbed(&["postgres", "stop", name])?;
+                let unmounted = self.undisturbed(&["unmount", name, "--force"])?;
+                let said = String::from_utf8_lossy(&unmounted.stderr);
+                if !unmounted.status.success() && !said.contains("is not mounted") {
+                    stuck.push(said.trim().to_owned());
                 }
             }
         }
-        let original = self.path("original/postmaster.pid");
-        if let Ok(text) = fs::read_to_string(&original) {
-            let pid = text.lines().next().unwrap_or_default().to_owned();
-            process::output(Command::new("kill").args(["-QUIT", &pid]))?;
-            let begun = Instant::now();
-            while original.exists() && begun.elapsed() < Duration::from_secs(10) {
-                std::thread::sleep(Duration::from_millis(20));
+        ensure!(stuck.is_empty(), "{}", stuck.join("; "));
+        Ok(())
+    }
+
+    /// `tine`, where a further Ctrl-C does not reach it.
+    fn undisturbed(&self, arguments: &[&str]) -> Result<Output> {
+        process::output(self.command(arguments).process_group(0))
+    }
+
+    /// Ends the server that the demo took in, at once: its data goes.
+    fn stop_original(&self) -> Result<()> {
+        let record = self.path("original/postmaster.pid");
+        let Ok(text) = fs::read_to_string(&record) else { return Ok(()) };
+        let pid: u32 = text.lines().next().unwrap_or_default().trim().parse()?;
+        for signal in [Signal::QUIT, Signal::KILL] {
+            process::signal(pid, signal)?;
+            if has_ended_within(pid, END_PATIENCE) {
+                return Ok(());
             }
         }
-        let removed = fs::remove_dir_all(&self.directory);
-        removed.with_context(|| format!("{} stays behind", self.directory.display()))
+        bail!("the server of {} goes on as process {pid}", self.path("original").display())
     }
+
+    /// Waits for the process that keeps the store open, which ends by itself when nothing is mounted.
+    fn end_holder(&self) -> Result<()> {
+        let store = self.store();
+        for pid in processes_about(&store) {
+            process::signal(pid, Signal::TERM)?;
+            ensure!(
+                has_ended_within(pid, END_PATIENCE),
+                "process {pid} keeps {} open",
+                store.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Processes that have the path among their arguments.
+fn processes_about(path: &Path) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let names_it = |pid: &u32| {
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        arguments.split(|&byte| byte == 0).any(|argument| argument == path.as_os_str().as_bytes())
+    };
+    pids.filter(names_it).collect()
+}
+
+fn has_ended_within(pid: u32, patience: Duration) -> bool {
+    let begun = Instant::now();
+    let goes_on = || {
+        // One that has ended, and that its parent did not ask about, is left as a zombie.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        !matches!(
+            stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next()),
+            None | Some('Z')
+        )
+    };
+    while goes_on() && begun.elapsed() < patience {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    !goes_on()
 }
 
 impl Drop for Stage {

@@ -46,12 +46,12 @@ pub fn run() -> Result<ExitCode> {
     check(&mut tally, "format", || {
         let unformatted = process::output(cargo().args(["fmt", "--all", "--check", "--", "-l"]))?;
         let files = String::from_utf8_lossy(&unformatted.stdout);
-        anyhow::ensure!(
-            unformatted.status.success(),
-            "`cargo fmt` would change:\n{}",
-            files.trim()
-        );
-        Ok(())
+        let said = String::from_utf8_lossy(&unformatted.stderr);
+        match (unformatted.status.success(), files.trim()) {
+            (true, _) => Ok(()),
+            (false, "") => anyhow::bail!("`cargo fmt` cannot tell: {}", said.trim()),
+            (false, files) => anyhow::bail!("`cargo fmt` would change:\n{files}"),
+        }
     });
     check(&mut tally, "lints", lint);
     check(&mut tally, "tidy", || {

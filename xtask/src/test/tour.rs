@@ -22,12 +22,18 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     let commands = commands
         .replace("cargo build --release --package tine", ":")
         .replace("$PWD/target/release", &program.to_string_lossy());
+    // What the tour makes with `mktemp` goes with this directory.
+    let temporary = std::env::temp_dir().join(format!("tine-tour-{}", std::process::id()));
+    std::fs::create_dir(&temporary).with_context(|| format!("make {}", temporary.display()))?;
     let mut shell = Command::new("bash");
-    shell.args(["-e", "-c", &commands]).current_dir(&workspace.root);
-    let output = process::output(&mut shell)?;
+    shell.args(["-e", "-c", &commands]).current_dir(&workspace.root).env("TMPDIR", &temporary);
+    let output = process::output(&mut shell);
+    let removed = std::fs::remove_dir_all(&temporary);
+    let output = output?;
     let said =
         [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     ensure!(output.status.success(), "{}:\n{}", output.status, said.concat());
+    removed.with_context(|| format!("{} stays behind", temporary.display()))?;
     let original_prices = said[0].lines().filter(|line| *line == "price = 10").count();
     ensure!(
         original_prices == 1,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use disk::SmallDisk;
@@ -220,9 +221,15 @@ fn processes() -> impl Iterator<Item = u32> {
 }
 
 pub fn send(signal: &str, pid: u32) {
-    let status =
-        Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap();
-    assert!(status.success());
+    let signal = match signal {
+        "TERM" => Signal::TERM,
+        "KILL" | "9" => Signal::KILL,
+        "INT" => Signal::INT,
+        "STOP" => Signal::STOP,
+        "CONT" => Signal::CONT,
+        other => panic!("no signal {other}"),
+    };
+    kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
 }
 
 /// Waits for a condition; for long, since a machine may be busy with other things.
