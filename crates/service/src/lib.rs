@@ -20,6 +20,7 @@ mod execute;
 mod flush;
 mod freeing;
 mod holder;
+mod links;
 mod listing;
 mod mount_table;
 mod mounts;

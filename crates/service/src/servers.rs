@@ -122,7 +122,7 @@ fn launch(
     how: &Start,
 ) -> Result<Server> {
     let cluster = match &how.data_dir {
-        Some(path) => Cluster::open(&root.join(path.strip_prefix("/").unwrap_or(path)))?,
+        Some(path) => Cluster::open_in(root, &root.join(path.strip_prefix("/").unwrap_or(path)))?,
         None => Cluster::find(root).map_err(|error| {
             let message = format!("branch {name} cannot be served: {}", error.message);
             Error { message, ..error }

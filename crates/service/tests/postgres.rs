@@ -18,15 +18,24 @@ struct Lab {
 impl Lab {
     /// `None`, said by name, where the server's programs are not installed.
     fn new(test: &str) -> Option<Self> {
-        let Some(installation) = Installation::all().into_iter().next() else {
+        Self::of_each_version(test).into_iter().next()
+    }
+
+    /// One for every installed version, the newest first; none, said by name, where there is no version.
+    fn of_each_version(test: &str) -> Vec<Self> {
+        let installed = Installation::all();
+        if installed.is_empty() {
             println!("skipped: {test}: PostgreSQL is not installed");
-            return None;
-        };
+        }
+        installed.into_iter().map(Self::of).collect()
+    }
+
+    fn of(installation: Installation) -> Self {
         let directory = tempfile::Builder::new().prefix("tine-pg").tempdir().unwrap();
         if is_root() {
             run(Command::new("chmod").arg("755").arg(directory.path()));
         }
-        Some(Self { directory, installation, servers: Vec::new() })
+        Self { directory, installation, servers: Vec::new() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -46,16 +55,60 @@ impl Lab {
     }
 
     fn make_cluster(&self, name: &str) -> Cluster {
-        let directory = self.path(name);
-        fs::create_dir(&directory).unwrap();
-        if is_root() {
-            run(Command::new("chown").arg("postgres").arg(&directory));
-        }
+        self.make_cluster_with(name, &[])
+    }
+
+    fn make_cluster_with(&self, name: &str, options: &[&str]) -> Cluster {
+        let directory = self.make_directory(name);
         run(self
             .command("initdb")
             .args(["-N", "-U", "owner", "-A", "trust", "-D"])
-            .arg(&directory));
+            .arg(&directory)
+            .args(options));
         Cluster::open(&directory).unwrap()
+    }
+
+    /// A directory of the user that owns the clusters.
+    fn make_directory(&self, name: &str) -> PathBuf {
+        let directory = self.path(name);
+        fs::create_dir(&directory).unwrap();
+        if is_root() {
+            run(Command::new("chown").arg("postgres:postgres").arg(&directory));
+        }
+        directory
+    }
+
+    /// Everything that can be seen of what lies there: kinds, owners, modes, times, links and content.
+    fn picture(&self, name: &str) -> String {
+        let root = self.path(name);
+        let list = "%P %y %m %U %G %s %T@ %C@ %l\\n";
+        let script = format!(
+            "cd {root} && find . -printf '{list}' | sort && find . -type f -print0 | sort -z | xargs -0 -r sha256sum",
+            root = root.display()
+        );
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn refused(&self, cluster: &Cluster, identity: &str) -> String {
+        let launch = Launch {
+            cluster,
+            identity,
+            label: identity,
+            runtime: &self.path(&format!("run-{identity}")),
+            port: None,
+            patience: Duration::from_secs(60),
+        };
+        let error = launch.start().unwrap_err();
+        assert_eq!((error.code, error.hint.is_some()), (Code::Unsupported, true), "{error}");
+        error.message
+    }
+
+    fn add_settings(&self, cluster: &Cluster, settings: &str) {
+        let conf = cluster.directory.join("postgresql.conf");
+        let old = fs::read_to_string(&conf).unwrap();
+        fs::write(&conf, format!("{old}\n{settings}\n")).unwrap();
     }
 
     /// A copy of a directory that nobody writes to, its pid file included.
@@ -278,4 +331,175 @@ fn a_server_that_is_not_there_is_an_error_with_advice() {
     assert_eq!(error.code, Code::Io);
     assert!(error.hint.unwrap().contains("psql"));
     assert!(!lab.path("x").exists(), "nothing is made before the server answered");
+}
+
+#[test]
+fn a_directory_that_leads_to_its_original_is_refused_and_the_original_stays_as_it_was() {
+    let Some(lab) = Lab::new("links to the original") else { return };
+    let wal = lab.make_directory("wal");
+    let source = lab.make_cluster_with("source", &["-X", wal.to_str().unwrap()]);
+    lab.make_directory("far");
+    let before = (lab.picture("source"), lab.picture("wal"), lab.picture("far"));
+
+    let fork = lab.copy(&source, "fork");
+    let message = lab.refused(&fork, "fork");
+    assert!(message.contains("pg_wal") && message.contains(wal.to_str().unwrap()), "{message}");
+
+    // Its log within, each other part of it in the original's place.
+    let data = fork.directory.clone();
+    fs::remove_file(data.join("pg_wal")).unwrap();
+    run(Command::new("cp").arg("-a").arg(&wal).arg(data.join("pg_wal")));
+    for part in ["global", "base/1", "pg_xact", "pg_multixact/members", "postgresql.auto.conf"] {
+        let inner = data.join(part);
+        let aside = lab.path("aside");
+        fs::rename(&inner, &aside).unwrap();
+        std::os::unix::fs::symlink(source.directory.join(part), &inner).unwrap();
+        let message = lab.refused(&fork, "fork");
+        assert!(message.contains(part), "{part}: {message}");
+        fs::remove_file(&inner).unwrap();
+        fs::rename(&aside, &inner).unwrap();
+    }
+    fs::write(data.join("tablespace_map"), format!("16384 {}\n", lab.path("far").display()))
+        .unwrap();
+    assert!(lab.refused(&fork, "fork").contains("16384"));
+    fs::remove_file(data.join("tablespace_map")).unwrap();
+
+    // What is refused has not been touched, and starts once it leads nowhere.
+    let mut lab = lab;
+    let server = lab.start(&fork, "fork");
+    lab.ask(&server, "create table t as select generate_series(1, 1000) n; checkpoint");
+    server.stop().unwrap();
+    assert_eq!(before, (lab.picture("source"), lab.picture("wal"), lab.picture("far")));
+}
+
+#[test]
+fn settings_that_name_places_of_the_original_leave_them_alone() {
+    let labs = Lab::of_each_version("places of the original");
+    for mut lab in labs {
+        let version = lab.installation.version.clone();
+        let source = lab.make_cluster("source");
+        let far = lab.make_directory("far");
+        let place = |name: &str| far.join(name).display().to_string();
+        for name in ["log", "stats", "sockets", "archive"] {
+            lab.make_directory(&format!("far/{name}"));
+        }
+        let mut settings = format!(
+            "external_pid_file = '{}'\nlog_directory = '{}'\nlogging_collector = on\n\
+             unix_socket_directories = '{}'\nhba_file = '{}'\nident_file = '{}'\narchive_mode = on\n\
+             archive_command = 'touch {}'\narchive_cleanup_command = 'touch {}'\n\
+             recovery_end_command = 'touch {}'\nrestore_command = 'touch {}'\n\
+             ssl = on\nssl_passphrase_command = 'touch {}'\nssl_cert_file = '{}'\n\
+             unix_socket_group = 'no_such_group'\nlog_destination = 'stderr,csvlog,syslog'\n",
+            place("pid"),
+            place("log"),
+            place("sockets"),
+            place("hba"),
+            place("ident"),
+            place("archive/a"),
+            place("archive/b"),
+            place("archive/c"),
+            place("archive/d"),
+            place("archive/e"),
+            place("cert")
+        );
+        if version.parse::<u32>().unwrap() < 15 {
+            settings.push_str(&format!("stats_temp_directory = '{}'\n", place("stats")));
+        }
+        lab.add_settings(&source, &settings);
+        fs::write(source.directory.join("recovery.signal"), "").unwrap();
+        let before = lab.picture("far");
+        let server = lab.start(&source, "fork");
+        lab.ask(&server, "create table t as select generate_series(1, 1000) n");
+        lab.ask(&server, "select pg_switch_wal()");
+        lab.ask(&server, "checkpoint");
+        server.stop().unwrap();
+        assert_eq!(before, lab.picture("far"), "PostgreSQL {version}");
+    }
+}
+
+#[test]
+fn a_fork_of_a_server_that_waits_for_others_does_not_wait() {
+    for mut lab in Lab::of_each_version("a fork does not wait") {
+        let version: u32 = lab.installation.version.parse().unwrap();
+        let source = lab.make_cluster("source");
+        let mut settings = "synchronous_standby_names = 'FIRST 2 (s1, s2)'\n\
+             synchronous_commit = remote_apply\nprimary_slot_name = 'x'\nwal_level = logical\n"
+            .to_owned();
+        if version >= 17 {
+            settings.push_str("synchronized_standby_slots = 'x'\nsync_replication_slots = on\n");
+        }
+        lab.add_settings(&source, &settings);
+        // What `ALTER SYSTEM` wrote comes last.
+        fs::write(
+            source.directory.join("postgresql.auto.conf"),
+            "synchronous_standby_names = '*'\n",
+        )
+        .unwrap();
+        let server = lab.start(&source, "fork");
+        for name in ["synchronous_standby_names", "primary_slot_name"] {
+            assert_eq!(setting(&lab, &server, name), "", "{version}: {name}");
+        }
+        if version >= 17 {
+            assert_eq!(setting(&lab, &server, "synchronized_standby_slots"), "");
+            assert_eq!(setting(&lab, &server, "sync_replication_slots"), "off");
+        }
+        lab.ask(&server, "alter role owner set synchronous_commit = remote_write");
+        lab.ask(&server, "create table t as select generate_series(1, 10) n");
+        server.stop().unwrap();
+    }
+}
+
+#[test]
+fn every_parameter_of_every_installed_version_is_classified() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/postgres/parameters.txt");
+    let table = fs::read_to_string(file).unwrap();
+    for mut lab in Lab::of_each_version("every parameter is classified") {
+        let version: u32 = lab.installation.version.parse().unwrap();
+        let described =
+            Command::new(lab.installation.program("postgres")).arg("--describe-config").output();
+        let described = String::from_utf8(described.unwrap().stdout).unwrap();
+        let source = lab.make_cluster("source");
+        let server = lab.start(&source, "fork");
+        let shown = lab.ask(&server, "select name from pg_settings where name not like '%.%'");
+        let mut names: Vec<&str> = described
+            .lines()
+            .filter_map(|line| line.split('\t').next())
+            .chain(shown.lines())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        assert!(names.len() > 300, "{version}: {}", names.len());
+
+        let rows: Vec<Vec<&str>> = table
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        let of_version = |row: &&Vec<&str>| {
+            let (first, last) = row[1].split_once('-').unwrap();
+            first.parse::<u32>().unwrap() <= version
+                && last.parse::<u32>().is_ok_and(|last| version <= last) | last.is_empty()
+        };
+        let rows: Vec<&Vec<&str>> = rows.iter().filter(of_version).collect();
+        let unknown: Vec<_> =
+            names.iter().filter(|name| !rows.iter().any(|row| row[0] == **name)).collect();
+        assert!(
+            unknown.is_empty(),
+            "PostgreSQL {version} has parameters that no class is given: {unknown:?}"
+        );
+        for row in rows.iter().filter(|row| matches!(row[2], "forced" | "own")) {
+            assert!(names.contains(&row[0]), "PostgreSQL {version} has no {}", row[0]);
+        }
+        for row in rows.iter().filter(|row| row[2] == "forced") {
+            let value = row.get(3).copied().unwrap_or_default();
+            let is = setting(&lab, &server, row[0]).replace("(disabled)", "");
+            assert_eq!(
+                is.trim_start_matches('0'),
+                value.trim_start_matches('0'),
+                "{version}: {}",
+                row[0]
+            );
+        }
+        server.stop().unwrap();
+    }
 }

@@ -1,10 +1,14 @@
 //! Whose rights the server's programs run with: PostgreSQL refuses root.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
 use crate::{Code, Error, Result};
 
@@ -102,6 +106,39 @@ impl Account {
         self.own(directory)?;
         fs::set_permissions(directory, fs::Permissions::from_mode(0o700))
             .map_err(|error| Error::path("close", directory, error))
+    }
+
+    /// Returns `true` unless the system would keep this account from writing to what is at `path`, links followed.
+    pub fn may_write(&self, path: &Path) -> bool {
+        if !self.switch {
+            return access(path, Access::WRITE_OK) != Err(Errno::ACCESS);
+        }
+        let Ok(metadata) = fs::metadata(path) else { return true };
+        let class = match (metadata.uid() == self.uid, metadata.gid() == self.gid) {
+            (true, _) => 0o200,
+            (_, true) => 0o020,
+            _ => 0o002,
+        };
+        metadata.mode() & class != 0
+    }
+
+    /// Makes a new file of the account's in the place of whatever is at `path`, to be written by this process. Others
+    /// may write in its directory: no link there is followed.
+    pub fn create(&self, path: &Path) -> Result<File> {
+        use std::os::unix::fs::{OpenOptionsExt, fchown};
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::path("replace", path, error));
+            }
+            _ => {}
+        }
+        let failed = |error| Error::path("write", path, error);
+        let how = File::options().write(true).create_new(true).mode(0o600).clone();
+        let file = how.open(path).map_err(failed)?;
+        if self.switch {
+            fchown(&file, Some(self.uid), Some(self.gid)).map_err(failed)?;
+        }
+        Ok(file)
     }
 
     /// Gives a file or directory to the account.

@@ -16,14 +16,14 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::account::Account;
+use super::carried::{Given, Settings};
 use super::installation::Installation;
-use super::prepare::isolating_settings;
 use super::uri::split_password;
 use crate::progress::Progress;
 use crate::{Code, Error, Result};
 
 /// Since this version a tablespace may be a plain directory inside `pg_tblspc`, if a setting allows.
-pub(super) const IN_PLACE_TABLESPACES: u32 = 15;
+const IN_PLACE_TABLESPACES: u32 = 15;
 
 /// A completed base backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +39,7 @@ struct Source {
     version: u32,
     /// Places of tablespaces outside the data directory, by number.
     tablespaces: Vec<(String, PathBuf)>,
-    /// Settings of its configuration files, in the units of `pg_settings`.
-    settings: Vec<(String, String)>,
+    settings: Settings,
 }
 
 /// Copies the server behind `uri` into `destination`, an empty directory.
@@ -75,9 +74,7 @@ pub fn base_backup(uri: &str, destination: &Path, progress: &Progress) -> Result
     account.private_directory(destination)?;
     let bytes = connection.copy(&installation, &source, destination, progress)?;
     place_tablespaces(&source, destination)?;
-    if !destination.join("postgresql.conf").exists() {
-        write_settings(&source, destination, &account)?;
-    }
+    source.settings.carry(destination, &account)?;
     Ok(Backup { bytes, version: source.version.to_string() })
 }
 
@@ -114,16 +111,40 @@ impl<'a> Connection<'a> {
             installation,
             "select oid, pg_tablespace_location(oid) from pg_tablespace where pg_tablespace_location(oid) like '/%'",
         )?;
-        let settings = self.query(
-            installation,
-            "select name, setting from pg_settings where source = 'configuration file' \
-             and coalesce(sourcefile, '') not like '%/postgresql.auto.conf' order by name",
-        )?;
+        let settings = self.settings(installation)?;
         Ok(Source {
             version: version / 10_000,
             tablespaces: tablespaces.into_iter().map(|(oid, place)| (oid, place.into())).collect(),
             settings,
         })
+    }
+
+    /// What the server was given by its files and its command line.
+    fn settings(&self, installation: &Installation) -> Result<Settings> {
+        let rights = self.query(
+            installation,
+            "select pg_has_role(current_user, 'pg_read_all_settings', 'usage'), \
+             coalesce((select setting from pg_settings where name = 'data_directory'), '')",
+        )?;
+        let (may_read, data) = rights.into_iter().next().unwrap_or_default();
+        let known = |path: String| Some(path).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let values = self.query(
+            installation,
+            "select name, setting from pg_settings where source in \
+             ('configuration file', 'command line', 'environment variable') order by name",
+        )?;
+        let sources = self.query(
+            installation,
+            "select source <> 'configuration file', coalesce(sourcefile, '') from pg_settings where source in \
+             ('configuration file', 'command line', 'environment variable') order by name",
+        )?;
+        let given = values.into_iter().zip(sources).map(|((name, value), (command, file))| Given {
+            name,
+            value,
+            file: known(file),
+            by_command: command == "t",
+        });
+        Ok(Settings { given: given.collect(), data: known(data), are_complete: may_read == "t" })
     }
 
     /// Rows of two columns.
@@ -315,36 +336,6 @@ fn place_tablespaces(source: &Source, destination: &Path) -> Result<()> {
         fs::rename(&from, &to).map_err(|error| Error::path("place", &to, error))?;
     }
     fs::remove_dir(&incoming).map_err(|error| Error::path("remove", &incoming, error))
-}
-
-fn write_settings(source: &Source, destination: &Path, account: &Account) -> Result<()> {
-    let overridden: Vec<_> = isolating_settings().into_iter().map(|(name, _)| name).collect();
-    let is_local = |name: &str| {
-        overridden.contains(&name)
-            || name.starts_with("ssl")
-            || name.starts_with("krb_")
-            || matches!(
-                name,
-                "data_directory"
-                    | "config_file"
-                    | "hba_file"
-                    | "ident_file"
-                    | "listen_addresses"
-                    | "port"
-                    | "unix_socket_directories"
-                    | "stats_temp_directory"
-                    | "log_directory"
-                    | "cluster_name"
-            )
-    };
-    let mut text =
-        String::from("# Made by tine from the settings of the server that this data came from.\n");
-    for (name, value) in source.settings.iter().filter(|(name, _)| !is_local(name)) {
-        text.push_str(&format!("{name} = '{}'\n", value.replace('\'', "''")));
-    }
-    let file = destination.join("postgresql.conf");
-    fs::write(&file, text).map_err(|error| Error::path("write", &file, error))?;
-    account.own(&file)
 }
 
 #[cfg(test)]

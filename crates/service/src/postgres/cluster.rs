@@ -15,18 +15,38 @@ const DEPTH_MAX: usize = 6;
 pub struct Cluster {
     /// The data directory, absolute.
     pub directory: PathBuf,
+    /// The tree that is the cluster's own, absolute: nothing it uses may lie outside.
+    pub root: PathBuf,
     /// The major version, as in the file `PG_VERSION`: `15`.
     pub version: String,
 }
 
 impl Cluster {
-    /// Reads what a data directory says about itself.
+    /// Reads what a data directory that stands alone says about itself.
     ///
     /// # Errors
     /// `Unsupported` if it is no data directory.
     pub fn open(directory: &Path) -> Result<Self> {
-        let directory =
-            directory.canonicalize().map_err(|error| Error::path("open", directory, error))?;
+        Self::open_in(directory, directory)
+    }
+
+    /// Reads what a data directory says about itself, which lies in a tree that goes with it.
+    ///
+    /// # Errors
+    /// `Unsupported` if it is no data directory, or lies outside of the tree.
+    pub fn open_in(root: &Path, directory: &Path) -> Result<Self> {
+        let canonical =
+            |path: &Path| path.canonicalize().map_err(|error| Error::path("open", path, error));
+        let (root, named, directory) = (canonical(root)?, directory, canonical(directory)?);
+        if !directory.starts_with(&root) {
+            let message = format!(
+                "{} leads out of the branch, to {}",
+                named.strip_prefix(&root).unwrap_or(named).display(),
+                directory.display()
+            );
+            return Err(Error::new(Code::Unsupported, message)
+                .hint("name a data directory that is inside the branch"));
+        }
         if !is_cluster(&directory) {
             let message = format!("{} is not a PostgreSQL data directory", directory.display());
             return Err(Error::new(Code::Unsupported, message)
@@ -35,7 +55,7 @@ impl Cluster {
         let file = directory.join("PG_VERSION");
         let version =
             fs::read_to_string(&file).map_err(|error| Error::path("read", &file, error))?;
-        Ok(Self { directory, version: version.trim().to_owned() })
+        Ok(Self { directory, root, version: version.trim().to_owned() })
     }
 
     /// Finds the only cluster in a tree, nearest to the root first; symbolic links are not followed.
@@ -45,7 +65,7 @@ impl Cluster {
     pub fn find(root: &Path) -> Result<Self> {
         let found = clusters_under(root)?;
         match found.as_slice() {
-            [one] => Self::open(one),
+            [one] => Self::open_in(root, one),
             [] => {
                 let message = format!(
                     "no PostgreSQL data directory lies within {DEPTH_MAX} levels of its top"

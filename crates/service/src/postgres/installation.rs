@@ -59,6 +59,11 @@ impl Installation {
         self.programs.join(name)
     }
 
+    /// The directory below which everything of this installation lies.
+    pub(super) fn prefix(&self) -> &Path {
+        self.programs.parent().unwrap_or(&self.programs)
+    }
+
     fn at(directory: &Path) -> Option<Self> {
         // A link on the search path may stand alone; the others are beside what it leads to.
         let server = directory.join("postgres").canonicalize().ok()?;

@@ -11,12 +11,21 @@
 
 mod account;
 mod backup;
+mod boundary;
+mod carried;
 mod cluster;
+mod command_line;
+mod complaint;
+mod conf_file;
+mod configuration;
 mod installation;
+mod libraries;
+mod parameters;
 mod prepare;
 mod process;
 mod roles;
 mod server;
+mod tablespace_map;
 mod uri;
 
 pub use backup::{Backup, base_backup};

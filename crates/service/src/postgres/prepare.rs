@@ -1,108 +1,44 @@
 //! Makes a copied data directory safe to start while its original goes on.
 //!
-//! Some state says "I am that server" and has to go: the pid file, standby and recovery signals,
-//! replication slots. Some leads out of the directory and is refused by name: tablespaces elsewhere,
-//! configuration that includes files this machine does not have. The rest is settings, which go on the
-//! command line, where they override every configuration file, `postgresql.auto.conf` included.
+//! What leads out of the directory is refused by name ([`Boundary`]). Some state says "I am that server" and has to
+//! go: the pid file, standby and recovery signals, replication slots. The rest is settings, which go on the
+//! command line.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::account::Account;
-use super::cluster::{Cluster, live_server};
+use super::boundary::Boundary;
+use super::cluster::live_server;
+use super::configuration::Configuration;
 use super::process::start_ticks;
 use crate::{Code, Error, Result};
 
 /// Names the branch that the directory was last prepared for. A fork carries its source's.
 const MARK: &str = "tine.branch";
 
-/// Readies the directory of branch `identity` for a start. What a fork must lose is removed once, so
-/// that slots and standby signals which are made in the branch itself stay.
-pub(super) fn prepare(cluster: &Cluster, identity: &str, account: &Account) -> Result<()> {
-    let directory = &cluster.directory;
+/// Readies the directory of branch `identity` for a start, and returns its configuration. What a fork must lose is
+/// removed once, so that slots and standby signals which are made in the branch itself stay.
+pub(super) fn prepare(boundary: &Boundary<'_>, identity: &str) -> Result<Configuration> {
+    let (directory, account) = (&boundary.cluster.directory, boundary.account);
     if let Some(pid) = live_server(directory) {
         let message = format!("a server, process {pid}, already runs on {}", directory.display());
         return Err(Error::new(Code::BranchBusy, message));
     }
-    refuse_outside_tablespaces(directory)?;
-    refuse_missing_includes(directory)?;
+    let configuration = boundary.check()?;
 
     let mark = directory.join(MARK);
     if fs::read_to_string(&mark).is_ok_and(|last| last == identity) {
-        return remove_strangers_pid_file(directory);
+        remove_strangers_pid_file(directory)?;
+        return Ok(configuration);
     }
     for signal in ["postmaster.pid", "standby.signal", "recovery.signal", "promote"] {
         remove_file(&directory.join(signal))?;
     }
     remove_slots(&directory.join("pg_replslot"))?;
-    supply_configuration(directory, account)?;
-    write(&mark, identity, account)
-}
-
-/// Settings that keep a fork to itself; later ones of the same name win over all files.
-pub(super) fn isolating_settings() -> Vec<(&'static str, String)> {
-    let off = |names: &[&'static str], value: &str| -> Vec<(&'static str, String)> {
-        names.iter().map(|name| (*name, value.to_owned())).collect()
-    };
-    let mut settings = off(&["archive_mode", "ssl", "logging_collector"], "off");
-    settings.extend(off(&["archive_command", "external_pid_file"], ""));
-    // Subscriptions would take changes, and answers, away from the original.
-    settings.extend(off(&["max_logical_replication_workers"], "0"));
-    settings.push(("log_destination", "stderr".to_owned()));
-    settings.extend(off(&["primary_conninfo", "primary_slot_name", "restore_command"], ""));
-    settings
-}
-
-fn refuse_outside_tablespaces(directory: &Path) -> Result<()> {
-    for link in entries(&directory.join("pg_tblspc"))? {
-        let Ok(target) = fs::read_link(&link) else { continue };
-        let place = directory.join("pg_tblspc").join(&target).canonicalize();
-        if !place.is_ok_and(|place| place.starts_with(directory)) {
-            let message = format!(
-                "tablespace {} lies outside the data directory, at {}; a server on the branch would write to the original",
-                link.file_name().unwrap_or_default().to_string_lossy(),
-                target.display()
-            );
-            return Err(Error::new(Code::Unsupported, message).hint(
-                "take the server in with `tine postgres import`, which carries its tablespaces",
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// A relative include is carried with the directory; an absolute one works only where the file is.
-fn refuse_missing_includes(directory: &Path) -> Result<()> {
-    let file = directory.join("postgresql.conf");
-    let Ok(text) = fs::read_to_string(&file) else { return Ok(()) };
-    for line in text.lines() {
-        let mut words = line.splitn(2, |c: char| c.is_whitespace() || c == '=');
-        let directive = words.next().unwrap_or_default().trim().to_lowercase();
-        if directive != "include" && directive != "include_dir" {
-            continue;
-        }
-        let value = words.next().unwrap_or_default().trim().trim_start_matches('=').trim();
-        let included =
-            directory.join(value.trim_start_matches('\'').split('\'').next().unwrap_or_default());
-        if !included.exists() {
-            let message =
-                format!("{} includes {}, which is not here", file.display(), included.display());
-            return Err(Error::new(Code::Unsupported, message).hint(
-                "copy that file into the data directory, or take the line out, inside the branch",
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Debian keeps configuration outside the data directory; such a directory gets a file of its own.
-fn supply_configuration(directory: &Path, account: &Account) -> Result<()> {
-    let file = directory.join("postgresql.conf");
-    if file.exists() {
-        return Ok(());
-    }
-    write(&file, "# Made by tine: the data directory came without a configuration.\n", account)
+    let mut mark_file = account.create(&mark)?;
+    mark_file.write_all(identity.as_bytes()).map_err(|error| Error::path("write", &mark, error))?;
+    Ok(configuration)
 }
 
 /// After a crash on this same branch PostgreSQL looks by itself, through the pid file, whether processes
@@ -143,90 +79,213 @@ fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-fn write(path: &Path, text: &str, account: &Account) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::write(path, text).map_err(|error| Error::path("write", path, error))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-        .map_err(|error| Error::path("close", path, error))?;
-    account.own(path)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::os::unix::fs::symlink;
 
-    fn fork() -> (tempfile::TempDir, Cluster, Account) {
-        let tree = tempfile::tempdir().unwrap();
-        for directory in ["global", "pg_tblspc", "pg_replslot/standby_1"] {
-            fs::create_dir_all(tree.path().join(directory)).unwrap();
+    use super::*;
+    use crate::postgres::account::Account;
+    use crate::postgres::cluster::Cluster;
+    use crate::postgres::installation::Installation;
+
+    /// A fork of an original that serves, as far as files can tell.
+    struct Fork {
+        tree: tempfile::TempDir,
+        cluster: Cluster,
+        account: Account,
+        installation: Installation,
+    }
+
+    impl Fork {
+        fn new() -> Self {
+            let tree = tempfile::tempdir().unwrap();
+            for directory in ["global", "pg_tblspc", "pg_replslot/standby_1", "base/5"] {
+                fs::create_dir_all(tree.path().join(directory)).unwrap();
+            }
+            for (file, text) in [
+                ("PG_VERSION", "15\n"),
+                ("global/pg_control", ""),
+                ("postmaster.pid", "1\n/original\n"),
+                ("standby.signal", ""),
+                ("postgresql.conf", "port = 5432\n"),
+            ] {
+                fs::write(tree.path().join(file), text).unwrap();
+            }
+            let cluster = Cluster::open(tree.path()).unwrap();
+            let installation = Installation {
+                programs: "/usr/lib/postgresql/15/bin".into(),
+                version: "15".into(),
+            };
+            Self { tree, cluster, account: Account::own_process(), installation }
         }
-        for (file, text) in [
-            ("PG_VERSION", "15\n"),
-            ("global/pg_control", ""),
-            ("postmaster.pid", "1\n/original\n"),
-            ("standby.signal", ""),
-            ("postgresql.conf", "port = 5432\n"),
-        ] {
-            fs::write(tree.path().join(file), text).unwrap();
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.tree.path().join(name)
         }
-        let cluster = Cluster::open(tree.path()).unwrap();
-        let account = Account::own_process();
-        (tree, cluster, account)
+
+        fn configure(&self, text: &str) {
+            fs::write(self.path("postgresql.conf"), text).unwrap();
+        }
+
+        fn prepare(&self, identity: &str) -> Result<Configuration> {
+            let Self { cluster, account, installation, .. } = self;
+            prepare(&Boundary { cluster, account, installation }, identity)
+        }
+
+        /// The message of a refusal that changed nothing.
+        fn refusal(&self) -> String {
+            let error = self.prepare("b").unwrap_err();
+            assert_eq!(error.code, Code::Unsupported, "{error}");
+            assert!(error.hint.is_some() && self.path("postmaster.pid").exists());
+            error.message
+        }
     }
 
     #[test]
     fn a_fork_loses_its_originals_identity_once() {
-        let (tree, cluster, account) = fork();
-        prepare(&cluster, "branch-2", &account).unwrap();
+        let fork = Fork::new();
+        fork.prepare("branch-2").unwrap();
         for gone in ["postmaster.pid", "standby.signal", "pg_replslot/standby_1"] {
-            assert!(!tree.path().join(gone).exists(), "{gone} is still there");
+            assert!(!fork.path(gone).exists(), "{gone} is still there");
         }
         // A slot that the branch makes for itself survives its restart, but not the next fork.
-        fs::create_dir(tree.path().join("pg_replslot/own")).unwrap();
-        prepare(&cluster, "branch-2", &account).unwrap();
-        assert!(tree.path().join("pg_replslot/own").exists());
-        prepare(&cluster, "branch-3", &account).unwrap();
-        assert!(!tree.path().join("pg_replslot/own").exists());
+        fs::create_dir(fork.path("pg_replslot/own")).unwrap();
+        fork.prepare("branch-2").unwrap();
+        assert!(fork.path("pg_replslot/own").exists());
+        fork.prepare("branch-3").unwrap();
+        assert!(!fork.path("pg_replslot/own").exists());
     }
 
     #[test]
     fn an_empty_pid_file_goes_and_one_of_a_dead_server_stays_for_postgres_to_see() {
-        let (tree, cluster, account) = fork();
-        prepare(&cluster, "b", &account).unwrap();
-        let file = tree.path().join("postmaster.pid");
+        let fork = Fork::new();
+        fork.prepare("b").unwrap();
+        let file = fork.path("postmaster.pid");
         fs::write(&file, "").unwrap();
-        prepare(&cluster, "b", &account).unwrap();
+        fork.prepare("b").unwrap();
         assert!(!file.exists());
         // No process can have this number.
         fs::write(&file, "999999999\n/original\n").unwrap();
-        prepare(&cluster, "b", &account).unwrap();
+        fork.prepare("b").unwrap();
         assert!(file.exists());
     }
 
     #[test]
+    fn a_link_that_leads_out_is_refused_wherever_it_is() {
+        let outside = tempfile::tempdir().unwrap();
+        for name in ["pg_wal", "base/5/16384", "pg_replslot", "postgresql.auto.conf", "log", "new"]
+        {
+            let fork = Fork::new();
+            let _nothing_there = fs::remove_dir_all(fork.path(name));
+            symlink(outside.path().join("x"), fork.path(name)).unwrap();
+            let message = fork.refusal();
+            let target = outside.path().join("x").display().to_string();
+            assert!(message.contains(name) && message.contains(&target), "{message}");
+        }
+        // By a chain, and relatively.
+        let fork = Fork::new();
+        symlink("base/wal", fork.path("pg_wal")).unwrap();
+        symlink("../../elsewhere", fork.path("base/wal")).unwrap();
+        let message = fork.refusal();
+        assert!(message.contains("base/wal to ../../elsewhere"), "{message}");
+        assert!(message.contains("pg_wal to base/wal"), "{message}");
+    }
+
+    #[test]
+    fn links_within_the_branch_and_unread_files_are_no_hindrance() {
+        let fork = Fork::new();
+        symlink("base/5", fork.path("pg_wal")).unwrap();
+        symlink("/etc/ssl/private/x.key", fork.path("server.key")).unwrap();
+        fork.prepare("b").unwrap();
+    }
+
+    #[test]
     fn a_tablespace_elsewhere_is_refused_by_name_and_nothing_is_changed() {
-        let (tree, cluster, account) = fork();
-        std::os::unix::fs::symlink("/tmp", tree.path().join("pg_tblspc/16400")).unwrap();
-        let error = prepare(&cluster, "b", &account).unwrap_err();
-        assert!(error.message.contains("16400") && error.message.contains("/tmp"), "{error}");
-        assert!(tree.path().join("postmaster.pid").exists());
+        let fork = Fork::new();
+        symlink("/tmp", fork.path("pg_tblspc/16400")).unwrap();
+        let message = fork.refusal();
+        assert!(message.contains("tablespace 16400") && message.contains("/tmp"), "{message}");
+
+        // The server would make the link itself.
+        let fork = Fork::new();
+        fs::write(fork.path("tablespace_map"), "16401 /srv/far\n").unwrap();
+        let message = fork.refusal();
+        assert!(message.contains("tablespace 16401") && message.contains("/srv/far"), "{message}");
     }
 
     #[test]
-    fn an_included_file_that_is_not_here_is_refused_by_name() {
-        let (tree, cluster, account) = fork();
-        let conf = tree.path().join("postgresql.conf");
-        fs::write(&conf, "include = '/nowhere/site.conf'\ninclude_if_exists '/nowhere/b.conf'\n")
-            .unwrap();
-        let error = prepare(&cluster, "b", &account).unwrap_err();
-        assert!(error.message.contains("/nowhere/site.conf"), "{error}");
+    fn an_included_file_that_is_not_in_the_branch_is_refused_by_name() {
+        let outside = tempfile::tempdir().unwrap();
+        let here = outside.path().join("site.conf");
+        fs::write(&here, "").unwrap();
+        let fork = Fork::new();
+        for (line, named) in [
+            ("include = '/nowhere/site.conf'", "/nowhere/site.conf"),
+            ("include'/nowhere/site.conf'", "/nowhere/site.conf"),
+            ("Include_Dir 'conf.d' # none", "conf.d"),
+            ("include_if_exists 'HERE'", "site.conf"),
+            ("include 'missing/../../x.conf'", "x.conf"),
+        ] {
+            fork.configure(&format!("\n{}\n", line.replace("HERE", here.to_str().unwrap())));
+            let message = fork.refusal();
+            assert!(message.contains(named) && message.contains("line 2"), "{line}: {message}");
+        }
+        fork.configure("include_if_exists '/nowhere/b.conf'\n");
+        fork.prepare("b").unwrap();
     }
 
     #[test]
-    fn a_directory_without_configuration_gets_one() {
-        let (tree, cluster, account) = fork();
-        fs::remove_file(tree.path().join("postgresql.conf")).unwrap();
-        prepare(&cluster, "b", &account).unwrap();
-        assert!(tree.path().join("postgresql.conf").is_file());
+    fn a_setting_by_which_the_server_could_write_elsewhere_is_refused_by_name() {
+        let fork = Fork::new();
+        for (line, named) in [
+            ("shared_preload_libraries = '/tmp/lib/x'", "/tmp/lib/x"),
+            ("dynamic_library_path = '$libdir:/tmp'", "/tmp"),
+            ("basic_archive.archive_directory = '/tmp/archive'", "/tmp/archive"),
+            ("my.place = '../../tmp'", "tmp"),
+            ("cron.host = '/tmp'", "/tmp"),
+            ("shared_preload_libraries = 'citus'", "citus"),
+        ] {
+            fork.configure(&format!("\n{line}\n"));
+            let message = fork.refusal();
+            assert!(
+                message.contains(named) && message.contains("postgresql.conf line 2"),
+                "{message}"
+            );
+        }
+        fork.configure(
+            "my.place = 'base/x'\nmy.url = 'https://h/p'\narchive_command = 'cp %p /tmp/%f'\n\
+             data_directory = '/tmp'\nshared_preload_libraries = '$libdir/auto_explain'\n",
+        );
+        fork.prepare("b").unwrap();
+    }
+
+    #[test]
+    fn a_directory_without_configuration_is_refused_with_the_place_it_had() {
+        let fork = Fork::new();
+        fs::remove_file(fork.path("postgresql.conf")).unwrap();
+        assert!(fork.refusal().contains("no postgresql.conf"));
+        let options =
+            "/bin/postgres \"-D\" \"/d\" \"-c\" \"config_file=/etc/pg/15/postgresql.conf\"";
+        fs::write(fork.path("postmaster.opts"), options).unwrap();
+        assert!(fork.refusal().contains("/etc/pg/15/postgresql.conf"));
+    }
+
+    #[test]
+    fn a_tree_beside_the_data_directory_belongs_to_the_branch() {
+        let fork = Fork::new();
+        fs::create_dir(fork.path("base/data")).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let data = root.path().join("data");
+        fs::rename(fork.tree.path(), &data).unwrap();
+        fs::create_dir(root.path().join("wal")).unwrap();
+        symlink("../wal", data.join("pg_wal")).unwrap();
+        let Fork { account, installation, .. } = &fork;
+        let cluster = Cluster::open_in(root.path(), &data).unwrap();
+        prepare(&Boundary { cluster: &cluster, account, installation }, "b").unwrap();
+        let alone = Cluster::open(&data).unwrap();
+        prepare(&Boundary { cluster: &alone, account, installation }, "c").unwrap_err();
+        // Named by a link that leads out.
+        let error = Cluster::open_in(&data.join("base"), &data).unwrap_err();
+        assert!(error.message.contains("out of the branch"), "{error}");
     }
 }

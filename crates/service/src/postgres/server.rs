@@ -1,6 +1,7 @@
 //! A server on a cluster: started until it takes connections, asked whether it lives, stopped.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -11,10 +12,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
-use super::backup::IN_PLACE_TABLESPACES;
+use super::boundary::Boundary;
 use super::cluster::Cluster;
+use super::command_line::Start;
+use super::complaint::reason;
+use super::configuration::Configuration;
 use super::installation::Installation;
-use super::prepare::{isolating_settings, prepare};
+use super::prepare::prepare;
 use super::process::start_ticks;
 use super::roles::superusers;
 use super::uri;
@@ -74,14 +78,16 @@ impl Launch<'_> {
         let installation = Installation::for_version(&self.cluster.version)?;
         let account = Account::of_directory(&self.cluster.directory)?;
         self.check_socket_path()?;
-        prepare(self.cluster, self.identity, &account)?;
+        let boundary =
+            Boundary { cluster: self.cluster, account: &account, installation: &installation };
+        let configuration = prepare(&boundary, self.identity)?;
         account.private_directory(self.runtime)?;
-        let rules = self.write_rules(&account)?;
+        self.write_rules(&account)?;
 
         for attempt in 1.. {
             let port = self.port.map_or_else(free_port, Ok)?;
-            let log = self.open_log(&account)?;
-            let mut child = self.spawn(&installation, &account, &rules, port, log)?;
+            let log = account.create(&self.log_path())?;
+            let mut child = self.spawn(&installation, &account, &configuration, port, log)?;
             match self.wait_until_ready(&mut child) {
                 Ok(()) => {
                     let server = self.record(&installation, &account, &child, port)?;
@@ -115,54 +121,47 @@ impl Launch<'_> {
 
     /// Whoever may enter the socket's directory may be any role, as with a server's own files; over
     /// TCP, which every local user reaches, the roles' own passwords count.
-    fn write_rules(&self, account: &Account) -> Result<PathBuf> {
-        let rules = self.runtime.join("pg_hba.conf");
-        let text = "local all all trust\nhost all all 127.0.0.1/32 md5\n";
-        fs::write(&rules, text).map_err(|error| Error::path("write", &rules, error))?;
-        account.own(&rules)?;
-        Ok(rules)
+    fn write_rules(&self, account: &Account) -> Result<()> {
+        let rules = "local all all trust\nhost all all 127.0.0.1/32 md5\n";
+        for (path, text) in [(self.rules(), rules), (self.names(), "")] {
+            let mut file = account.create(&path)?;
+            let written = file.write_all(text.as_bytes());
+            written.map_err(|error| Error::path("write", &path, error))?;
+        }
+        Ok(())
+    }
+
+    fn rules(&self) -> PathBuf {
+        self.runtime.join("pg_hba.conf")
+    }
+
+    fn names(&self) -> PathBuf {
+        self.runtime.join("pg_ident.conf")
     }
 
     fn log_path(&self) -> PathBuf {
         self.runtime.join("server.log")
     }
 
-    fn open_log(&self, account: &Account) -> Result<File> {
-        let path = self.log_path();
-        let log = File::create(&path).map_err(|error| Error::path("write", &path, error))?;
-        account.own(&path)?;
-        Ok(log)
-    }
-
     fn spawn(
         &self,
         installation: &Installation,
         account: &Account,
-        rules: &Path,
+        configuration: &Configuration,
         port: u16,
         log: File,
     ) -> Result<Child> {
         let directory = &self.cluster.directory;
-        let mut settings = isolating_settings();
-        if self.cluster.version.parse::<u32>().is_ok_and(|version| version >= IN_PLACE_TABLESPACES)
-        {
-            settings.push(("allow_in_place_tablespaces", "on".to_owned()));
+        let settings = Start {
+            version: self.cluster.version.parse().unwrap_or_default(),
+            data: directory,
+            runtime: self.runtime,
+            rules: &self.rules(),
+            names: &self.names(),
+            port,
+            label: self.label,
         }
-        let path = |path: &Path| path.to_string_lossy().into_owned();
-        settings.extend([
-            ("data_directory", path(directory)),
-            ("hba_file", path(rules)),
-            ("listen_addresses", "127.0.0.1".to_owned()),
-            ("port", port.to_string()),
-            ("unix_socket_directories", format!("\"{}\"", path(self.runtime))),
-            ("unix_socket_permissions", "0700".to_owned()),
-            ("cluster_name", self.label.chars().take(63).collect()),
-        ]);
-        let ident = directory.join("pg_ident.conf");
-        if !ident.exists() {
-            settings.push(("ident_file", path(rules)));
-        }
-
+        .settings(configuration);
         let program = installation.program("postgres");
         let mut command = account.command(&program);
         command.arg("-D").arg(directory);
@@ -200,20 +199,8 @@ impl Launch<'_> {
         }
     }
 
-    /// The complaints in the log, or its last line.
     fn last_words(&self) -> String {
-        let text = fs::read(self.log_path()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let complaint = |line: &&str| {
-            ["FATAL:", "PANIC:", "ERROR:", "HINT:", "could not bind"]
-                .iter()
-                .any(|mark| line.contains(mark))
-        };
-        let complaints: Vec<&str> = text.lines().filter(complaint).take(4).collect();
-        if complaints.is_empty() {
-            return text.lines().last().unwrap_or("it said nothing").to_owned();
-        }
-        complaints.join("; ")
+        reason(&self.log_path(), &self.cluster.root)
     }
 
     fn record(
@@ -321,7 +308,10 @@ fn not_started(what: &str, words: &str) -> Error {
             "free space on the disk of the store, or delete branches; nothing acknowledged is lost",
         )
     } else {
-        (Code::Io, "its settings are in the branch: mount it to see to them, then try again")
+        (
+            Code::Io,
+            "its files and settings are in the branch: mount it to see to them, then try again",
+        )
     };
     Error::new(code, format!("{what}: {words}")).hint(hint)
 }
