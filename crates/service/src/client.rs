@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::response::Made;
 use crate::socket::{self, Attempt};
 use crate::wire::{self, Ask, Hello, PROTOCOL, Reply, Step};
-use crate::{Code, Context, Error, Request, Response, Result, execute, freeing, stale};
+use crate::{Code, Context, Error, Request, Response, Result, execute, freeing, locked, stale};
 
 /// How long a command waits for another short one, or a holder that ends, to let go of the store. On an
 /// overloaded machine closing took more than five seconds.
@@ -112,10 +112,10 @@ impl Client {
                     }
                     return Ok(Reach::Here(Box::new(context)));
                 }
-                Err(error) if error.code == Code::StoreLocked && Instant::now() < deadline => {
+                Err(error) if error.code == Code::StoreLocked && self.may_wait(deadline) => {
                     thread::sleep(LOOK_EVERY);
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(locked::explained(error, &self.store)),
             }
         }
     }
@@ -134,12 +134,17 @@ impl Client {
             }
             match self.start_holder() {
                 Ok(()) => {}
-                Err(error) if error.code == Code::StoreLocked && Instant::now() < deadline => {
+                Err(error) if error.code == Code::StoreLocked && self.may_wait(deadline) => {
                     thread::sleep(LOOK_EVERY);
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(locked::explained(error, &self.store)),
             }
         }
+    }
+
+    /// Returns `true` if the store may be let go of before the deadline.
+    fn may_wait(&self, deadline: Instant) -> bool {
+        Instant::now() < deadline && !locked::is_held_elsewhere(&self.store)
     }
 
     /// Starts this program again as the holder, and hears from it whether it has the store.

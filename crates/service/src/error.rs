@@ -103,7 +103,7 @@ impl Error {
             io::ErrorKind::AlreadyExists => "name another place, or remove what is there",
             io::ErrorKind::ReadOnlyFilesystem => "name a place that can be written",
             io::ErrorKind::FileTooLarge => {
-                "raise the limit (`ulimit -f`), or name a place that takes larger files"
+                "name a place that takes larger files; if it is a limit that forbids them, `ulimit -f` raises it"
             }
             _ => match code {
                 Code::NoSpace => "free space on that disk, then try again",

@@ -22,6 +22,7 @@ mod freeing;
 mod holder;
 mod links;
 mod listing;
+mod locked;
 mod mount_table;
 mod mounts;
 mod names;

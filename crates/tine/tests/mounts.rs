@@ -10,6 +10,23 @@ use std::time::Duration;
 use lab::{Lab, can_mount, is_root, needs_root, send, wait_until};
 
 #[test]
+fn a_store_that_was_moved_while_it_serves_is_told_by_its_former_path() {
+    if !can_mount("a_store_that_was_moved_while_it_serves_is_told_by_its_former_path") {
+        return;
+    }
+    let lab = Lab::with_main();
+    lab.make_directory("mnt");
+    lab.ok(&["mount", "main", &lab.text("mnt")]);
+    let moved = lab.text("moved.tine");
+    fs::rename(lab.store(), &moved).unwrap();
+    let words = lab.fails(&["list", "--store", &moved], "store-locked");
+    let former = fs::canonicalize(lab.path("")).unwrap().join(lab.store().file_name().unwrap());
+    assert!(words.contains(former.to_str().unwrap()), "{words}");
+    fs::rename(&moved, lab.store()).unwrap();
+    lab.ok(&["unmount", "main"]);
+}
+
+#[test]
 fn a_mounted_branch_is_not_renamed_and_no_flag_is_advised_that_there_is_not() {
     if !can_mount("a_mounted_branch_is_not_renamed_and_no_flag_is_advised_that_there_is_not") {
         return;

@@ -84,7 +84,8 @@ impl Failures {
         };
         if error.code == Code::NoSpace {
             let what = format!("cannot write {}{}", self.shown(path).display(), error.message);
-            return Err(Error::new(Code::NoSpace, what).hint("free space on that disk"));
+            // Its advice tells a full disk from a file that is too large for the place.
+            return Err(Error { message: what, ..error });
         }
         let why = error.message.trim_start_matches([':', ' ']);
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
