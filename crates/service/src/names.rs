@@ -32,7 +32,7 @@ pub fn must_be_valid(name: &str) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(tine_store::Error::NameInvalid { name: name.into(), why }.into())
+    Err(tine_store::Error::NameInvalid { thing: "a branch", name: name.into(), why }.into())
 }
 
 /// An error unless a new branch can have the name.

@@ -1,5 +1,6 @@
 //! The one error type of the engine: what happened, to which thing, and why.
 
+use crate::txn::raw;
 use std::io;
 use std::path::PathBuf;
 
@@ -52,9 +53,9 @@ pub enum Error {
         known: String,
     },
     /// The bytes read are not the bytes written.
-    #[error("the store is damaged at block {block}: {what}")]
+    #[error("the store is damaged{}: {what}", place(*block))]
     Damaged {
-        /// Address in blocks of 4096 bytes.
+        /// Address in blocks of 4096 bytes; 0 for what lies at no one place.
         block: u64,
         /// What was expected there, and what is wrong with it.
         what: String,
@@ -90,28 +91,44 @@ pub enum Error {
         name: String,
     },
     /// The branch was made empty, so it has no fork point to go back to.
-    #[error("{name:?} has no fork point")]
+    #[error("{name:?} was made empty and has no fork point; name what to reset it to")]
     NoForkPoint {
         /// The branch.
         name: String,
     },
     /// The name breaks the rule for names.
-    #[error("{name:?} cannot name a branch: {why}")]
+    #[error("{name:?} cannot name {thing}: {why}")]
     NameInvalid {
+        /// What was to be named.
+        thing: &'static str,
         /// The name given.
         name: String,
         /// Which rule it breaks.
         why: &'static str,
     },
     /// A key, value or buffer exceeds its limit.
-    #[error("{what} of {len} bytes exceeds the limit of {limit}")]
+    #[error("{what} of {len} {unit} exceeds the limit of {limit}")]
     TooLarge {
-        /// Key, value or buffer.
+        /// Key, value, buffer or run.
         what: &'static str,
+        /// Its length.
+        len: usize,
+        /// What the length and the limit count.
+        unit: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// Data that is not made of whole blocks.
+    #[error("data of {len} bytes cannot be staged: it must be whole blocks of 4096 bytes")]
+    PartBlock {
         /// Its length in bytes.
         len: usize,
-        /// The limit in bytes.
-        limit: usize,
+    },
+    /// Two things that were to be used together are of different stores.
+    #[error("{what} of another store cannot be used here; read the data there and write it here")]
+    OtherStore {
+        /// What is of the other store.
+        what: &'static str,
     },
     /// A key or a map prefix holds an entry of the other kind.
     #[error("the entry at {key} is {found}, not {wanted}")]
@@ -154,12 +171,22 @@ impl Error {
     }
 
     pub(crate) fn wrong_kind(key: &[u8], found: &'static str, wanted: &'static str) -> Error {
-        Error::WrongKind { key: hex(key), found, wanted }
+        let key = hex(&raw(key).unwrap_or(key.into()));
+        Error::WrongKind { key, found, wanted }
     }
 
     pub(crate) fn damaged(block: u64, what: impl Into<String>) -> Error {
         Error::Damaged { block, what: what.into() }
     }
+}
+
+/// Refuses what has more bytes than it may.
+pub(crate) fn limit(what: &'static str, len: usize, limit: usize) -> Result<()> {
+    if len > limit { Err(Error::TooLarge { what, len, unit: "bytes", limit }) } else { Ok(()) }
+}
+
+fn place(block: u64) -> String {
+    if block == 0 { String::new() } else { format!(" at block {block}") }
 }
 
 fn holder(here: bool) -> &'static str {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use tine_store::{Branch, Error, Options, Result, Store, Table};
+use tine_store::{Branch, Error, Options, Result, Store, Table, diff};
 
 fn with_branch(test: impl FnOnce(&Store, &Branch)) {
     let dir = tempfile::tempdir().unwrap();
@@ -122,6 +122,190 @@ fn names_and_keys_beyond_their_limits_are_errors() {
         let table = main.read().unwrap().table("x").unwrap();
         assert!(table.get([0; 509]).unwrap().is_some() && table.get([0; 600]).unwrap().is_none());
     });
+}
+
+#[test]
+fn raw_keys_that_look_like_tables_and_tables_do_not_meet() {
+    with_branch(|store, main| {
+        let rows = filled(main, "t", 0..100);
+        filled(main, "zz", 0..10);
+        let before = main.read().unwrap();
+        let row = [&b"T\x01t"[..], &key(7)].concat();
+        let raw: [&[u8]; 13] = [
+            b"S",
+            b"T",
+            b"T\0",
+            b"T\0T",
+            b"T\x01",
+            b"T\x01t",
+            &row,
+            b"T\x02zz\xff",
+            b"T\x03abc",
+            b"T1",
+            b"TA",
+            b"Tom",
+            b"U",
+        ];
+        let mut txn = main.write().unwrap();
+        for key in raw {
+            assert_eq!(txn.get(key).unwrap(), None, "{key:?} shows a row");
+            txn.delete(key).unwrap();
+            txn.put(key, key).unwrap();
+            assert_eq!(txn.get(key).unwrap().as_deref(), Some(key));
+        }
+        for map in [b"T".as_slice(), b"T\x01t", b"", b"T\x05", b"Tt"] {
+            txn.map(map, 1, main.stage(&[7; 8192]).unwrap()).unwrap();
+            txn.share(map, 2, map, 5, 1).unwrap();
+            txn.unmap(map, 1, 1).unwrap();
+        }
+        txn.commit().unwrap();
+
+        let read = main.read().unwrap();
+        assert_eq!(read.tables().unwrap(), ["t", "zz"]);
+        let table = read.table("t").unwrap();
+        assert_eq!(table.get(key(7)).unwrap().as_deref(), Some([7; 50].as_slice()));
+        assert_eq!((table.len().unwrap(), table.iter().count()), (100, 100));
+        assert_eq!(table.iter().rev().count(), 100);
+        assert_eq!(rows.diff(&table).unwrap().count(), 0);
+        for map in [b"T".as_slice(), b"T\x01t", b"", b"T\x05", b"Tt"] {
+            let runs: Vec<_> = read.extents(map, 0).map(|run| run.unwrap().block).collect();
+            assert_eq!(runs, [2, 5]);
+            let mut bytes = [0; 4 * 4096];
+            read.read_map(map, 4096, &mut bytes).unwrap();
+            assert!(bytes[..4096] == [0; 4096] && bytes[4096..8192] == [7; 4096]);
+        }
+
+        // In order, each once, with the maps' own keys among them, and the same by a difference.
+        let found: Vec<_> =
+            read.range(Bound::Unbounded, Bound::Unbounded).map(|entry| entry.unwrap().0).collect();
+        assert!(found.is_sorted(), "{found:?}");
+        let values: Vec<_> = found.iter().filter(|key| key.len() < 8).collect();
+        let wanted: Vec<_> = raw.iter().filter(|key| key.len() < 8).collect();
+        assert_eq!(values, wanted);
+        assert_eq!(found.len(), raw.len() + 10);
+        let changed: Vec<_> =
+            diff(&before, &read).unwrap().map(|change| change.unwrap().key).collect();
+        assert_eq!(changed, found);
+        for (at, key) in found.iter().enumerate() {
+            let from: Vec<_> =
+                read.range(Bound::Included(key), Bound::Unbounded).map(|e| e.unwrap().0).collect();
+            assert_eq!(from, found[at..]);
+            let to: Vec<_> =
+                read.range(Bound::Unbounded, Bound::Excluded(key)).map(|e| e.unwrap().0).collect();
+            assert_eq!(to, found[..at]);
+            let behind: Vec<_> =
+                read.range(Bound::Excluded(key), Bound::Unbounded).map(|e| e.unwrap().0).collect();
+            assert_eq!(behind, found[at + 1..]);
+        }
+
+        // What changes tables is no change of the raw map, and the reverse.
+        let fork = store.fork("main", "fork").unwrap();
+        let mut txn = fork.write().unwrap();
+        txn.table("t").unwrap().delete(key(7)).unwrap();
+        txn.commit().unwrap();
+        assert_eq!(diff(&read, &fork.read().unwrap()).unwrap().count(), 0);
+        let mut txn = fork.write().unwrap();
+        for key in raw {
+            txn.delete(key).unwrap();
+        }
+        txn.unmap(b"", 0, u64::MAX).unwrap();
+        txn.unmap(b"T", 0, u64::MAX).unwrap();
+        txn.commit().unwrap();
+        let fork = fork.read().unwrap();
+        assert_eq!(fork.table("t").unwrap().len().unwrap(), 99);
+        assert_eq!(fork.tables().unwrap(), ["t", "zz"]);
+        assert_eq!(fork.range(Bound::Unbounded, Bound::Included(b"S".as_slice())).count(), 0);
+        assert!(store.check().unwrap().findings.is_empty());
+    });
+}
+
+#[test]
+fn tables_of_any_names_and_stores_are_compared() {
+    with_branch(|_, main| {
+        let old = filled(main, "old", 0..1000);
+        let new = filled(main, "newer", (0..1100).filter(|n| n % 100 != 3));
+        let mut txn = main.write().unwrap();
+        txn.table("newer").unwrap().put(key(500), "other").unwrap();
+        txn.commit().unwrap();
+        let changed = main.read().unwrap().table("newer").unwrap();
+        let keys = |before: &Table, after: &Table| -> Vec<(Vec<u8>, bool, bool)> {
+            let changes = before.diff(after).unwrap().map(Result::unwrap);
+            changes.map(|c| (c.key, c.before.is_some(), c.after.is_some())).collect()
+        };
+        let gone = (0..1000).filter(|n| n % 100 == 3).map(|n| (key(n).to_vec(), true, false));
+        let added = (1000..1100).filter(|n| n % 100 != 3).map(|n| (key(n).to_vec(), false, true));
+        let mut wanted: Vec<_> = gone.chain(added).collect();
+        assert_eq!(keys(&old, &new), wanted);
+        wanted.push((key(500).to_vec(), true, true));
+        wanted.sort();
+        assert_eq!(keys(&old, &changed), wanted);
+        assert_eq!(keys(&new, &changed), [(key(500).to_vec(), true, true)]);
+        assert_eq!(keys(&old, &old), []);
+        let reverse: Vec<_> = wanted.iter().map(|(key, a, b)| (key.clone(), *b, *a)).collect();
+        assert_eq!(keys(&changed, &old), reverse);
+
+        with_branch(|_, other| {
+            for name in ["old", "another"] {
+                assert_eq!(keys(&old, &filled(other, name, 0..1000)), []);
+                let more = filled(other, name, 1000..1001);
+                assert_eq!(keys(&old, &more), [(key(1000).to_vec(), false, true)]);
+            }
+            let (here, there) = (main.read().unwrap(), other.read().unwrap());
+            assert!(matches!(diff(&here, &there), Err(Error::OtherStore { .. })));
+            let mut txn = main.write().unwrap();
+            let staged = other.stage(&[1; 4096]).unwrap();
+            assert!(matches!(txn.map(b"map", 0, staged), Err(Error::OtherStore { .. })));
+        });
+    });
+}
+
+#[test]
+fn a_message_names_the_thing_the_limit_and_the_holder_that_it_is_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.tine");
+    let store = Store::create(&path, &Options::default()).unwrap();
+    let main = store.create_branch("main").unwrap();
+    let mut txn = main.write().unwrap();
+    let mut messages = vec![
+        Store::open(&path, &Options::default()).unwrap_err(),
+        store.create_branch("a b").unwrap_err(),
+        store.reset("main", None).unwrap_err(),
+        main.stage(&[0; 100]).unwrap_err(),
+        main.stage(&vec![0; (1 << 20) + 4096]).unwrap_err(),
+        txn.table("").map(drop).unwrap_err(),
+        txn.table("x").unwrap().put([0; 510], "").unwrap_err(),
+        txn.table("x").unwrap().delete([0; 510]).unwrap_err(),
+        txn.put(&[0; 513], b"").unwrap_err(),
+        txn.put(&[&b"T\0"[..], &[0; 510]].concat(), b"").unwrap_err(),
+        txn.share(b"map", 0, b"map", 3, 5).unwrap_err(),
+        txn.map(b"map", u64::MAX - 1, main.stage(&[0; 8192]).unwrap()).unwrap_err(),
+        main.read().unwrap().read_map(b"map", u64::MAX >> 1, &mut [0; 10]).unwrap_err(),
+    ];
+    txn.map(b"map", 0, main.stage(&[0; 4096]).unwrap()).unwrap();
+    txn.commit().unwrap();
+    let extent = [&b"map"[..], &[0; 8]].concat();
+    messages.push(main.read().unwrap().get(&extent).unwrap_err());
+    let messages: Vec<_> = messages.iter().map(Error::to_string).collect();
+    let wanted = [
+        &format!(
+            "the store {} is held by this process; use the handle that opened it",
+            path.display()
+        ),
+        "\"a b\" cannot name a branch: only letters, digits, '.', '_', '-' and '/' are allowed",
+        "\"main\" was made empty and has no fork point; name what to reset it to",
+        "data of 100 bytes cannot be staged: it must be whole blocks of 4096 bytes",
+        "staged data of 1052672 bytes exceeds the limit of 1048576",
+        "\"\" cannot name a table: it must have 1 to 64 bytes",
+        "a key in a table of this name of 510 bytes exceeds the limit of 509",
+        "a key in a table of this name of 510 bytes exceeds the limit of 509",
+        "a key of 513 bytes exceeds the limit of 512",
+        "a key of 512 bytes exceeds the limit of 511",
+        "a share from a map to itself of 5 blocks exceeds the limit of 3",
+        "a run up to the end of its map of 2 blocks exceeds the limit of 1",
+        "a map to the end of what is read of 9223372036854775817 bytes exceeds the limit of 9223372036854775808",
+        "the entry at 6d61700000000000000000 is an extent, not an inline value",
+    ];
+    assert_eq!(messages, wanted);
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn check_name(name: &str) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::NameInvalid { name: name.into(), why })
+    Err(Error::NameInvalid { thing: "a branch", name: name.into(), why })
 }
 
 fn timestamp(time: SystemTime) -> (u64, u32) {

@@ -1,10 +1,11 @@
-//! Where a table lies in its branch: `T`, the length of its name, the name, then the key.
+//! Where a table lies in its branch: `T`, the length of its name, the name, then the key. Raw keys keep away from there,
+//! see [`crate::txn`].
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, limit};
 use crate::format::layout::KEY_BYTES_MAX;
 
-const TABLE: u8 = b'T';
-const NAME_BYTES_MAX: usize = 64;
+pub(crate) const TABLE: u8 = b'T';
+pub(crate) const NAME_BYTES_MAX: usize = 64;
 
 /// What the keys of a table begin with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,14 +14,20 @@ pub(crate) struct Prefix(Vec<u8>);
 impl Prefix {
     pub fn of(name: &str) -> Result<Prefix> {
         if name.is_empty() || name.len() > NAME_BYTES_MAX {
-            let why = "a table's name has 1 to 64 bytes";
-            return Err(Error::NameInvalid { name: name.into(), why });
+            let why = "it must have 1 to 64 bytes";
+            return Err(Error::NameInvalid { thing: "a table", name: name.into(), why });
         }
         Ok(Prefix([&[TABLE, name.len() as u8], name.as_bytes()].concat()))
     }
 
     pub fn key(&self, key: &[u8]) -> Vec<u8> {
         [&self.0, key].concat()
+    }
+
+    /// The key in the branch, of an entry that may be put there.
+    pub fn key_to_put(&self, key: &[u8]) -> Result<Vec<u8>> {
+        limit("a key in a table of this name", key.len(), KEY_BYTES_MAX - self.0.len())?;
+        Ok(self.key(key))
     }
 
     /// What `look` makes of the whole key; nothing if no table has such long ones.
@@ -59,13 +66,23 @@ impl Prefix {
     }
 }
 
-/// The first key of any table, or the first behind all.
-pub(crate) fn tables_from() -> [u8; 1] {
-    [TABLE]
+/// The least that a key of a table can be.
+pub(crate) fn tables_from() -> [u8; 2] {
+    [TABLE, 1]
 }
 
-/// The name of the table that a branch's key belongs to.
+/// More than any key of a table can be.
+pub(crate) fn tables_end() -> [u8; 2] {
+    [TABLE, NAME_BYTES_MAX as u8 + 1]
+}
+
+/// The name of the table that a key of the tree belongs to.
+#[inline]
 pub(crate) fn name_in(key: &[u8]) -> Option<&str> {
     let (len, rest) = key.strip_prefix(&[TABLE])?.split_first()?;
-    std::str::from_utf8(rest.get(..usize::from(*len))?).ok()
+    let len = usize::from(*len);
+    if len == 0 || len > NAME_BYTES_MAX {
+        return None;
+    }
+    std::str::from_utf8(rest.get(..len)?).ok()
 }

@@ -18,7 +18,7 @@ impl TableEntry {
     pub(super) fn new(found: Found, prefix_len: usize) -> Result<TableEntry> {
         match found.value().first() {
             Some(&TAG_BYTES) => Ok(TableEntry { found, prefix_len }),
-            _ => Err(Error::wrong_kind(found.key(), "an extent", "an inline value")),
+            _ => Err(Error::wrong_kind(&found.key()[prefix_len..], "an extent", "an inline value")),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::cursor::TableCursor;
 use super::diff::TableDiff;
-use super::name::{Prefix, name_in, tables_from};
+use super::name::{Prefix, name_in, tables_end, tables_from};
 use super::range::{TableEntry, TableRange};
 use crate::error::Result;
 use crate::tree;
@@ -32,15 +32,18 @@ impl ReadTxn {
     /// Damage and I/O errors.
     pub fn tables(&self) -> Result<Vec<String>> {
         let nodes = &self.shared.engine()?.nodes;
-        let (mut from, mut names) = (tables_from().to_vec(), Vec::new());
-        loop {
-            let next = tree::Cursor::seek(nodes, &self.root, &from)?.forward(nodes)?;
-            let Some(name) = next.as_ref().and_then(|found| name_in(found.key())) else {
-                return Ok(names);
-            };
-            from = Prefix::of(name)?.end();
-            names.push(name.to_owned());
+        let mut names = Vec::new();
+        let mut cursor = tree::Cursor::seek(nodes, &self.root, &tables_from())?;
+        while let Some(found) = cursor.forward(nodes)?
+            && found.key() < tables_end().as_slice()
+        {
+            // A store of before may hold keys in between that are no table's.
+            if let Some(name) = name_in(found.key()) {
+                cursor = tree::Cursor::seek(nodes, &self.root, &Prefix::of(name)?.end())?;
+                names.push(name.to_owned());
+            }
         }
+        Ok(names)
     }
 }
 
@@ -99,11 +102,11 @@ impl Table {
         Ok(self.len()? == 0)
     }
 
-    /// What changed from this table to `after`, which may be of any branch of the store. Costs follow
-    /// the changes of the branch.
+    /// What changed from this table to `after`. If that is the table of the same name, of any branch of the store, the
+    /// cost follows the changes of the branch. A table of another name, or of another store, is read as a whole.
     ///
     /// # Errors
-    /// As of [`diff`](crate::diff).
+    /// Damage and I/O errors; the iterator yields them.
     pub fn diff(&self, after: &Table) -> Result<TableDiff> {
         TableDiff::new(self, after)
     }

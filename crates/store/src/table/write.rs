@@ -65,7 +65,8 @@ impl TableMut<'_, '_> {
     /// [`Error::TooLarge`](crate::Error::TooLarge) for a value above 2000 bytes, or a key that has more
     /// than 510 together with the table's name.
     pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
-        self.txn.put(&self.prefix.key(key.as_ref()), value.as_ref())
+        let key = self.prefix.key_to_put(key.as_ref())?;
+        self.txn.put_at(&key, value.as_ref())
     }
 
     /// Puts many pairs, in any order. They are sorted by the commit, which writes each part of the table
@@ -85,7 +86,9 @@ impl TableMut<'_, '_> {
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge) for a key that no table can hold.
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Result<()> {
-        self.txn.delete(&self.prefix.key(key.as_ref()))
+        let key = self.prefix.key_to_put(key.as_ref())?;
+        self.txn.delete_at(&key);
+        Ok(())
     }
 
     /// The value of a key, as this transaction's own changes leave it.
@@ -93,6 +96,10 @@ impl TableMut<'_, '_> {
     /// # Errors
     /// Damage and I/O errors.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        self.txn.get(&self.prefix.key(key.as_ref()))
+        let key = self.prefix.key(key.as_ref());
+        match self.txn.own_change(&key) {
+            Some(value) => Ok(value.map(<[u8]>::to_vec)),
+            None => self.txn.view().get_at(&key),
+        }
     }
 }

@@ -17,7 +17,7 @@ mod nodes;
 
 pub(crate) use batch::{Change, paths};
 pub(crate) use cursor::{Cursor, Found, find_below, get, rank};
-pub(crate) use diff::Difference;
+pub(crate) use diff::{Difference, RawChange};
 pub(crate) use edit::{Owner, Tree};
 pub(crate) use extent_map::{Mapped, NewRun, map_key, map_runs, values_in_map};
 pub(crate) use link::{Link, Ptr, Root};

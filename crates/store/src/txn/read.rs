@@ -1,5 +1,6 @@
 //! A consistent snapshot of a branch.
 
+use super::raw::{formerly, raw, stored, stored_map};
 use crate::device::AlignedBuf;
 use crate::engine::{Engine, Shared};
 use crate::error::{Error, Result};
@@ -7,6 +8,7 @@ use crate::format::block_checksum;
 use crate::format::extent::{Extent, TAG_BYTES};
 use crate::format::layout::BLOCK_BYTES;
 use crate::pins::Pin;
+use crate::table::{Prefix, name_in};
 use crate::tree::{self, Cursor, Found, Node, Root, map_runs};
 use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
@@ -71,6 +73,14 @@ impl ReadTxn {
     /// # Errors
     /// [`Error::WrongKind`] for the key of an extent; damage and I/O errors.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        match (self.get_at(&stored(key))?, formerly(key)) {
+            (None, Some(key)) => self.get_at(key),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// The inline value that lies under a key of the tree.
+    pub(crate) fn get_at(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         match self.find(key)?.as_ref().map(Found::value) {
             None => Ok(None),
             Some([TAG_BYTES, bytes @ ..]) => Ok(Some(bytes.to_vec())),
@@ -78,15 +88,17 @@ impl ReadTxn {
         }
     }
 
-    /// The entries between two bounds, in order of their keys.
+    /// The entries between two bounds, in order of their keys. Those of tables are passed over; [`ReadTxn::tables`] has
+    /// them.
     pub fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Range {
         let start = match from {
-            Bound::Included(key) => key.to_vec(),
+            Bound::Included(key) => stored(key).into_owned(),
             // The next possible key.
-            Bound::Excluded(key) => [key, &[0]].concat(),
+            Bound::Excluded(key) => stored(&[key, &[0]].concat()).into_owned(),
             Bound::Unbounded => Vec::new(),
         };
-        Range { txn: self.clone(), state: RangeState::Unopened(start), to: to.map(<[u8]>::to_vec) }
+        let to = to.map(|key| stored(key).into_owned());
+        Range { txn: self.clone(), state: RangeState::Unopened(start), to }
     }
 
     /// Fills `buf` from byte `offset` of a map. Holes, and values put under keys of the map, read as zeros.
@@ -104,13 +116,14 @@ impl ReadTxn {
         let end = offset.saturating_add(buf.len() as u64);
         if end > 1 << 63 {
             return Err(Error::TooLarge {
-                what: "an offset",
+                what: "a map to the end of what is read",
                 len: end as usize,
-                limit: i64::MAX as usize,
+                unit: "bytes",
+                limit: 1 << 63,
             });
         }
         let (from, to) = (offset / block_bytes, end.div_ceil(block_bytes));
-        for mapped in map_runs(&engine.nodes, &self.root, map, from, to)? {
+        for mapped in map_runs(&engine.nodes, &self.root, &stored_map(map), from, to)? {
             let mapped = mapped?;
             let first = from.max(mapped.block);
             let last = to.min(mapped.block + mapped.extent.blocks());
@@ -127,7 +140,13 @@ impl ReadTxn {
 
     /// The mapped runs of a map that end after `from_block`, in order; neighbours are not joined.
     pub fn extents(&self, map: &[u8], from_block: u64) -> Extents {
-        Extents { txn: self.clone(), map: map.to_vec(), cursor: None, from_block }
+        Extents {
+            txn: self.clone(),
+            map: stored_map(map).into_owned(),
+            cursor: None,
+            from_block,
+            done: false,
+        }
     }
 
     /// Bytes that the snapshot references: data blocks and inline entries.
@@ -136,7 +155,7 @@ impl ReadTxn {
         Ok(self.root.bytes)
     }
 
-    /// Number of entries, extents included.
+    /// Number of entries, those of tables and extents included.
     pub fn entries(&self) -> u64 {
         self.root.entries
     }
@@ -182,13 +201,23 @@ impl Range {
             self.state = RangeState::Open(Cursor::seek(nodes, &self.txn.root, start)?);
         }
         let RangeState::Open(cursor) = &mut self.state else { return Ok(None) };
-        let Some(found) = cursor.forward(nodes)? else { return Ok(None) };
-        let inside = match &self.to {
-            Bound::Included(end) => found.key() <= end.as_slice(),
-            Bound::Excluded(end) => found.key() < end.as_slice(),
-            Bound::Unbounded => true,
-        };
-        Ok(inside.then(|| (found.key().to_vec(), value_of(found.value()))))
+        while let Some(found) = cursor.forward(nodes)? {
+            let inside = match &self.to {
+                Bound::Included(end) => found.key() <= end.as_slice(),
+                Bound::Excluded(end) => found.key() < end.as_slice(),
+                Bound::Unbounded => true,
+            };
+            if !inside {
+                break;
+            }
+            if let Some(key) = raw(found.key()) {
+                return Ok(Some((key.into_owned(), value_of(found.value()))));
+            }
+            if let Some(name) = name_in(found.key()) {
+                *cursor = Cursor::seek(nodes, &self.txn.root, &Prefix::of(name)?.end())?;
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -208,44 +237,48 @@ impl Iterator for Range {
 #[derive(Debug)]
 pub struct Extents {
     txn: ReadTxn,
+    /// What its keys in the tree begin with.
     map: Vec<u8>,
-    cursor: Option<Box<Range>>,
+    cursor: Option<Cursor>,
     from_block: u64,
+    done: bool,
+}
+
+impl Extents {
+    fn step(&mut self) -> Result<Option<Run>> {
+        let nodes = &self.txn.shared.engine()?.nodes;
+        let cursor = match &mut self.cursor {
+            Some(cursor) => cursor,
+            none => {
+                // The run that covers the first block may begin before it.
+                let root = &self.txn.root;
+                let first = map_runs(nodes, root, &self.map, self.from_block, u64::MAX)?.next();
+                let Some(first) = first.transpose()? else { return Ok(None) };
+                none.insert(Cursor::seek(nodes, root, &tree::map_key(&self.map, first.block))?)
+            }
+        };
+        while let Some(found) = cursor.forward(nodes)?
+            && let Some(digits) = found.key().strip_prefix(self.map.as_slice())
+        {
+            if let Value::Extent { blocks, .. } = value_of(found.value())
+                && let Ok(digits) = digits.try_into()
+            {
+                return Ok(Some(Run { block: u64::from_be_bytes(digits), blocks }));
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl Iterator for Extents {
     type Item = Result<Run>;
 
     fn next(&mut self) -> Option<Result<Run>> {
-        if self.cursor.is_none() {
-            // The run that covers the first block may begin before it.
-            let first = self.txn.shared.engine().and_then(|engine| {
-                let root = &self.txn.root;
-                map_runs(&engine.nodes, root, &self.map, self.from_block, u64::MAX)?
-                    .next()
-                    .transpose()
-            });
-            let start = match first {
-                Ok(Some(mapped)) => tree::map_key(&self.map, mapped.block),
-                Ok(None) => return None,
-                Err(error) => return Some(Err(error)),
-            };
-            let end = tree::map_key(&self.map, u64::MAX);
-            let range = self.txn.range(Bound::Included(&start), Bound::Included(&end));
-            self.cursor = Some(Box::new(range));
+        if self.done {
+            return None;
         }
-        loop {
-            return match self.cursor.as_mut()?.next()? {
-                Ok((key, Value::Extent { blocks, .. })) => {
-                    let digits = key
-                        .strip_prefix(self.map.as_slice())
-                        .and_then(|d| <[u8; 8]>::try_from(d).ok());
-                    let Some(digits) = digits else { continue };
-                    Some(Ok(Run { block: u64::from_be_bytes(digits), blocks }))
-                }
-                Ok(_) => continue,
-                Err(error) => Some(Err(error)),
-            };
-        }
+        let step = self.step();
+        self.done = !matches!(step, Ok(Some(_)));
+        step.transpose()
     }
 }

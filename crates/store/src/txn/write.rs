@@ -2,10 +2,11 @@
 
 use super::batch::Batch;
 use super::op::{DataRun, Op, RunData};
+use super::raw::{end_of_map, formerly, stored, stored_map};
 use super::read::ReadTxn;
 use crate::branch::Core;
 use crate::engine::{Engine, Shared};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, limit};
 use crate::format::block_checksum;
 use crate::format::layout::{
     BLOCK_BYTES, EXTENT_BLOCKS_MAX, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX,
@@ -33,13 +34,10 @@ pub struct Staged {
 
 impl Staged {
     pub(crate) fn new(engine: &Arc<Engine>, core: &Core, data: &[u8]) -> Result<Staged> {
-        if data.len() > STAGE_BYTES_MAX || !data.len().is_multiple_of(BLOCK_BYTES) {
-            return Err(Error::TooLarge {
-                what: "staged data",
-                len: data.len(),
-                limit: STAGE_BYTES_MAX,
-            });
+        if !data.len().is_multiple_of(BLOCK_BYTES) {
+            return Err(Error::PartBlock { len: data.len() });
         }
+        limit("staged data", data.len(), STAGE_BYTES_MAX)?;
         engine.health.check()?;
         let blocks = (data.len() / BLOCK_BYTES) as u64;
         let places = {
@@ -148,14 +146,14 @@ impl<'b> WriteTxn<'b> {
     /// As [`ReadTxn::get`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.shared.engine()?;
-        match self.own_change(key) {
+        match self.own_change(&stored(key)) {
             Some(value) => Ok(value.map(<[u8]>::to_vec)),
             None => self.view().get(key),
         }
     }
 
-    /// What this transaction made of the key, if anything.
-    fn own_change(&self, key: &[u8]) -> Option<Option<&[u8]>> {
+    /// What this transaction made of what lies under a key of the tree, if anything.
+    pub(crate) fn own_change(&self, key: &[u8]) -> Option<Option<&[u8]>> {
         let batches = || {
             self.ops.iter().filter_map(|op| match op {
                 Op::Batch(batch) => Some(batch),
@@ -181,10 +179,21 @@ impl<'b> WriteTxn<'b> {
     /// Puts an inline value.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] for a key above 512 bytes or a value above 2000.
+    /// [`Error::TooLarge`] for a key above 512 bytes, 511 if it begins with `T` and a byte of 0 to 64, or a value above
+    /// 2000.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.shared.engine()?;
-        limit("a key", key.len(), KEY_BYTES_MAX)?;
+        let place = stored(key);
+        limit("a key", key.len(), KEY_BYTES_MAX - (place.len() - key.len()))?;
+        self.put_at(&place, value)?;
+        if let Some(place) = formerly(key) {
+            self.delete_at(place);
+        }
+        Ok(())
+    }
+
+    /// Puts a value under a key of the tree that is short enough.
+    pub(crate) fn put_at(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         limit("a value", value.len(), VALUE_BYTES_MAX)?;
         last_batch(&mut self.ops).put(key, value);
         if let Some(index) = self.index.get_mut() {
@@ -196,26 +205,39 @@ impl<'b> WriteTxn<'b> {
     /// Deletes a key, if it is there.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] for a key above 512 bytes.
+    /// [`Error::TooLarge`] as of [`WriteTxn::put`].
     pub fn delete(&mut self, key: &[u8]) -> Result<()> {
         self.shared.engine()?;
-        limit("a key", key.len(), KEY_BYTES_MAX)?;
+        let place = stored(key);
+        limit("a key", key.len(), KEY_BYTES_MAX - (place.len() - key.len()))?;
+        self.delete_at(&place);
+        if let Some(place) = formerly(key) {
+            self.delete_at(place);
+        }
+        Ok(())
+    }
+
+    /// Deletes what lies under a key of the tree that is short enough.
+    pub(crate) fn delete_at(&mut self, key: &[u8]) {
         last_batch(&mut self.ops).delete(key);
         if let Some(index) = self.index.get_mut() {
             index.insert(key.into(), None);
         }
-        Ok(())
     }
 
     /// Maps staged blocks from `block` of a map on; what was mapped there is dropped.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] for a map prefix above 504 bytes, or a run beyond the last block number.
+    /// [`Error::TooLarge`] for a map prefix above 504 bytes, 503 if it is or begins as a key that has 511, or a run
+    /// beyond the last block number; [`Error::OtherStore`] for blocks of another store.
     pub fn map(&mut self, map: &[u8], block: u64, staged: Staged) -> Result<()> {
         self.shared.engine()?;
-        limit("a map prefix", map.len(), KEY_BYTES_MAX - 8)?;
-        within_map(block, staged.blocks())?;
-        self.ops.push(Op::Map { map: map.into(), block, runs: staged.into_runs() });
+        if !Arc::ptr_eq(&staged.engine, self.shared.engine()?) {
+            return Err(Error::OtherStore { what: "staged blocks" });
+        }
+        let prefix = prefix(map)?;
+        within_map(map, block, staged.blocks())?;
+        self.ops.push(Op::Map { map: prefix, block, runs: staged.into_runs() });
         Ok(())
     }
 
@@ -225,8 +247,8 @@ impl<'b> WriteTxn<'b> {
     /// [`Error::TooLarge`] for a map prefix above 504 bytes.
     pub fn unmap(&mut self, map: &[u8], block: u64, blocks: u64) -> Result<()> {
         self.shared.engine()?;
-        limit("a map prefix", map.len(), KEY_BYTES_MAX - 8)?;
-        self.ops.push(Op::Unmap { map: map.into(), block, blocks });
+        let blocks = blocks.min(end_of_map(map).saturating_sub(block));
+        self.ops.push(Op::Unmap { map: prefix(map)?, block, blocks });
         Ok(())
     }
 
@@ -244,18 +266,19 @@ impl<'b> WriteTxn<'b> {
         blocks: u64,
     ) -> Result<()> {
         self.shared.engine()?;
-        limit("a map prefix", from.len().max(to.len()), KEY_BYTES_MAX - 8)?;
+        let (source, target) = (prefix(from)?, prefix(to)?);
         if from == to && from_block.abs_diff(to_block) < blocks {
             let distance = from_block.abs_diff(to_block) as usize;
             return Err(Error::TooLarge {
-                what: "an overlapping share",
+                what: "a share from a map to itself",
                 len: blocks as usize,
+                unit: "blocks",
                 limit: distance,
             });
         }
-        within_map(to_block, blocks)?;
-        within_map(from_block, blocks)?;
-        self.ops.push(Op::Share { from: from.into(), from_block, to: to.into(), to_block, blocks });
+        within_map(to, to_block, blocks)?;
+        within_map(from, from_block, blocks)?;
+        self.ops.push(Op::Share { from: source, from_block, to: target, to_block, blocks });
         Ok(())
     }
 
@@ -302,18 +325,22 @@ pub(crate) fn extent_pieces(run: &DataRun) -> impl Iterator<Item = (u64, Vec<u32
         .map(move |(i, sums)| (run.addr + (i * step) as u64, sums.to_vec()))
 }
 
-/// Block numbers, and the one behind the last, fit 64 bits.
-fn within_map(block: u64, blocks: u64) -> Result<()> {
-    match block.checked_add(blocks) {
-        Some(_) => Ok(()),
-        None => Err(Error::TooLarge {
-            what: "a run of blocks",
-            len: blocks as usize,
-            limit: (u64::MAX - block) as usize,
-        }),
-    }
+/// What the keys of a map begin with in the tree.
+fn prefix(map: &[u8]) -> Result<Box<[u8]>> {
+    let prefix = stored_map(map);
+    limit("a map prefix", map.len(), KEY_BYTES_MAX - 8 - (prefix.len() - map.len()))?;
+    Ok(prefix.into())
 }
 
-fn limit(what: &'static str, len: usize, limit: usize) -> Result<()> {
-    if len > limit { Err(Error::TooLarge { what, len, limit }) } else { Ok(()) }
+/// Block numbers, and the one behind the last, fit the map.
+fn within_map(map: &[u8], block: u64, blocks: u64) -> Result<()> {
+    match end_of_map(map).checked_sub(block) {
+        Some(room) if blocks <= room => Ok(()),
+        room => Err(Error::TooLarge {
+            what: "a run up to the end of its map",
+            len: blocks as usize,
+            unit: "blocks",
+            limit: room.unwrap_or(0) as usize,
+        }),
+    }
 }
