@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tine_store::{Options, Store};
+use tine_sys::environment;
 use tine_sys::process::detached;
 
 use crate::progress::Progress;
@@ -27,6 +28,10 @@ const REMOVED_PATIENCE: Duration = Duration::from_secs(2);
 const REMOVED_LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often it looks.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// What the holder finds in its environment, besides what says who it runs as and our own variables. It
+/// outlives the command by far, whose environment may hold secrets.
+const HOLDER_VARIABLES: [&str; 2] = ["XDG_RUNTIME_DIR", "RUST_BACKTRACE"];
 
 /// The way to one store.
 #[derive(Clone, Debug)]
@@ -156,6 +161,8 @@ impl Client {
         // A holder without a log serves as well.
         let log = self.log().map_or_else(|_| Stdio::null(), Stdio::from);
         let mut command = Command::new("/proc/self/exe");
+        environment::of_this_user(&mut command);
+        environment::carry_all(environment::carry(&mut command, &HOLDER_VARIABLES), "TINE_");
         command.arg("hold").arg("--store").arg(&self.store);
         detached(&mut command).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().map_err(failed)?;

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::process::{getegid, geteuid};
 
-use crate::{Error, Result, descriptors};
+use crate::{Error, Result, descriptors, environment};
 
 /// The device that every FUSE mount starts from.
 pub const PATH: &str = "/dev/fuse";
@@ -136,7 +136,7 @@ fn mount_through_helper(placement: &Placement<'_>) -> Result<OwnedFd> {
     if placement.allow_other {
         options.push_str(",allow_other");
     }
-    let child = Command::new(helper)
+    let child = environment::of_this_user(&mut Command::new(helper))
         .args(["-o", &options, "--"])
         .arg(placement.directory)
         .env("_FUSE_COMMFD", "0")
@@ -157,7 +157,7 @@ fn mount_through_helper(placement: &Placement<'_>) -> Result<OwnedFd> {
 
 fn unmount_through_helper(directory: &Path) -> io::Result<()> {
     let helper = helper().ok_or(io::Error::from(Errno::PERM))?;
-    let output = Command::new(helper)
+    let output = environment::of_this_user(&mut Command::new(helper))
         .args(["-u", "-z", "--"])
         .arg(directory)
         .stdin(Stdio::null())
