@@ -12,7 +12,7 @@ use tine_sys::namespace::enter_private_mounts;
 
 use crate::client::Connection;
 use crate::doors;
-use crate::postgres::base_backup;
+use crate::postgres::{Reached, Source};
 use crate::progress::Progress;
 use crate::request::{Mount, Request};
 use crate::response::{OneBranch, Response, TakenIn};
@@ -36,15 +36,19 @@ pub fn take_in(
     begin: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Response> {
     let start = Instant::now();
+    // What the caller has for it is read before anything of this process changes.
+    let source = Source::of_caller(uri)?;
     let mut holder = client.hold()?;
     let hidden = match holder.call(Request::Reserve { name: name.into() })? {
         Response::Branch(OneBranch { branch }) => branch,
         _ => return Err(doors::unexpected()),
     };
+    // The reservation goes with the connection, so that nothing is made when there is nothing to fill it with.
+    let source = source.reach()?;
     let place = place(client, &mut holder, &hidden)?;
     let directory = runtime::mount_in(&place);
     runtime::make(&directory)?;
-    let result = enter_and_fill(client, &mut holder, &hidden, &directory, uri, progress, begin);
+    let result = enter_and_fill(client, &mut holder, &hidden, &directory, &source, progress, begin);
     if result.is_err() {
         // It is not there if it failed before it was made; otherwise the directory is not free yet.
         let _ = fuse_device::unmount(&directory);
@@ -79,7 +83,7 @@ fn enter_and_fill(
     holder: &mut Connection,
     hidden: &str,
     directory: &Path,
-    uri: &str,
+    source: &Reached,
     progress: &Progress,
     begin: &mut dyn FnMut() -> Result<()>,
 ) -> Result<u64> {
@@ -92,7 +96,7 @@ fn enter_and_fill(
     };
     doors::mount_here(client, holder, hidden, mount)?;
     begin()?;
-    let backup = base_backup(uri, directory, progress)?;
+    let backup = source.copy_into(directory, progress)?;
     progress.go_on()?;
     rustix::mount::unmount(directory, UnmountFlags::empty())
         .map_err(|error| Error::path("unmount", directory, error))?;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use tine_service::postgres::{Cluster, Installation, Launch, Server, base_backup, live_server};
-use tine_service::{Code, Progress};
+use tine_service::postgres::{Backup, Cluster, Installation, Launch, Server, Source, live_server};
+use tine_service::{Code, Progress, Result};
 
 /// A directory in which everything of one test lives; servers end with it.
 struct Lab {
@@ -165,6 +165,10 @@ fn is_root() -> bool {
 fn run(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn base_backup(uri: &str, destination: &Path, progress: &Progress) -> Result<Backup> {
+    Source::of_caller(uri)?.reach()?.copy_into(destination, progress)
 }
 
 fn setting(lab: &Lab, server: &Server, name: &str) -> String {

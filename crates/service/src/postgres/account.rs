@@ -4,11 +4,12 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
+use tine_sys::environment;
 
 use crate::{Code, Error, Result};
 
@@ -22,6 +23,7 @@ pub(super) struct Account {
     pub gid: u32,
     /// As in the table of users; the number where that has no name.
     pub name: String,
+    home: PathBuf,
     /// This process has to take the account's identity for its children.
     switch: bool,
 }
@@ -49,7 +51,8 @@ impl Account {
             return Err(Error::new(Code::NotPermitted, message)
                 .hint("run tine as that user, or own a copy: import the directory as yourself"));
         }
-        Ok(Self { uid: owner, gid: metadata.gid(), name: name_of(owner), switch: me != owner })
+        let User { name, home, .. } = User::of(owner);
+        Ok(Self { uid: owner, gid: metadata.gid(), name, home, switch: me != owner })
     }
 
     /// Who takes in another server's data: this user, or for root the packages' account.
@@ -57,45 +60,41 @@ impl Account {
         let me = rustix::process::geteuid().as_raw();
         if me != 0 {
             let gid = rustix::process::getegid().as_raw();
-            return Ok(Self { uid: me, gid, name: name_of(me), switch: false });
+            let User { name, home, .. } = User::of(me);
+            return Ok(Self { uid: me, gid, name, home, switch: false });
         }
         let missing = || {
             Error::new(Code::Unsupported, format!("there is no user `{PACKAGED}` to own the data"))
                 .hint("install PostgreSQL's server package, or run tine as an ordinary user")
         };
-        let (uid, gid) = users()
-            .find_map(|(name, uid, gid)| (name == PACKAGED).then_some((uid, gid)))
-            .ok_or_else(missing)?;
-        Ok(Self { uid, gid, name: PACKAGED.to_owned(), switch: true })
+        let found = User::all().into_iter().find(|user| user.name == PACKAGED);
+        let User { name, uid, gid, home } = found.ok_or_else(missing)?;
+        Ok(Self { uid, gid, name, home, switch: true })
     }
 
     /// This process's own account, whoever that is.
     #[cfg(test)]
     pub fn own_process() -> Self {
-        Self { uid: 0, gid: 0, name: String::new(), switch: false }
+        Self { uid: 0, gid: 0, name: String::new(), home: PathBuf::new(), switch: false }
     }
 
-    /// A command with this account's rights and none of the caller's connection settings but those of
-    /// authentication.
+    /// Who children become, if that is somebody other than this process.
+    pub fn to_switch_to(&self) -> Option<(u32, u32)> {
+        self.switch.then_some((self.uid, self.gid))
+    }
+
+    /// A command with this account's rights and an environment that says so, and nothing of the caller's
+    /// but the locale; for the caller's own account also where it finds things.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        for variable in [
-            "PGDATA",
-            "PGHOST",
-            "PGHOSTADDR",
-            "PGPORT",
-            "PGOPTIONS",
-            "PGDATABASE",
-            "PGUSER",
-            "PGSERVICE",
-        ] {
-            command.env_remove(variable);
+        if self.switch {
+            environment::of_user(&mut command, &self.name, &self.home);
+            command.uid(self.uid).gid(self.gid);
+        } else {
+            environment::of_this_user(&mut command);
         }
         // The caller's directory may be closed to the account.
         command.current_dir("/");
-        if self.switch {
-            command.uid(self.uid).gid(self.gid);
-        }
         command
     }
 
@@ -151,18 +150,39 @@ impl Account {
     }
 }
 
-fn name_of(uid: u32) -> String {
-    users().find_map(|(name, id, _)| (id == uid).then_some(name)).unwrap_or_else(|| uid.to_string())
+/// Name and home directory of the user that this process runs as.
+pub(super) fn this_user() -> (String, PathBuf) {
+    let user = User::of(rustix::process::geteuid().as_raw());
+    (user.name, user.home)
 }
 
-/// Name, user and group of every line of the table of users.
-fn users() -> impl Iterator<Item = (String, u32, u32)> {
-    let table = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let user = |line: &str| {
-        let mut fields = line.split(':');
-        let name = fields.next()?.to_owned();
-        let uid = fields.nth(1)?.parse().ok()?;
-        Some((name, uid, fields.next()?.parse().ok()?))
-    };
-    table.lines().filter_map(user).collect::<Vec<_>>().into_iter()
+fn name_of(uid: u32) -> String {
+    User::of(uid).name
+}
+
+/// A line of the table of users.
+struct User {
+    name: String,
+    uid: u32,
+    gid: u32,
+    home: PathBuf,
+}
+
+impl User {
+    /// A user by its number, which is all that is known of one who is not in the table.
+    fn of(uid: u32) -> User {
+        let found = User::all().into_iter().find(|user| user.uid == uid);
+        found.unwrap_or_else(|| User { name: uid.to_string(), uid, gid: uid, home: "/".into() })
+    }
+
+    fn all() -> Vec<User> {
+        let table = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let user = |line: &str| {
+            let fields: Vec<&str> = line.split(':').collect();
+            let [name, _, uid, gid, _, home, ..] = fields[..] else { return None };
+            let (uid, gid) = (uid.parse().ok()?, gid.parse().ok()?);
+            Some(User { name: name.to_owned(), uid, gid, home: home.into() })
+        };
+        table.lines().filter_map(user).collect()
+    }
 }

@@ -9,21 +9,37 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use super::account::Account;
 use super::carried::{Given, Settings};
 use super::installation::Installation;
-use super::uri::split_password;
+use super::refusal::{may_not_replicate, refusal, too_few_senders, too_little_wal};
+use super::remembered::Remembered;
+use super::source::{Source, Way};
 use crate::progress::Progress;
 use crate::{Code, Error, Result};
 
 /// Since this version a tablespace may be a plain directory inside `pg_tblspc`, if a setting allows.
 const IN_PLACE_TABLESPACES: u32 = 15;
+/// One sends the files, one the log.
+const SENDERS_NEEDED: i64 = 2;
+
+/// Whoever may log in may ask all of this.
+const FACTS: &str = "\
+    select 'version', current_setting('server_version_num') \
+    union all select 'database', current_database()::text \
+    union all select 'role', session_user::text \
+    union all select 'replicates', (rolsuper or rolreplication)::text \
+        from pg_roles where rolname = session_user \
+    union all select 'wal_level', current_setting('wal_level') \
+    union all select 'senders', current_setting('max_wal_senders') \
+    union all select 'senders_taken', count(*)::text from pg_stat_replication \
+    union all select 'slots', current_setting('max_replication_slots') \
+    union all select 'slots_taken', count(*)::text from pg_replication_slots";
 
 /// A completed base backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,171 +50,222 @@ pub struct Backup {
     pub version: String,
 }
 
-/// What has to be known of the source before its data is copied.
-struct Source {
+/// What has to be known of a server before its data is copied.
+struct About {
     version: u32,
     /// Places of tablespaces outside the data directory, by number.
     tablespaces: Vec<(String, PathBuf)>,
     settings: Settings,
+    /// The database and the role of the connection, which its URI may have left to defaults.
+    database: String,
+    role: String,
+    /// Whether the copy can have a slot for as long as it takes.
+    has_free_slot: bool,
 }
 
-/// Copies the server behind `uri` into `destination`, an empty directory.
-///
-/// As root the data will belong to the user `postgres`, else to this user. The files are not flushed
-/// one by one; the caller makes the whole durable.
-///
-/// # Errors
-/// `NotPermitted` if the server refuses the login or the replication, `Unsupported` if its version is not
-/// installed here, `Io` with the program's own words otherwise, `Interrupted` once `progress` is
-/// cancelled. What was copied by then is for the caller to discard.
-pub fn base_backup(uri: &str, destination: &Path, progress: &Progress) -> Result<Backup> {
-    let account = Account::for_new_cluster()?;
-    let newest = Installation::all().into_iter().next().ok_or_else(|| {
-        Error::new(Code::Unsupported, "PostgreSQL's programs are not installed here")
-            .hint("install the server's package, on Debian `apt-get install postgresql`")
-    })?;
-    let connection = Connection::new(uri, &account);
-    let source = connection.inquire(&newest)?;
-    let installation = Installation::for_version(&source.version.to_string())?;
-    if !source.tablespaces.is_empty() && source.version < IN_PLACE_TABLESPACES {
-        let names: Vec<_> =
-            source.tablespaces.iter().map(|(_, place)| place.display().to_string()).collect();
-        let message = format!(
-            "the server has tablespaces at {}; they are carried from version {IN_PLACE_TABLESPACES} on",
-            names.join(", ")
-        );
-        return Err(Error::new(Code::Unsupported, message)
-            .hint("move them into the default tablespace first"));
-    }
-
-    account.private_directory(destination)?;
-    let bytes = connection.copy(&installation, &source, destination, progress)?;
-    place_tablespaces(&source, destination)?;
-    source.settings.carry(destination, &account)?;
-    Ok(Backup { bytes, version: source.version.to_string() })
+/// A server that answered, and lets its data be copied as far as it says.
+pub struct Reached {
+    way: Way,
+    about: About,
 }
 
-/// A way to the source, with the password out of sight.
-struct Connection<'a> {
-    uri: String,
-    password: Option<String>,
-    account: &'a Account,
+impl Source {
+    /// Asks the server what has to be known of it, and whether it can be copied.
+    ///
+    /// # Errors
+    /// `NotPermitted` if the server refuses the login or the replication, `Unsupported` if it has no room for a
+    /// copy, or its version is not installed here, `Io` with the program's own words otherwise.
+    pub fn reach(self) -> Result<Reached> {
+        let newest = Installation::newest()?;
+        let mut refused = None;
+        for mut way in self.ways() {
+            match log_in(&mut way, &newest) {
+                Ok(facts) => {
+                    let about = inquire(&way, &newest, &facts)?;
+                    return Ok(Reached { way, about });
+                }
+                // The first refusal is the one of the name that the caller expects.
+                Err(error) if error.code == Code::NotPermitted => {
+                    refused.get_or_insert(error);
+                }
+                Err(error) => return Err(refused.unwrap_or(error)),
+            }
+        }
+        Err(refused.unwrap_or_else(|| refusal("", None, &[])))
+    }
 }
 
-impl<'a> Connection<'a> {
-    fn new(uri: &str, account: &'a Account) -> Self {
-        let (uri, password) = split_password(uri);
-        Self { uri, password, account }
+impl Reached {
+    /// Copies the server's data into `destination`, an empty directory.
+    ///
+    /// As root the data will belong to the user `postgres`, else to this user. The files are not flushed
+    /// one by one; the caller makes the whole durable.
+    ///
+    /// # Errors
+    /// As [`Source::reach`], and `Interrupted` once `progress` is cancelled. What was copied by then is for the
+    /// caller to discard.
+    pub fn copy_into(&self, destination: &Path, progress: &Progress) -> Result<Backup> {
+        let Reached { way, about } = self;
+        let installation = Installation::for_version(&about.version.to_string())?;
+        way.account.private_directory(destination)?;
+        let bytes = copy(way, &installation, about, destination, progress)?;
+        place_tablespaces(about, destination)?;
+        about.settings.carry(destination, &way.account)?;
+        let came_from = Remembered::of_import(&about.database, &about.role);
+        came_from.write(destination, &way.account)?;
+        Ok(Backup { bytes, version: about.version.to_string() })
     }
+}
 
-    fn command(&self, program: &Path) -> Command {
-        let mut command = self.account.command(program);
-        command.env("LC_ALL", "C");
-        if let Some(password) = &self.password {
-            command.env("PGPASSWORD", password);
+/// Reaches the server, and asks what every role may know.
+fn log_in(way: &mut Way, installation: &Installation) -> Result<Vec<(String, String)>> {
+    if way.has_a_choice() {
+        let said = ask(way, installation, &["-c", "\\echo :HOST", "-c", "\\echo :PORT"])?;
+        if let [host, port] = said.lines().collect::<Vec<_>>()[..] {
+            way.settle(host, port);
         }
-        command
     }
+    pairs(way, installation, FACTS)
+}
 
-    fn inquire(&self, installation: &Installation) -> Result<Source> {
-        let version =
-            self.query(installation, "select 'version', current_setting('server_version_num')")?;
-        let version = version
-            .first()
-            .and_then(|(_, number)| number.parse::<u32>().ok())
-            .ok_or_else(|| Error::new(Code::Io, "the server does not say its version"))?;
-        let tablespaces = self.query(
-            installation,
-            "select oid, pg_tablespace_location(oid) from pg_tablespace where pg_tablespace_location(oid) like '/%'",
-        )?;
-        let settings = self.settings(installation)?;
-        Ok(Source {
-            version: version / 10_000,
-            tablespaces: tablespaces.into_iter().map(|(oid, place)| (oid, place.into())).collect(),
-            settings,
-        })
+/// Asks the rest, and refuses what cannot be copied.
+fn inquire(way: &Way, installation: &Installation, facts: &[(String, String)]) -> Result<About> {
+    let fact = |name: &str| {
+        let found = facts.iter().find(|(known, _)| known == name);
+        found.map_or("", |(_, value)| value.as_str())
+    };
+    let version = fact("version").parse::<u32>();
+    let version =
+        version.map_err(|_| Error::new(Code::Io, "the server does not say its version"))?;
+    if fact("replicates") != "true" {
+        return Err(may_not_replicate(fact("role")));
     }
+    if fact("wal_level") == "minimal" {
+        return Err(too_little_wal(fact("wal_level")));
+    }
+    let free = |all: &str, taken: &str| {
+        Some(fact(all).parse::<i64>().ok()? - fact(taken).parse::<i64>().ok()?)
+    };
+    if let Some(free) = free("senders", "senders_taken").filter(|free| *free < SENDERS_NEEDED) {
+        return Err(too_few_senders(free, fact("senders")));
+    }
+    let tablespaces = pairs(
+        way,
+        installation,
+        "select oid, pg_tablespace_location(oid) from pg_tablespace where pg_tablespace_location(oid) like '/%'",
+    )?;
+    let settings = settings(way, installation)?;
+    let about = About {
+        version: version / 10_000,
+        tablespaces: tablespaces.into_iter().map(|(oid, place)| (oid, place.into())).collect(),
+        settings,
+        database: fact("database").to_owned(),
+        role: fact("role").to_owned(),
+        has_free_slot: free("slots", "slots_taken").is_some_and(|free| free > 0),
+    };
+    Installation::for_version(&about.version.to_string())?;
+    refuse_tablespaces_of_old(&about)?;
+    Ok(about)
+}
 
-    /// What the server was given by its files and its command line.
-    fn settings(&self, installation: &Installation) -> Result<Settings> {
-        let rights = self.query(
-            installation,
-            "select pg_has_role(current_user, 'pg_read_all_settings', 'usage'), \
-             coalesce((select setting from pg_settings where name = 'data_directory'), '')",
-        )?;
-        let (may_read, data) = rights.into_iter().next().unwrap_or_default();
-        let known = |path: String| Some(path).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let values = self.query(
-            installation,
-            "select name, setting from pg_settings where source in \
-             ('configuration file', 'command line', 'environment variable') order by name",
-        )?;
-        let sources = self.query(
-            installation,
-            "select source <> 'configuration file', coalesce(sourcefile, '') from pg_settings where source in \
-             ('configuration file', 'command line', 'environment variable') order by name",
-        )?;
-        let given = values.into_iter().zip(sources).map(|((name, value), (command, file))| Given {
-            name,
-            value,
-            file: known(file),
-            by_command: command == "t",
-        });
-        Ok(Settings { given: given.collect(), data: known(data), are_complete: may_read == "t" })
+fn refuse_tablespaces_of_old(about: &About) -> Result<()> {
+    if about.tablespaces.is_empty() || about.version >= IN_PLACE_TABLESPACES {
+        return Ok(());
     }
+    let names: Vec<_> =
+        about.tablespaces.iter().map(|(_, place)| place.display().to_string()).collect();
+    let message = format!(
+        "the server has tablespaces at {}; they are carried from version {IN_PLACE_TABLESPACES} on",
+        names.join(", ")
+    );
+    Err(Error::new(Code::Unsupported, message).hint("move them into the default tablespace first"))
+}
 
-    /// Rows of two columns.
-    fn query(&self, installation: &Installation, query: &str) -> Result<Vec<(String, String)>> {
-        let program = installation.program("psql");
-        let mut psql = self.command(&program);
-        psql.args(["-X", "-A", "-t", "-w", "-0", "-z", "-c", query, "-d", &self.uri]);
-        let output = psql.output().map_err(|error| Error::path("start", &program, error))?;
-        if !output.status.success() {
-            return Err(refusal(&String::from_utf8_lossy(&output.stderr)));
-        }
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let cells: Vec<&str> = text.split('\0').collect();
-        Ok(cells.chunks_exact(2).map(|row| (row[0].to_owned(), row[1].to_owned())).collect())
-    }
+/// What the server was given by its files and its command line.
+fn settings(way: &Way, installation: &Installation) -> Result<Settings> {
+    let rights = pairs(
+        way,
+        installation,
+        "select pg_has_role(current_user, 'pg_read_all_settings', 'usage'), \
+         coalesce((select setting from pg_settings where name = 'data_directory'), '')",
+    )?;
+    let (may_read, data) = rights.into_iter().next().unwrap_or_default();
+    let known = |path: String| Some(path).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let values = pairs(
+        way,
+        installation,
+        "select name, setting from pg_settings where source in \
+         ('configuration file', 'command line', 'environment variable') order by name",
+    )?;
+    let sources = pairs(
+        way,
+        installation,
+        "select source <> 'configuration file', coalesce(sourcefile, '') from pg_settings where source in \
+         ('configuration file', 'command line', 'environment variable') order by name",
+    )?;
+    let given = values.into_iter().zip(sources).map(|((name, value), (command, file))| Given {
+        name,
+        value,
+        file: known(file),
+        by_command: command == "t",
+    });
+    Ok(Settings { given: given.collect(), data: known(data), are_complete: may_read == "t" })
+}
 
-    fn copy(
-        &self,
-        installation: &Installation,
-        source: &Source,
-        destination: &Path,
-        progress: &Progress,
-    ) -> Result<u64> {
-        let program = installation.program("pg_basebackup");
-        let mut command = self.command(&program);
-        command.args([
-            "-w",
-            "-P",
-            "-X",
-            "stream",
-            "-c",
-            "fast",
-            "--no-sync",
-            "-d",
-            &self.uri,
-            "-D",
-        ]);
-        command.arg(destination);
-        for (number, place) in &source.tablespaces {
-            let incoming = incoming(destination).join(number);
-            command.arg("-T").arg(format!("{}={}", escape(place), escape(&incoming)));
-        }
-        // A group of its own: the process that receives the log must not outlive the one that asked for it.
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
-        let mut child = command.spawn().map_err(|error| Error::path("start", &program, error))?;
-        let followed = follow(&mut child, progress);
-        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        // Not waited for yet, so that the number is still this group's.
-        let _already_gone = group.map(|group| kill_process_group(group, Signal::KILL));
-        let status = child.wait().map_err(|error| Error::io("waiting for pg_basebackup", error))?;
-        progress.go_on()?;
-        let (bytes, said) = followed?;
-        if status.success() { Ok(bytes) } else { Err(refusal(&said)) }
+/// Rows of two columns.
+fn pairs(way: &Way, installation: &Installation, query: &str) -> Result<Vec<(String, String)>> {
+    let text = ask(way, installation, &["-c", query])?;
+    let cells: Vec<&str> = text.split('\0').collect();
+    Ok(cells.chunks_exact(2).map(|row| (row[0].to_owned(), row[1].to_owned())).collect())
+}
+
+fn ask(way: &Way, installation: &Installation, what: &[&str]) -> Result<String> {
+    let program = installation.program("psql");
+    let mut psql = way.command(&program);
+    psql.args(["-X", "-A", "-t", "-w", "-0", "-z"]).args(what).arg("-d").arg(way.parameters());
+    let output = psql.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| Error::path("start", &program, error))?;
+    if !output.status.success() {
+        let (said, notes) = way.explain(&String::from_utf8_lossy(&output.stderr));
+        return Err(refusal(&said, None, notes));
     }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn copy(
+    way: &Way,
+    installation: &Installation,
+    about: &About,
+    destination: &Path,
+    progress: &Progress,
+) -> Result<u64> {
+    let program = installation.program("pg_basebackup");
+    let mut command = way.command(&program);
+    command.args(["-w", "-P", "-X", "stream", "-c", "fast", "--no-sync"]);
+    if !about.has_free_slot {
+        // The log is received from the beginning on; a slot only makes sure that none of it is removed before.
+        command.arg("--no-slot");
+    }
+    command.arg("-d").arg(way.parameters()).arg("-D").arg(destination);
+    for (number, place) in &about.tablespaces {
+        let incoming = incoming(destination).join(number);
+        command.arg("-T").arg(format!("{}={}", escape(place), escape(&incoming)));
+    }
+    // A group of its own: the process that receives the log must not outlive the one that asked for it.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().map_err(|error| Error::path("start", &program, error))?;
+    let followed = follow(&mut child, progress);
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    // Not waited for yet, so that the number is still this group's.
+    let _already_gone = group.map(|group| kill_process_group(group, Signal::KILL));
+    let status = child.wait().map_err(|error| Error::io("waiting for pg_basebackup", error))?;
+    progress.go_on()?;
+    let (bytes, said) = followed?;
+    if status.success() {
+        return Ok(bytes);
+    }
+    let (said, notes) = way.explain(&said);
+    Err(refusal(&said, Some(&about.role), notes))
 }
 
 /// Reads what pg_basebackup says: counts its progress, keeps the rest.
@@ -281,40 +348,6 @@ fn parse_progress(line: &str) -> Option<(u64, u64)> {
     Some((done.trim().parse::<u64>().ok()? * 1024, total.parse::<u64>().ok()? * 1024))
 }
 
-/// The program's words as an error a person can act on.
-fn refusal(said: &str) -> Error {
-    let reason: Vec<_> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let reason = reason.iter().find(|line| line.contains("error:")).or(reason.first()).copied();
-    let reason = reason.unwrap_or("it gave no reason");
-    let has = |marks: &[&str]| marks.iter().any(|mark| said.contains(mark));
-    let (code, hint) = if has(&[
-        "replication connection",
-        "REPLICATION",
-        "replication role",
-        "start walsender",
-    ]) {
-        let hint = "let the role replicate: `ALTER ROLE … REPLICATION`, and a line `host replication ROLE ADDRESS scram-sha-256` in its pg_hba.conf";
-        (Code::NotPermitted, hint)
-    } else if has(&[
-        "authentication failed",
-        "no password supplied",
-        "no pg_hba.conf entry",
-        "role \"",
-    ]) {
-        (Code::NotPermitted, "give role and password in the URI, in PGPASSWORD or in ~/.pgpass")
-    } else if has(&["max_wal_senders", "wal_level"]) {
-        (
-            Code::Unsupported,
-            "the server needs wal_level = replica and max_wal_senders of at least 2 to spare",
-        )
-    } else if has(&["No space left on device"]) {
-        (Code::NoSpace, "free space on the disk of the store")
-    } else {
-        (Code::Io, "see whether `psql` reaches the server with the same URI")
-    };
-    Error::new(code, format!("the server's data could not be taken in: {reason}")).hint(hint)
-}
-
 fn incoming(destination: &Path) -> PathBuf {
     destination.join("tine.tablespaces")
 }
@@ -325,7 +358,7 @@ fn escape(path: &Path) -> String {
 }
 
 /// Turns each tablespace's link into the directory itself, so that the whole cluster is one tree.
-fn place_tablespaces(source: &Source, destination: &Path) -> Result<()> {
+fn place_tablespaces(source: &About, destination: &Path) -> Result<()> {
     if source.tablespaces.is_empty() {
         return Ok(());
     }
@@ -349,16 +382,5 @@ mod tests {
             Some((2 << 20, 4 << 20))
         );
         assert_eq!(parse_progress("pg_basebackup: error: 1/2 kB"), None);
-    }
-
-    #[test]
-    fn a_refused_replication_says_how_to_allow_it() {
-        let error = refusal(
-            "pg_basebackup: error: connection to server failed: FATAL:  no pg_hba.conf entry for replication connection from host\n",
-        );
-        assert_eq!(error.code, Code::NotPermitted);
-        assert!(error.hint.unwrap().contains("pg_hba.conf"));
-        assert_eq!(refusal("psql: error: password authentication failed").code, Code::NotPermitted);
-        assert_eq!(refusal("psql: error: Connection refused").code, Code::Io);
     }
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tine_sys::environment;
+
 use crate::{Code, Error, Result};
 
 /// From here on standby and recovery are ordinary settings, which a fork's start can override.
@@ -54,6 +56,17 @@ impl Installation {
         found
     }
 
+    /// The newest installed version: its clients speak with servers of all others.
+    ///
+    /// # Errors
+    /// `Unsupported` where none is installed.
+    pub fn newest() -> Result<Self> {
+        Self::all().into_iter().next().ok_or_else(|| {
+            Error::new(Code::Unsupported, "PostgreSQL's programs are not installed here")
+                .hint("install the server's package, on Debian `apt-get install postgresql`")
+        })
+    }
+
     /// A program of this installation.
     pub fn program(&self, name: &str) -> PathBuf {
         self.programs.join(name)
@@ -71,7 +84,8 @@ impl Installation {
         if !["psql", "pg_basebackup"].iter().all(|name| directory.join(name).is_file()) {
             return None;
         }
-        let output = Command::new(&server).arg("--version").output().ok()?;
+        let mut command = Command::new(&server);
+        let output = environment::of_this_user(&mut command).arg("--version").output().ok()?;
         let version = major(&String::from_utf8_lossy(&output.stdout))?;
         Some(Self { programs: directory.to_owned(), version })
     }

@@ -23,12 +23,16 @@ mod libraries;
 mod parameters;
 mod prepare;
 mod process;
+mod refusal;
+mod remembered;
 mod roles;
 mod server;
+mod source;
 mod tablespace_map;
 mod uri;
 
-pub use backup::{Backup, base_backup};
+pub use backup::{Backup, Reached};
 pub use cluster::{Cluster, live_server};
 pub use installation::Installation;
 pub use server::{Launch, Server};
+pub use source::{Source, secrets};

@@ -233,7 +233,9 @@ pub enum Postgres {
     List,
     /// Take in the data of a running server through its base-backup protocol
     Import {
-        /// The server, such as postgresql://user@host:5432
+        /// The server, as for psql: a URI such as postgresql://user@host:5432/db, or `host=… user=…`
+        ///
+        /// A password is better in PGPASSWORD or ~/.pgpass: arguments can be seen for a moment.
         uri: String,
         /// The branch to make
         name: String,

@@ -20,6 +20,7 @@ use crate::{completions, interrupt, manual, run as running, settings};
 
 /// Does what the command line says; the status to exit with.
 pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
+    hide_secrets(&cli, voice);
     let (client, _) = reach_store(&cli.global)?;
     let response = match cli.verb {
         Verb::Init => client.init()?,
@@ -76,6 +77,20 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
     };
     voice.result(&response)?;
     Ok(status(&response))
+}
+
+/// Takes a password that was given as an argument out of the sight of other users. What it is needed for
+/// goes on if that fails; it has been seen by then.
+fn hide_secrets(cli: &Cli, voice: &Voice) {
+    let Verb::Postgres(Postgres::Import { uri, .. }) = &cli.verb else { return };
+    let secrets = tine_service::postgres::secrets(uri);
+    if secrets.is_empty() {
+        return;
+    }
+    if let Err(error) = tine_sys::arguments::hide(uri.as_bytes(), &secrets) {
+        let error = Error::io("other users may see the password in the list of processes", error);
+        voice.complain(&error.hint("give it in PGPASSWORD or in ~/.pgpass"));
+    }
 }
 
 /// A check that finds the store unsound has failed as a command, too, and so has a repair that lost something.

@@ -3,6 +3,7 @@
 
 pub mod disk;
 pub mod outside;
+pub mod secure;
 
 use std::fs;
 use std::path::{Path, PathBuf};
