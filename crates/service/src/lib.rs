@@ -29,6 +29,7 @@ mod names;
 mod progress;
 mod raw;
 mod runtime;
+mod server_lock;
 mod socket;
 mod stale;
 mod time;

@@ -31,13 +31,40 @@ fn of_store(store: &Path) -> PathBuf {
     root().join(format!("{:016x}", xxh3_64(store.as_os_str().as_bytes())))
 }
 
+/// Where the directory of one branch is, or would be.
+pub fn place(store: &Path, id: u64) -> PathBuf {
+    of_store(store).join(id.to_string())
+}
+
 /// The directory of one branch, made if it is missing.
 pub fn of_branch(store: &Path, id: u64) -> Result<PathBuf> {
-    make(&root())?;
-    make(&of_store(store))?;
-    let place = of_store(store).join(id.to_string());
-    make(&place)?;
+    let place = place(store, id);
+    make_below(store, &place, || make_ours(&place))?;
     Ok(place)
+}
+
+/// Makes the directory of a store, then `path` in it by `how`. Whoever removes the last thing in that
+/// directory removes it as well, so that it may be gone again by then.
+pub fn make_below<T>(
+    store: &Path,
+    path: &Path,
+    mut how: impl FnMut() -> io::Result<T>,
+) -> Result<T> {
+    const ATTEMPTS: u32 = 1000;
+    let directory = of_store(store);
+    make(&root())?;
+    let mut attempt = || make_ours(&directory).and_then(|()| how());
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(made) => return Ok(made),
+            Err(_) => break,
+        }
+    }
+    attempt().map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied if must_be_ours(&directory).is_err() => foreign(&directory),
+        _ => Error::path("make", path, error),
+    })
 }
 
 /// Where a branch is mounted for its server, in the directory of the branch.
@@ -64,31 +91,41 @@ pub fn branches(store: &Path) -> Result<Vec<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Error::path("read", &directory, error)),
     };
-    must_be_ours(&root())?;
-    let path = |entry: io::Result<fs::DirEntry>| Ok(entry?.path());
-    entries.map(path).collect::<io::Result<_>>().map_err(|e| Error::path("read", &directory, e))
+    must_be_ours(&root()).map_err(|_| foreign(&root()))?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
+    let mut paths = paths.map_err(|error| Error::path("read", &directory, error))?;
+    // Beside them are their locks.
+    paths.retain(|path| path.is_dir());
+    Ok(paths)
 }
 
 /// Makes a directory that others may pass through, or takes the one that is there if it is ours.
 pub fn make(directory: &Path) -> Result<()> {
+    make_ours(directory).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied if must_be_ours(directory).is_err() => foreign(directory),
+        _ => Error::path("make", directory, error),
+    })
+}
+
+/// The same, with `PermissionDenied` where it is not ours.
+fn make_ours(directory: &Path) -> io::Result<()> {
     match fs::create_dir(directory) {
-        Ok(()) => fs::set_permissions(directory, Permissions::from_mode(0o711))
-            .map_err(|error| Error::path("make", directory, error)),
+        Ok(()) => fs::set_permissions(directory, Permissions::from_mode(0o711)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => must_be_ours(directory),
-        Err(error) => Err(Error::path("make", directory, error)),
+        Err(error) => Err(error),
     }
 }
 
 /// Anybody may make a directory in `/tmp` before us.
-fn must_be_ours(directory: &Path) -> Result<()> {
-    let meta =
-        fs::symlink_metadata(directory).map_err(|error| Error::path("read", directory, error))?;
+fn must_be_ours(directory: &Path) -> io::Result<()> {
+    let meta = fs::symlink_metadata(directory)?;
     match meta.is_dir() && meta.uid() == geteuid().as_raw() {
         true => Ok(()),
-        false => {
-            let what = format!("{} belongs to somebody else", directory.display());
-            Err(Error::new(Code::NotPermitted, what)
-                .hint("set XDG_RUNTIME_DIR to a directory of yours"))
-        }
+        false => Err(io::ErrorKind::PermissionDenied.into()),
     }
+}
+
+fn foreign(directory: &Path) -> Error {
+    let what = format!("{} belongs to another user", directory.display());
+    Error::new(Code::NotPermitted, what).hint("set XDG_RUNTIME_DIR to a directory of yours")
 }

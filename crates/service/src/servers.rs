@@ -1,7 +1,8 @@
 //! PostgreSQL servers on branches: each on a mount of its branch, remembered in a file beside its socket.
 //!
 //! The server outlives the command that starts it, and may outlive the holder: the files say which there
-//! are, and whoever comes by next tidies up after those that are gone.
+//! are, and whoever comes by next tidies up after those that are gone. Each branch has a lock, which a command
+//! holds while it starts, stops or tidies up after its server; no branch stands in the way of another.
 
 use std::fs;
 use std::io;
@@ -13,10 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::client::Reach;
 use crate::doors::{self, How};
 use crate::postgres::{Cluster, Launch, Server};
-use crate::request::Request;
+use crate::request::{Mount, Request};
 use crate::response::{Inspected, OneBranch, Response, ServerList, ServerRow};
+use crate::server_lock::ServerLock;
 use crate::time::elapsed_us;
-use crate::{Client, Code, Error, Result, runtime, stale};
+use crate::{Client, Code, Connection, Error, Result, runtime, stale};
 
 /// Recovery replays what a checkpoint has not written; that is minutes at most.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -40,6 +42,14 @@ struct Record {
     server: Server,
     /// Whether the mount was made for the server, and goes with it.
     own_mount: bool,
+    /// Whether it took connections; otherwise a command waits for that, or was killed at it.
+    #[serde(default = "yes")]
+    ready: bool,
+}
+
+/// Records were once written of servers that took connections only.
+fn yes() -> bool {
+    true
 }
 
 /// Starts a server on the branch `name` and waits until it takes connections.
@@ -49,54 +59,80 @@ struct Record {
 /// of its version; `io` with the server's own words when it does not come up.
 pub fn start(client: &Client, name: &str, how: &Start) -> Result<Response> {
     let begun = Instant::now();
-    reap(client)?;
     let mut holder = client.hold()?;
-    let inspected = match holder.call(Request::Inspect { name: name.into() })? {
-        Response::Inspected(inspected) => inspected,
-        _ => return Err(doors::unexpected()),
-    };
+    let (_lock, inspected) = lock_for_start(client, &mut holder, name)?;
     must_be_startable(name, &inspected)?;
     let place = runtime::of_branch(client.store(), inspected.id)?;
-    if let Some(record) = read(&place)? {
-        let what = format!("a server runs on branch {name} already: {}", record.server.uri);
-        return Err(Error::new(Code::BranchBusy, what)
-            .hint(format!("use it, or stop it with `tine postgres stop {name}`")));
-    }
+    let directory = runtime::mount_in(&place);
     let (root, own_mount) = match &inspected.mount {
-        Some(mount) => (mount.directory.clone(), false),
+        // A start that was killed may have left it.
+        Some(mount) => (mount.directory.clone(), mount.directory == directory),
         None => {
-            let directory = runtime::mount_in(&place);
             runtime::make(&directory)?;
             doors::mount(client, name, &directory, How::default())?;
             (directory, true)
         }
     };
-    let started = launch(name, &inspected, &root, &place, how);
-    let record = started.and_then(|server| {
-        let record = Record { branch: name.into(), server, own_mount };
-        match write(&place, &record) {
-            Ok(()) => Ok(record),
-            Err(error) => {
-                record.server.stop()?;
-                Err(error)
-            }
+    let record = |server: Server, ready: bool| {
+        write(&place, &Record { branch: name.into(), server, own_mount, ready })
+    };
+    let started = launch(name, &inspected, &root, &place, how, &mut |server| record(server, false));
+    let started = started.and_then(|server| match record(server.clone(), true) {
+        Ok(()) => Ok(server),
+        Err(error) => {
+            server.stop()?;
+            Err(error)
         }
     });
-    match record {
-        Ok(record) => {
-            let Server { pid, port, uri, .. } = record.server;
+    match started {
+        Ok(Server { pid, port, uri, .. }) => {
             let elapsed_us = elapsed_us(begun);
             let branch = name.to_owned();
             Ok(Response::Server(ServerRow { branch, uri, port, pid, elapsed_us: Some(elapsed_us) }))
         }
         Err(error) => {
+            // The error to tell is why the server did not start.
             if own_mount {
-                // The error to tell is why the server did not start.
                 let _ = doors::unmount(client, name, true);
                 let _ = remove(&place);
+            } else {
+                let _ = fs::remove_file(record_path(&place));
             }
             Err(error)
         }
+    }
+}
+
+/// Locks the server of a branch, ends what is left of an earlier one, and says how the branch is then.
+fn lock_for_start(
+    client: &Client,
+    holder: &mut Connection,
+    name: &str,
+) -> Result<(ServerLock, Inspected)> {
+    loop {
+        let id = inspect(holder, name)?.id;
+        let lock = ServerLock::wait(client.store(), id)?;
+        let place = runtime::place(client.store(), id);
+        if let Some(record) = read(&place)? {
+            if record.ready && record.server.is_alive() && is_mounted(client, &record)? {
+                let what = format!("a server runs on branch {name} already: {}", record.server.uri);
+                return Err(Error::new(Code::BranchBusy, what)
+                    .hint(format!("use it, or stop it with `tine postgres stop {name}`")));
+            }
+            end(client, &place, &record)?;
+        }
+        // While this waited, the branch may have been deleted, and another made of that name.
+        let inspected = inspect(holder, name)?;
+        if inspected.id == id {
+            return Ok((lock, inspected));
+        }
+    }
+}
+
+fn inspect(holder: &mut Connection, name: &str) -> Result<Inspected> {
+    match holder.call(Request::Inspect { name: name.into() })? {
+        Response::Inspected(inspected) => Ok(inspected),
+        _ => Err(doors::unexpected()),
     }
 }
 
@@ -120,6 +156,7 @@ fn launch(
     root: &Path,
     place: &Path,
     how: &Start,
+    began: &mut dyn FnMut(Server) -> Result<()>,
 ) -> Result<Server> {
     let cluster = match &how.data_dir {
         Some(path) => Cluster::open_in(root, &root.join(path.strip_prefix("/").unwrap_or(path)))?,
@@ -136,24 +173,20 @@ fn launch(
         port: how.port,
         patience: PATIENCE,
     }
-    .start()
+    .start_telling(began)
 }
 
-/// Stops the server of the branch `name`, and takes off the mount that was made for it.
+/// Stops the server of the branch `name`, and takes off the mount that was made for it. A command beside this one
+/// may have done so first.
 ///
 /// # Errors
 /// `not-mounted` when there is no server on it.
 pub fn stop(client: &Client, name: &str) -> Result<Response> {
-    reap(client)?;
-    match of_branch(client, name)? {
-        Some((place, record)) => end(client, &place, &record)?,
-        None => {
-            client.call(Request::Usage { name: Some(name.into()) })?;
-            let what = format!("no server runs on branch {name}");
-            return Err(
-                Error::new(Code::NotMounted, what).hint("`tine postgres list` shows those that do")
-            );
-        }
+    if !stop_any(client, name)? {
+        let what = format!("no server runs on branch {name}");
+        return Err(
+            Error::new(Code::NotMounted, what).hint("`tine postgres list` shows those that do")
+        );
     }
     Ok(Response::Branch(OneBranch { branch: name.into() }))
 }
@@ -163,10 +196,36 @@ pub fn stop(client: &Client, name: &str) -> Result<Response> {
 /// # Errors
 /// When it does not end.
 pub fn stop_if_running(client: &Client, name: &str) -> Result<()> {
-    match of_branch(client, name)? {
-        Some((place, record)) => end(client, &place, &record),
-        None => Ok(()),
+    match stop_any(client, name) {
+        Err(error) if error.code == Code::BranchNotFound => Ok(()),
+        done => done.map(drop),
     }
+}
+
+/// Stops what there is; `false` if there was nothing.
+fn stop_any(client: &Client, name: &str) -> Result<bool> {
+    let mut reach = client.reach()?;
+    let Response::Inspected(inspected) = reach.call(Request::Inspect { name: name.into() })? else {
+        return Err(doors::unexpected());
+    };
+    reach.leave()?;
+    let place = runtime::place(client.store(), inspected.id);
+    if !place.exists() {
+        return Ok(false);
+    }
+    let was_there = read(&place)?.is_some();
+    let _lock = ServerLock::wait(client.store(), inspected.id)?;
+    if let Some(record) = read(&place)? {
+        end(client, &place, &record)?;
+        return Ok(true);
+    }
+    // A start that was killed before its server began leaves the mount.
+    let left = mounted_on(client, &runtime::mount_in(&place))?;
+    if let Some(branch) = &left {
+        doors::unmount(client, branch, false)?;
+        remove(&place)?;
+    }
+    Ok(was_there || left.is_some())
 }
 
 /// The servers that run on branches of the store.
@@ -175,7 +234,9 @@ pub fn stop_if_running(client: &Client, name: &str) -> Result<()> {
 /// When the records cannot be read.
 pub fn list(client: &Client) -> Result<Response> {
     reap(client)?;
-    let rows = records(client)?.into_iter().map(|(_, record)| ServerRow {
+    let running = records(client)?.into_iter().map(|(_, record)| record);
+    let running = running.filter(|record| record.ready && record.server.is_alive());
+    let rows = running.map(|record| ServerRow {
         branch: record.branch,
         uri: record.server.uri,
         port: record.server.port,
@@ -187,35 +248,63 @@ pub fn list(client: &Client) -> Result<Response> {
     Ok(Response::Servers(ServerList { servers }))
 }
 
-/// Tidies up after servers that were killed, and ends those whose mount is gone.
+/// Tidies up after servers that were killed, after starts that were, and after mounts that are gone, but not where
+/// another command is at work.
 fn reap(client: &Client) -> Result<()> {
-    let found = records(client)?;
-    if found.is_empty() {
-        return Ok(());
-    }
-    let mut reach = client.reach()?;
-    let mut mounted = Vec::new();
-    if let Reach::There(holder) = &mut reach
-        && let Response::Mounts(mounts) = holder.call(Request::Mounts)?
-    {
-        mounted = mounts.into_iter().map(|(branch, _)| branch).collect();
-    }
-    reach.leave()?;
-    for (place, record) in found {
-        if !record.server.is_alive() || !mounted.contains(&record.branch) {
-            end(client, &place, &record)?;
+    for (place, _) in records(client)? {
+        let Some(_lock) = ServerLock::try_take(&place)? else { continue };
+        let Some(record) = read(&place)? else { continue };
+        if record.ready && record.server.is_alive() && is_mounted(client, &record)? {
+            continue;
         }
+        // What keeps this one from being tidied up is told to who works with it, and concerns no other.
+        let _ = end(client, &place, &record);
     }
     Ok(())
 }
 
+fn is_mounted(client: &Client, record: &Record) -> Result<bool> {
+    let mounts = mounts(client)?;
+    Ok(mounts.iter().any(|(branch, _)| *branch == record.branch))
+}
+
+/// The branch that is mounted on a directory.
+fn mounted_on(client: &Client, directory: &Path) -> Result<Option<String>> {
+    let found = mounts(client)?.into_iter().find(|(_, mount)| mount.directory == directory);
+    Ok(found.map(|(branch, _)| branch))
+}
+
+fn mounts(client: &Client) -> Result<Vec<(String, Mount)>> {
+    let mut reach = client.reach()?;
+    let mounts = match &mut reach {
+        // In this process nothing is mounted.
+        Reach::Here(_) => Vec::new(),
+        Reach::There(holder) => match holder.call(Request::Mounts)? {
+            Response::Mounts(mounts) => mounts,
+            _ => return Err(doors::unexpected()),
+        },
+    };
+    reach.leave()?;
+    Ok(mounts)
+}
+
+/// Ends what a record is of. Called with the lock of the branch held.
 fn end(client: &Client, place: &Path, record: &Record) -> Result<()> {
-    if record.server.is_alive() {
-        record.server.stop()?;
-    }
+    record.server.stop()?;
     await_reaped(record.server.pid);
-    if record.own_mount {
-        match doors::unmount(client, &record.branch, false) {
+    let directory = runtime::mount_in(place);
+    if record.own_mount
+        && let Some(branch) = mounted_on(client, &directory)?
+    {
+        match doors::unmount(client, &branch, false) {
+            Err(error) if error.code == Code::BranchBusy => {
+                let place = directory.display();
+                let what =
+                    format!("the server of branch {branch} has ended, but {place} is in use");
+                return Err(Error::new(Code::BranchBusy, what).hint(format!(
+                    "end what uses it (`fuser -vm {place}` names it), then stop the server once more; or `tine unmount {branch} --force`"
+                )));
+            }
             Err(error) if !matches!(error.code, Code::NotMounted | Code::BranchNotFound) => {
                 return Err(error);
             }
@@ -223,7 +312,7 @@ fn end(client: &Client, place: &Path, record: &Record) -> Result<()> {
         }
     }
     // A mount whose holder died is nobody's any more.
-    stale::detach_one(&runtime::mount_in(place));
+    stale::detach_one(&directory);
     remove(place)
 }
 
@@ -237,10 +326,6 @@ fn await_reaped(pid: u32) {
     while fs::read_to_string(&process).is_ok_and(ended) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-fn of_branch(client: &Client, name: &str) -> Result<Option<(PathBuf, Record)>> {
-    Ok(records(client)?.into_iter().find(|(_, record)| record.branch == name))
 }
 
 fn records(client: &Client) -> Result<Vec<(PathBuf, Record)>> {
@@ -270,7 +355,10 @@ fn read(place: &Path) -> Result<Option<Record>> {
 fn write(place: &Path, record: &Record) -> Result<()> {
     let path = record_path(place);
     let text = serde_json::to_vec(record).map_err(|error| Error::io("recording", error))?;
-    fs::write(&path, text).map_err(|error| Error::path("write", &path, error))
+    // Whole or not at all: a server without a record is one that nobody stops.
+    let unfinished = path.with_extension("new");
+    let written = fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, &path));
+    written.map_err(|error| Error::path("write", &path, error))
 }
 
 /// Removes what a start or an import that was killed left of its directories. Nothing is mounted there.
@@ -291,6 +379,7 @@ fn remove(place: &Path) -> Result<()> {
     // Never into a mount: the directory of a mount must be empty by now.
     gone(fs::remove_dir(runtime::mount_in(place)))?;
     gone(fs::remove_dir_all(place.join("run")))?;
+    gone(fs::remove_file(record_path(place).with_extension("new")))?;
     gone(fs::remove_file(record_path(place)))?;
     gone(fs::remove_dir(place))?;
     if let Some(of_store) = place.parent() {

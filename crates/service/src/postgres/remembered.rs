@@ -3,9 +3,9 @@
 //! So it lasts as long as the branch, goes along with a fork, and moves with the store. What is in the
 //! file is a wish, not a fact: whoever may write in the branch may write anything there.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -69,22 +69,13 @@ impl Remembered {
     pub fn write(&self, directory: &Path, account: &Account) -> Result<()> {
         let path = directory.join(NAME);
         let unfinished = directory.join(format!("{NAME}.new"));
-        let failed = |error: io::Error| Error::path("write", &path, error);
-        match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        let make = || {
-            let mut file = File::create_new(&unfinished)?;
+        let mut file = account.create(&unfinished)?;
+        let mut make = || {
             serde_json::to_writer(&mut file, self)?;
             file.write_all(b"\n")?;
-            file.set_permissions(Permissions::from_mode(0o600))?;
-            if let Some((uid, gid)) = account.to_switch_to() {
-                fchown(&file, Some(uid), Some(gid))?;
-            }
             fs::rename(&unfinished, &path)
         };
-        make().map_err(failed)
+        make().map_err(|error: io::Error| Error::path("write", &path, error))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -20,8 +19,9 @@ use super::configuration::Configuration;
 use super::installation::Installation;
 use super::prepare::prepare;
 use super::process::start_ticks;
+use super::remembered::Remembered;
 use super::roles::superusers;
-use super::uri;
+use super::{ports, uri};
 use crate::{Code, Error, Result};
 
 /// Bytes of a Unix socket's path, its end mark left out (unix(7)).
@@ -43,7 +43,7 @@ pub struct Launch<'a> {
     /// A directory of this server's own for its socket, log and rules of access; made if missing. The
     /// server's user must be able to reach it.
     pub runtime: &'a Path,
-    /// The TCP port on 127.0.0.1; a free one unless given.
+    /// The TCP port on 127.0.0.1; unless given the one that the branch had last, or a free one.
     pub port: Option<u16>,
     /// How long recovery may take.
     pub patience: Duration,
@@ -75,6 +75,15 @@ impl Launch<'_> {
     /// owner, `Unsupported` for a version that is not installed or state outside the directory; `Io` with the
     /// server's own last words if it does not come up.
     pub fn start(&self) -> Result<Server> {
+        self.start_telling(&mut |_| Ok(()))
+    }
+
+    /// Starts as [`Launch::start`] does, and hands each process over to `began` before it is waited for. The
+    /// record has no URI yet: it is for whoever comes after this process, should that be killed meanwhile.
+    ///
+    /// # Errors
+    /// As [`Launch::start`], and those of `began`.
+    pub fn start_telling(&self, began: &mut dyn FnMut(Server) -> Result<()>) -> Result<Server> {
         let installation = Installation::for_version(&self.cluster.version)?;
         let account = Account::of_directory(&self.cluster.directory)?;
         self.check_socket_path()?;
@@ -84,18 +93,35 @@ impl Launch<'_> {
         account.private_directory(self.runtime)?;
         self.write_rules(&account)?;
 
+        let mut remembered = Remembered::read(&self.cluster.directory);
         for attempt in 1.. {
-            let port = self.port.map_or_else(free_port, Ok)?;
+            let port = self.choose_port(&remembered, attempt)?;
+            if remembered.port(self.identity) != Some(port) {
+                remembered.set_port(self.identity, port);
+                remembered.write(&self.cluster.directory, &account)?;
+            }
             let log = account.create(&self.log_path())?;
             let mut child = self.spawn(&installation, &account, &configuration, port, log)?;
-            match self.wait_until_ready(&mut child) {
+            // One that has ended by now is told of below.
+            let told = self.record(&child, port).map_or(Ok(()), &mut *began);
+            match told.and_then(|()| self.wait_until_ready(&mut child)) {
                 Ok(()) => {
-                    let server = self.record(&installation, &account, &child, port)?;
+                    let mut server = self.record(&child, port).ok_or_else(|| {
+                        not_started("the server ended at once", &self.last_words())
+                    })?;
+                    let (role, database) =
+                        self.role_and_database(&installation, &account, port, &remembered);
+                    server.uri = uri::of_socket(self.runtime, port, role.as_deref(), &database);
                     // Reaped, if this process outlives it: a zombie would keep its number taken.
                     std::thread::spawn(move || child.wait());
                     return Ok(server);
                 }
                 Err(error) => {
+                    // Only one that was not waited for yet has its number for sure.
+                    if matches!(child.try_wait(), Ok(None)) {
+                        end(child.id(), None, STOP_PATIENCE)?;
+                        let _reaped = child.wait();
+                    }
                     let taken = error.message.contains("Address already in use");
                     if !taken || self.port.is_some() || attempt == PORT_ATTEMPTS {
                         return Err(error);
@@ -104,6 +130,17 @@ impl Launch<'_> {
             }
         }
         unreachable!("the loop returns at its last attempt")
+    }
+
+    /// The port that is asked for, or that the branch had last, or a free one: an address that is
+    /// written down somewhere goes on to lead here.
+    fn choose_port(&self, remembered: &Remembered, attempt: usize) -> Result<u16> {
+        let last = remembered.port(self.identity).filter(|port| ports::is_free(*port));
+        match (self.port, last) {
+            (Some(asked), _) => Ok(asked),
+            (None, Some(last)) if attempt == 1 => Ok(last),
+            _ => ports::free(self.identity),
+        }
     }
 
     fn check_socket_path(&self) -> Result<()> {
@@ -188,8 +225,6 @@ impl Launch<'_> {
                 return Ok(());
             }
             if begun.elapsed() > self.patience {
-                end(child.id(), None, Duration::from_secs(5))?;
-                let _reaped = child.wait();
                 let seconds = self.patience.as_secs();
                 let what = format!("the server took no connections within {seconds} s");
                 return Err(not_started(&what, &self.last_words()));
@@ -203,49 +238,53 @@ impl Launch<'_> {
         reason(&self.log_path(), &self.cluster.root)
     }
 
-    fn record(
-        &self,
-        installation: &Installation,
-        account: &Account,
-        child: &Child,
-        port: u16,
-    ) -> Result<Server> {
+    /// What is known of a process; `None` if it has ended.
+    fn record(&self, child: &Child, port: u16) -> Option<Server> {
         let pid = child.id();
-        let (role, database) = self.role_and_database(installation, account, port);
-        let start_ticks = start_ticks(pid)
-            .ok_or_else(|| not_started("the server ended at once", &self.last_words()))?;
-        Ok(Server {
+        Some(Server {
             pid,
-            start_ticks,
+            start_ticks: start_ticks(pid)?,
             port,
-            uri: uri::of_socket(self.runtime, port, role.as_deref(), &database),
+            uri: String::new(),
             directory: self.cluster.directory.clone(),
             log: self.log_path(),
         })
     }
 
-    /// A role that may log in and a database to begin with: the superusers of the cluster, then the
-    /// usual names.
+    /// A role that may log in and a database to begin with: a superuser, since the URI is for work, and
+    /// the database that was named when the data was taken in, as long as there is one of that name.
     fn role_and_database(
         &self,
         installation: &Installation,
         account: &Account,
         port: u16,
+        remembered: &Remembered,
     ) -> (Option<String>, String) {
         const QUERY: &str = "select datname from pg_database where datallowconn and not datistemplate \
-                             order by datname <> 'postgres', oid limit 1";
-        let mut roles = superusers(&self.cluster.directory);
+                             order by datname <> 'postgres', oid";
+        let known = superusers(&self.cluster.directory);
+        let named = remembered.role.clone();
+        let mut roles: Vec<String> =
+            named.iter().filter(|role| known.contains(role)).cloned().collect();
+        roles.extend(known);
         roles.extend([account.name.clone(), "postgres".to_owned()]);
-        for role in roles {
+        roles.extend(named);
+        for (number, role) in roles.iter().enumerate() {
+            if roles[..number].contains(role) {
+                continue;
+            }
             let mut psql: Command = account.command(&installation.program("psql"));
-            psql.args(["-X", "-A", "-t", "-w", "-d", "template1", "-U", &role, "-c", QUERY]);
-            psql.arg("-h").arg(self.runtime).args(["-p", &port.to_string()]);
+            psql.args(["-X", "-A", "-t", "-w", "-0", "-d", "template1", "-c", QUERY]);
+            psql.arg("-U").arg(role).arg("-h").arg(self.runtime).args(["-p", &port.to_string()]);
             if let Ok(output) = psql.output()
                 && output.status.success()
             {
-                let database = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-                let database = if database.is_empty() { "template1".to_owned() } else { database };
-                return (Some(role), database);
+                let text = String::from_utf8_lossy(&output.stdout).into_owned();
+                let mut databases = text.split('\0').filter(|name| !name.is_empty());
+                let wanted = remembered.database.as_deref();
+                let found = databases.clone().find(|name| Some(*name) == wanted);
+                let database = found.or_else(|| databases.next()).unwrap_or("template1");
+                return (Some(role.clone()), database.to_owned());
             }
         }
         (None, "postgres".to_owned())
@@ -321,11 +360,6 @@ fn pid_file_says_ready(directory: &Path, pid: u32) -> bool {
     let mut lines = text.lines();
     let same = lines.next().is_some_and(|line| line.trim() == pid.to_string());
     same && lines.nth(6).is_some_and(|status| status.trim() == "ready")
-}
-
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener.map(|address| address.port()).map_err(|error| Error::io("finding a free port", error))
 }
 
 #[cfg(test)]
