@@ -94,7 +94,8 @@ impl Fs {
         let mut buf = vec![0; BLOCK_BYTES];
         txn.read_map(&map, block * BLOCK, &mut buf)?;
         buf[zeros].fill(0);
-        Ok(Some(self.branch().stage(&buf)?))
+        // The blocks beside it come free.
+        Ok(Some(self.branch().stage_giving_back(&buf)?))
     }
 }
 

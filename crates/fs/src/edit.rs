@@ -33,6 +33,13 @@ impl<'a> Edit<'a> {
         Ok(Edit { fs, txn, now, birth, touched: Vec::new() })
     }
 
+    /// As [`Edit::begin`], for a change that lets go of more than it takes: it works on a full disk too.
+    pub fn begin_giving_back(fs: &'a Fs) -> Result<Edit<'a>> {
+        let mut edit = Edit::begin(fs)?;
+        edit.txn.gives_back();
+        Ok(edit)
+    }
+
     /// The state before the change.
     pub fn view(&self) -> &ReadTxn {
         self.txn.view()

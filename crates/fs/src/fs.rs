@@ -120,6 +120,11 @@ impl Fs {
         Edit::begin(self)
     }
 
+    /// An edit that lets go of more than it takes.
+    pub(crate) fn removal(&self) -> Result<Edit<'_>> {
+        Edit::begin_giving_back(self)
+    }
+
     /// A number for a new inode. It is taken even if the inode comes to nothing.
     pub(crate) fn new_ino(&self) -> Result<Ino> {
         let mut inos = self.0.inos.lock().unwrap_or_else(PoisonError::into_inner);

@@ -33,7 +33,7 @@ impl Fs {
     /// Removes a name that is not a directory's; a file that is in use lives until its last user releases it.
     pub fn unlink(&self, parent: Ino, name: &[u8]) -> Result<()> {
         check_name(name)?;
-        let edit = self.edit()?;
+        let edit = self.removal()?;
         edit.dir(parent)?;
         let named = edit.existing(parent, name)?;
         if named.kind == Kind::Directory {
@@ -45,7 +45,7 @@ impl Fs {
     /// Removes an empty directory.
     pub fn rmdir(&self, parent: Ino, name: &[u8]) -> Result<()> {
         check_name(name)?;
-        let edit = self.edit()?;
+        let edit = self.removal()?;
         edit.dir(parent)?;
         let named = edit.existing(parent, name)?;
         if named.kind != Kind::Directory {

@@ -73,7 +73,7 @@ impl Fs {
             for &ino in group {
                 while self.shrink(ino)? {}
             }
-            let mut edit = self.edit()?;
+            let mut edit = self.removal()?;
             for &ino in group {
                 edit.reclaim_orphan(ino)?;
             }
@@ -84,7 +84,7 @@ impl Fs {
 
     /// Cuts the data of an orphan, from its end, by what one transaction may let go; whether there was so much.
     fn shrink(&self, ino: Ino) -> Result<bool> {
-        let mut edit = self.edit()?;
+        let mut edit = self.removal()?;
         let map = key::of(key::DATA, ino);
         let orphan = edit.inode(ino).is_ok_and(|inode| inode.attr.nlink == 0);
         let mut runs = edit.view().extents(&map, 0);

@@ -75,7 +75,7 @@ impl Fs {
             Fallocate::ZeroRange { keep_size } => (true, keep_size),
         };
         let hole = zeroes.then(|| self.hole(ino, offset, end)).transpose()?;
-        let mut edit = self.edit()?;
+        let mut edit = if zeroes { self.removal()? } else { self.edit()? };
         let mut inode = edit.file(ino)?;
         if let Some(hole) = hole {
             edit.make_hole(&mut inode, hole)?;

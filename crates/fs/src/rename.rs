@@ -65,6 +65,7 @@ impl Fs {
                 moved(&mut edit, target, source.link)?;
             }
             (_, Some(target)) => {
+                edit.txn.gives_back();
                 replaceable(&edit, source, target)?;
                 edit.remove_entry(parent, name, source.kind)?;
                 edit.replace_entry(&target, new_name, &source)?;

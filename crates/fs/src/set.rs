@@ -15,6 +15,9 @@ impl Fs {
         let hole = set.size.map(|size| self.hole(ino, size, u64::MAX)).transpose()?;
         let mut edit = self.edit()?;
         let mut inode = edit.inode(ino)?;
+        if set.size.is_some_and(|size| size < inode.attr.size) {
+            edit.txn.gives_back();
+        }
         if let Some((size, hole)) = set.size.zip(hole) {
             edit.make_hole(&mut inode, hole)?;
             inode.attr.size = size;

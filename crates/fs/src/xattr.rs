@@ -90,7 +90,7 @@ impl Fs {
 
     /// Removes an extended attribute.
     pub fn removexattr(&self, ino: Ino, name: &[u8]) -> Result<()> {
-        let mut edit = self.edit()?;
+        let mut edit = self.removal()?;
         let mut inode = edit.inode(ino)?;
         let prefix = key::xattr(ino, name);
         if blob::get(edit.view(), &prefix)?.is_none() {

@@ -4,19 +4,29 @@ mod tree;
 
 use std::sync::Arc;
 
-use tine_fs::{Fs, NewRoot, ROOT};
-use tine_store::{MemoryDevice, Options, Store};
-use tree::{ME, bytes, file, names, tree};
+use tine_fs::{Fs, Ino, NewRoot, ROOT, SetAttr};
+use tine_store::{Device, MemoryDevice, Options, Store};
+use tree::{ME, bytes, errno, file, names, tree};
 
 const MIB: usize = 1 << 20;
 
 fn on_disk_of(bytes: usize) -> (Store, Fs) {
+    let (_, store, fs) = on_device_of(bytes);
+    (store, fs)
+}
+
+fn on_device_of(bytes: usize) -> (Arc<MemoryDevice>, Store, Fs) {
     let device = Arc::new(MemoryDevice::with_capacity(bytes as u64));
-    let store = Store::create_on(device, &Options::default()).unwrap();
+    let store = Store::create_on(device.clone(), &Options::default()).unwrap();
     let branch = store.create_branch("main").unwrap();
     Fs::format(&branch, &NewRoot { mode: 0o755, uid: 0, gid: 0 }).unwrap();
     let fs = Fs::open(&store, branch).unwrap();
-    (store, fs)
+    (device, store, fs)
+}
+
+/// Another program takes all that the host has left.
+fn fill_host(device: &MemoryDevice) {
+    device.set_capacity(Some(device.allocated_bytes().unwrap()));
 }
 
 fn sound(store: &Store, fs: &Fs) {
@@ -78,4 +88,111 @@ fn a_copy_inside_a_branch_takes_no_space() {
     }
     t.sync().unwrap();
     assert!(used() < before + MIB, "{} bytes more", used() - before);
+}
+
+fn refused(what: &str, name: &str, error: tine_fs::Error) {
+    panic!("{what} {name}: {error}");
+}
+
+/// Makes directories until there is no room for another; how many.
+fn fill_with_directories(fs: &Fs) -> usize {
+    (0..).find(|n| fs.mkdir(&ME, ROOT, format!("d{n}").as_bytes(), 0o755).is_err()).unwrap()
+}
+
+#[test]
+fn after_another_program_filled_the_host_all_that_could_be_made_can_be_removed() {
+    let (device, store, fs) = on_device_of(256 * MIB);
+    for n in 0..3000 {
+        fs.mkdir(&ME, ROOT, format!("old{n}").as_bytes(), 0o755).unwrap();
+    }
+    fs.sync().unwrap();
+    fill_host(&device);
+    let made = fill_with_directories(&fs);
+    assert_eq!(errno(fs.mkdir(&ME, ROOT, b"more", 0o755)), libc::ENOSPC);
+    assert!(made > 100, "only {made} more");
+    for name in names(&fs, ROOT) {
+        fs.rmdir(ROOT, name.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    sound(&store, &fs);
+    let again = fill_with_directories(&fs);
+    assert!(again >= made, "{made} directories fit, and with space only {again}");
+    sound(&store, &fs);
+}
+
+#[test]
+fn what_a_fork_shares_can_be_removed_from_it_on_a_full_host() {
+    let (device, store, fs) = on_device_of(256 * MIB);
+    for n in 0..20_000 {
+        fs.mkdir(&ME, ROOT, format!("old{n}").as_bytes(), 0o755).unwrap();
+    }
+    fs.sync().unwrap();
+    store.checkpoint().unwrap();
+    let fork = Fs::open(&store, store.fork("main", "fork").unwrap()).unwrap();
+    fs.mkdir(&ME, ROOT, b"one more", 0o755).unwrap();
+    fork.sync().unwrap();
+    store.checkpoint().unwrap();
+    fill_host(&device);
+    for name in names(&fork, ROOT) {
+        fork.rmdir(ROOT, name.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    assert_eq!(names(&fs, ROOT).len(), 20_001);
+    sound(&store, &fork);
+}
+
+#[test]
+fn files_are_removed_cut_and_punched_and_branches_made_while_writers_keep_the_disk_full() {
+    let (_, store, fs) = on_device_of(64 * MIB);
+    let files: Vec<Ino> = (0..24).map(|n| file(&fs, &format!("old{n}"), &[7; MIB])).collect();
+    let big = fs.create(&ME, ROOT, b"big", 0o644).unwrap().ino;
+    // As the kernel does that goes on writing back what programs had it take.
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for writer in 0..3u64 {
+            let (fs, stop) = (&fs, &stop);
+            scope.spawn(move || {
+                for n in 0.. {
+                    if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        return;
+                    }
+                    let offset = (n * 3 + writer) * MIB as u64;
+                    if let Err(error) = fs.write(big, offset, &vec![1; MIB], false) {
+                        assert_eq!(error.errno(), libc::ENOSPC, "{error}");
+                    }
+                }
+            });
+        }
+        while fs.write(files[0], MIB as u64, &[1; MIB], false).is_ok() {}
+        for (n, ino) in files.iter().enumerate() {
+            let name = format!("old{n}");
+            let fail = |what: &str, error| refused(what, &name, error);
+            match n % 4 {
+                0 => fs.unlink(ROOT, name.as_bytes()).unwrap_or_else(|e| fail("removing", e)),
+                // Inside a block, which is to be kept in part.
+                1 => {
+                    let cut = SetAttr { size: Some(1000), ..SetAttr::default() };
+                    fs.setattr(*ino, &cut).map(drop).unwrap_or_else(|e| fail("cutting", e))
+                }
+                2 => fs
+                    .fallocate(*ino, tine_fs::Fallocate::PunchHole, 5000, 500_000)
+                    .unwrap_or_else(|e| fail("punching", e)),
+                _ => {
+                    let target = format!("old{}", n - 1);
+                    fs.rename(
+                        ROOT,
+                        name.as_bytes(),
+                        ROOT,
+                        target.as_bytes(),
+                        tine_fs::RenameMode::Replace,
+                    )
+                    .unwrap_or_else(|e| fail("renaming over another", e))
+                }
+            }
+            drop(store.fork("main", &name).unwrap());
+            store.delete(&name).unwrap();
+            fs.statfs().unwrap();
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    fs.sync().unwrap();
+    sound(&store, &fs);
 }

@@ -71,7 +71,8 @@ fn keep_durable(engine: &Engine) {
         if written != engine.journal.next() {
             (written, rests_since) = (engine.journal.next(), Instant::now());
         }
-        let by_time = last.elapsed() >= CHECKPOINT_EVERY && engine.signal.has_changed();
+        let waits = engine.signal.has_changed() || engine.space.waits_for_checkpoint();
+        let by_time = last.elapsed() >= CHECKPOINT_EVERY && waits;
         // Errors poison the store, and the next caller hears of them.
         if engine.outgrown.swap(false, Ordering::AcqRel) {
             let _ = engine.grow_ring();

@@ -5,6 +5,7 @@
 //! checkpoint, which takes it alone for an instant, sees every commit whole or not at all.
 
 use crate::branch::{Catalog, Core};
+use crate::changed::Changed;
 use crate::checkpoint::Durable;
 use crate::device::Device;
 use crate::dirty::DirtySet;
@@ -19,20 +20,15 @@ use crate::pins::{Pin, Pins};
 use crate::reclaim::Reclaim;
 use crate::refs::Refs;
 use crate::signal::Signal;
-use crate::space::{BlockRun, Freed, Space};
+use crate::space::{BlockRun, Freed, Purpose, Space};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Mutex, PoisonError, RwLock, lock, read, write};
+use crate::sync::{Mutex, PoisonError, RwLock, lock, write};
 use crate::tree::{self, NewRun, Node, Nodes, Owner, Root, Tree};
 use crate::txn::{Batch, DataRun, Op, RunData, extent_pieces, refuse_values_in_maps};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tine_sys::lineage::Process;
 
-/// Journal bytes that may wait in memory before a committer writes them out.
-const PENDING_BYTES_MAX: usize = 2 << 20;
-/// Changed nodes in memory before a checkpoint is due, however small the cache is. Committers wait
-/// for one when there are four times as many.
-const CHANGED_NODES_DUE_MIN: u64 = 4096;
 /// Changes of a batch that are applied together.
 const CHANGES_MAX: usize = 16384;
 
@@ -60,8 +56,8 @@ pub(crate) struct Engine {
     pub outgrown: AtomicBool,
     /// Held while a larger one is prepared.
     pub growing: Mutex<()>,
-    /// Nodes made since the last cut: each needs a place at the next one. An upper bound.
-    pub changed_nodes: AtomicU64,
+    /// What the next checkpoint has to write.
+    pub changed: Changed,
     pub signal: Signal,
     pub options: Options,
 }
@@ -124,14 +120,14 @@ impl Owner for BranchOwner<'_> {
         self.share_gen
     }
     fn superseded(&self, node: &Arc<Node>) -> Result<()> {
-        self.engine.changed_nodes.fetch_add(1, Ordering::Relaxed);
+        self.engine.changed.node();
         if node.birth > self.share_gen || !self.engine.refs.supersede(node)? {
             self.engine.bury(node);
         }
         Ok(())
     }
     fn grew(&self) {
-        self.engine.changed_nodes.fetch_add(1, Ordering::Relaxed);
+        self.engine.changed.node();
     }
 }
 
@@ -151,53 +147,6 @@ impl Engine {
     /// Refuses a process that was forked from the one that opened the store.
     pub(crate) fn here(&self) -> Result<()> {
         if self.process.is_current() { Ok(()) } else { Err(Error::NotInherited) }
-    }
-
-    /// Before a change of any kind that makes up to `nodes`: the store takes writes, memory is
-    /// within its bounds, and there is room for all that the next checkpoint will write.
-    pub(crate) fn prepare(&self, nodes: u64) -> Result<()> {
-        self.health.check()?;
-        if self.journal.pending_bytes() > PENDING_BYTES_MAX {
-            self.write_journal()?;
-        }
-        let changed = self.changed_nodes.load(Ordering::Relaxed);
-        if changed > 4 * self.changed_nodes_due() {
-            self.checkpoint()?;
-        } else if changed > self.changed_nodes_due() {
-            self.signal.wake();
-        }
-        self.reserve_nodes(nodes, false)
-    }
-
-    /// Room for all changed nodes, and for those of the next change; some more, as others change
-    /// the store at the same time and the system tree grows too.
-    fn reserve_nodes(&self, nodes: u64, urgent: bool) -> Result<()> {
-        const HEADROOM_NODES: u64 = 64;
-        let nodes = self.changed_nodes.load(Ordering::Relaxed) + nodes + HEADROOM_NODES;
-        self.space.reserve(nodes * NODE_BLOCKS, urgent)
-    }
-
-    /// Whether a checkpoint should not wait: the journal or the memory fills.
-    pub(crate) fn must_checkpoint(&self) -> bool {
-        let (used, blocks) = self.journal.fill();
-        used > blocks / 2 || self.needs_checkpoint()
-    }
-
-    pub(crate) fn needs_checkpoint(&self) -> bool {
-        self.changed_nodes.load(Ordering::Relaxed) > self.changed_nodes_due()
-    }
-
-    /// Changed nodes before a checkpoint is due: they and their copies fill half of the cache's size.
-    fn changed_nodes_due(&self) -> u64 {
-        ((self.options.cache_bytes / NODE_BYTES / 4) as u64).max(CHANGED_NODES_DUE_MIN)
-    }
-
-    /// Before a step of reclaiming, which may run where ordinary changes find no room.
-    pub(crate) fn prepare_reclaim(&self) -> Result<()> {
-        if self.needs_checkpoint() {
-            self.signal.wake();
-        }
-        self.health.check()
     }
 
     /// Keeps the data that waits in memory within its bound.
@@ -230,21 +179,25 @@ impl Engine {
     }
 
     /// Applies and logs a transaction that began after `resets` of the branch and may make so many nodes.
-    pub(crate) fn commit(&self, core: &Core, resets: u64, ops: Vec<Op>, nodes: u64) -> Result<()> {
+    pub(crate) fn commit(
+        &self,
+        core: &Core,
+        resets: u64,
+        ops: Vec<Op>,
+        (nodes, purpose): (u64, Purpose),
+    ) -> Result<()> {
         let frees = ops.iter().all(|op| match op {
             Op::Batch(batch) => batch.only_deletes(),
             Op::Unmap { .. } => true,
             _ => false,
         });
-        let prepared = match self.prepare(nodes) {
-            Err(Error::NoSpace { .. }) if frees => self.reserve_nodes(nodes, true),
-            other => other,
+        let _admitted = match self.admit(nodes, if frees { Purpose::Release } else { purpose }) {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                self.discard(&ops);
+                return Err(error);
+            }
         };
-        if let Err(error) = prepared {
-            self.discard(&ops);
-            return Err(error);
-        }
-        let _epoch = read(&self.epoch);
         let mut state = write(&core.state);
         let share_gen = state.meta.share_gen;
         let applied = core
@@ -256,6 +209,7 @@ impl Engine {
         }
         state.cut = None;
         if !core.dirty.swap(true, Ordering::AcqRel) {
+            self.changed.records(1);
             self.signal.changed();
         }
         let number = self.journal.append(Record::Commit { branch: core.id, ops });
@@ -267,8 +221,22 @@ impl Engine {
     pub(crate) fn discard(&self, ops: &[Op]) {
         for op in ops {
             if let Op::Map { runs, .. } = op {
-                runs.iter().for_each(|run| self.free_unseen((run.addr, run.sums.len() as u64)));
+                runs.iter().for_each(|run| self.free_staged(run));
             }
+        }
+    }
+
+    /// Frees blocks that were staged and never named: what lies on the device already nothing there refers to.
+    pub(crate) fn free_staged(&self, run: &DataRun) {
+        let blocks = (run.addr, run.sums.len() as u64);
+        let written = match &run.data {
+            RunData::OnDevice => true,
+            RunData::Dirty(data) => data.on_device(),
+            RunData::Replayed(_) => false,
+        };
+        match written {
+            true => self.space.free_unnamed(self.freed(blocks, Freed::UNSEEN)),
+            false => self.free_unseen(blocks),
         }
     }
 
@@ -447,7 +415,7 @@ impl Engine {
     pub(crate) fn settle_run(&self, core: &Core, run: DataRun) -> Result<Vec<DataRun>> {
         let RunData::Replayed(bytes) = &run.data else { return Ok(vec![run]) };
         let blocks = (bytes.len() / crate::format::layout::BLOCK_BYTES) as u64;
-        let places = self.space.allocate(&mut lock(&core.arena), blocks)?;
+        let places = self.space.allocate(&mut lock(&core.arena), blocks, Purpose::Release)?;
         let mut rest: &[u8] = bytes;
         let mut runs = Vec::with_capacity(places.len());
         for (addr, blocks) in places {

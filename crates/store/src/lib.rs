@@ -18,8 +18,10 @@
 #[cfg(test)]
 extern crate self as tine_store;
 
+mod admit;
 mod background;
 mod branch;
+mod changed;
 mod check;
 mod checkpoint;
 mod defect;

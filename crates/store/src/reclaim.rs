@@ -84,6 +84,7 @@ impl Engine {
         let _epoch = read(&self.epoch);
         let Some((id, root)) = self.reclaim.pop() else { return Ok(false) };
         self.changed();
+        self.changed.records(1);
         // What a damaged node leads to keeps its space; the rest goes on.
         let taken = self.take_apart(&root);
         taken.inspect_err(|_| self.reclaim.keep(id, root)).map(|()| true)
@@ -97,6 +98,7 @@ impl Engine {
         }
         match &node.body {
             Body::Inner { children, .. } => {
+                self.changed.records(children.len() as u64);
                 for child in children {
                     self.reclaim.push(Root {
                         link: child.link.clone(),

@@ -6,6 +6,7 @@
 //! on, with a session number of its own: what a later life broke off continues no other.
 
 use crate::branch::{Catalog, Core};
+use crate::changed::Changed;
 use crate::checkpoint::{self, Durable};
 use crate::defect::{Defect, seeded};
 use crate::device::{AlignedBuf, Device};
@@ -206,7 +207,7 @@ fn assemble(
         durable: Mutex::new(Durable { superblock, when: options.environment.elapsed() }),
         outgrown: AtomicBool::new(false),
         growing: Mutex::default(),
-        changed_nodes: AtomicU64::new(0),
+        changed: Changed::default(),
         signal: Signal::default(),
         options: options.clone(),
         device,

@@ -9,7 +9,7 @@ pub(crate) use catalog::{Catalog, Frozen};
 use crate::engine::{Engine, Shared};
 use crate::error::{Error, Result};
 use crate::format::catalog::BranchMeta;
-use crate::space::Arena;
+use crate::space::{Arena, Purpose};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock, lock, read};
 use crate::tree::Root;
@@ -160,9 +160,21 @@ impl Branch {
     /// # Errors
     /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::BranchNotFound`] when the branch was deleted; I/O errors.
     pub fn stage(&self, data: &[u8]) -> Result<Staged> {
+        self.stage_for(data, Purpose::Data)
+    }
+
+    /// As [`Branch::stage`], for a change that [gives back](WriteTxn::gives_back) more than this takes.
+    ///
+    /// # Errors
+    /// As [`Branch::stage`].
+    pub fn stage_giving_back(&self, data: &[u8]) -> Result<Staged> {
+        self.stage_for(data, Purpose::Release)
+    }
+
+    fn stage_for(&self, data: &[u8], purpose: Purpose) -> Result<Staged> {
         let engine = self.shared.engine()?;
         engine.limit_dirty()?;
-        Staged::new(engine, &self.core, data)
+        Staged::new(engine, &self.core, data, purpose)
     }
 
     /// Begins a change; waits for the branch's other writer. It has to be committed before the branch is reset or

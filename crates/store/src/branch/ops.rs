@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::catalog::BranchMeta;
 use crate::format::record::Record;
 use crate::pins::Pin;
+use crate::space::Purpose;
 use crate::sync::{lock, read, write};
 use crate::tree::{Link, Node, Root};
 use std::sync::Arc;
@@ -17,6 +18,10 @@ use std::time::SystemTime;
 
 /// Nodes that making, naming or resetting a branch may change: its own, and the paths of its records.
 const NODES_OF_A_BRANCH: u64 = 8;
+
+/// Records of the system tree that such a step changes at most: of two branches and their names, of two fork points, and
+/// what waits to be taken apart.
+const RECORDS_OF_A_BRANCH: u64 = 8;
 
 /// The rule for names: 1 to 128 of letters, digits, `. _ - /`; not starting with `-` or `.`.
 fn check_name(name: &str) -> Result<()> {
@@ -49,11 +54,11 @@ impl Engine {
     /// Appends the record of a finished step and remembers which branch it belongs to.
     fn log(&self, core: &Core, record: Record) {
         core.written.fetch_max(self.journal.append(record) + 1, Ordering::AcqRel);
+        self.changed.records(RECORDS_OF_A_BRANCH);
     }
 
     pub(crate) fn create_branch(&self, name: &str) -> Result<Arc<Core>> {
-        self.prepare(NODES_OF_A_BRANCH)?;
-        let _epoch = read(&self.epoch);
+        let _admitted = self.admit(NODES_OF_A_BRANCH, Purpose::Growth)?;
         let mut catalog = lock(&self.catalog);
         check_free(&catalog, name)?;
         let meta = BranchMeta {
@@ -65,7 +70,7 @@ impl Engine {
             expires: None,
             share_gen: 0,
         };
-        self.changed_nodes.fetch_add(1, Ordering::Relaxed);
+        self.changed.node();
         let id = catalog.next_branch;
         let core = self.do_create(&mut catalog, id, meta.clone());
         self.log(&core, Record::Create { branch: core.id, meta });
@@ -91,8 +96,7 @@ impl Engine {
     }
 
     pub(crate) fn fork(&self, from: &str, new: &str, options: &ForkOptions) -> Result<Arc<Core>> {
-        self.prepare(NODES_OF_A_BRANCH)?;
-        let _epoch = read(&self.epoch);
+        let _admitted = self.admit(NODES_OF_A_BRANCH, Purpose::Growth)?;
         let mut catalog = lock(&self.catalog);
         check_free(&catalog, new)?;
         let source = catalog.named(from)?;
@@ -166,8 +170,7 @@ impl Engine {
     }
 
     pub(crate) fn delete(&self, name: &str) -> Result<()> {
-        self.health.check()?;
-        let _epoch = read(&self.epoch);
+        let _admitted = self.admit(NODES_OF_A_BRANCH, Purpose::Release)?;
         let mut catalog = lock(&self.catalog);
         let core = catalog.named(name)?;
         self.do_delete(&mut catalog, &core)?;
@@ -191,8 +194,7 @@ impl Engine {
     }
 
     pub(crate) fn rename(&self, old: &str, new: &str) -> Result<()> {
-        self.prepare(NODES_OF_A_BRANCH)?;
-        let _epoch = read(&self.epoch);
+        let _admitted = self.admit(NODES_OF_A_BRANCH, Purpose::Growth)?;
         let mut catalog = lock(&self.catalog);
         let core = catalog.named(old)?;
         check_free(&catalog, new)?;
@@ -208,8 +210,7 @@ impl Engine {
     }
 
     pub(crate) fn reset(&self, name: &str, to: Option<&str>) -> Result<()> {
-        self.prepare(NODES_OF_A_BRANCH)?;
-        let _epoch = read(&self.epoch);
+        let _admitted = self.admit(NODES_OF_A_BRANCH, Purpose::Release)?;
         let mut catalog = lock(&self.catalog);
         let core = catalog.named(name)?;
         let source = to.map(|to| catalog.named(to)).transpose()?;

@@ -20,9 +20,9 @@ use crate::format::layout::{
 use crate::format::superblock::Superblock;
 use crate::journal::Ring;
 use crate::refs;
-use crate::space::{Keep, TableImage};
-use crate::sync::{lock, write};
-use crate::tree::{Link, Node, Root, Tree};
+use crate::space::{Keep, Shared, TableImage};
+use crate::sync::{lock, read, write};
+use crate::tree::{Link, Node, Nodes, Root, Tree};
 use nodes::{NodeWriter, SystemOwner};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -42,9 +42,12 @@ pub(crate) struct Durable {
 }
 
 impl Durable {
-    fn system(&self) -> Option<Root> {
-        let (ptr, level) = self.superblock.system?;
-        Some(Root { link: Link::Disk(ptr), level, entries: 0, bytes: 0 })
+    /// The system tree, with the sums of its entries.
+    fn system(&self, nodes: &Nodes) -> Result<Option<Root>> {
+        let Some((ptr, level)) = self.superblock.system else { return Ok(None) };
+        let link = Link::Disk(ptr);
+        let (entries, bytes) = nodes.load(&link, level)?.sums();
+        Ok(Some(Root { link, level, entries, bytes }))
     }
 }
 
@@ -126,7 +129,7 @@ impl Engine {
         self.dirty.write_all()?;
 
         let mut writer = NodeWriter::new(self);
-        let system = self.write_system(&cut, durable.system(), &mut writer)?;
+        let system = self.write_system(&cut, durable.system(&self.nodes)?, &mut writer)?;
         writer.finish()?;
         let table = self.space.write_cut(&TableImage::of(&durable.superblock))?;
         let flushed = if seeded(Defect::CheckpointUnflushed) { Ok(()) } else { self.device.sync() };
@@ -173,8 +176,7 @@ impl Engine {
         self.space.cut();
         self.dirty.cut();
         self.signal.take_changed();
-        self.changed_nodes.store(0, Ordering::Relaxed);
-        self.space.restart_reserve();
+        self.changed.cut();
         Ok(Cut {
             number: self.journal.cut(),
             // What is made from here on, readers that began before can't see.
@@ -231,6 +233,7 @@ impl Engine {
             self.space.free_at_checkpoint((ptr.addr, NODE_BLOCKS));
         }
         let placed = writer.write(&root)?;
+        self.changed.set_system_bytes(root.bytes);
         Ok(Root::on_disk(&placed))
     }
 
@@ -248,15 +251,20 @@ impl Engine {
             // They are dropped when nobody has to wait for it.
             let _gone = write(&core.state).root.link.demote();
         }
+        self.give_back_arenas();
         let mut catalog = lock(&self.catalog);
-        for core in catalog.loaded() {
-            let mut arena = lock(&core.arena);
-            if !arena.is_empty() {
-                self.space.give_back_unused(&mut arena);
-            }
+        let mut shared = Shared::default();
+        // Before the first fork no tree shares anything.
+        if catalog.next_base > 1 {
+            let trees = catalog.loaded().map(|core| {
+                let root = &read(&core.state).root;
+                Shared { entries: root.entries, data_bytes: root.bytes }
+            });
+            shared = trees.fold(shared, Shared::larger);
         }
         catalog.forget_idle();
         drop(catalog);
+        self.space.expect_release(shared);
         self.space.drain(&self.pins.advance());
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::format::catalog::{PREFIX_COUNT, decode_count, key_number, number_key};
 use crate::format::layout::NODE_BLOCKS;
 use crate::space::BlockRun;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock};
 use crate::tree::{Body, Cursor, Link, Node, Nodes, Ptr, Root};
 use std::collections::{HashMap, HashSet};
@@ -25,6 +26,8 @@ use std::sync::Arc;
 pub(crate) struct Refs {
     nodes: Arc<Nodes>,
     state: Mutex<State>,
+    /// How many counts differ from those of the last cut, for who only looks.
+    changes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -136,13 +139,25 @@ fn stored_count(nodes: &Nodes, base: &Root, addr: u64) -> Result<(u32, u64)> {
 
 impl Refs {
     pub fn new(nodes: Arc<Nodes>, base: Option<Root>) -> Refs {
-        Refs { nodes, state: Mutex::new(State { base, ..State::default() }) }
+        let state = Mutex::new(State { base, ..State::default() });
+        Refs { nodes, state, changes: AtomicU64::new(0) }
+    }
+
+    /// How many counts the next checkpoint has to bring into the system tree.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    fn note_changes(&self, state: &State) {
+        let changes = state.live.ranges.len() + state.live.nodes.len();
+        self.changes.store(changes as u64, Ordering::Relaxed);
     }
 
     /// One more pointer to the node behind `link`.
     pub fn share(&self, link: &Link) {
         let mut state = lock(&self.state);
         state.live.add(target(link), if seeded(Defect::CountTooHigh) { 2 } else { 1 });
+        self.note_changes(&state);
     }
 
     /// A copy takes the place of `node` in one tree. When the node has other pointers, it loses one
@@ -168,6 +183,7 @@ impl Refs {
                 }
             }
         }
+        self.note_changes(&state);
         Ok(true)
     }
 
@@ -179,12 +195,15 @@ impl Refs {
         if !last {
             state.live.add(named, -1);
         }
+        self.note_changes(&state);
         Ok(last)
     }
 
     /// One more pointer to a run of data blocks.
     pub fn share_run(&self, run: BlockRun) {
-        lock(&self.state).live.add(Target::Range(run.0, run.1), 1);
+        let mut state = lock(&self.state);
+        state.live.add(Target::Range(run.0, run.1), 1);
+        self.note_changes(&state);
     }
 
     /// One pointer fewer to each of some runs of data blocks; hands the parts whose last it was to `freed`, with the
@@ -213,6 +232,7 @@ impl Refs {
                 at = until;
             }
         }
+        self.note_changes(&state);
         drop(state);
         last.into_iter().for_each(|(number, piece)| freed(number, piece));
         Ok(())
@@ -262,6 +282,7 @@ impl Refs {
         let live = std::mem::take(&mut state.live);
         state.frozen = Some(live);
         state.dead.clear();
+        self.note_changes(&state);
     }
 
     /// The changes of the cut, once all its nodes have their places.

@@ -60,6 +60,11 @@ impl RangeDeltas {
         }
     }
 
+    /// How many ranges there are.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64, i64)> {
         self.map.iter().map(|(start, (end, delta))| (*start, *end, *delta))
     }

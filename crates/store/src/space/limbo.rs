@@ -107,6 +107,11 @@ impl Limbo {
     pub fn blocks(&self) -> u64 {
         self.blocks
     }
+
+    /// Whether the next checkpoint would let something go that no reader holds.
+    pub fn waits_for_checkpoint(&self) -> bool {
+        !self.next.is_empty() || !self.this.is_empty()
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod bits;
 mod give_back;
 mod limbo;
 mod persist;
+mod reserve;
 mod segment;
 
 pub(crate) use arena::Arena;
@@ -16,6 +17,7 @@ pub(crate) use bits::Bits;
 pub(crate) use give_back::Keep;
 pub(crate) use limbo::Freed;
 pub(crate) use persist::TableImage;
+pub(crate) use reserve::{Purpose, Shared};
 
 use crate::defect::{Defect, seeded};
 use crate::device::Device;
@@ -25,13 +27,12 @@ use crate::format::layout::{
     segment_of, segment_start,
 };
 use crate::pins::Readers;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock};
 use limbo::{Limbo, Wait};
+use reserve::Reserve;
 use segment::{Author, Segment};
 use std::sync::Arc;
-
-/// Free blocks, ready on the host, that only deletes and checkpoints may use: 2 MiB.
-const EMERGENCY_BLOCKS: u64 = 512;
 
 /// A run of blocks: address and length.
 pub(crate) type BlockRun = (u64, u64);
@@ -40,6 +41,8 @@ pub(crate) type BlockRun = (u64, u64);
 pub(crate) struct Space {
     device: Arc<dyn Device>,
     state: Mutex<State>,
+    /// Blocks that became free in this life.
+    freed_blocks: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -49,10 +52,8 @@ struct State {
     nodes: Arena,
     /// Free blocks in chunks that the host really holds.
     ready: u64,
-    /// Of these, how many node writes may need: data must leave them alone.
-    reserved: u64,
-    /// And how many the checkpoint being written may still need.
-    writing: u64,
+    /// Whom they are promised to.
+    reserve: Reserve,
     /// Where the search for free runs goes on.
     cursor: usize,
     /// A checkpoint is being written: images as of its cut are kept.
@@ -79,23 +80,27 @@ impl Space {
             limbo: Limbo::default(),
             nodes: Arena::default(),
             ready,
-            reserved: 0,
-            writing: 0,
+            reserve: Reserve::default(),
             cursor: 0,
             cut: false,
         };
-        Space { device, state: Mutex::new(state) }
+        Space { device, state: Mutex::new(state), freed_blocks: AtomicU64::new(0) }
     }
 
     /// Blocks for data, in as few runs as there are; taken from `arena` first. No checkpoint records
     /// them before they are named.
-    pub fn allocate(&self, arena: &mut Arena, blocks: u64) -> Result<Vec<BlockRun>> {
+    pub fn allocate(
+        &self,
+        arena: &mut Arena,
+        blocks: u64,
+        purpose: Purpose,
+    ) -> Result<Vec<BlockRun>> {
         let mut state = lock(&self.state);
         let mut runs: Vec<BlockRun> = Vec::new();
         let mut missing = blocks;
         while missing > 0 {
             if arena.is_empty()
-                && let Err(error) = self.refill(&mut state, arena, missing, false)
+                && let Err(error) = self.refill(&mut state, arena, missing, Some(purpose))
             {
                 runs.into_iter().for_each(|run| state.release(run));
                 return Err(error);
@@ -122,12 +127,12 @@ impl Space {
             if state.nodes.left() >= NODE_BLOCKS {
                 let run = state.nodes.take(NODE_BLOCKS);
                 state.set_image(&*self.device, run, true, Author::Checkpoint);
-                state.writing = state.writing.saturating_sub(NODE_BLOCKS);
+                state.reserve.writing = state.reserve.writing.saturating_sub(NODE_BLOCKS);
                 return Ok(run.0);
             }
             state.release_nodes();
             let mut arena = std::mem::take(&mut state.nodes);
-            let filled = self.refill(&mut state, &mut arena, NODE_BLOCKS, true);
+            let filled = self.refill(&mut state, &mut arena, NODE_BLOCKS, None);
             state.nodes = arena;
             filled?;
             if state.nodes.left() < NODE_BLOCKS {
@@ -143,7 +148,7 @@ impl Space {
         let mut state = lock(&self.state);
         state.release_nodes();
         let mut arena = Arena::default();
-        self.refill(&mut state, &mut arena, blocks, true)?;
+        self.refill(&mut state, &mut arena, blocks, None)?;
         if arena.left() < blocks {
             state.release_arena(&mut arena);
             return Err(Error::NoSpace { what: format!("a run of {blocks} blocks") });
@@ -166,11 +171,11 @@ impl Space {
         Ok(start)
     }
 
-    /// Makes sure that `node_blocks` can be written later, whatever happens on the host. `urgent`
-    /// changes (deletes) may count on the emergency reserve.
-    pub fn reserve(&self, node_blocks: u64, urgent: bool) -> Result<()> {
+    /// Makes sure that the next checkpoint can write `node_blocks`, whatever happens on the host, and that what is kept for
+    /// others than `purpose` is there beside it.
+    pub fn reserve(&self, node_blocks: u64, purpose: Purpose) -> Result<()> {
         let mut state = lock(&self.state);
-        let wanted = state.writing + node_blocks + if urgent { 0 } else { EMERGENCY_BLOCKS };
+        let wanted = state.reserve.writing + node_blocks + state.reserve.beyond(purpose);
         if state.ready < wanted {
             state.release_nodes();
         }
@@ -181,15 +186,31 @@ impl Space {
                 readied?;
             }
         }
-        state.reserved = state.reserved.max(node_blocks + EMERGENCY_BLOCKS);
+        state.reserve.changed = state.reserve.changed.max(node_blocks);
         Ok(())
     }
 
-    /// Begins to reserve anew: the nodes that room was kept for are being written.
-    pub fn restart_reserve(&self) {
+    /// As [`Space::reserve`], if the host need not be asked for it; whether so.
+    pub fn reserve_ready(&self, node_blocks: u64, purpose: Purpose) -> bool {
         let mut state = lock(&self.state);
-        state.writing = state.reserved;
-        state.reserved = EMERGENCY_BLOCKS;
+        let wanted = state.reserve.writing + node_blocks + state.reserve.beyond(purpose);
+        let ready = state.ready >= wanted;
+        if ready {
+            state.reserve.changed = state.reserve.changed.max(node_blocks);
+        }
+        ready
+    }
+
+    /// Keeps room to delete a tree of which others share all nodes.
+    pub fn expect_release(&self, shared: Shared) {
+        let used = self.totals().used_blocks;
+        lock(&self.state).reserve.expect_release(shared, used);
+    }
+
+    /// Whether a checkpoint would free something, or make a promise void.
+    pub fn waits_for_checkpoint(&self) -> bool {
+        let state = lock(&self.state);
+        state.limbo.waits_for_checkpoint() || state.reserve.writing + state.reserve.changed > 0
     }
 
     /// Frees blocks that only memory named: they wait for readers alone.
@@ -251,8 +272,14 @@ impl Space {
     pub fn drain(&self, readers: &Readers) {
         let mut state = lock(&self.state);
         for run in state.limbo.drain(readers) {
+            self.freed_blocks.fetch_add(run.1, Ordering::Relaxed);
             state.release(run);
         }
+    }
+
+    /// Blocks that became free so far in this life.
+    pub fn freed_blocks(&self) -> u64 {
+        self.freed_blocks.load(Ordering::Relaxed)
     }
 
     pub fn totals(&self) -> SpaceTotals {
@@ -266,16 +293,21 @@ impl Space {
         }
     }
 
-    /// Fills `arena` with a free run, of at least `blocks` if there is one.
+    /// Fills `arena` with a free run, of at least `blocks` if there is one. A checkpoint has no purpose but to use what
+    /// was promised to it.
     fn refill(
         &self,
         state: &mut State,
         arena: &mut Arena,
         blocks: u64,
-        reserved_too: bool,
+        purpose: Option<Purpose>,
     ) -> Result<()> {
-        let wanted = arena.next_size(blocks);
-        let floor = if reserved_too { 0 } else { state.promised() };
+        let wanted = match purpose {
+            // What is kept for such changes is too little to hold some of it back.
+            Some(Purpose::Release) => blocks,
+            _ => arena.next_size(blocks),
+        };
+        let floor = purpose.map_or(0, |purpose| state.reserve.floor(purpose));
         let run = match state.find(&*self.device, wanted, true)? {
             Some(run) if state.ready >= floor + run.1 => Some(run),
             _ => self.open_run(state, wanted)?,
@@ -381,9 +413,9 @@ impl Space {
 }
 
 impl State {
-    /// Blocks on the host that somebody counts on.
+    /// Blocks on the host that data leaves alone.
     fn promised(&self) -> u64 {
-        self.writing + self.reserved.max(EMERGENCY_BLOCKS)
+        self.reserve.floor(Purpose::Data)
     }
 
     /// The first run of `wanted` free blocks in holes: its segment, and its place there.

@@ -86,6 +86,7 @@ impl Space {
     pub fn cut(&self) {
         let mut state = lock(&self.state);
         state.cut = true;
+        state.reserve.cut();
         state.segments.iter_mut().for_each(Segment::begin_cut);
         state.limbo.cut();
     }
@@ -156,7 +157,7 @@ impl Space {
     pub fn settle_cut(&self) {
         let mut state = lock(&self.state);
         state.cut = false;
-        state.writing = 0;
+        state.reserve.writing = 0;
         state.segments.iter_mut().for_each(Segment::end_cut);
         state.limbo.settle();
     }
@@ -172,6 +173,7 @@ mod tests {
     use crate::device::MemoryDevice;
     use crate::format::layout::{SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS};
     use crate::pins::Readers;
+    use crate::space::Purpose;
 
     const ENTRY: u64 = ENTRY_BYTES as u64;
 
@@ -232,7 +234,8 @@ mod tests {
     fn what_was_handed_out_and_not_named_is_free_in_the_life_after() {
         let disk = Arc::new(MemoryDevice::new());
         let space = Space::empty(disk.clone());
-        let run = space.allocate(&mut super::super::Arena::default(), 100).unwrap()[0];
+        let run =
+            space.allocate(&mut super::super::Arena::default(), 100, Purpose::Data).unwrap()[0];
         space.name((run.0, 60));
         space.cut();
         space.name((run.0 + 60, 10));

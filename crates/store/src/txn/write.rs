@@ -4,6 +4,7 @@ use super::batch::Batch;
 use super::op::{DataRun, Op, RunData};
 use super::raw::{end_of_map, formerly, stored, stored_map};
 use super::read::ReadTxn;
+use crate::admit::TRIES_MAX;
 use crate::branch::Core;
 use crate::engine::{Engine, Shared};
 use crate::error::{Error, Result, limit};
@@ -12,6 +13,7 @@ use crate::format::layout::{
     BLOCK_BYTES, EXTENT_BLOCKS_MAX, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX,
 };
 use crate::format::record::last_batch;
+use crate::space::{Arena, BlockRun, Purpose};
 use crate::sync::atomic::Ordering;
 use crate::sync::{MutexGuard, lock, read};
 use std::cell::OnceCell;
@@ -33,24 +35,19 @@ pub struct Staged {
 }
 
 impl Staged {
-    pub(crate) fn new(engine: &Arc<Engine>, core: &Core, data: &[u8]) -> Result<Staged> {
+    pub(crate) fn new(
+        engine: &Arc<Engine>,
+        core: &Core,
+        data: &[u8],
+        purpose: Purpose,
+    ) -> Result<Staged> {
         if !data.len().is_multiple_of(BLOCK_BYTES) {
             return Err(Error::PartBlock { len: data.len() });
         }
         limit("staged data", data.len(), STAGE_BYTES_MAX)?;
         engine.health.check()?;
         let blocks = (data.len() / BLOCK_BYTES) as u64;
-        let places = {
-            let mut arena = lock(&core.arena);
-            // A deleted branch gives back what it has here, and takes nothing any more.
-            match core.deleted.load(Ordering::Acquire) {
-                true => None,
-                false => Some(engine.space.allocate(&mut arena, blocks)?),
-            }
-        };
-        let Some(places) = places else {
-            return Err(Error::BranchNotFound { name: read(&core.state).meta.name.clone() });
-        };
+        let places = engine.places(core, blocks, purpose)?;
         // From here on, dropping `staged` frees whatever it holds.
         let mut staged =
             Staged { engine: Arc::clone(engine), runs: Vec::with_capacity(places.len()) };
@@ -81,13 +78,41 @@ impl Drop for Staged {
     fn drop(&mut self) {
         // A child's copy is its parent's.
         let mine = if self.engine.here().is_ok() { self.runs.as_slice() } else { &[] };
-        for run in mine {
-            self.engine.free_unseen((run.addr, run.sums.len() as u64));
-        }
+        mine.iter().for_each(|run| self.engine.free_staged(run));
     }
 }
 
 impl Engine {
+    /// Blocks for data of a branch. On a full host it waits for those that come free.
+    fn places(&self, core: &Core, blocks: u64, purpose: Purpose) -> Result<Vec<BlockRun>> {
+        let allocate = || {
+            let mut arena = lock(&core.arena);
+            // A deleted branch gives back what it has here, and takes nothing any more.
+            if core.deleted.load(Ordering::Acquire) {
+                return None;
+            }
+            Some(match purpose {
+                // What is kept for such changes is too little for an arena to hold some of it back.
+                Purpose::Release => self.space.allocate(&mut Arena::default(), blocks, purpose),
+                _ => self.space.allocate(&mut arena, blocks, purpose),
+            })
+        };
+        let mut tries = 0;
+        loop {
+            let freed = self.space.freed_blocks();
+            tries += 1;
+            match allocate() {
+                None => {
+                    let name = read(&core.state).meta.name.clone();
+                    return Err(Error::BranchNotFound { name });
+                }
+                Some(Err(Error::NoSpace { .. }))
+                    if tries < TRIES_MAX && self.make_room(freed)? => {}
+                Some(places) => return places,
+            }
+        }
+    }
+
     /// Puts data at its place: into memory when `buffered`, else onto the device.
     pub(crate) fn place_run(&self, addr: u64, data: &[u8], buffered: bool) -> Result<DataRun> {
         let sums = data.chunks_exact(BLOCK_BYTES).map(block_checksum).collect();
@@ -118,6 +143,7 @@ pub struct WriteTxn<'b> {
     ops: Vec<Op>,
     /// What the operations make of each key, once somebody asked and they are many.
     index: OnceCell<Index>,
+    purpose: Purpose,
     _writer: MutexGuard<'b, ()>,
 }
 
@@ -136,8 +162,15 @@ impl<'b> WriteTxn<'b> {
             resets,
             ops: Vec::new(),
             index: OnceCell::new(),
+            purpose: Purpose::Growth,
             _writer: writer,
         }
+    }
+
+    /// Says that the change lets go of more than it takes: on a full host it may use the room that is kept for such
+    /// changes. One that only deletes and unmaps may do so without saying.
+    pub fn gives_back(&mut self) {
+        self.purpose = Purpose::Release;
     }
 
     /// The inline value of `key`, as this transaction's own changes leave it.
@@ -303,7 +336,7 @@ impl<'b> WriteTxn<'b> {
         // An error drops the transaction, and with it what it staged.
         let nodes = engine.reach(&self.view().root, &self.ops)?;
         self.view = None;
-        engine.commit(self.core, self.resets, std::mem::take(&mut self.ops), nodes)
+        engine.commit(self.core, self.resets, std::mem::take(&mut self.ops), (nodes, self.purpose))
     }
 }
 

@@ -1,0 +1,139 @@
+//! Before a change: the store takes writes, memory is within its bounds, and there is room for all that the next
+//! checkpoint will write.
+//!
+//! On a full host a change that finds no room may get some: a checkpoint frees what was replaced since the last one, and
+//! makes promises void that were too large. So what was deleted can be used at once, and deletes can go on for ever.
+
+use crate::changed::Pledge;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::format::layout::{NODE_BLOCKS, NODE_BYTES};
+use crate::space::Purpose;
+use crate::sync::{RwLockReadGuard, lock, read};
+
+/// Journal bytes that may wait in memory before a committer writes them out.
+const PENDING_BYTES_MAX: usize = 2 << 20;
+/// Changed nodes in memory before a checkpoint is due, however small the cache is. Committers wait
+/// for one when there are four times as many.
+const CHANGED_NODES_DUE_MIN: u64 = 4096;
+/// Steps of reclaiming between two checkpoints while a change waits for room.
+const RECLAIM_STEPS: usize = 64;
+/// How often a change looks for room: what one checkpoint freed others may have taken.
+pub(crate) const TRIES_MAX: usize = 4;
+
+/// A change that may be made: no checkpoint cuts before this is dropped.
+#[derive(Debug)]
+pub(crate) struct Admitted<'a> {
+    _epoch: RwLockReadGuard<'a, ()>,
+    _pledge: Pledge<'a>,
+}
+
+impl Engine {
+    /// Admits a change of any kind that makes up to `nodes`.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::Poisoned`], and those of a checkpoint.
+    pub(crate) fn admit(&self, nodes: u64, purpose: Purpose) -> Result<Admitted<'_>> {
+        self.health.check()?;
+        if self.journal.pending_bytes() > PENDING_BYTES_MAX {
+            self.write_journal()?;
+        }
+        let changed = self.changed.nodes();
+        if changed > 4 * self.changed_nodes_due() {
+            self.checkpoint()?;
+        } else if changed > self.changed_nodes_due() {
+            self.signal.wake();
+        }
+        let pledge = self.changed.pledge(nodes);
+        let mut tries = 0;
+        loop {
+            let freed = self.space.freed_blocks();
+            let epoch = read(&self.epoch);
+            if self.space.reserve_ready(self.blocks_to_write(), purpose) {
+                return Ok(Admitted { _epoch: epoch, _pledge: pledge });
+            }
+            // Nobody waits for what the host is asked for. The cut of a checkpoint may void the promise before it counts.
+            drop(epoch);
+            match self.space.reserve(self.blocks_to_write(), purpose) {
+                Err(error @ Error::NoSpace { .. }) => {
+                    tries += 1;
+                    if tries == TRIES_MAX || !self.make_room(freed)? {
+                        return Err(error);
+                    }
+                }
+                reserved => reserved?,
+            }
+        }
+    }
+
+    /// What the next checkpoint has to write as of now.
+    fn blocks_to_write(&self) -> u64 {
+        self.changed.nodes_to_write(self.refs.changes()) * NODE_BLOCKS
+    }
+
+    /// Has what waits to be free become so, as far as readers allow; whether any has since `freed` blocks were, or may be of
+    /// use. For a full host, since it takes a checkpoint.
+    pub(crate) fn make_room(&self, freed: u64) -> Result<bool> {
+        self.health.check()?;
+        let mut some = self.give_back_arenas();
+        for _ in 0..RECLAIM_STEPS {
+            let ready = self.space.reserve_ready(self.blocks_to_write(), Purpose::Release);
+            // What cannot be taken apart stays, and hides nothing from the caller.
+            if !ready || self.reclaim.is_empty() || !self.reclaim_step().unwrap_or(false) {
+                break;
+            }
+            some = true;
+        }
+        if self.space.waits_for_checkpoint() {
+            self.checkpoint()?;
+            return Ok(true);
+        }
+        // One may be about to let go of what it freed.
+        drop(lock(&self.durable));
+        self.space.drain(&self.pins.advance());
+        Ok(some || self.space.freed_blocks() != freed)
+    }
+
+    /// Gives back what writers hold for what they write next; whether there was any.
+    pub(crate) fn give_back_arenas(&self) -> bool {
+        let mut some = false;
+        for core in lock(&self.catalog).loaded() {
+            let mut arena = lock(&core.arena);
+            if !arena.is_empty() {
+                self.space.give_back_unused(&mut arena);
+                some = true;
+            }
+        }
+        some
+    }
+
+    /// Whether a checkpoint should not wait: the journal or the memory fills.
+    pub(crate) fn must_checkpoint(&self) -> bool {
+        let (used, blocks) = self.journal.fill();
+        used > blocks / 2 || self.needs_checkpoint()
+    }
+
+    pub(crate) fn needs_checkpoint(&self) -> bool {
+        self.changed.nodes() > self.changed_nodes_due()
+    }
+
+    /// Changed nodes before a checkpoint is due: they and their copies fill half of the cache's size.
+    fn changed_nodes_due(&self) -> u64 {
+        ((self.options.cache_bytes / NODE_BYTES / 4) as u64).max(CHANGED_NODES_DUE_MIN)
+    }
+
+    /// Before steps of reclaiming, which change counts: what the next checkpoint writes of them has its room.
+    pub(crate) fn prepare_reclaim(&self) -> Result<()> {
+        if self.needs_checkpoint() {
+            self.signal.wake();
+        }
+        self.health.check()?;
+        if self.space.reserve_ready(self.blocks_to_write(), Purpose::Release) {
+            return Ok(());
+        }
+        match self.space.reserve(self.blocks_to_write(), Purpose::Release) {
+            Err(Error::NoSpace { .. }) => self.checkpoint(),
+            reserved => reserved,
+        }
+    }
+}
