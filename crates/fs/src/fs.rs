@@ -180,16 +180,25 @@ impl Fs {
         if !self.0.branch.sealed() {
             self.reclaim_pending()?;
         }
-        let usage = self.0.store.usage()?;
-        let block = BLOCK_BYTES as u64;
-        let blocks_free = usage.free_bytes.saturating_add(usage.host_free_bytes) / block;
-        let used = usage.data_bytes.saturating_add(usage.metadata_bytes).div_ceil(block);
+        let space = self.0.store.space()?;
+        let blocks_free = space.available_bytes / BLOCK_BYTES as u64;
+        let used = space.used_bytes.div_ceil(BLOCK_BYTES as u64);
         Ok(Stat {
             block_bytes: BLOCK_BYTES as u32,
             blocks: used.saturating_add(blocks_free),
             blocks_free,
             name_bytes_max: NAME_BYTES_MAX as u32,
         })
+    }
+
+    /// Bytes of data that the store has room for.
+    pub fn room_bytes(&self) -> Result<u64> {
+        Ok(self.0.store.room_bytes()?)
+    }
+
+    /// Whether the store has room for so many bytes of data.
+    pub fn has_room_for(&self, bytes: u64) -> Result<bool> {
+        Ok(self.0.store.has_room_for(bytes)?)
     }
 
     /// Records the host directory that the tree was taken from.

@@ -74,6 +74,9 @@ impl Fs {
             Fallocate::PunchHole => (true, true),
             Fallocate::ZeroRange { keep_size } => (true, keep_size),
         };
+        if !zeroes {
+            self.expect_room(ino, offset, end)?;
+        }
         let hole = zeroes.then(|| self.hole(ino, offset, end)).transpose()?;
         let mut edit = if zeroes { self.removal()? } else { self.edit()? };
         let mut inode = edit.file(ino)?;
@@ -85,6 +88,21 @@ impl Fs {
         }
         edit.changed(inode, false)?;
         edit.commit()
+    }
+
+    /// Refuses to allocate more than there is room for: no space is set aside, but who asks for it means to use it.
+    fn expect_room(&self, ino: Ino, offset: u64, end: u64) -> Result<()> {
+        let txn = self.snapshot()?;
+        let inode = file(&txn, ino)?;
+        let (first, last) = (offset / BLOCK, end.div_ceil(BLOCK));
+        let holes = (last - first).saturating_sub(mapped_in(&txn, &inode, first, last)?);
+        match self.has_room_for(holes.saturating_mul(BLOCK))? {
+            true => Ok(()),
+            false => {
+                let what = format!("{} bytes of a file", end - offset);
+                Err(Error::Store(tine_store::Error::NoSpace { what }))
+            }
+        }
     }
 
     /// The next offset of data or of a hole.

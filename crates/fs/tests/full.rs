@@ -196,3 +196,64 @@ fn files_are_removed_cut_and_punched_and_branches_made_while_writers_keep_the_di
     fs.sync().unwrap();
     sound(&store, &fs);
 }
+
+/// Bytes that `statfs` says are free.
+fn free(fs: &Fs) -> u64 {
+    let stat = fs.statfs().unwrap();
+    stat.blocks_free * u64::from(stat.block_bytes)
+}
+
+/// Writes one file until the disk is full; its bytes.
+fn fill_one_file(fs: &Fs, name: &str) -> u64 {
+    let ino = fs.create(&ME, ROOT, name.as_bytes(), 0o644).unwrap().ino;
+    let mut bytes = 0;
+    for step in [MIB, 64 << 10, 4096] {
+        while fs.write(ino, bytes, &vec![5; step], false).is_ok() {
+            bytes += step as u64;
+        }
+    }
+    bytes
+}
+
+#[test]
+fn what_is_told_to_be_free_can_be_written_whatever_happened_before() {
+    let check = |fs: &Fs, name: &str| {
+        let (told, written) = (free(fs), fill_one_file(fs, name));
+        assert!(told <= written, "{name}: {told} bytes told, {written} written");
+        assert!(
+            told + told / 16 + 8 * MIB as u64 > written,
+            "{name}: {told} told, {written} written"
+        );
+        assert!(free(fs) < MIB as u64, "{name}: full, and {} free", free(fs));
+    };
+    let (device, store, fs) = on_device_of(200 * MIB);
+    check(&fs, "empty");
+    fs.unlink(ROOT, b"empty").unwrap();
+    check(&fs, "after a removal");
+    fs.unlink(ROOT, b"after a removal").unwrap();
+    fill_one_file(&fs, "half");
+    fs.setattr(
+        fs.lookup(ROOT, b"half").unwrap().ino,
+        &SetAttr { size: Some(90 << 20), ..SetAttr::default() },
+    )
+    .unwrap();
+    fs.sync().unwrap();
+    let fork = Fs::open(&store, store.fork("main", "fork").unwrap()).unwrap();
+    check(&fork, "in a fork");
+    fork.unlink(ROOT, b"in a fork").unwrap();
+    fork.sync().unwrap();
+    // What is shared is not freed.
+    fork.unlink(ROOT, b"half").unwrap();
+    check(&fs, "beside a fork");
+    fs.unlink(ROOT, b"beside a fork").unwrap();
+    store.checkpoint().unwrap();
+    fill_host(&device);
+    check(&fs, "on a full host");
+    drop((fs, fork));
+    store.close().unwrap();
+    device.set_capacity(Some(200 * MIB as u64));
+    let store = Store::open_on(device, &Options::default()).unwrap();
+    let fs = Fs::open(&store, store.branch("main").unwrap()).unwrap();
+    fs.unlink(ROOT, b"on a full host").unwrap();
+    check(&fs, "opened again");
+}

@@ -68,4 +68,4 @@ pub use repair::{RepairReport, repair, repair_onto};
 pub use store::Store;
 pub use table::{Table, TableChange, TableCursor, TableDiff, TableEntry, TableMut, TableRange};
 pub use txn::{Extents, Range, ReadTxn, Run, Staged, Value, WriteTxn};
-pub use usage::{BranchUsage, StoreUsage};
+pub use usage::{BranchUsage, StoreSpace, StoreUsage};

@@ -55,6 +55,11 @@ impl Pins {
         lock(&self.active).keys().any(|since| since.generation >= birth)
     }
 
+    /// Who reads now.
+    pub fn active(&self) -> Vec<Since> {
+        lock(&self.active).keys().copied().collect()
+    }
+
     /// Begins a new epoch; who began in an older one and is still there.
     pub fn advance(&self) -> Readers {
         let active = lock(&self.active);

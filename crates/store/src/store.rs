@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::options::{Lossy, Options};
 use crate::recover;
 use crate::space::Keep;
-use crate::usage::StoreUsage;
+use crate::usage::{StoreSpace, StoreUsage};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -176,6 +176,31 @@ impl Store {
     /// Damage and I/O errors.
     pub fn usage(&self) -> Result<StoreUsage> {
         self.shared.engine()?.store_usage()
+    }
+
+    /// How much room for data there is.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn space(&self) -> Result<StoreSpace> {
+        self.shared.engine()?.store_space()
+    }
+
+    /// Bytes of data that find room, perhaps after a checkpoint. As [`StoreSpace::available_bytes`], but counts also what
+    /// readers of this moment hold.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn room_bytes(&self) -> Result<u64> {
+        self.shared.engine()?.room_bytes()
+    }
+
+    /// Whether so many bytes of data find room, without measuring more than it takes.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn has_room_for(&self, bytes: u64) -> Result<bool> {
+        self.shared.engine()?.has_room_for(bytes)
     }
 
     /// Whether a failed write or flush has ended all writing, until the store is opened anew. It can still be read,

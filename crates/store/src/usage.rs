@@ -27,6 +27,15 @@ pub struct StoreUsage {
     pub branches: u64,
 }
 
+/// Room for data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreSpace {
+    /// Bytes in use, for whatever.
+    pub used_bytes: u64,
+    /// Bytes of data that can still be written: in the file, and with what the host has free. Never more than that.
+    pub available_bytes: u64,
+}
+
 /// What a branch costs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BranchUsage {
@@ -76,6 +85,31 @@ impl Engine {
             reclaim_pending_bytes: self.reclaim.pending_bytes(),
             branches: lock(&self.catalog).all()?.len() as u64,
         })
+    }
+
+    pub(crate) fn store_space(&self) -> Result<StoreSpace> {
+        let block = BLOCK_BYTES as u64;
+        let used_blocks = self.space.totals().used_blocks + self.journal.fill().1 + 4;
+        let available_blocks = self.space.available(self.host_free_blocks()?, &self.pins.active());
+        Ok(StoreSpace {
+            used_bytes: used_blocks * block,
+            available_bytes: available_blocks * block,
+        })
+    }
+
+    pub(crate) fn room_bytes(&self) -> Result<u64> {
+        Ok(self.space.available(self.host_free_blocks()?, &[]) * BLOCK_BYTES as u64)
+    }
+
+    pub(crate) fn has_room_for(&self, bytes: u64) -> Result<bool> {
+        let blocks = bytes.div_ceil(BLOCK_BYTES as u64);
+        Ok(self.space.ready_for_data() >= blocks
+            || self.space.available(self.host_free_blocks()?, &[]) >= blocks)
+    }
+
+    fn host_free_blocks(&self) -> Result<u64> {
+        let bytes = self.device.host_free_bytes();
+        Ok(bytes.map_err(|e| Error::io("measuring the host", e))? / BLOCK_BYTES as u64)
     }
 
     pub(crate) fn branch_usage(&self, core: &Core) -> Result<BranchUsage> {

@@ -108,6 +108,13 @@ impl Limbo {
         self.blocks
     }
 
+    /// Runs that the next checkpoint makes free, as far as none of `readers` holds them.
+    pub fn to_come<'a>(&'a self, readers: &'a [Since]) -> impl Iterator<Item = BlockRun> + 'a {
+        let queues = self.next.iter().chain(&self.this).chain(&self.readers);
+        let held = |freed: &Freed| readers.iter().any(|reader| freed.is_held_by(reader));
+        queues.filter(move |freed| !held(freed)).map(|freed| freed.run)
+    }
+
     /// Whether the next checkpoint would let something go that no reader holds.
     pub fn waits_for_checkpoint(&self) -> bool {
         !self.next.is_empty() || !self.this.is_empty()

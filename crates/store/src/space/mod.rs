@@ -5,6 +5,7 @@
 //! checkpoint that recorded its freeing is durable and no reader that predates the free is left.
 
 mod arena;
+mod available;
 mod bits;
 mod give_back;
 mod limbo;

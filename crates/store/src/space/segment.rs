@@ -32,6 +32,8 @@ pub(crate) struct Segment {
     recorded: u64,
     /// Holes that the host may hold space for nevertheless: it goes once they are recorded.
     condemned: u64,
+    /// Of these, those that the host is known to hold space for.
+    leaving: u64,
     /// Holes that are being punched: nobody takes them back meanwhile.
     going: u64,
     /// No free run on the host is longer than this.
@@ -76,6 +78,7 @@ impl Segment {
             holes: entry.holes,
             recorded: entry.holes,
             condemned: 0,
+            leaving: 0,
             going: 0,
             longest: SEGMENT_BLOCKS,
             longest_hole: SEGMENT_BLOCKS,
@@ -94,6 +97,14 @@ impl Segment {
             _ if self.holes == 0 => free,
             Some(bits) => free - bits.busy.zeros_in(self.holes),
             None => free.saturating_sub(u64::from(self.holes.count_ones()) * CHUNK_BLOCKS),
+        }
+    }
+
+    /// Free blocks in chunks that are marked to go to the host and have not gone.
+    pub fn leaving(&self) -> u64 {
+        match &self.bits {
+            Some(bits) if self.leaving != 0 => bits.busy.zeros_in(self.leaving),
+            _ => 0,
         }
     }
 
@@ -235,7 +246,7 @@ impl Segment {
 
     /// The host holds space for these chunks now.
     pub fn own_chunks(&mut self, chunks: std::ops::RangeInclusive<u64>) {
-        for mask in [&mut self.holes, &mut self.recorded, &mut self.condemned] {
+        for mask in [&mut self.holes, &mut self.recorded, &mut self.condemned, &mut self.leaving] {
             chunks.clone().for_each(|chunk| *mask &= !(1 << chunk));
         }
         self.longest = SEGMENT_BLOCKS;
@@ -275,6 +286,7 @@ impl Segment {
     pub fn condemn(&mut self, chunk: u64) {
         self.holes |= 1 << chunk;
         self.condemned |= 1 << chunk;
+        self.leaving |= 1 << chunk;
         self.longest_hole = SEGMENT_BLOCKS;
     }
 
@@ -304,6 +316,7 @@ impl Segment {
             }
         };
         self.condemned &= !chosen;
+        self.leaving &= !chosen;
         self.going |= chosen;
         Ok((chosen, runs))
     }

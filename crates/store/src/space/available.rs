@@ -1,0 +1,124 @@
+//! How much data can still be written: what `df` shows. It is never more than what can be had.
+//!
+//! A free block counts once: inside the file where the host holds room for it, or among what the host has free. What is
+//! promised to others than data does not count.
+
+use super::{BlockRun, Purpose, Space, State};
+use crate::format::layout::{BLOCK_BYTES, CHUNK_BLOCKS, STAGE_BYTES_MAX, segment_of};
+use crate::pins::Since;
+use crate::sync::lock;
+
+/// A write of this size finds room as long as any is told of: whoever is told in time that there is none must not find that
+/// smaller ones still fit. It is as much as doors hand over at a time.
+const LAST_WRITE_BLOCKS: u64 = (STAGE_BYTES_MAX / BLOCK_BYTES) as u64;
+/// Of the room for data so much is taken by the nodes that name it: checksums, entries, and what nodes leave unused.
+const NODES_SHARE: u64 = 64;
+
+impl Space {
+    /// Blocks that data finds ready, without asking the host and without a checkpoint.
+    pub fn ready_for_data(&self) -> u64 {
+        let state = lock(&self.state);
+        state.told(state.ready)
+    }
+
+    /// Blocks that data can still take on a host with so many free ones. `readers`: hold what they may see.
+    pub fn available(&self, host_free_blocks: u64, readers: &[Since]) -> u64 {
+        let state = lock(&self.state);
+        // The host is asked for whole chunks, and needs some room for itself to hold one.
+        let host = (host_free_blocks / CHUNK_BLOCKS).saturating_sub(1) * CHUNK_BLOCKS;
+        let soon: u64 = state.limbo.to_come(readers).map(|run| state.on_host(run)).sum::<u64>()
+            + state.leaving();
+        state.told(state.ready.saturating_add(soon).saturating_add(host))
+    }
+}
+
+impl State {
+    /// What of so many blocks may be told to be free for data.
+    fn told(&self, blocks: u64) -> u64 {
+        let room = blocks.saturating_sub(self.reserve.floor(Purpose::Data) + LAST_WRITE_BLOCKS);
+        room - room.div_ceil(NODES_SHARE)
+    }
+
+    /// Blocks of a run that are ready once they are free.
+    fn on_host(&self, (start, blocks): BlockRun) -> u64 {
+        let ready = |block: &u64| {
+            segment_of(*block).is_some_and(|(index, at)| {
+                self.segments.get(index as usize).is_some_and(|s| !s.is_hole(at / CHUNK_BLOCKS))
+            })
+        };
+        // All blocks of a chunk are alike.
+        let (mut at, end, mut count) = (start, start.saturating_add(blocks), 0);
+        while at < end {
+            let within = segment_of(at).map_or(0, |(_, at)| at % CHUNK_BLOCKS);
+            let next = (at + CHUNK_BLOCKS - within).min(end);
+            if ready(&at) {
+                count += next - at;
+            }
+            at = next;
+        }
+        count
+    }
+
+    /// Free blocks that the host still holds room for, though they are marked to go to it.
+    fn leaving(&self) -> u64 {
+        self.segments.iter().map(super::Segment::leaving).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Device, MemoryDevice};
+    use crate::space::{Arena, Freed, Keep, TableImage};
+    use std::sync::Arc;
+
+    fn available(disk: &MemoryDevice, space: &Space) -> u64 {
+        space.available(disk.host_free_bytes().unwrap() / BLOCK_BYTES as u64, &[])
+    }
+
+    /// Blocks that data really gets.
+    fn taken(space: &Space) -> u64 {
+        let mut arena = Arena::default();
+        (0..).find(|_| space.allocate(&mut arena, 1, Purpose::Data).is_err()).unwrap()
+    }
+
+    #[test]
+    fn what_is_free_counts_once_wherever_it_is_and_can_be_had() {
+        let disk = Arc::new(MemoryDevice::with_capacity(40 * CHUNK_BLOCKS * BLOCK_BYTES as u64));
+        let space = Space::empty(disk.clone());
+        let empty = available(&disk, &space);
+        let whole = 40 * CHUNK_BLOCKS;
+        assert!(empty <= whole && empty > whole * 9 / 10, "{empty} of {whole}");
+        let run =
+            space.allocate(&mut Arena::default(), 20 * CHUNK_BLOCKS, Purpose::Data).unwrap()[0];
+        space.name(run);
+        space.cut();
+        let table = space.write_cut(&TableImage::default()).unwrap();
+        space.settle_cut();
+        let half = available(&disk, &space);
+        assert!(half <= empty - 20 * CHUNK_BLOCKS / 2, "{half} of {empty}");
+        // What was freed counts before the checkpoint that lets it go, while it goes to the host, and there.
+        space.free_named(Freed { run, epoch: 0, birth: 0 });
+        let close =
+            |now: u64| assert!(now <= empty && now + CHUNK_BLOCKS > empty, "{now}, {empty}");
+        close(available(&disk, &space));
+        let reader = Since { epoch: 0, generation: 0 };
+        assert_eq!(space.available(0, &[reader]), 0, "a reader holds it");
+        space.cut();
+        space.write_cut(&table).unwrap();
+        space.settle_cut();
+        close(available(&disk, &space));
+        space.drain(&crate::pins::Readers { before: u64::MAX, since: Vec::new() });
+        close(available(&disk, &space));
+        assert!(space.condemn(100, Keep::Least) > 10);
+        close(available(&disk, &space));
+        let told = available(&disk, &space);
+        // Another program takes what the host has: what was condemned is taken into use again.
+        disk.set_capacity(Some(disk.allocated_bytes().unwrap()));
+        let told_full = available(&disk, &space);
+        assert!(told_full < told);
+        let got = taken(&space);
+        assert!(got >= told_full && got < told_full + 3 * CHUNK_BLOCKS, "{got} of {told_full}");
+        assert_eq!(available(&disk, &space), 0);
+    }
+}
