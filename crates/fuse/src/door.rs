@@ -22,6 +22,8 @@ use crate::protocol::capability;
 use crate::refused::Refused;
 use crate::reply::{Listed, Reply};
 use crate::request::{Call, Request, SetAttr, When};
+use crate::shortage::Shortage;
+use crate::tuning::Limits;
 
 /// Told of what a program sees only as `EIO`, or not at all.
 pub type Report = Arc<dyn Fn(&dyn Display) + Send + Sync>;
@@ -33,6 +35,7 @@ pub(crate) struct Door {
     lookups: Lookups,
     foresight: Foresight,
     agreed: AtomicU64,
+    shortage: Shortage,
     report: Report,
 }
 
@@ -64,6 +67,7 @@ impl Door {
             lookups: Lookups::default(),
             foresight: Foresight::default(),
             agreed: AtomicU64::new(0),
+            shortage: Shortage::default(),
             report,
         }
     }
@@ -71,6 +75,9 @@ impl Door {
     /// Serves one request; the answer, if there is to be one, is in `reply`.
     pub fn serve(&self, request: &Request<'_>, reply: &mut Reply) -> Then {
         reply.start();
+        if self.shortage.is_full() {
+            reply.watch();
+        }
         // A defect below must not leave a program waiting for an answer that never comes.
         let outcome = catch_unwind(AssertUnwindSafe(|| self.call(request, reply)));
         let (then, errno) = match outcome.unwrap_or_else(|_| self.defect(request)) {
@@ -141,6 +148,44 @@ impl Door {
         }
     }
 
+    /// The limits of the mount, which this process may change.
+    pub fn limit_by(&self, limits: Limits) {
+        self.shortage.limit_by(limits);
+    }
+
+    /// Whether data found no room of late.
+    pub fn is_full(&self) -> bool {
+        self.shortage.is_full()
+    }
+
+    /// Whether somebody should call [`Door::looks_full`].
+    pub fn wants_a_look(&self) -> bool {
+        self.shortage.wants_a_look()
+    }
+
+    /// Looks at what room there is; whether the disk is full, and was not before.
+    pub fn looks_full(&self) -> bool {
+        // What cannot be found out is no shortage: whoever writes will be told of the error itself.
+        let room = catch_unwind(AssertUnwindSafe(|| self.fs.room_bytes()));
+        self.shortage.look(room.ok().and_then(Result::ok).unwrap_or(u64::MAX))
+    }
+
+    /// The inodes that the kernel knows.
+    pub fn known(&self) -> Vec<u64> {
+        self.lookups.known()
+    }
+
+    /// Refuses what is about to be written to the kernel's cache while there is no room for it.
+    fn expect_room(&self) -> Result<(), i32> {
+        match self.done(self.fs.has_room_for(1))? {
+            true => {
+                self.shortage.has_room();
+                Ok(())
+            }
+            false => Err(libc::ENOSPC),
+        }
+    }
+
     /// Tells whoever looks after the mount.
     pub fn report(&self, what: &dyn Display) {
         (self.report)(what);
@@ -161,7 +206,12 @@ impl Door {
                 }
                 Ok(Then::Silence)
             }
-            Call::GetAttr => self.attributes(self.fs.getattr(node), reply),
+            Call::GetAttr { by_handle } => {
+                if by_handle && self.shortage.is_full() {
+                    self.expect_room()?;
+                }
+                self.attributes(self.fs.getattr(node), reply)
+            }
             Call::Statx => {
                 reply.extended_attributes(&self.shown(self.done(self.fs.getattr(node))?));
                 Ok(Then::Answer)
@@ -214,6 +264,10 @@ impl Door {
                 let written = self.fs.write(node, offset, data, kill_set_id);
                 if written.is_err() && cached {
                     reply.refuse(Refused { ino: node, offset, bytes: data.len() as u64 });
+                }
+                match &written {
+                    Err(error) if error.errno() == libc::ENOSPC => self.shortage.refused(),
+                    _ => self.shortage.wrote(data.len() as u64),
                 }
                 let count = self.done(written)?;
                 reply.u32(count as u32);
@@ -272,6 +326,7 @@ impl Door {
         reply: &mut Reply,
     ) -> Outcome {
         if let Some(agreed) = init::agree(version, max_readahead, offered, reply)? {
+            self.shortage.speaks(version.1);
             self.agreed.store(agreed.capabilities, Ordering::Relaxed);
         }
         Ok(Then::Answer)

@@ -7,7 +7,8 @@
 //! From the outside in: `queue` takes messages from the device and puts answers back, `crew` decides
 //! which thread does so, `turns` gathers what one flush answers, `request` and `reply` are the messages,
 //! `door` turns one into a call of [`tine_fs::Fs`] and its result into the other, `lookups` remembers which
-//! inodes the kernel knows, `blank` where it may have data that the store lacks.
+//! inodes the kernel knows, `blank` where it may have data that the store lacks,
+//! `shortage` whether it is to ask before it takes more.
 //! What an operation means is decided in `tine-fs`; a transport other than `/dev/fuse` would replace
 //! `queue` and `crew` and share the rest.
 //!
@@ -44,6 +45,7 @@ mod refused;
 mod reply;
 mod request;
 mod server;
+mod shortage;
 mod tuning;
 mod turns;
 

@@ -80,6 +80,13 @@ impl Lookups {
         outcome
     }
 
+    /// The inodes with a lookup.
+    pub fn known(&self) -> Vec<Ino> {
+        let shards = self.shards.iter();
+        let locked = shards.map(|shard| shard.lock().unwrap_or_else(|poison| poison.into_inner()));
+        locked.flat_map(|shard| shard.keys().copied().collect::<Vec<_>>()).collect()
+    }
+
     fn shard(&self, ino: Ino) -> std::sync::MutexGuard<'_, HashMap<Ino, u64>> {
         // The table is right after every statement that changes it, so a panic elsewhere spoils nothing.
         self.shards[ino as usize % SHARDS].lock().unwrap_or_else(|poison| poison.into_inner())

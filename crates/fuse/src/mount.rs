@@ -13,7 +13,8 @@ use tine_sys::fuse_device::{self, Placement};
 use crate::door::{Door, Report};
 use crate::queue::Queue;
 use crate::server::Server;
-use crate::{Error, Result, tuning};
+use crate::tuning::Limits;
+use crate::{Error, Result};
 
 /// Threads that serve a mount unless told otherwise: as many requests may wait for the disk at a time.
 const THREADS: usize = 8;
@@ -100,14 +101,14 @@ impl Mount {
         let door = Door::new(fs, options.only_group, options.report.clone());
         let server = Arc::new(Server::new(door, queue));
         server.shake_hands()?;
-        if let Some(directory) = directory {
-            tuning::lift_limits(directory);
+        if let Some(limits) = directory.and_then(Limits::lifted) {
+            server.limit_by(limits);
         }
         let mut mount =
             Mount { server, threads: Vec::new(), directory: directory.map(Path::to_owned) };
         let started = (0..options.threads.max(2))
             .try_for_each(|number| mount.spawn(&format!("fuse-{number}"), Server::serve))
-            .and_then(|()| mount.spawn("fuse-refused", Server::drop_refused));
+            .and_then(|()| mount.spawn("fuse-room", Server::look_after_room));
         if let Err(error) = started {
             mount.stop();
             return Err(Error::Start(error));

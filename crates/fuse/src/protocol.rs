@@ -109,6 +109,8 @@ pub mod setattr {
     pub const KILL_SUIDGID: u32 = 1 << 11;
 }
 
+/// Attributes of an open file are asked for.
+pub const GETATTR_HANDLE: u32 = 1 << 0;
 /// A write of pages that the kernel kept.
 pub const WRITE_CACHE: u32 = 1 << 0;
 /// A write by someone who may not keep the set-id bits of the file.

@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tine_fs::Ino;
 
@@ -40,7 +41,17 @@ pub(crate) struct Refusals {
 #[derive(Debug, Default)]
 struct Waiting {
     ranges: VecDeque<Refused>,
+    woken: bool,
     stopped: bool,
+}
+
+/// What there is to do next.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Next {
+    Range(Refused),
+    Nothing,
+    /// The mount has ended.
+    Stop,
 }
 
 impl Refusals {
@@ -50,18 +61,24 @@ impl Refusals {
         self.changed.notify_one();
     }
 
-    /// The next range, as soon as there is one; `None` at the end of the mount.
-    pub fn next(&self) -> Option<Refused> {
+    /// Waits for the next range, to be woken, or for so long.
+    pub fn next(&self, patience: Duration) -> Next {
         let mut waiting = self.waiting();
-        loop {
-            if waiting.stopped {
-                return None;
-            }
-            if let Some(refused) = waiting.ranges.pop_front() {
-                return Some(refused);
-            }
-            waiting = self.changed.wait(waiting).unwrap_or_else(|poison| poison.into_inner());
+        if waiting.ranges.is_empty() && !waiting.stopped && !waiting.woken {
+            let waited = self.changed.wait_timeout(waiting, patience);
+            waiting = waited.unwrap_or_else(|poison| poison.into_inner()).0;
         }
+        waiting.woken = false;
+        match waiting.stopped {
+            true => Next::Stop,
+            false => waiting.ranges.pop_front().map_or(Next::Nothing, Next::Range),
+        }
+    }
+
+    /// Has whoever waits go on.
+    pub fn wake(&self) {
+        self.waiting().woken = true;
+        self.changed.notify_one();
     }
 
     /// Ends the queue.
@@ -72,5 +89,26 @@ impl Refusals {
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_come_in_their_order_and_the_end_comes_before_them() {
+        let refusals = Refusals::default();
+        let range = |ino| Refused { ino, offset: 0, bytes: 1 };
+        refusals.push(range(1));
+        refusals.push(range(2));
+        let next = || refusals.next(Duration::ZERO);
+        assert_eq!(next(), Next::Range(range(1)));
+        assert_eq!((next(), next()), (Next::Range(range(2)), Next::Nothing));
+        refusals.wake();
+        assert_eq!(refusals.next(Duration::from_secs(3600)), Next::Nothing);
+        refusals.push(range(3));
+        refusals.stop();
+        assert_eq!(next(), Next::Stop);
     }
 }

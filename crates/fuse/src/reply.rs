@@ -1,6 +1,6 @@
 //! An answer to the kernel, encoded into one buffer that is used again and again.
 
-use tine_fs::{Attr, DirEntry, Ino, Time};
+use tine_fs::{Attr, DirEntry, Ino, Kind, Time};
 
 use crate::protocol::{self as wire, OUT_HEADER_BYTES};
 use crate::refused::Refused;
@@ -26,6 +26,12 @@ pub(crate) fn notice(ino: Ino, offset: i64, bytes: i64) -> [u8; NOTICE_BYTES] {
     message
 }
 
+/// The message that makes the kernel forget the attributes of an inode alone.
+pub(crate) fn forget_attributes(ino: Ino) -> [u8; NOTICE_BYTES] {
+    // A negative offset: cached data stays.
+    notice(ino, -1, 0)
+}
+
 /// An answer in the making: room for the header, then the body.
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -34,6 +40,10 @@ pub(crate) struct Reply {
     used: usize,
     stale: Option<Ino>,
     refused: Option<Refused>,
+    /// Whether to note what is shown,
+    watched: bool,
+    /// and what was.
+    shown: Vec<Ino>,
 }
 
 impl Reply {
@@ -43,6 +53,8 @@ impl Reply {
             used: OUT_HEADER_BYTES,
             stale: None,
             refused: None,
+            watched: false,
+            shown: Vec::new(),
         }
     }
 
@@ -51,6 +63,24 @@ impl Reply {
         self.used = OUT_HEADER_BYTES;
         self.stale = None;
         self.refused = None;
+        self.watched = false;
+        self.shown.clear();
+    }
+
+    /// From here on, notes whose attributes the kernel is shown.
+    pub fn watch(&mut self) {
+        self.watched = true;
+    }
+
+    /// The files whose attributes the kernel is shown, if that was to be noted.
+    pub fn shown(&self) -> &[Ino] {
+        &self.shown
+    }
+
+    fn note_shown(&mut self, attr: &Attr) {
+        if self.watched && attr.kind == Kind::File {
+            self.shown.push(attr.ino);
+        }
     }
 
     /// Notes that the kernel must forget the attributes of `ino` before it gets the answer.
@@ -60,8 +90,7 @@ impl Reply {
 
     /// The message that makes the kernel forget attributes, if any must be; goes before the answer.
     pub fn notice(&self) -> Option<[u8; NOTICE_BYTES]> {
-        // A negative offset: cached data stays.
-        Some(notice(self.stale?, -1, 0))
+        Some(forget_attributes(self.stale?))
     }
 
     /// Notes that data from the kernel's cache was not taken.
@@ -156,6 +185,7 @@ impl Reply {
     }
 
     fn attr(&mut self, attr: &Attr) {
+        self.note_shown(attr);
         let times = [attr.atime, attr.mtime, attr.ctime];
         self.u64(attr.ino);
         self.u64(attr.size);
@@ -178,6 +208,7 @@ impl Reply {
     /// Attributes with the time of creation, as the answer to STATX.
     pub fn extended_attributes(&mut self, attr: &Attr) {
         const BASIC_AND_BIRTH: u32 = 0x0fff;
+        self.note_shown(attr);
         self.u64(TRUST_SECS);
         self.zeros(8 + 16);
         self.u32(BASIC_AND_BIRTH);

@@ -42,7 +42,10 @@ pub(crate) enum Call<'a> {
         lookups: u64,
     },
     BatchForget(Forgets<'a>),
-    GetAttr,
+    GetAttr {
+        /// Of an open file.
+        by_handle: bool,
+    },
     Statx,
     SetAttr(SetAttr),
     ReadLink,
@@ -232,7 +235,11 @@ fn decode_call<'a>(code: u32, mut from: Fields<'a>) -> Result<Call<'a>, Short> {
             from.u32()?;
             Call::BatchForget(Forgets(from.bytes(count.saturating_mul(16))?))
         }
-        opcode::GETATTR => Call::GetAttr,
+        opcode::GETATTR => {
+            let flags = from.u32()?;
+            from.bytes(12)?;
+            Call::GetAttr { by_handle: flags & wire::GETATTR_HANDLE != 0 }
+        }
         opcode::STATX => Call::Statx,
         opcode::SETATTR => Call::SetAttr(decode_setattr(from)?),
         opcode::READLINK => Call::ReadLink,

@@ -7,9 +7,11 @@ use crate::company::Company;
 use crate::crew::Crew;
 use crate::door::{Door, Then};
 use crate::queue::{Ended, Inbox, Queue};
-use crate::refused::Refusals;
-use crate::reply::Reply;
+use crate::refused::{Next, Refusals};
+use crate::reply::{Reply, forget_attributes};
 use crate::request::{Call, Request, Truncated};
+use crate::shortage::LOOK_EVERY;
+use crate::tuning::Limits;
 use crate::turns::Turns;
 use crate::{Error, Result};
 
@@ -73,6 +75,11 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// The limits of the mount, which this process may change.
+    pub fn limit_by(&self, limits: Limits) {
+        self.door.limit_by(limits);
     }
 
     /// Works at the queue, or rests, until the mount ends.
@@ -183,8 +190,16 @@ impl Server {
         if then != Then::Silence {
             self.send(reply.message())?;
         }
+        for ino in reply.shown() {
+            self.send(&forget_attributes(*ino))?;
+        }
         if let Some(refused) = reply.refused() {
+            if self.door.is_full() {
+                self.send(&forget_attributes(refused.ino))?;
+            }
             self.refusals.push(refused);
+        } else if self.door.wants_a_look() {
+            self.refusals.wake();
         }
         if then == Then::Stop { Err(Ended) } else { Ok(()) }
     }
@@ -228,13 +243,25 @@ impl Server {
         self.send(reply.message())
     }
 
-    /// Makes the kernel forget what was written back in vain, until the mount ends.
-    pub fn drop_refused(&self) {
-        while let Some(refused) = self.refusals.next() {
-            if let Err(Ended) = self.send(&refused.notice()) {
+    /// Looks after what room there is until the mount ends, and makes the kernel forget what was written back in vain.
+    pub fn look_after_room(&self) {
+        loop {
+            let next = self.refusals.next(LOOK_EVERY);
+            let told = if self.door.looks_full() { self.have_writes_asked_for() } else { Ok(()) };
+            let told = told.and_then(|()| match next {
+                Next::Range(refused) => self.send(&refused.notice()),
+                Next::Nothing => Ok(()),
+                Next::Stop => Err(Ended),
+            });
+            if let Err(Ended) = told {
                 return;
             }
         }
+    }
+
+    /// Has the kernel ask before it takes the next write to any file.
+    fn have_writes_asked_for(&self) -> Step<()> {
+        self.door.known().into_iter().try_for_each(|ino| self.send(&forget_attributes(ino)))
     }
 
     fn send(&self, message: &[u8]) -> Step<()> {

@@ -4,19 +4,39 @@
 //! Large writes then stop and go. Only root may change it; without, everything works, more slowly.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tine_sys::fuse_device::device_number;
 
 /// What is written where, below the directory of the mount's backing device.
-const SETTINGS: [(&str, &str); 3] =
+const LIFTED: [(&str, &str); 3] =
     [("strict_limit", "0"), ("max_ratio", "100"), ("read_ahead_kb", "1024")];
 
-/// Lifts the limits of the mount on `directory`; says whether all of them could be lifted.
-pub(crate) fn lift_limits(directory: &Path) -> bool {
-    let Ok(Some(number)) = device_number(directory) else {
-        return false;
-    };
-    let device = Path::new("/sys/class/bdi").join(number);
-    SETTINGS.iter().all(|(name, value)| fs::write(device.join(name), value).is_ok())
+/// The limits of one mount.
+#[derive(Debug)]
+pub(crate) struct Limits(PathBuf);
+
+impl Limits {
+    /// Lifts the limits of the mount on `directory`; `None` if not all of them could be lifted.
+    pub fn lifted(directory: &Path) -> Option<Limits> {
+        let number = device_number(directory).ok()??;
+        let limits = Limits(Path::new("/sys/class/bdi").join(number));
+        limits.lift().then_some(limits)
+    }
+
+    /// Whether the kernel may keep as much as it likes from now on.
+    pub fn lift(&self) -> bool {
+        LIFTED.iter().all(|(name, value)| self.set(name, value))
+    }
+
+    /// Whether the kernel keeps at most about so many bytes from now on that it has not written back.
+    pub fn tighten(&self, bytes: u64) -> bool {
+        // Before Linux 6.3 it takes whole percents of the memory only.
+        let limited = self.set("max_bytes", &bytes.to_string()) || self.set("max_ratio", "1");
+        limited && self.set("strict_limit", "1")
+    }
+
+    fn set(&self, name: &str, value: &str) -> bool {
+        fs::write(self.0.join(name), value).is_ok()
+    }
 }
