@@ -83,37 +83,82 @@ impl Bits {
         self.0[first..first + CHUNK_WORDS].iter().all(|w| *w == 0)
     }
 
+    /// Pairs of zeros, at an even place and the odd one behind it, in the words that hold a run, without chunks in `skip`.
+    pub fn pairs_near(&self, (at, len): (u64, u64), skip: u64) -> u64 {
+        let words = (at / 64) as usize..(at + len).div_ceil(64).min(WORDS as u64) as usize;
+        words.map(|i| u64::from(pairs(self.word(i, skip)).count_ones())).sum()
+    }
+
+    /// Pairs of zeros of which a part lies in a run.
+    pub fn pairs_touched(&self, (at, len): (u64, u64)) -> u64 {
+        let both = |pair: &u64| !self.get(2 * pair) && !self.get(2 * pair + 1);
+        (at / 2..(at + len).div_ceil(2)).filter(both).count() as u64
+    }
+
+    /// A zero that belongs to no pair. Chunks in `skip` don't count.
+    pub fn find_single(&self, skip: u64) -> Option<u64> {
+        let words = (0..WORDS).map(|i| (i as u64, self.word(i, skip)));
+        words.into_iter().find_map(|(i, word)| {
+            let single = !word & paired(word);
+            (single != 0).then(|| i * 64 + u64::from(single.trailing_zeros()))
+        })
+    }
+
+    /// A word, or ones where it is to be skipped.
+    fn word(&self, i: usize, skip: u64) -> u64 {
+        if skip >> (i / CHUNK_WORDS) & 1 != 0 { u64::MAX } else { self.0[i] }
+    }
+
     /// The first run of `wanted` zeros, or the longest run there is. Chunks in `skip` don't count.
     pub fn find_zeros(&self, skip: u64, wanted: u64) -> Option<(u64, u64)> {
-        let mut longest = (0, 0);
-        let mut run = (0, 0);
-        let word_at =
-            |i: usize| if skip >> (i / CHUNK_WORDS) & 1 != 0 { u64::MAX } else { self.0[i] };
-        for i in 0..WORDS {
-            let (word, mut bit) = (word_at(i), 0);
-            while bit < 64 {
-                let rest = word >> bit;
-                if rest & 1 != 0 {
-                    bit += u64::from(rest.trailing_ones());
-                    run.1 = 0;
-                    continue;
-                }
-                let zeros = u64::from(rest.trailing_zeros()).min(64 - bit);
-                if run.1 == 0 {
-                    run.0 = i as u64 * 64 + bit;
-                }
-                run.1 += zeros;
-                bit += zeros;
-                if run.1 >= wanted {
-                    return Some(run);
-                }
-                if run.1 > longest.1 {
-                    longest = run;
-                }
+        find(|i| self.word(i, skip), wanted)
+    }
+
+    /// As [`Bits::find_zeros`], of zeros in pairs only.
+    pub fn find_pairs(&self, skip: u64, wanted: u64) -> Option<(u64, u64)> {
+        find(|i| paired(self.word(i, skip)), wanted)
+    }
+}
+
+/// The even places of pairs of zeros.
+fn pairs(word: u64) -> u64 {
+    const EVEN: u64 = 0x5555_5555_5555_5555;
+    !word & (!word >> 1) & EVEN
+}
+
+/// A word in which only those zeros are left that stand in pairs.
+fn paired(word: u64) -> u64 {
+    let even = pairs(word);
+    !(even | even << 1)
+}
+
+fn find(word_at: impl Fn(usize) -> u64, wanted: u64) -> Option<(u64, u64)> {
+    let mut longest = (0, 0);
+    let mut run = (0, 0);
+    for i in 0..WORDS {
+        let (word, mut bit) = (word_at(i), 0);
+        while bit < 64 {
+            let rest = word >> bit;
+            if rest & 1 != 0 {
+                bit += u64::from(rest.trailing_ones());
+                run.1 = 0;
+                continue;
+            }
+            let zeros = u64::from(rest.trailing_zeros()).min(64 - bit);
+            if run.1 == 0 {
+                run.0 = i as u64 * 64 + bit;
+            }
+            run.1 += zeros;
+            bit += zeros;
+            if run.1 >= wanted {
+                return Some(run);
+            }
+            if run.1 > longest.1 {
+                longest = run;
             }
         }
-        (longest.1 > 0).then_some(longest)
     }
+    (longest.1 > 0).then_some(longest)
 }
 
 #[cfg(test)]
@@ -165,6 +210,25 @@ mod tests {
             let mut long = runs(&model, chosen);
             long.retain(|run| run.1 >= wanted / 10);
             prop_assert_eq!(bits.zeros_of_chunks(chunks, wanted / 10), long);
+            let pair_at = |at: usize| !model[at & !1] && !model[at | 1];
+            for skip in [0, chunks, u64::MAX] {
+                let counts = |at: usize| skip >> (at / CHUNK_BLOCKS as usize) & 1 == 0;
+                let paired = runs(&model, |at| counts(at) && pair_at(at));
+                let blocks = paired.iter().map(|run| run.1).sum::<u64>();
+                prop_assert_eq!(2 * bits.pairs_near((0, SEGMENT_BLOCKS), skip), blocks);
+                let found = bits.find_pairs(skip, wanted);
+                match paired.iter().find(|run| run.1 >= wanted) {
+                    Some(run) => prop_assert_eq!(found.map(|found| found.0), Some(run.0)),
+                    None => prop_assert_eq!(found.map(|f| f.1), paired.iter().map(|run| run.1).max()),
+                }
+                let single = (0..model.len()).find(|at| counts(*at) && !model[*at] && !pair_at(*at));
+                prop_assert_eq!(bits.find_single(skip), single.map(|at| at as u64));
+            }
+            let touched = (0..SEGMENT_BLOCKS as usize / 2).filter(|pair| {
+                let run = wanted as usize..wanted as usize + 77;
+                pair_at(2 * pair) && (run.contains(&(2 * pair)) || run.contains(&(2 * pair + 1)))
+            });
+            prop_assert_eq!(bits.pairs_touched((wanted, 77)), touched.count() as u64);
             for skip in [0, chunks, u64::MAX] {
                 let runs = runs(&model, |at| skip >> (at / CHUNK_BLOCKS as usize) & 1 == 0);
                 let found = bits.find_zeros(skip, wanted);

@@ -99,7 +99,7 @@ impl State {
         let free: u64 = self.segments.iter().map(|s| u64::from(s.free)).sum();
         let usable = self.segments.len() as u64 * (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
         let reuse = keep.for_reuse(usable - free);
-        let mut surplus = self.ready.saturating_sub(self.promised() + reuse);
+        let mut surplus = self.room.saturating_sub(self.promised() + reuse);
         let mut chosen = Vec::new();
         for (index, segment) in self.segments.iter().enumerate() {
             for thin in segment.thin_chunks() {

@@ -35,6 +35,9 @@ use reserve::Reserve;
 use segment::{Author, Segment};
 use std::sync::Arc;
 
+/// Bitmaps that are read to find room before the host is asked for more.
+const BITMAPS_READ_FIRST: usize = 16;
+
 /// A run of blocks: address and length.
 pub(crate) type BlockRun = (u64, u64);
 
@@ -53,6 +56,8 @@ struct State {
     nodes: Arena,
     /// Free blocks in chunks that the host really holds.
     ready: u64,
+    /// Of these, those in pairs: only they are room for nodes, and can be promised.
+    room: u64,
     /// Whom they are promised to.
     reserve: Reserve,
     /// Where the search for free runs goes on.
@@ -76,11 +81,13 @@ impl Space {
 
     fn with_segments(device: Arc<dyn Device>, segments: Vec<Segment>) -> Space {
         let ready = segments.iter().map(Segment::ready).sum();
+        let room = segments.iter().map(Segment::room).sum();
         let state = State {
             segments,
             limbo: Limbo::default(),
             nodes: Arena::default(),
             ready,
+            room,
             reserve: Reserve::default(),
             cursor: 0,
             cut: false,
@@ -133,14 +140,9 @@ impl Space {
             }
             state.release_nodes();
             let mut arena = std::mem::take(&mut state.nodes);
-            let filled = self.refill(&mut state, &mut arena, NODE_BLOCKS, None);
+            let filled = self.refill_nodes(&mut state, &mut arena);
             state.nodes = arena;
             filled?;
-            if state.nodes.left() < NODE_BLOCKS {
-                return Err(Error::NoSpace {
-                    what: "a tree node: single blocks are all that is left".into(),
-                });
-            }
         }
     }
 
@@ -177,14 +179,23 @@ impl Space {
     pub fn reserve(&self, node_blocks: u64, purpose: Purpose) -> Result<()> {
         let mut state = lock(&self.state);
         let wanted = state.reserve.writing + node_blocks + state.reserve.beyond(purpose);
-        if state.ready < wanted {
+        if state.room < wanted {
             state.release_nodes();
         }
-        while state.ready < wanted {
+        // Some bitmaps are read before the host is asked, all before the answer is no.
+        let mut reads = BITMAPS_READ_FIRST;
+        while state.room < wanted {
+            if reads > 0 && state.learn_of_room(&*self.device, CHUNK_BLOCKS)? {
+                reads -= 1;
+                continue;
+            }
+            reads = 0;
             let readied = self.ready_chunk(&mut state);
-            // Bitmaps that were read on the way may have shown that enough is ready.
-            if state.ready < wanted {
-                readied?;
+            if state.room < wanted
+                && readied.is_err()
+                && !state.learn_of_room(&*self.device, NODE_BLOCKS)?
+            {
+                return readied;
             }
         }
         state.reserve.changed = state.reserve.changed.max(node_blocks);
@@ -195,7 +206,7 @@ impl Space {
     pub fn reserve_ready(&self, node_blocks: u64, purpose: Purpose) -> bool {
         let mut state = lock(&self.state);
         let wanted = state.reserve.writing + node_blocks + state.reserve.beyond(purpose);
-        let ready = state.ready >= wanted;
+        let ready = state.room >= wanted;
         if ready {
             state.reserve.changed = state.reserve.changed.max(node_blocks);
         }
@@ -310,19 +321,37 @@ impl Space {
         };
         let floor = purpose.map_or(0, |purpose| state.reserve.floor(purpose));
         let run = match state.find(&*self.device, wanted, true)? {
-            Some(run) if state.ready >= floor + run.1 => Some(run),
+            Some(run) if state.leaves(run, floor) => Some(run),
             _ => self.open_run(state, wanted)?,
         };
         let run = match run {
-            Some(run) => run,
+            Some(run) => Some(run),
             // Nothing new to be had from the host: the longest free run, down to a single block.
-            None => match state.find(&*self.device, wanted, false)? {
-                Some(run) if state.ready >= floor + run.1.min(blocks) => {
-                    (run.0, run.1.min(state.ready - floor))
-                }
-                _ => return Err(Error::NoSpace { what: format!("{blocks} blocks of 4 KiB") }),
-            },
+            None => {
+                let longest = state.find(&*self.device, wanted, false)?;
+                let longest = longest.and_then(|run| state.part_that_leaves(run, floor));
+                longest.or_else(|| state.find_single())
+            }
         };
+        let none = || Error::NoSpace { what: format!("{blocks} blocks of 4 KiB") };
+        let run = run.ok_or_else(none)?;
+        state.take_busy(&*self.device, run)?;
+        arena.fill(run);
+        Ok(())
+    }
+
+    /// Fills `arena` with a free run for nodes.
+    fn refill_nodes(&self, state: &mut State, arena: &mut Arena) -> Result<()> {
+        let wanted = arena.next_size(NODE_BLOCKS);
+        let mut found = state.find_pairs(&*self.device, wanted, true)?;
+        if found.is_none() {
+            // What is opened need not begin at an even place.
+            self.open_run(state, wanted)?;
+            found = state.find_pairs(&*self.device, wanted, false)?;
+        }
+        let none =
+            || Error::NoSpace { what: "a tree node: single blocks are all that is left".into() };
+        let run = found.ok_or_else(none)?;
         state.take_busy(&*self.device, run)?;
         arena.fill(run);
         Ok(())
@@ -454,11 +483,78 @@ impl State {
         Ok(longest.filter(|_| !exact))
     }
 
+    /// As [`State::find`], of blocks in pairs.
+    fn find_pairs(
+        &mut self,
+        device: &dyn Device,
+        wanted: u64,
+        exact: bool,
+    ) -> Result<Option<BlockRun>> {
+        let count = self.segments.len();
+        let mut longest: Option<BlockRun> = None;
+        for step in 0..count {
+            let index = (self.cursor + step) % count;
+            if !self.segments[index].may_hold_pairs(if exact { wanted } else { NODE_BLOCKS }) {
+                continue;
+            }
+            let found = self.adjust(index, |s| s.find_pairs(device, index as u64, wanted))?;
+            if let Some((at, len)) = found {
+                let run = (segment_start(index as u64) + at, len.min(wanted));
+                if len >= wanted {
+                    return Ok(Some(run));
+                }
+                if longest.is_none_or(|l| l.1 < run.1) {
+                    longest = Some(run);
+                }
+            }
+        }
+        Ok(longest.filter(|_| !exact))
+    }
+
+    /// A free block that is of no use to nodes.
+    fn find_single(&self) -> Option<BlockRun> {
+        if self.ready == self.room {
+            return None;
+        }
+        let segments = (0..).zip(&self.segments);
+        let mut singles =
+            segments.filter_map(|(index, s)| Some((segment_start(index) + s.find_single()?, 1)));
+        singles.next()
+    }
+
+    /// Reads a bitmap that may show more room than is known of, of a segment with so many free blocks; whether there is one.
+    fn learn_of_room(&mut self, device: &dyn Device, free_min: u64) -> Result<bool> {
+        let unread = |s: &Segment| s.may_show_more() && s.ready() >= free_min;
+        let Some(index) = self.segments.iter().position(unread) else { return Ok(false) };
+        self.adjust(index, |segment| segment.load(device, index as u64))?;
+        Ok(true)
+    }
+
+    /// Whether so much room is left without a run.
+    fn leaves(&self, run: BlockRun, floor: u64) -> bool {
+        if self.room >= floor + run.1 + NODE_BLOCKS {
+            return true;
+        }
+        let taken = segment_of(run.0).map_or(0, |(index, at)| {
+            self.segments.get(index as usize).map_or(0, |s| s.room_taken_by((at, run.1)))
+        });
+        self.room >= floor + taken
+    }
+
+    /// As much of a run from its start as leaves so much room.
+    fn part_that_leaves(&self, run: BlockRun, floor: u64) -> Option<BlockRun> {
+        let most = run.1.min(self.room.saturating_sub(floor) + NODE_BLOCKS);
+        // Only what a run begins and ends with counts differently.
+        let least = most.saturating_sub(2 * NODE_BLOCKS).max(1);
+        (least..=most).rev().map(|len| (run.0, len)).find(|part| self.leaves(*part, floor))
+    }
+
     /// Changes a segment, and keeps count of what is ready.
     fn adjust<T>(&mut self, index: usize, change: impl FnOnce(&mut Segment) -> T) -> T {
-        let before = self.segments[index].ready();
+        let before = (self.segments[index].ready(), self.segments[index].room());
         let result = change(&mut self.segments[index]);
-        self.ready = self.ready + self.segments[index].ready() - before;
+        self.ready = self.ready + self.segments[index].ready() - before.0;
+        self.room = self.room + self.segments[index].room() - before.1;
         result
     }
 

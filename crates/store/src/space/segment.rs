@@ -6,7 +6,7 @@ use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
 use crate::format::checksum;
 use crate::format::layout::{
-    BLOCK_BYTES, CHUNK_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, segment_start,
+    BLOCK_BYTES, CHUNK_BLOCKS, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, segment_start,
 };
 use crate::format::segments::SegmentEntry;
 
@@ -26,6 +26,8 @@ pub(crate) struct Segment {
     bits: Option<Pair>,
     /// Blocks that are not busy.
     pub free: u16,
+    /// Free blocks on the host in pairs of an even and an odd place, as nodes need them: so many pairs.
+    pairs: u64,
     /// Chunks for whose free blocks the host need hold no space: nobody counts on it.
     pub holes: u64,
     /// Holes that the durable checkpoint names, and the one being written does not take back.
@@ -38,6 +40,8 @@ pub(crate) struct Segment {
     going: u64,
     /// No free run on the host is longer than this.
     longest: u64,
+    /// No run of such pairs.
+    longest_pairs: u64,
     /// And none in holes than this.
     longest_hole: u64,
     /// A chunk may be idle: something was freed since none was.
@@ -75,12 +79,14 @@ impl Segment {
             entry,
             bits: None,
             free: entry.free,
+            pairs: 0,
             holes: entry.holes,
             recorded: entry.holes,
             condemned: 0,
             leaving: 0,
             going: 0,
             longest: SEGMENT_BLOCKS,
+            longest_pairs: SEGMENT_BLOCKS,
             longest_hole: SEGMENT_BLOCKS,
             freed: false,
             dirty: false,
@@ -100,6 +106,29 @@ impl Segment {
         }
     }
 
+    /// Room for nodes in it, in blocks. Before the bitmap is loaded, no more than there is.
+    pub fn room(&self) -> u64 {
+        match &self.bits {
+            Some(_) => 2 * self.pairs,
+            None => {
+                let holes = u64::from(self.holes.count_ones()) * CHUNK_BLOCKS;
+                // In the worst case one block of each pair is used.
+                (2 * self.ready()).saturating_sub(SEGMENT_BLOCKS - holes)
+            }
+        }
+    }
+
+    /// Whether the bitmap may show more room than is known of.
+    pub fn may_show_more(&self) -> bool {
+        self.bits.is_none() && self.ready() >= NODE_BLOCKS
+    }
+
+    fn recount_pairs(&mut self) {
+        let all = (0, SEGMENT_BLOCKS);
+        self.pairs = self.bits.as_ref().map_or(0, |bits| bits.busy.pairs_near(all, self.holes));
+        self.longest_pairs = SEGMENT_BLOCKS;
+    }
+
     /// Free blocks in chunks that are marked to go to the host and have not gone.
     pub fn leaving(&self) -> u64 {
         match &self.bits {
@@ -112,11 +141,12 @@ impl Segment {
         self.ready() >= blocks && self.longest >= blocks
     }
 
-    fn load(&mut self, device: &dyn Device, index: u64) -> Result<()> {
+    pub fn load(&mut self, device: &dyn Device, index: u64) -> Result<()> {
         if self.bits.is_none() {
             let image = read_bitmap(device, index, &self.entry)?;
             self.free = image.zeros() as u16;
             self.bits = Some(Pair { busy: image.clone(), image });
+            self.recount_pairs();
             self.freed = true;
         }
         Ok(())
@@ -136,6 +166,39 @@ impl Segment {
             self.longest = len;
         }
         Ok(found)
+    }
+
+    /// The first run of `wanted` free blocks on the host that stand in pairs, or the longest there is.
+    pub fn find_pairs(
+        &mut self,
+        device: &dyn Device,
+        index: u64,
+        wanted: u64,
+    ) -> Result<Option<(u64, u64)>> {
+        self.load(device, index)?;
+        let found = self.bits.as_ref().and_then(|b| b.busy.find_pairs(self.holes, wanted));
+        let len = found.map_or(0, |f| f.1);
+        if len < wanted {
+            self.longest_pairs = len;
+        }
+        Ok(found)
+    }
+
+    pub fn may_hold_pairs(&self, blocks: u64) -> bool {
+        (self.room() >= blocks || self.may_show_more()) && self.longest_pairs >= blocks
+    }
+
+    /// A free block on the host that stands in no pair.
+    pub fn find_single(&self) -> Option<u64> {
+        if self.bits.is_none() || self.ready() == self.room() {
+            return None;
+        }
+        self.bits.as_ref().and_then(|bits| bits.busy.find_single(self.holes))
+    }
+
+    /// How much less room for nodes there is without a free run on the host.
+    pub fn room_taken_by(&self, run: BlockRun) -> u64 {
+        self.bits.as_ref().map_or(run.1, |bits| 2 * bits.busy.pairs_touched(run))
     }
 
     /// The first run of `wanted` free blocks that the host holds nothing for, or the longest there is.
@@ -161,18 +224,26 @@ impl Segment {
     /// Marks a run busy.
     pub fn take(&mut self, device: &dyn Device, index: u64, at: u64, len: u64) -> Result<()> {
         self.load(device, index)?;
-        if let Some(bits) = &mut self.bits {
-            self.free -= bits.busy.set(at, len, true) as u16;
-        }
+        self.free -= self.set_busy((at, len), true) as u16;
         Ok(())
     }
 
     /// Frees a busy run.
     pub fn release(&mut self, at: u64, len: u64) {
         self.longest = SEGMENT_BLOCKS;
+        self.longest_pairs = SEGMENT_BLOCKS;
         self.longest_hole = SEGMENT_BLOCKS;
         self.freed = true;
-        self.free += self.bits.as_mut().map_or(0, |b| b.busy.set(at, len, false)) as u16;
+        self.free += self.set_busy((at, len), false) as u16;
+    }
+
+    /// Marks a run busy or free, and keeps count of pairs; how many blocks changed.
+    fn set_busy(&mut self, run: BlockRun, value: bool) -> u64 {
+        let Some(bits) = &mut self.bits else { return 0 };
+        let before = bits.busy.pairs_near(run, self.holes);
+        let changed = bits.busy.set(run.0, run.1, value);
+        self.pairs = self.pairs + bits.busy.pairs_near(run, self.holes) - before;
+        changed
     }
 
     /// Records a run as used or free. `cut`: a checkpoint is being written.
@@ -251,6 +322,7 @@ impl Segment {
         }
         self.longest = SEGMENT_BLOCKS;
         self.freed = true;
+        self.recount_pairs();
     }
 
     pub fn is_hole(&self, chunk: u64) -> bool {
@@ -288,6 +360,7 @@ impl Segment {
         self.condemned |= 1 << chunk;
         self.leaving |= 1 << chunk;
         self.longest_hole = SEGMENT_BLOCKS;
+        self.recount_pairs();
     }
 
     /// The host may hold space for any hole: a life before may have ended before it was punched.

@@ -35,6 +35,7 @@ fn used(space: &Space) -> u64 {
 fn ready(space: &Space) -> u64 {
     let state = lock(&space.state);
     assert_eq!(state.ready, state.segments.iter().map(Segment::ready).sum::<u64>());
+    assert_eq!(state.room, state.segments.iter().map(Segment::room).sum::<u64>());
     state.ready
 }
 
@@ -48,11 +49,15 @@ fn fill(space: &Space) -> u64 {
     let mut taken = 0;
     for blocks in [16, 1] {
         let mut arena = Arena::default();
-        while space.allocate(&mut arena, blocks, Purpose::Data).is_ok() {
+        loop {
+            let room = lock(&space.state).room;
+            if space.allocate(&mut arena, blocks, Purpose::Data).is_err() {
+                break;
+            }
             taken += blocks;
             let state = lock(&space.state);
             let promised = state.reserve.floor(Purpose::Growth);
-            assert!(state.ready >= promised, "what was promised is taken");
+            assert!(state.room >= promised.min(room), "what was promised is taken");
             drop(state);
             space.give_back_unused(&mut arena);
             arena = Arena::default();
@@ -441,8 +446,9 @@ fn bitmaps_that_were_read_on_the_way_show_that_enough_is_ready() {
     let loaded = || Space::load(disk.clone(), &table).unwrap();
     disk.set_capacity(Some(0));
     assert_eq!(ready(&loaded()), 0);
-    loaded().reserve(199, Purpose::Release).unwrap();
-    assert!(loaded().reserve(200, Purpose::Release).is_err());
+    // Nodes need pairs.
+    loaded().reserve(198, Purpose::Release).unwrap();
+    assert!(loaded().reserve(199, Purpose::Release).is_err());
 }
 
 #[test]
@@ -483,7 +489,44 @@ fn what_the_last_checkpoint_took_for_nodes_and_did_not_need_is_there_for_deletes
         }
         space.allocate_run(1).unwrap_or_else(|e| panic!("after {nodes} nodes: {e}"));
         space.settle_cut();
-        let left = space.reserve(KEPT - 1, Purpose::Release);
+        let left = space.reserve(KEPT - NODE_BLOCKS, Purpose::Release);
         left.unwrap_or_else(|e| panic!("after {nodes} nodes: {e}"));
     }
+}
+
+#[test]
+fn single_blocks_are_for_data_and_promised_to_no_node() {
+    let (disk, space) = space();
+    let run = space.allocate(&mut Arena::default(), USABLE, Purpose::Data).unwrap()[0];
+    disk.set_capacity(Some(0));
+    // Every other block is free, and a run that begins at an odd place.
+    (0..2000).for_each(|n| release(&space, (run.0 + 2 * n, 1)));
+    release(&space, (run.0 + 9001, 1001));
+    assert_eq!((ready(&space), lock(&space.state).room), (3001, 1000));
+    assert!(space.reserve(1001, Purpose::Release).is_err());
+    space.reserve(1000 - KEPT, Purpose::Growth).unwrap();
+    // Data gets all but what is promised.
+    assert_eq!(fill(&space), 3001 - 1000);
+    lock(&space.state).reserve.cut();
+    space.settle_cut();
+    assert_eq!(fill(&space), 1000 - KEPT);
+    let nodes = (0..).find(|_| space.allocate_node().is_err()).unwrap();
+    assert_eq!((nodes, ready(&space)), (KEPT / NODE_BLOCKS, 0));
+}
+
+#[test]
+fn all_bitmaps_are_read_before_room_is_refused() {
+    let (disk, space) = space();
+    let run = space.allocate(&mut Arena::default(), 40 * USABLE, Purpose::Data).unwrap();
+    run.iter().for_each(|run| space.name(*run));
+    for index in 0..40 {
+        let freed = (segment_start(index) + 100, 50);
+        space.free_unnamed(Freed { run: freed, epoch: 0, birth: 0 });
+    }
+    space.drain(&NOBODY);
+    let table = checkpoint(&space, &TableImage::default());
+    let loaded = Space::load(disk.clone(), &table).unwrap();
+    disk.set_capacity(Some(0));
+    loaded.reserve(40 * 50 - NODE_BLOCKS, Purpose::Release).unwrap();
+    assert!(loaded.reserve(40 * 50, Purpose::Release).is_err());
 }
