@@ -195,7 +195,8 @@ impl Client {
             Reach::Here(context) => freeing::begin(context.store(), expected).unwrap_or(false),
             Reach::There(_) => false,
         };
-        reach.leave()?;
+        // What is done is durable by now. What fails at closing, a checkpoint say, leaves a journal to the next opening.
+        let _ = reach.leave();
         if more {
             // Should it not start, since another command has the store by now, that one goes on.
             let _ = self.start_holder();

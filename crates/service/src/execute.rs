@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::request::{Mount, Request};
 use crate::response::*;
 use crate::time::elapsed_us;
-use crate::{Code, Error, Result, changes, copy, listing, names};
+use crate::{Code, Error, Result, changes, copy, durable, listing, names};
 
 /// An open store and the mounts that are served from it.
 pub struct Context {
@@ -33,6 +33,11 @@ impl Context {
         let store = Store::open(path, options)?;
         names::sweep(&store)?;
         Ok(Context { store, mounts: Mounts::default() })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(store: Store) -> Context {
+        Context { store, mounts: Mounts::default() }
     }
 
     /// The store.
@@ -91,7 +96,7 @@ pub fn execute(
                 let _ = store.delete(&name);
                 return Err(error.into());
             }
-            store.sync()?;
+            durable::make(store, format_args!("the branch {name:?} is made"))?;
             Ok(Response::Branch(OneBranch { branch: name }))
         }
         Request::Snapshot { from, new } => {
@@ -99,7 +104,7 @@ pub fn execute(
             let start = Instant::now();
             store.snapshot(&from, &new)?;
             let created = vec![created(new, from, start)];
-            store.sync()?;
+            durable::make(store, format_args!("the snapshot {:?} is made", created[0].name))?;
             Ok(Response::Created(CreatedList { created }))
         }
         Request::Names => Ok(Response::Names(listing::names(store)?)),
@@ -116,7 +121,7 @@ pub fn execute(
             mounts.must_be_free(&old)?;
             names::must_be_free(store, &new)?;
             store.rename(&old, &new)?;
-            store.sync()?;
+            durable::make(store, format_args!("{old:?} is renamed to {new:?}"))?;
             Ok(Response::Branch(OneBranch { branch: new }))
         }
         Request::Delete { mut names, force } => {
@@ -129,7 +134,7 @@ pub fn execute(
                 mounts.cut(name);
                 store.delete(name)?;
             }
-            store.sync()?;
+            durable::make(store, format_args!("{} is deleted", listed(&names)))?;
             Ok(Response::Deleted(Deleted { deleted: names }))
         }
         Request::Reset { name, to, force } => {
@@ -141,7 +146,7 @@ pub fn execute(
             claim(context, &name, force)?;
             mounts.cut(&name);
             store.reset(&name, to.as_deref())?;
-            store.sync()?;
+            durable::make(store, format_args!("{name:?} is reset"))?;
             Ok(Response::Branch(OneBranch { branch: name }))
         }
         Request::Diff { name, other } => {
@@ -166,7 +171,7 @@ pub fn execute(
             names::must_be_free(store, &name)?;
             mounts.must_be_free(&hidden)?;
             store.rename(&hidden, &name)?;
-            store.sync()?;
+            durable::make(store, format_args!("the branch {name:?} is made"))?;
             Ok(Response::Branch(OneBranch { branch: name }))
         }
         Request::Inspect { name } => inspect(context, &name).map(Response::Inspected),
@@ -208,8 +213,15 @@ fn branch(
             }
         }
     }
-    store.sync()?;
+    let made: Vec<_> = list.iter().map(|one| &one.name).collect();
+    durable::make(store, format_args!("the branch {} is made", listed(&made)))?;
     Ok(Response::Created(CreatedList { created: list }))
+}
+
+/// Names as a message shows them.
+fn listed(names: &[impl std::fmt::Debug]) -> String {
+    let shown: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    shown.join(", ")
 }
 
 fn fork(store: &Store, from: &str, name: &str, ttl_s: Option<u64>) -> Result<Created> {

@@ -15,6 +15,7 @@
 mod changes;
 mod client;
 mod copy;
+mod durable;
 mod error;
 mod execute;
 mod flush;

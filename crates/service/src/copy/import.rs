@@ -20,11 +20,10 @@ use super::pace::{CHUNK_BYTES, Pace};
 use super::trouble::{Failures, Trouble};
 use super::verify::{self, Prints};
 use super::{host, live_server};
-use crate::names;
 use crate::progress::Progress;
 use crate::response::Imported;
 use crate::time::elapsed_us;
-use crate::{Code, Error, Result};
+use crate::{Code, Error, Result, durable, names};
 
 /// Copies the directory `source`, which is at `path`, into the new branch `name`.
 pub fn import(
@@ -51,7 +50,7 @@ pub fn import(
             return Err(error);
         }
     };
-    store.sync()?;
+    durable::make(store, format_args!("the branch {name:?} is imported"))?;
     Ok(Imported {
         branch: name.into(),
         files: counts.files.into_inner(),
