@@ -1,13 +1,23 @@
-//! A disk that fills under a running database: an error, nothing acknowledged lost, and it goes on.
+//! A disk that fills under a mount: writers are told soon, removing always works, what `df` tells can be written; and under a
+//! running database: an error, nothing acknowledged lost, and it goes on.
 
 mod lab;
 
 use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use lab::disk::SmallDisk;
 use lab::outside::{BALANCED, Outside, pgbench, programs, query};
-use lab::{Lab, can_mount, needs_root, object};
+use lab::{Lab, can_mount, needs_root, object, wait_until};
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::io::Errno;
+
+const MIB: u64 = 1 << 20;
 
 #[test]
 fn a_disk_that_fills_under_a_server_loses_nothing_acknowledged_and_with_space_it_goes_on() {
@@ -60,6 +70,151 @@ fn a_disk_that_fills_under_a_server_loses_nothing_acknowledged_and_with_space_it
     assert!(insert(&uri, 1_000_000), "there is space, and it does not go on");
     assert!(pgbench(&bin, &uri, &["-n", "-t", "100"]).wait().unwrap().success());
     lab.ok(&["postgres", "stop", "fork"]);
+    assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]));
+}
+
+/// A mount of an empty branch of a store on a small ext4.
+fn small(test: &str, megabytes: u64) -> Option<(Lab, std::path::PathBuf)> {
+    if !needs_root(test) || !can_mount(test) {
+        return None;
+    }
+    let lab = Lab::on_disk(|directory| SmallDisk::ext4(directory, megabytes));
+    let source = lab.make_directory("src");
+    fs::write(source.join("note"), "as it was\n").unwrap();
+    lab.ok(&["import", source.to_str().unwrap(), "main"]);
+    let mount = lab.mount("main");
+    Some((lab, mount))
+}
+
+/// Bytes that `df` tells to be free.
+fn free_bytes(place: &Path) -> u64 {
+    let told = statvfs(place).unwrap();
+    told.f_bavail * told.f_frsize
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+    true
+}
+
+/// Writes to a file until an error; counts the bytes that were accepted.
+fn write_until_told(file: &mut File, piece: usize, accepted: &AtomicU64) {
+    let bytes = vec![0x5a; piece];
+    loop {
+        match file.write(&bytes) {
+            Ok(written) => accepted.fetch_add(written as u64, Ordering::Relaxed),
+            Err(error) => {
+                assert!(is_full(&error));
+                return;
+            }
+        };
+    }
+}
+
+fn open(path: &Path) -> File {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap()
+}
+
+#[test]
+fn writers_are_told_soon_that_the_disk_is_full_and_only_they_and_write_on_once_there_is_space() {
+    let test = "writers_are_told_soon_that_the_disk_is_full_and_only_they_and_write_on_once_there_is_space";
+    let Some((lab, mount)) = small(test, 280) else { return };
+    let before = free_bytes(&mount);
+    assert!(before <= free_bytes(&lab.path("disk")), "the host has no more");
+    let accepted = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for (n, piece) in [1 << 20, 64 << 10, 4096].into_iter().enumerate() {
+            let (mount, accepted) = (&mount, &accepted);
+            scope.spawn(move || {
+                let mut file = open(&mount.join(format!("big{n}")));
+                write_until_told(&mut file, piece, accepted);
+            });
+        }
+    });
+    let accepted = accepted.into_inner();
+    assert!(accepted <= before + 64 * MIB, "{accepted} bytes accepted with {before} free");
+
+    // What does not write goes on.
+    let mut note = open(&mount.join("note"));
+    let mut text = String::new();
+    note.read_to_string(&mut text).unwrap();
+    assert_eq!((text.as_str(), note.read(&mut [0; 10]).unwrap()), ("as it was\n", 0));
+    assert_eq!(note.seek(SeekFrom::End(0)).unwrap(), 10);
+    assert_eq!(fs::metadata(mount.join("note")).unwrap().size(), 10);
+    assert_eq!(note.read(&mut [0; 10]).unwrap(), 0, "after stat too");
+    assert_eq!(fs::read_dir(&mount).unwrap().count(), 4);
+    // What writes is told at once, whichever file and however it was opened, after a stat as before.
+    wait_until("a write to another file is refused", || {
+        let appended =
+            OpenOptions::new().append(true).open(mount.join("note")).unwrap().write(b"more");
+        appended.is_err_and(|error| is_full(&error))
+    });
+    fs::metadata(mount.join("note")).unwrap();
+    assert!(note.write(b"more").is_err_and(|error| is_full(&error)));
+    let fresh = open(&mount.join("fresh"));
+    assert_eq!(fallocate(&fresh, FallocateFlags::empty(), 0, 50 * MIB), Err(Errno::NOSPC));
+    assert!((&fresh).write(b"new").is_err_and(|error| is_full(&error)));
+
+    lab.ok(&["branch", "fork"]);
+    fs::remove_file(mount.join("big0")).unwrap();
+    File::options().write(true).open(mount.join("big1")).unwrap().set_len(1000).unwrap();
+    note.seek(SeekFrom::Start(0)).unwrap();
+    note.write_all(b"space!").unwrap();
+    note.sync_all().unwrap();
+    fs::remove_file(mount.join("big2")).unwrap();
+    lab.ok(&["delete", "fork"]);
+    wait_until("the space is back", || free_bytes(&mount) > before - 8 * MIB);
+    lab.ok(&["unmount", "main"]);
+    assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn what_was_made_until_others_had_filled_the_host_can_be_removed_and_df_tells_what_can_be_written()
+{
+    let test = "what_was_made_until_others_had_filled_the_host_can_be_removed_and_df_tells_what_can_be_written";
+    let Some((lab, mount)) = small(test, 280) else { return };
+    // Written and removed, it is free once.
+    let big = mount.join("big");
+    fs::write(&big, vec![7; 150 * MIB as usize]).unwrap();
+    File::open(&big).unwrap().sync_all().unwrap();
+    fs::remove_file(&big).unwrap();
+    for n in 0..2000 {
+        fs::create_dir(mount.join(format!("old{n}"))).unwrap();
+    }
+    lab.ok(&["branch", "fork"]);
+    let ballast = lab.disk().fill_up_to(1);
+    let full = (0..).find(|n| match fs::create_dir(mount.join(format!("new{n}"))) {
+        Ok(()) => false,
+        Err(error) => is_full(&error),
+    });
+    let told = free_bytes(&mount);
+    let written = AtomicU64::new(0);
+    let mut file = open(&mount.join("note"));
+    write_until_told(&mut file, 64 << 10, &written);
+    drop(file);
+    assert!(told <= written.into_inner(), "{told} bytes were told to be free on a full host");
+    for n in 0..full.unwrap() {
+        fs::remove_dir(mount.join(format!("new{n}"))).unwrap();
+    }
+    for n in (0..2000).rev() {
+        fs::remove_dir(mount.join(format!("old{n}"))).unwrap();
+    }
+    fs::remove_file(mount.join("note")).unwrap();
+    lab.ok(&["delete", "fork"]);
+    ballast.remove();
+    lab.ok(&["unmount", "main"]);
+    let mount = lab.mount("main");
+    let (told, host) = (free_bytes(&mount), free_bytes(&lab.path("disk")));
+    assert!(told > 200 * MIB && told <= host + 64 * MIB, "{told} told, the host has {host}");
+    let written = AtomicU64::new(0);
+    let mut file = open(&big);
+    write_until_told(&mut file, 1 << 20, &written);
+    assert!(written.into_inner() >= told);
+    let stored = file.metadata().unwrap().blocks() * 512;
+    assert!(stored >= told, "{stored} of {told} bytes told to be free were stored");
+    drop(file);
+    fs::remove_file(&big).unwrap();
+    lab.ok(&["unmount", "main"]);
     assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]));
 }
 
