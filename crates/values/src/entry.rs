@@ -1,14 +1,14 @@
 //! The methods of a map's entry, the same for both maps.
 
-/// Implements the entry types of a map. `$bound` is what its keys need beside `Clone`.
+/// Implements the entry types of a map. `$bound` is what its keys need beside `Clone`. An entry knows where its key is,
+/// or would be, and does not look for it again: keys whose `Eq`, `Ord` or `Hash` say something else then do no harm.
 macro_rules! entries {
     ($map:ident, $bound:ident $(+ $also:ident)? $(, $s:ident: $hash:ident)?) => {
         impl<'a, K: $bound $(+ $also)? + Clone, V: Clone $(, $s: $hash)?> Entry<'a, K, V $(, $s)?> {
             pub(super) fn new(map: &'a mut $map<K, V $(, $s)?>, key: K) -> Self {
-                if map.contains_key(&key) {
-                    Entry::Occupied(OccupiedEntry { map, key })
-                } else {
-                    Entry::Vacant(VacantEntry { map, key })
+                match map.find_place(&key) {
+                    Ok(place) => Entry::Occupied(OccupiedEntry { map, key, place }),
+                    Err(place) => Entry::Vacant(VacantEntry { map, key, place }),
                 }
             }
 
@@ -70,26 +70,17 @@ macro_rules! entries {
 
             /// The value.
             pub fn get(&self) -> &V {
-                match self.map.get(&self.key) {
-                    Some(value) => value,
-                    None => unreachable!("an occupied entry has a value"),
-                }
+                &self.map.at(&self.place).1
             }
 
             /// The value for changing.
             pub fn get_mut(&mut self) -> &mut V {
-                match self.map.get_mut(&self.key) {
-                    Some(value) => value,
-                    None => unreachable!("an occupied entry has a value"),
-                }
+                &mut self.map.at_mut(&self.place).1
             }
 
             /// The value for changing, as long as the map is borrowed.
             pub fn into_mut(self) -> &'a mut V {
-                match self.map.get_mut(&self.key) {
-                    Some(value) => value,
-                    None => unreachable!("an occupied entry has a value"),
-                }
+                &mut self.map.at_mut(&self.place).1
             }
 
             /// Puts another value in place and returns the old one.
@@ -104,10 +95,7 @@ macro_rules! entries {
 
             /// Removes the key that the map holds and returns it with its value.
             pub fn remove_entry(self) -> (K, V) {
-                match self.map.remove_entry(&self.key) {
-                    Some(entry) => entry,
-                    None => unreachable!("an occupied entry has a value"),
-                }
+                self.map.take_at(&self.place)
             }
         }
 
@@ -124,11 +112,7 @@ macro_rules! entries {
 
             /// Puts a value there.
             pub fn insert(self, value: V) -> &'a mut V {
-                self.map.insert(self.key.clone(), value);
-                match self.map.get_mut(&self.key) {
-                    Some(value) => value,
-                    None => unreachable!("the key was just inserted"),
-                }
+                self.map.put_at(&self.place, self.key, value)
             }
         }
     };

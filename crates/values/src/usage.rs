@@ -123,7 +123,8 @@ fn measure(
 pub struct Added {
     /// Bytes of nodes that no version added before.
     pub new_bytes: usize,
-    /// Bytes of nodes that earlier versions hold too.
+    /// Bytes of nodes that earlier versions hold too. A node that the version holds in several places counts in each; the
+    /// sum ends at `usize::MAX`.
     pub shared_bytes: usize,
 }
 
@@ -144,7 +145,7 @@ pub struct Added {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Tracker {
-    /// Bytes below each node that was seen, itself included.
+    /// Bytes below each node that was seen, itself included, as [`Added::shared_bytes`] counts them.
     seen: BTreeMap<usize, usize>,
     total: usize,
 }
@@ -175,12 +176,13 @@ impl Tracker {
             return 0;
         }
         if let Some(below) = self.seen.get(&node.address()) {
-            added.shared_bytes += below;
+            added.shared_bytes = added.shared_bytes.saturating_add(*below);
             return *below;
         }
         let own = node.heap_bytes();
         added.new_bytes += own;
-        let below = own + node.kids().iter().map(|kid| self.visit(kid, added)).sum::<usize>();
+        let below = |sum: usize, kid| sum.saturating_add(self.visit(kid, added));
+        let below = node.kids().iter().fold(own, below);
         self.seen.insert(node.address(), below);
         below
     }

@@ -11,6 +11,7 @@ use core::hash::{Hash, Hasher};
 use core::ops::{Range, RangeBounds};
 
 use crate::changes::PatchError;
+use crate::engine::length::grown;
 use crate::seq::{Seq, SeqConflict, SeqDiff, SeqPatch};
 
 /// Bytes that fit beside the length without any heap.
@@ -118,12 +119,18 @@ impl Bytes {
     }
 
     /// Appends bytes.
+    ///
+    /// # Panics
+    ///
+    /// When there would be more than `isize::MAX` bytes; then they stay as they are.
+    #[track_caller]
     pub fn push_slice(&mut self, bytes: &[u8]) {
         if let Repr::Inline(inline) = &mut self.0
             && inline.try_extend_from_slice(bytes).is_ok()
         {
             return;
         }
+        grown(self.len(), bytes.len());
         self.edit(|seq| seq.extend(bytes));
     }
 
@@ -143,9 +150,12 @@ impl Bytes {
     ///
     /// # Panics
     ///
-    /// When the range begins after its end or reaches past the end of the bytes.
+    /// When the range begins after its end or reaches past the end of the bytes, or there would be more than
+    /// `isize::MAX`; then they stay as they are.
+    #[track_caller]
     pub fn splice(&mut self, range: impl RangeBounds<usize>, bytes: &[u8]) -> Self {
         let range = self.bounds(range);
+        grown(self.len() - range.len(), bytes.len());
         self.edit(|seq| seq.splice(range, bytes)).into()
     }
 
@@ -160,7 +170,13 @@ impl Bytes {
     }
 
     /// Appends other bytes, sharing their leaves. O(log n).
+    ///
+    /// # Panics
+    ///
+    /// When there would be more than `isize::MAX` bytes; then they stay as they are.
+    #[track_caller]
     pub fn append(&mut self, other: &Self) {
+        grown(self.len(), other.len());
         match &other.0 {
             Repr::Inline(bytes) => self.push_slice(bytes),
             Repr::Tree(tail) => self.edit(|seq| seq.append(&mut tail.clone())),

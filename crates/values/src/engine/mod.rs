@@ -19,6 +19,7 @@ pub(crate) mod iter;
 pub(crate) mod iter_mut;
 pub(crate) mod join;
 pub(crate) mod kind;
+pub(crate) mod length;
 pub(crate) mod node;
 pub(crate) mod path;
 #[cfg(feature = "serde")]

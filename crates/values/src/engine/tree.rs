@@ -9,6 +9,7 @@ use super::iter::Items;
 use super::iter_mut::ItemsMut;
 use super::join::concat;
 use super::kind::{Grow, Kind};
+use super::length::grown;
 use super::node::{Node, unique};
 use super::path::{Path, Seek, find, locate};
 use super::room::Room;
@@ -48,6 +49,17 @@ impl<K: Kind> Tree<K> {
 
     pub(crate) fn locate(&self, seek: impl Seek<K>) -> Result<Path, Path> {
         locate(&self.root, seek)
+    }
+
+    /// The item at a path that was found.
+    pub(crate) fn at(&self, path: &Path) -> &K::Item {
+        &self.leaf(path)[path.slot]
+    }
+
+    /// The items of the leaf at the end of a path.
+    fn leaf(&self, path: &Path) -> &[K::Item] {
+        let below = |node, step: &u8| -> &Node<K> { &Node::kids(node)[usize::from(*step)] };
+        path.steps.iter().fold(&self.root, below).items()
     }
 
     pub(crate) fn items(&self) -> Items<'_, K> {
@@ -121,13 +133,39 @@ impl<K: Grow> Tree<K> {
     }
 
     #[inline]
+    #[track_caller]
     pub(crate) fn insert(&mut self, path: &Path, item: K::Item) {
+        self.count_one_more();
         insert::insert(&mut self.root, path, item);
     }
 
+    /// Inserts an item at a path, and returns it for changing.
+    pub(crate) fn insert_mut(&mut self, path: &Path, item: K::Item) -> &mut K::Item {
+        let splits = self.leaf(path).len() >= K::LEAF;
+        // A full leaf is split, and nodes above it may be: then only the number of items before it is sure to stay.
+        let before = if splits { self.before(path) } else { 0 };
+        self.insert(path, item);
+        if splits {
+            let path = self.nth(before);
+            return self.at_mut(&path);
+        }
+        self.at_mut(path)
+    }
+
     #[inline]
+    #[track_caller]
     pub(crate) fn push(&mut self, item: K::Item) {
+        self.count_one_more();
         insert::push(&mut self.root, item);
+    }
+
+    /// Refuses one more item than can be counted.
+    #[inline]
+    #[track_caller]
+    fn count_one_more(&self) {
+        if let Node::Inner(inner) = &self.root {
+            grown(inner.len, 1);
+        }
     }
 
     pub(crate) fn replace_in_leaf(&mut self, path: &Path, gone: usize, items: &[K::Item]) -> bool {
@@ -145,7 +183,9 @@ impl<K: Grow> Tree<K> {
         Tree { root: right }
     }
 
+    #[track_caller]
     pub(crate) fn append(&mut self, right: Self) {
+        grown(self.len(), right.len());
         self.root = concat(mem::take(&mut self.root), right.root);
     }
 

@@ -3,7 +3,7 @@
 use core::hash::{BuildHasher, Hash};
 
 use super::RandomState;
-use super::map::HashMap;
+use super::map::{HashMap, Taken};
 
 /// The place of a key, taken or free.
 pub enum Entry<'a, K, V, S = RandomState> {
@@ -17,12 +17,15 @@ pub enum Entry<'a, K, V, S = RandomState> {
 pub struct OccupiedEntry<'a, K, V, S = RandomState> {
     map: &'a mut HashMap<K, V, S>,
     key: K,
+    place: Taken,
 }
 
 /// A key that the map does not hold.
 pub struct VacantEntry<'a, K, V, S = RandomState> {
     map: &'a mut HashMap<K, V, S>,
     key: K,
+    /// Its hash.
+    place: u32,
 }
 
 crate::entry::entries!(HashMap, Hash + Eq, S: BuildHasher);

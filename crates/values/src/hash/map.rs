@@ -48,6 +48,12 @@ pub struct HashMap<K, V, S = RandomState> {
     pub(crate) hasher: S,
 }
 
+/// Where the map has a key: its hash, and its place in the leaf of that.
+pub(super) struct Taken {
+    hash: u32,
+    place: usize,
+}
+
 impl<K, V, S: Clone> Clone for HashMap<K, V, S> {
     /// Shares everything: O(1), without allocation, and without `K: Clone` or `V: Clone`.
     #[inline]
@@ -154,6 +160,19 @@ impl<K, V, S: BuildHasher> HashMap<K, V, S> {
         rank(&self.hasher, key)
     }
 
+    /// Where a key is, or its hash.
+    pub(super) fn find_place(&self, key: &K) -> Result<Taken, u32>
+    where
+        K: Hash + Eq,
+    {
+        let hash = self.rank(key);
+        self.trie.place(hash, key).map(|place| Taken { hash, place }).ok_or(hash)
+    }
+
+    pub(super) fn at(&self, taken: &Taken) -> &(K, V) {
+        self.trie.at(taken.hash, taken.place)
+    }
+
     /// Whether both maps place keys alike; forks of one map do.
     pub(super) fn hashes_like(&self, other: &Self) -> bool {
         let probe = |map: &Self, of: u64| map.hasher.hash_one(of);
@@ -198,6 +217,19 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> HashMap<K, V, S> {
                 None
             }
         }
+    }
+
+    pub(super) fn at_mut(&mut self, taken: &Taken) -> &mut (K, V) {
+        self.trie.at_mut(taken.hash, taken.place)
+    }
+
+    pub(super) fn put_at(&mut self, hash: &u32, key: K, value: V) -> &mut V {
+        let place = self.trie.insert(*hash, (key, value));
+        &mut self.trie.at_mut(*hash, place).1
+    }
+
+    pub(super) fn take_at(&mut self, taken: &Taken) -> (K, V) {
+        self.trie.remove(taken.hash, taken.place)
     }
 
     /// The value of a key for changing; nothing is copied when the key is absent.

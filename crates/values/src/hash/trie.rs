@@ -73,6 +73,13 @@ impl<K, V> Trie<K, V> {
     }
 }
 
+impl<K, V> Trie<K, V> {
+    /// The entry at a place that was found.
+    pub(crate) fn at(&self, hash: u32, place: usize) -> &(K, V) {
+        &self.root.leaf(hash, 0).entries()[place]
+    }
+}
+
 impl<K: Clone, V: Clone> Trie<K, V> {
     /// The entry at a place that was found, for changing; a shared path is copied.
     pub(crate) fn at_mut(&mut self, hash: u32, place: usize) -> &mut (K, V) {
@@ -89,8 +96,8 @@ impl<K: Clone, V: Clone> Trie<K, V> {
         }
     }
 
-    /// Adds an entry whose key is not there.
-    pub(crate) fn insert(&mut self, hash: u32, entry: (K, V)) {
+    /// Adds an entry whose key is not there; its place in its leaf.
+    pub(crate) fn insert(&mut self, hash: u32, entry: (K, V)) -> usize {
         open(&mut self.root, hash);
         // Only moves from here on.
         let (mut node, mut depth) = (&mut self.root, 0);
@@ -99,7 +106,8 @@ impl<K: Clone, V: Clone> Trie<K, V> {
                 Node::Leaf(leaf) => {
                     // The leaf of a small map grows step by step; one below a branch has its full size at once.
                     let room = if depth == 0 { 0 } else { leaf_max::<K, V>() };
-                    return leaf.push(hash, entry, room);
+                    leaf.push(hash, entry, room);
+                    return leaf.len() - 1;
                 }
                 branch => match branch.branch_mut() {
                     Some(branch) => {

@@ -1,6 +1,7 @@
 //! The place of one key in an [`OrdMap`].
 
 use super::map::OrdMap;
+use crate::engine::path::Path;
 
 /// The place of a key, taken or free.
 pub enum Entry<'a, K, V> {
@@ -14,12 +15,15 @@ pub enum Entry<'a, K, V> {
 pub struct OccupiedEntry<'a, K, V> {
     map: &'a mut OrdMap<K, V>,
     key: K,
+    place: Path,
 }
 
 /// A key that the map does not hold.
 pub struct VacantEntry<'a, K, V> {
     map: &'a mut OrdMap<K, V>,
     key: K,
+    /// Where it would be.
+    place: Path,
 }
 
 crate::entry::entries!(OrdMap, Ord);

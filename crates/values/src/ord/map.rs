@@ -2,8 +2,9 @@
 
 use alloc::vec::Vec;
 use core::borrow::Borrow;
+use core::cmp::Ordering;
 use core::mem;
-use core::ops::{ControlFlow, RangeBounds};
+use core::ops::{Bound, ControlFlow, RangeBounds};
 
 use super::entry::Entry;
 use super::iter::{
@@ -150,7 +151,7 @@ impl<K, V> OrdMap<K, V> {
     ///
     /// # Panics
     ///
-    /// When the range begins after its end.
+    /// As `BTreeMap`'s: when the range begins after its end, or at its end with both excluded, unless the map is empty.
     pub fn range<Q: Ord + ?Sized>(&self, range: impl RangeBounds<Q>) -> Range<'_, K, V>
     where
         K: Borrow<Q>,
@@ -164,11 +165,14 @@ impl<K, V> OrdMap<K, V> {
     where
         K: Borrow<Q>,
     {
+        // As `BTreeMap`: a map without entries has no ends to be in the wrong order.
+        if !self.is_empty() {
+            must_be_in_order(range.start_bound(), range.end_bound());
+        }
         let from = self.place(Edge::lower(range.start_bound()));
         let to = self.place(Edge::upper(range.end_bound()));
         let place = |path: &Path| (path.steps.clone(), path.slot);
-        // Where keys are missing at a leaf's end, the same gap has two names; order of paths decides otherwise.
-        assert!(place(&from) <= place(&to), "range of an OrdMap begins after its end");
+        assert!(place(&from) <= place(&to), "Ord is ill-defined in an OrdMap's range");
         (from, to)
     }
 
@@ -179,6 +183,45 @@ impl<K, V> OrdMap<K, V> {
         match self.tree.locate(edge) {
             Ok(path) | Err(path) => path,
         }
+    }
+}
+
+/// Refuses ends that no range has, whatever the map holds.
+fn must_be_in_order<Q: Ord + ?Sized>(from: Bound<&Q>, to: Bound<&Q>) {
+    let (Bound::Included(start) | Bound::Excluded(start)) = from else { return };
+    let (Bound::Included(end) | Bound::Excluded(end)) = to else { return };
+    match start.cmp(end) {
+        Ordering::Less => {}
+        Ordering::Equal => {
+            let outside = matches!((from, to), (Bound::Excluded(_), Bound::Excluded(_)));
+            assert!(!outside, "range start and end are equal and excluded in OrdMap");
+        }
+        Ordering::Greater => panic!("range start is greater than range end in OrdMap"),
+    }
+}
+
+impl<K: Ord, V> OrdMap<K, V> {
+    /// The path of a key, or where it would be.
+    pub(super) fn find_place(&self, key: &K) -> Result<Path, Path> {
+        self.tree.locate(Place(key))
+    }
+
+    pub(super) fn at(&self, place: &Path) -> &(K, V) {
+        self.tree.at(place)
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
+    pub(super) fn at_mut(&mut self, place: &Path) -> &mut (K, V) {
+        self.tree.at_mut(place)
+    }
+
+    pub(super) fn put_at(&mut self, place: &Path, key: K, value: V) -> &mut V {
+        &mut self.tree.insert_mut(place, (key, value)).1
+    }
+
+    pub(super) fn take_at(&mut self, place: &Path) -> (K, V) {
+        self.tree.remove(place)
     }
 }
 
@@ -305,7 +348,7 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
     ///
     /// # Panics
     ///
-    /// When the range begins after its end.
+    /// As `BTreeMap`'s: when the range begins after its end, or at its end with both excluded, unless the map is empty.
     pub fn extract_if<Q: Ord + ?Sized>(
         &mut self,
         range: impl RangeBounds<Q>,
@@ -340,7 +383,7 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
     ///
     /// # Panics
     ///
-    /// When the range begins after its end.
+    /// As `BTreeMap`'s: when the range begins after its end, or at its end with both excluded, unless the map is empty.
     pub fn range_mut<Q: Ord + ?Sized>(&mut self, range: impl RangeBounds<Q>) -> RangeMut<'_, K, V>
     where
         K: Borrow<Q>,

@@ -53,7 +53,7 @@ impl<T> OrdSet<T> {
     ///
     /// # Panics
     ///
-    /// When the range begins after its end.
+    /// As `BTreeSet`'s: when the range begins after its end, or at its end with both excluded, unless the set is empty.
     pub fn range<Q: Ord + ?Sized>(
         &self,
         range: impl RangeBounds<Q>,

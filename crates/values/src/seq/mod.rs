@@ -16,6 +16,7 @@ use core::mem;
 use core::ops::{Bound, Range, RangeBounds};
 
 use crate::engine::iter_mut::ItemsMut;
+use crate::engine::length::grown;
 use crate::engine::node::Node;
 use crate::engine::node::unique;
 use crate::engine::path::Path;
@@ -198,7 +199,12 @@ impl<T: Clone> Seq<T> {
     }
 
     /// Appends an item.
+    ///
+    /// # Panics
+    ///
+    /// When there would be more than `isize::MAX` items, as with all that makes a sequence longer.
     #[inline]
+    #[track_caller]
     pub fn push(&mut self, item: T) {
         self.tree.push(item);
     }
@@ -285,7 +291,13 @@ impl<T: Clone> Seq<T> {
     /// Moves all items of `other` to the end, leaving it empty. O(log n).
     ///
     /// When an item's `Clone` panics in the middle, both are left empty; forks are not touched.
+    ///
+    /// # Panics
+    ///
+    /// When there would be more than `isize::MAX` items; then both stay as they are.
+    #[track_caller]
     pub fn append(&mut self, other: &mut Self) {
+        grown(self.len(), other.len());
         self.tree.append(mem::take(&mut other.tree));
     }
 
@@ -318,12 +330,16 @@ impl<T: Clone> Seq<T> {
     ///
     /// # Panics
     ///
-    /// When the range begins after its end or reaches past the end of the sequence.
+    /// When the range begins after its end or reaches past the end of the sequence, or there would be more than
+    /// `isize::MAX` items; then the sequence stays as it is.
+    #[track_caller]
     pub fn splice(&mut self, range: impl RangeBounds<usize>, items: impl Into<Self>) -> Self {
         let range = self.bounds(range);
+        let mut items = items.into();
+        grown(self.len() - range.len(), items.len());
         let mut after = self.split_off(range.end);
         let removed = self.split_off(range.start);
-        self.append(&mut items.into());
+        self.append(&mut items);
         self.append(&mut after);
         removed
     }

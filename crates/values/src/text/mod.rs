@@ -19,6 +19,7 @@ use core::ops::{Bound, Range, RangeBounds};
 
 use crate::engine::cursor::equal;
 use crate::engine::iter::Items;
+use crate::engine::length::grown;
 use crate::engine::path::Path;
 use crate::engine::tree::Tree;
 use crate::seq::kind::{Position, get};
@@ -183,12 +184,18 @@ impl Text {
     }
 
     /// Appends text.
+    ///
+    /// # Panics
+    ///
+    /// When there would be more than `isize::MAX` bytes, as with all that makes a text longer; then it stays as it is.
+    #[track_caller]
     pub fn push_str(&mut self, text: &str) {
         if let Repr::Inline(inline) = &mut self.0
             && inline.try_push_str(text).is_ok()
         {
             return;
         }
+        grown(self.len(), text.len());
         let mut tree = self.take();
         tree.append(Tree::build(text.bytes()));
         *self = Self::of(tree);
@@ -212,9 +219,12 @@ impl Text {
     ///
     /// # Panics
     ///
-    /// When the range begins after its end, reaches past the end of the text, or cuts a character.
+    /// When the range begins after its end, reaches past the end of the text, or cuts a character, or there would be more
+    /// than `isize::MAX` bytes; then the text stays as it is.
+    #[track_caller]
     pub fn replace_range(&mut self, range: impl RangeBounds<usize>, text: &str) {
         let range = self.bounds(range);
+        grown(self.len() - range.len(), text.len());
         if let Repr::Tree(tree) = &mut self.0
             && tree.len() - range.len() + text.len() > INLINE_BYTES
             && tree.replace_in_leaf(&Self::place(tree, range.start), range.len(), text.as_bytes())
@@ -224,7 +234,9 @@ impl Text {
         self.replace(range, Tree::build(text.bytes()));
     }
 
+    #[track_caller]
     fn replace(&mut self, range: Range<usize>, text: Tree<Utf8>) {
+        grown(self.len() - range.len(), text.len());
         let mut tree = self.take();
         let after = tree.split_off(&Self::place(&tree, range.end));
         drop(tree.split_off(&Self::place(&tree, range.start)));
@@ -259,7 +271,13 @@ impl Text {
     }
 
     /// Appends other text, sharing its leaves. O(log n).
+    ///
+    /// # Panics
+    ///
+    /// When there would be more than `isize::MAX` bytes; then it stays as it is.
+    #[track_caller]
     pub fn append(&mut self, other: &Self) {
+        grown(self.len(), other.len());
         match &other.0 {
             Repr::Inline(text) => self.push_str(text),
             Repr::Tree(tail) => {
