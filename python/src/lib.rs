@@ -1,46 +1,89 @@
-//! The Python face of `tine-memory`: a buffer over a region, which the package `tine` makes NumPy arrays of.
+//! The Python face of `tine-memory`: buffers over regions, which the package `tine` makes NumPy arrays of.
 //!
-//! Arrays hand their memory to system calls at any time, so forks here are never lazy: no page of a
-//! region is ever missing. A region is used only while the interpreter's lock is held, or through a
-//! buffer that NumPy holds, whose addresses stay for as long as it does.
+//! NumPy and system calls use the memory of an array at any time, through addresses that they have taken long before. So a
+//! region here never moves, is shared in place, and is asked for writes by its page tables, never by borrows. Every call
+//! that may take long lets the interpreter's lock go, and holds the region's own instead.
 
 use std::ffi::c_int;
+use std::sync::{Mutex, MutexGuard};
 
 use pyo3::exceptions::{PyBufferError, PyMemoryError, PyOSError, PyValueError};
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
-use tine_memory::{Error, ForkMode, Region};
+use pyo3::types::{PyDict, PyTuple, PyType};
+use tine_memory::{Error, ForkMode, Image, Region, Result};
 
 /// Memory that forks. Supports the buffer protocol, writable.
-#[pyclass(name = "Region")]
+#[pyclass(name = "Region", module = "tine._tine", frozen)]
 struct PyRegion {
-    region: Region,
+    region: Mutex<Region>,
+    /// Where the region starts, which never changes.
+    start: usize,
+    len: usize,
+}
+
+/// Memory that is sealed and shared, and never changes.
+#[pyclass(name = "Memory", module = "tine._tine", frozen)]
+struct PyImage {
+    image: Image,
 }
 
 #[pymethods]
 impl PyRegion {
     /// `len` bytes of zeros.
     #[new]
-    fn new(len: usize) -> PyResult<Self> {
-        Ok(Self { region: Region::zeroed(len).map_err(raised)? })
+    fn new(py: Python<'_>, len: usize) -> PyResult<Self> {
+        py.detach(|| Region::zeroed(len).map(Self::over)).map_err(raised)
     }
 
-    /// A writable copy; pages written before are copied now, the rest when either side writes them.
-    fn fork(&mut self) -> PyResult<Self> {
-        self.note_writes();
-        Ok(Self { region: self.region.fork_by(ForkMode::Eager).map_err(raised)? })
+    /// A writable copy, made as `mode` says: "auto", "layer", "eager" or "lazy".
+    fn fork(&self, py: Python<'_>, mode: &str) -> PyResult<Self> {
+        let fork: fn(&mut Region) -> Result<Region> = match mode {
+            "auto" => fork_shared,
+            "layer" => |region| region.seal_in_place()?.fork(),
+            "eager" => fork_eagerly,
+            "lazy" => |region| {
+                note_writes(region);
+                region.fork_by(ForkMode::Lazy)
+            },
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "there is no fork mode {other:?}: it is auto, layer, eager or lazy"
+                )));
+            }
+        };
+        if mode == "lazy" {
+            // Microseconds, in which no other thread of the interpreter may touch the memory.
+            return fork(&mut self.locked()).map(Self::over).map_err(raised);
+        }
+        py.detach(|| fork(&mut self.locked()).map(Self::over)).map_err(raised)
     }
 
-    /// Goes back to zeros.
-    fn reset(&mut self) -> PyResult<()> {
-        self.note_writes();
-        self.region.reset().map_err(raised)
+    /// An image of what the memory holds; a reset goes back to it from now on.
+    fn seal(&self, py: Python<'_>) -> PyResult<PyImage> {
+        let image = py.detach(|| self.locked().seal_in_place()).map_err(raised)?;
+        Ok(PyImage { image })
+    }
+
+    /// Goes back to where the memory was forked or last sealed, or to zeros.
+    fn reset(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| {
+            let mut region = self.locked();
+            note_writes(&mut region);
+            region.reset()
+        })
+        .map_err(raised)
+    }
+
+    /// Fills what a lazy fork has left to be filled when it is touched.
+    fn settle(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.locked().settle()).map_err(raised)
     }
 
     /// Bytes by kind.
     fn usage<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let usage = self.region.usage().map_err(raised)?;
+        let usage = py.detach(|| self.locked().usage()).map_err(raised)?;
         let kinds = PyDict::new(py);
         kinds.set_item("total", usage.total)?;
         kinds.set_item("shared", usage.shared)?;
@@ -48,11 +91,12 @@ impl PyRegion {
         kinds.set_item("dirty", usage.dirty)?;
         kinds.set_item("zero", usage.zero)?;
         kinds.set_item("huge", usage.huge)?;
+        kinds.set_item("pending", usage.pending)?;
         Ok(kinds)
     }
 
     fn __len__(&self) -> usize {
-        self.region.len()
+        self.len
     }
 
     /// Gives the memory to a consumer of buffers.
@@ -61,35 +105,116 @@ impl PyRegion {
     /// Called by the interpreter, with a view that it owns.
     // SAFETY: the view is a bare pointer, which only the interpreter can vouch for.
     unsafe fn __getbuffer__(
-        mut slf: PyRefMut<'_, Self>,
+        slf: PyRef<'_, Self>,
         view: *mut ffi::Py_buffer,
         flags: c_int,
     ) -> PyResult<()> {
         if view.is_null() {
             return Err(PyBufferError::new_err("no view to fill"));
         }
-        let bytes: &mut [u8] = &mut slf.region;
-        let (start, len) = (bytes.as_mut_ptr(), bytes.len() as ffi::Py_ssize_t);
+        let (start, len) = (slf.start as *mut std::ffi::c_void, slf.len as ffi::Py_ssize_t);
         // SAFETY: the view is the interpreter's. The memory lives as long as the object that it keeps
-        // a reference to, and neither an eager fork nor a reset moves it.
-        let filled =
-            unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start.cast(), len, 0, flags) };
+        // a reference to, and nothing that is done to the region here moves it.
+        let filled = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, len, 0, flags) };
         if filled == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
     }
 }
 
 impl PyRegion {
-    /// Whoever holds a buffer may have written since; the region takes every exclusive borrow of its
-    /// bytes for a write.
-    fn note_writes(&mut self) {
-        let _: &mut [u8] = &mut self.region;
+    fn over(region: Region) -> Self {
+        let (start, len) = (region.as_ptr() as usize, region.len());
+        Self { region: Mutex::new(region), start, len }
     }
+
+    /// The region. Whoever panicked with it left it as the operation was to make it, or as it was.
+    fn locked(&self) -> MutexGuard<'_, Region> {
+        self.region.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+#[pymethods]
+impl PyImage {
+    /// Writable memory that begins as the image.
+    fn fork(&self, py: Python<'_>) -> PyResult<PyRegion> {
+        py.detach(|| self.image.fork().map(PyRegion::over)).map_err(raised)
+    }
+
+    /// Makes huge pages of the image's memory.
+    fn collapse(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.image.collapse()).map_err(raised)
+    }
+
+    /// Bytes of memory that the image's pieces hold.
+    fn stored_bytes(&self, py: Python<'_>) -> PyResult<u64> {
+        py.detach(|| self.image.stored_bytes()).map_err(raised)
+    }
+
+    fn __len__(&self) -> usize {
+        self.image.len()
+    }
+}
+
+/// What NumPy calls with each result of an operation on arrays (`__array_wrap__`): single values become scalars, and
+/// others arrays of the class that this was made for, as NumPy does for classes of its own.
+#[pyclass(name = "Wrap", module = "tine._tine", frozen)]
+struct Wrap {
+    class: Py<PyType>,
+}
+
+#[pymethods]
+impl Wrap {
+    #[new]
+    fn new(class: Py<PyType>) -> Self {
+        Self { class }
+    }
+
+    /// What becomes of a result. NumPy 1 does not tell whether it may be a scalar.
+    #[pyo3(signature = (result, context=None, return_scalar=false))]
+    fn __call__<'py>(
+        &self,
+        result: Bound<'py, PyAny>,
+        context: Option<Bound<'py, PyAny>>,
+        return_scalar: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (py, _) = (result.py(), (context, return_scalar));
+        let class = self.class.bind(py);
+        if result.get_type().is(class) {
+            return Ok(result); // Where the caller has it already.
+        }
+        if result.getattr(intern!(py, "ndim"))?.extract::<usize>()? == 0 {
+            return result.get_item(PyTuple::empty(py));
+        }
+        result.call_method1(intern!(py, "view"), (class,))
+    }
+}
+
+/// Shares what the region holds, and forks it. While I/O may reach its pages past the page tables, they are copied.
+fn fork_shared(region: &mut Region) -> Result<Region> {
+    match region.share() {
+        Ok(image) => image.fork(),
+        Err(Error::Pinned) => fork_eagerly(region),
+        Err(error) => Err(error),
+    }
+}
+
+/// Copies what was written, now. The copy is sealed, so that a reset of it comes back to it.
+fn fork_eagerly(region: &mut Region) -> Result<Region> {
+    note_writes(region);
+    let mut fork = region.fork_by(ForkMode::Eager)?;
+    fork.seal_in_place()?;
+    Ok(fork)
+}
+
+/// Whoever holds a buffer may have written since; the region takes every exclusive borrow of its bytes for a
+/// write.
+fn note_writes(region: &mut Region) {
+    let _: &mut [u8] = region;
 }
 
 /// The Python exception for an error.
 fn raised(error: Error) -> PyErr {
     match error {
-        Error::Reserve { .. } | Error::VmaBudget { .. } => {
+        Error::Reserve { .. } | Error::VmaBudget { .. } | Error::NoMemory => {
             PyMemoryError::new_err(error.to_string())
         }
         Error::Length { .. } | Error::Bounds { .. } => PyValueError::new_err(error.to_string()),
@@ -100,5 +225,8 @@ fn raised(error: Error) -> PyErr {
 /// The module.
 #[pymodule]
 fn _tine(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<PyImage>()?;
+    module.add_class::<Wrap>()?;
     module.add_class::<PyRegion>()
 }

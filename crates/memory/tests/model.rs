@@ -226,7 +226,13 @@ fn step(pairs: &mut Vec<Pair>, random: &mut Random) {
                 _ => {}
             }
         }
-        92..=93 => pair.region.settle().unwrap(),
+        92 => pair.region.settle().unwrap(),
+        93 => {
+            let image = pair.region.share().unwrap();
+            assert_eq!((image.len(), pair.region.len()), (pair.bytes.len(), pair.bytes.len()));
+            assert!(pair.region[..] == pair.bytes[..]);
+            assert!(image.fork().unwrap()[..] == pair.bytes[..]);
+        }
         94 => {
             let policy = CopyAhead {
                 cluster_pages_max: 1 + random.below(16),

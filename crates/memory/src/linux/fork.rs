@@ -13,20 +13,29 @@ use crate::linux::probe;
 use crate::linux::region::{Region, copy_changed};
 use crate::linux::reset::Warm;
 use crate::linux::space::Space;
-use crate::linux::sys::{self, Mapping};
+use crate::linux::sys::{self, Mapping, Query, Run};
 use crate::linux::window::{DEPTH_MAX, Pages, fill_missing, watch_for_touches};
+
+/// The least that is sealed for sharing unasked: less is copied in no time.
+const SEALED_BYTES_MIN: usize = 1 << 20;
+/// Places at which to look whether a region is filled, and pages of each.
+const SAMPLES: usize = 4;
+const SAMPLE_PAGES: usize = 16;
 
 /// How to fork a region that has been written. One that has not is forked in O(1) by each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForkMode {
-    /// The cheapest here: lazy where the system has windows, and fewer than 4,096 are open, since moving
-    /// page tables beats even finding a handful of written pages; eager elsewhere.
+    /// Where about half of the region or more was written, and it is at least 1 MiB: seals that into an image once, which
+    /// it and its forks share from then on. Where less was: lazy, if the system has windows and fewer than 4,096 are
+    /// open, since moving page tables beats even finding a handful of written pages; eager elsewhere.
+    ///
+    /// A reset of either side goes where one of the region would have gone before.
     #[default]
     Auto,
     /// Copies every written page: proportional to what was written, and done when it returns.
     Eager,
     /// Seals what was written into an image for both, once; forks after that are O(1). Both begin
-    /// clean.
+    /// clean: a reset of either goes back to this fork.
     Layer,
     /// Moves what was written out of the way in microseconds, whatever its size; both sides copy a
     /// page when they first touch it.
@@ -56,12 +65,15 @@ impl Region {
         if pinned && matches!(mode, ForkMode::Layer | ForkMode::Lazy) {
             return Err(Error::Pinned);
         }
-        if !self.written && self.space.window.is_none() {
+        let is_clean = !self.written && self.space.window.is_none();
+        // A layer begins anew where a reset goes, too.
+        if is_clean && (mode != ForkMode::Layer || self.origin.is_none()) {
             let mut fork = self.image().fork()?;
-            fork.len = self.len;
+            (fork.len, fork.origin) = (self.len, self.origin.clone());
             return Ok(fork);
         }
         match mode {
+            ForkMode::Auto if !pinned && self.is_worth_sealing()? => self.fork_sealed(),
             ForkMode::Auto if !pinned && require_lazy_forks().is_ok() => match self.fork_lazily() {
                 Err(Error::Windows { .. }) => self.fork_eagerly(),
                 other => other,
@@ -74,6 +86,36 @@ impl Region {
             }
             ForkMode::Lazy => require_lazy_forks().and_then(|()| self.fork_lazily()),
         }
+    }
+
+    /// Whether to seal the region once, so that it and all its forks share what it was filled with, and settled what
+    /// other forks have left.
+    fn is_worth_sealing(&self) -> Result<bool> {
+        let is_deep = || {
+            self.written
+                && self.space.window.as_ref().is_some_and(|w| w.frozen().depth() >= DEPTH_MAX)
+        };
+        Ok(self.space.mapping.len() >= SEALED_BYTES_MIN && (is_deep() || self.is_filled()?))
+    }
+
+    /// Whether about half of the region's pages or more are its own, by a sample.
+    fn is_filled(&self) -> Result<bool> {
+        let (addresses, mut own) = (self.space.mapping.addresses(), 0);
+        let stride = addresses.len() / SAMPLES / PAGE * PAGE;
+        for start in addresses.step_by(stride).take(SAMPLES) {
+            own += own_pages(start..start + SAMPLE_PAGES * PAGE)?;
+        }
+        Ok(own * 2 >= SAMPLES * SAMPLE_PAGES)
+    }
+
+    /// Seals the region, and forks the image. A reset of either goes where one of the region would have gone.
+    fn fork_sealed(&mut self) -> Result<Region> {
+        let origin = self.origin.clone().unwrap_or_else(|| self.image().clone());
+        let image = self.seal()?;
+        self.origin = Some(origin);
+        let mut fork = image.fork()?;
+        (fork.len, fork.origin) = (self.len, self.origin.clone());
+        Ok(fork)
     }
 
     fn fork_lazily(&mut self) -> Result<Region> {
@@ -125,8 +167,18 @@ impl Region {
         let mut space = Space::of_mapping(mapping, self.image().clone());
         space.copy_ahead = self.space.copy_ahead;
         let (written, exposed, warm) = (false, false, Warm::default());
-        Ok(Region { space, len: self.len, written, exposed, warm })
+        Ok(Region { space, len: self.len, written, exposed, warm, origin: self.origin.clone() })
     }
+}
+
+/// How many pages of a sample are the mapping's own.
+fn own_pages(addresses: Range<usize>) -> Result<usize> {
+    probe::require_scans()?;
+    let mut runs = [Run::default(); SAMPLE_PAGES];
+    let found = sys::scan_into(addresses, Query::Private, &mut runs)
+        .map_err(|e| Error::os("scan the page tables", e))?;
+    let own = runs[..found].iter().filter(|run| !run.is_zero());
+    Ok(own.map(|run| run.addresses().len() / PAGE).sum())
 }
 
 /// Fails unless the system has windows, and this thread can touch what lies in one.

@@ -30,7 +30,7 @@ pub(crate) enum Backing {
 
 impl Backing {
     /// The backing `pages` further on.
-    fn skip(&self, pages: usize) -> Self {
+    pub fn skip(&self, pages: usize) -> Self {
         match self {
             Self::Zero => Self::Zero,
             Self::File { file, page } => Self::File { file: file.clone(), page: page + pages },
@@ -46,6 +46,11 @@ impl Backing {
             }
             _ => false,
         }
+    }
+
+    /// Whether both are the same place.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.continues(0, other)
     }
 
     /// Whether the content is zeros by definition.
@@ -153,15 +158,13 @@ impl Layout {
         Ok(is_whole.then_some(file))
     }
 
-    /// Those of some pages that lie in segments of sealed memory, in order. Safe in a signal handler.
+    /// Those of some pages whose content lies in sealed memory, in order. Safe in a signal handler.
     pub fn stored(&self, pages: Range<usize>) -> impl Iterator<Item = Range<usize>> + '_ {
-        let first = self.segments.partition_point(|segment| segment.pages.end <= pages.start);
-        let within = self.segments[first..].iter().take_while({
-            let end = pages.end;
-            move |segment| segment.pages.start < end
-        });
-        within.filter(|segment| !segment.backing.is_zero()).map(move |segment| {
-            segment.pages.start.max(pages.start)..segment.pages.end.min(pages.end)
+        overlaps(&self.segments, pages).flat_map(move |(segment, within)| {
+            let is_zero = segment.backing.is_zero();
+            let patches = if is_zero { &self.patches[..] } else { &[] };
+            let whole = (!is_zero).then(|| within.clone());
+            whole.into_iter().chain(overlaps(patches, within).map(|(_, within)| within))
         })
     }
 
@@ -181,18 +184,15 @@ impl Layout {
         runs
     }
 
+    /// The parts of segments that lie in a range of pages.
+    pub fn segments_in(&self, pages: Range<usize>) -> Vec<Segment> {
+        parts(&self.segments, &pages)
+    }
+
     /// The runs that make up a range of pages.
     pub fn runs_in(&self, pages: Range<usize>) -> Vec<Segment> {
-        let clip = |run: &Segment| {
-            part(run, run.pages.start.max(pages.start)..run.pages.end.min(pages.end))
-        };
-        let overlapping = |list: &[Segment]| -> Vec<Segment> {
-            let first = list.partition_point(|run| run.pages.end <= pages.start);
-            let from = list[first..].iter();
-            from.take_while(|run| run.pages.start < pages.end).filter_map(clip).collect()
-        };
-        let segments = overlapping(&self.segments);
-        Self { segments, patches: overlapping(&self.patches) }.runs()
+        let patches = parts(&self.patches, &pages);
+        Self { segments: self.segments_in(pages), patches }.runs()
     }
 
     /// Maps the image, without its patches.
@@ -247,7 +247,25 @@ fn part(run: &Segment, pages: Range<usize>) -> Option<Segment> {
     })
 }
 
+/// The runs that overlap `pages`, each with the pages that do.
+fn overlaps(
+    runs: &[Segment],
+    pages: Range<usize>,
+) -> impl Iterator<Item = (&Segment, Range<usize>)> {
+    let first = runs.partition_point(|run| run.pages.end <= pages.start);
+    let from = runs[first..]
+        .iter()
+        .map(move |run| (run, run.pages.start.max(pages.start)..run.pages.end.min(pages.end)));
+    from.take_while(|(_, within)| within.start < within.end)
+}
+
+/// The parts of runs that lie in `pages`.
+fn parts(runs: &[Segment], pages: &Range<usize>) -> Vec<Segment> {
+    overlaps(runs, pages.clone()).filter_map(|(run, within)| part(run, within)).collect()
+}
+
 /// Runs gathered in order, to become a layout.
+#[derive(Clone)]
 pub(crate) struct Runs {
     runs: Vec<Segment>,
     end: usize,
@@ -269,6 +287,11 @@ impl Runs {
             }
             _ => self.runs.push(Segment { pages, backing }),
         }
+    }
+
+    /// Makes a segment of each run.
+    pub fn into_segments(self) -> Layout {
+        Layout { segments: self.runs, patches: vec![] }
     }
 
     /// Makes segments and patches of the runs: what interrupts a run only briefly becomes a patch of
@@ -324,6 +347,21 @@ mod tests {
         assert_eq!(pages(layout.patches()), vec![10..11]);
         assert_eq!(pages(&layout.runs()), [0..10, 10..11, 11..31, 31..35, 35..40]);
         assert_eq!(pages(&layout.runs_in(5..12)), [5..10, 10..11, 11..12]);
+    }
+
+    #[test]
+    fn what_is_stored_is_told_from_zeros_where_it_is_a_patch_too() {
+        let file = file(100);
+        let mut runs = Runs::new();
+        runs.push(10, Backing::Zero);
+        runs.push(2, from(&file, 5));
+        runs.push(20, Backing::Zero);
+        runs.push(8, from(&file, 40));
+        let layout = runs.into_layout();
+        assert_eq!((layout.segments().len(), layout.patches().len()), (2, 1));
+        assert_eq!(layout.stored(0..40).collect::<Vec<_>>(), [10..12, 32..40]);
+        assert_eq!(layout.stored(11..35).collect::<Vec<_>>(), [11..12, 32..35]);
+        assert_eq!(layout.stored(12..32).count(), 0);
     }
 
     #[test]

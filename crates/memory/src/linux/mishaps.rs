@@ -79,7 +79,7 @@ struct Operation {
     after: fn(Vec<u8>, Vec<u8>) -> Vec<u8>,
 }
 
-const OPERATIONS: [Operation; 10] = [
+const OPERATIONS: [Operation; 11] = [
     Operation {
         name: "fork lazily",
         run: |r| r.fork_by(ForkMode::Lazy).map(Some),
@@ -97,6 +97,7 @@ const OPERATIONS: [Operation; 10] = [
     },
     Operation { name: "settle", run: |r| r.settle().map(|()| None), after: |b, _| b },
     Operation { name: "seal", run: |r| r.seal()?.fork().map(Some), after: |b, _| b },
+    Operation { name: "share", run: |r| r.share()?.fork().map(Some), after: |b, _| b },
     Operation { name: "reset", run: |r| r.reset().map(|()| None), after: |_, image| image },
     Operation { name: "keep warm", run: |r| r.keep_warm().map(|()| None), after: |b, _| b },
     Operation { name: "grow", run: |r| r.grow(PAGES * PAGE + HUGE).map(|()| None), after: longer },

@@ -31,6 +31,8 @@ pub struct Region {
     /// Whether someone could know the addresses, to register them for I/O.
     pub(crate) exposed: bool,
     pub(crate) warm: Warm,
+    /// What a reset brings back, where that is not the image below.
+    pub(crate) origin: Option<Image>,
 }
 
 impl Region {
@@ -46,7 +48,7 @@ impl Region {
     pub(crate) fn of_image(image: Image) -> Result<Self> {
         let len = image.len();
         let (written, exposed, warm) = (false, false, Warm::default());
-        Ok(Self { space: Space::of_image(image)?, len, written, exposed, warm })
+        Ok(Self { space: Space::of_image(image)?, len, written, exposed, warm, origin: None })
     }
 
     /// Whether I/O may reach pages of the region past the page tables. What it writes is noticed by nobody, so the
@@ -62,7 +64,8 @@ impl Region {
         if self.may_be_pinned() { Err(Error::Pinned) } else { Ok(()) }
     }
 
-    /// The image that the region was made from, or that it was last sealed or rebased to.
+    /// The image below the region: the one that it was made from, or that was last made of it, or that it was last
+    /// rebased to.
     pub fn image(&self) -> &Image {
         &self.space.image
     }
@@ -80,12 +83,19 @@ impl Region {
             self.space.untrack()?;
             self.warm.restart();
             if !self.space.mapping.extend((more - pages) * PAGE, image.vmas())? {
-                return self.move_to(image).map(|()| self.len = len);
+                return self.move_to(image).map(|()| self.grown(len));
             }
         }
         self.space.image = image;
-        self.len = len;
+        self.grown(len);
         Ok(())
+    }
+
+    fn grown(&mut self, len: usize) {
+        self.len = len;
+        if let Some(origin) = &mut self.origin {
+            *origin = Image::new(len, origin.layout().extended(pages_of(len)));
+        }
     }
 
     /// Moves to another image of the same content, such as a merged one. What was written stays.

@@ -14,6 +14,8 @@ use crate::linux::sys;
 
 /// Idle warm pages are dropped when they outnumber those in use so many times.
 const IDLE_TIMES: usize = 4;
+/// Pages compared at a time.
+const CHUNK_PAGES: usize = 256;
 /// Idle pages that are not worth dropping.
 const IDLE_MIN: usize = 64;
 
@@ -37,21 +39,30 @@ impl Warm {
 }
 
 impl Region {
-    /// Goes back to the image: every byte written since is forgotten. The length stays.
+    /// Goes back to the image that the region was made from, or last sealed to: every byte written since is forgotten.
+    /// The length stays.
     ///
-    /// A fork of a written region goes back to the image below, not to the moment of the fork: seal
-    /// before forking to make that moment an image.
+    /// A fork of a written region goes back to where that one would have gone. To go back to the moment of the fork, fork
+    /// by [`ForkMode::Layer`](crate::ForkMode::Layer), or fork an image.
     pub fn reset(&mut self) -> Result<()> {
         let pinned = self.may_be_pinned();
-        if !self.written && self.space.window.is_none() {
+        if !self.written && self.space.window.is_none() && self.origin.is_none() {
             return Ok(());
         }
         // Should it stop in the middle, the region is neither what it was nor the image.
         self.written = true;
         if pinned {
-            self.settle()?;
-            let written = self.space.private_runs()?;
-            self.copy_back(&written)?;
+            return self.reset_in_place();
+        }
+        if let Some(origin) = self.origin.clone() {
+            self.space.close_window()?;
+            self.space.untrack()?;
+            self.warm.restart();
+            self.return_to(&origin)?;
+            self.origin = None;
+            if self.warm.wanted {
+                self.space.track()?;
+            }
         } else if self.space.is_tracked() {
             self.restore()?;
         } else {
@@ -83,6 +94,30 @@ impl Region {
             self.space.track()?;
         }
         self.warm.wanted = true;
+        Ok(())
+    }
+
+    /// Copies back what is to come back, page by page, wherever it differs: I/O may reach the pages where they are.
+    fn reset_in_place(&mut self) -> Result<()> {
+        self.settle()?;
+        let written = self.space.private_runs()?;
+        self.copy_back(&written)?;
+        let Some(origin) = self.origin.clone() else {
+            self.written = false;
+            return Ok(());
+        };
+        let mut old = vec![0; CHUNK_PAGES * PAGE];
+        for start in self.space.pages().step_by(CHUNK_PAGES) {
+            let end = self.space.pages().end.min(start + CHUNK_PAGES);
+            let old = &mut old[..(end - start) * PAGE];
+            origin.layout().read_pages(start, old)?;
+            let bytes = &mut self.space.mapping.bytes_mut()[start * PAGE..end * PAGE];
+            for (page, old) in bytes.chunks_mut(PAGE).zip(old.chunks(PAGE)) {
+                if page != old {
+                    page.copy_from_slice(old);
+                }
+            }
+        }
         Ok(())
     }
 

@@ -24,5 +24,6 @@ pub fn in_child(test: &str, prepare: impl FnOnce(&mut Command)) -> bool {
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("1 passed"), "{text}\n{errors}");
+    text.lines().filter(|line| line.starts_with("skipped")).for_each(|line| println!("{line}"));
     false
 }

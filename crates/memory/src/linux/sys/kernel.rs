@@ -97,9 +97,18 @@ pub(crate) fn sleep_while(word: &AtomicU32, value: u32) {
 
 /// Wakes the thread that sleeps on a word. Safe in a signal handler.
 pub(crate) fn wake(word: &AtomicU32) {
+    wake_some(word, 1);
+}
+
+/// Wakes every thread that sleeps on a word.
+pub(crate) fn wake_all(word: &AtomicU32) {
+    wake_some(word, i32::MAX);
+}
+
+fn wake_some(word: &AtomicU32, count: i32) {
     let wake = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: the kernel uses the word's address only as a name.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), wake, 1) };
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), wake, count) };
 }
 
 #[cfg(test)]

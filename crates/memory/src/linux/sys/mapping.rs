@@ -16,6 +16,7 @@ use super::lineage::process_number;
 use super::memfd::{Memfd, Sealed};
 use super::place;
 use crate::linux::error::{Error, Refusal, Result};
+use crate::linux::layout::Backing;
 use crate::linux::page::PAGE;
 
 const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
@@ -75,6 +76,25 @@ impl Mapping {
     /// Replaces a range of this mapping by sealed memory.
     pub fn overlay(&mut self, range: Range<usize>, file: &Sealed, offset: usize) -> Result<()> {
         self.replace(range, LAZY, file.as_raw_fd(), offset)
+    }
+
+    /// Counts on so many separate mappings in the range.
+    pub fn reserve(&mut self, vmas: usize) -> Result<()> {
+        self.vmas.join(Ticket::take(vmas.saturating_sub(self.vmas.held()))?);
+        Ok(())
+    }
+
+    /// Replaces a range of pages by what backs it. Whoever reads there sees what was there before, or what is after.
+    pub fn map_segment(&mut self, pages: Range<usize>, backing: &Backing) -> Result<()> {
+        let range = pages.start * PAGE..pages.end * PAGE;
+        match backing {
+            Backing::File { file, page } => self.overlay(range.clone(), file, page * PAGE)?,
+            Backing::Zero => {
+                self.replace(range.clone(), LAZY | libc::MAP_ANONYMOUS, -1, 0)?;
+                self.keep_pages_small(range.clone())?;
+            }
+        }
+        if self.is_offered() { self.advise(range, libc::MADV_MERGEABLE, OFFER) } else { Ok(()) }
     }
 
     /// Makes this mapping longer by demand-zero pages, where the addresses behind it are free.
@@ -250,6 +270,18 @@ impl Drop for Mapping {
         // SAFETY: the range is owned, and borrows of its content have ended.
         unsafe { libc::munmap(self.start as *mut libc::c_void, self.bytes) };
     }
+}
+
+/// Forbids writing to a range of a mapping, or allows it again.
+pub(crate) fn set_writable(addresses: Range<usize>, writable: bool) -> Result<()> {
+    let access = if writable { READ_WRITE } else { libc::PROT_READ };
+    let what = "forbid or allow writing to pages";
+    #[cfg(test)]
+    super::mishap::check().map_err(|e| Error::os(what, e))?;
+    // SAFETY: the range lies inside a mapping that the caller keeps; its content does not change.
+    let answer =
+        unsafe { libc::mprotect(addresses.start as *mut libc::c_void, addresses.len(), access) };
+    if answer == 0 { Ok(()) } else { Err(Error::last(what)) }
 }
 
 fn map_anywhere(bytes: usize, flags: i32, fd: i32, offset: usize) -> Result<usize> {

@@ -1,4 +1,5 @@
-//! SIGBUS: the signal by which a thread learns that it touched a page that is not there yet.
+//! SIGBUS and SIGSEGV: the signals by which a thread learns that it touched a page that is not there yet, or wrote to
+//! one that must not change for a moment.
 //!
 //! A signal that is not about our pages goes to whoever handled it before.
 
@@ -21,34 +22,58 @@ pub(crate) struct Fault {
 /// Resolves a fault; `false` when the address is none of ours. Runs in a signal handler.
 type Resolve = fn(Fault) -> bool;
 
-/// The handler before ours.
-static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(ptr::null_mut());
-static RESOLVE: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
-static INSTALLING: Mutex<()> = Mutex::new(());
+/// A signal that is handled here first.
+struct Taken {
+    number: libc::c_int,
+    /// The handler before ours.
+    previous: AtomicPtr<libc::sigaction>,
+    resolve: AtomicPtr<()>,
+    installing: Mutex<()>,
+}
+
+impl Taken {
+    const fn new(number: libc::c_int) -> Self {
+        let (previous, resolve) =
+            (AtomicPtr::new(ptr::null_mut()), AtomicPtr::new(ptr::null_mut()));
+        Self { number, previous, resolve, installing: Mutex::new(()) }
+    }
+}
+
+static MISSING: Taken = Taken::new(libc::SIGBUS);
+static DENIED: Taken = Taken::new(libc::SIGSEGV);
 
 /// Makes `resolve` the first to hear of SIGBUS. Called again, it makes sure that it still is: whoever
 /// took the signal since is called second from then on.
 pub(crate) fn install_fault_handler(resolve: Resolve) -> Result<()> {
+    install(&MISSING, resolve)
+}
+
+/// Makes `resolve` the first to hear of SIGSEGV, alike.
+pub(crate) fn install_access_handler(resolve: Resolve) -> Result<()> {
+    install(&DENIED, resolve)
+}
+
+fn install(taken: &Taken, resolve: Resolve) -> Result<()> {
     let ours = on_signal as *const () as usize;
-    if installed()?.sa_sigaction == ours {
+    if installed(taken)?.sa_sigaction == ours {
         return Ok(());
     }
-    let _alone = INSTALLING.lock().unwrap_or_else(|e| e.into_inner());
-    let previous = installed()?;
+    let _alone = taken.installing.lock().unwrap_or_else(|e| e.into_inner());
+    let previous = installed(taken)?;
     if previous.sa_sigaction == ours {
         return Ok(());
     }
-    RESOLVE.store(resolve as *mut (), Ordering::Release);
+    taken.resolve.store(resolve as *mut (), Ordering::Release);
     // The one before is read by handlers at any time, so it is never freed.
-    PREVIOUS.store(Box::into_raw(Box::new(previous)), Ordering::Release);
+    taken.previous.store(Box::into_raw(Box::new(previous)), Ordering::Release);
     // SAFETY: sigaction is plain data, for which zeros are a value.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     action.sa_sigaction = ours;
     // NODEFER: a handler further down the chain may fault on our pages in turn.
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
     // SAFETY: the action names a handler of the right signature.
-    if unsafe { libc::sigaction(libc::SIGBUS, &action, ptr::null_mut()) } != 0 {
-        return Err(Error::last("handle SIGBUS"));
+    if unsafe { libc::sigaction(taken.number, &action, ptr::null_mut()) } != 0 {
+        return Err(Error::last("handle a signal of memory"));
     }
     Ok(())
 }
@@ -63,11 +88,11 @@ pub(crate) fn fault_signal_is_blocked() -> bool {
     }
 }
 
-fn installed() -> Result<libc::sigaction> {
+fn installed(taken: &Taken) -> Result<libc::sigaction> {
     let mut action = MaybeUninit::zeroed();
     // SAFETY: a null action only asks; the answer fills the whole structure.
-    if unsafe { libc::sigaction(libc::SIGBUS, ptr::null(), action.as_mut_ptr()) } != 0 {
-        return Err(Error::last("ask who handles SIGBUS"));
+    if unsafe { libc::sigaction(taken.number, ptr::null(), action.as_mut_ptr()) } != 0 {
+        return Err(Error::last("ask who handles a signal of memory"));
     }
     // SAFETY: filled above.
     Ok(unsafe { action.assume_init() })
@@ -82,9 +107,10 @@ extern "C" fn on_signal(
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above.
     let before = unsafe { *errno };
-    // SAFETY: the kernel passes a valid siginfo, and SIGBUS carries an address.
+    let taken = if signal == libc::SIGSEGV { &DENIED } else { &MISSING };
+    // SAFETY: the kernel passes a valid siginfo, and both signals carry an address.
     let address = unsafe { (*info).si_addr() } as usize;
-    let resolve = RESOLVE.load(Ordering::Acquire);
+    let resolve = taken.resolve.load(Ordering::Acquire);
     // SAFETY: stored from a `Resolve` before the handler was installed.
     let resolve = unsafe { std::mem::transmute::<*mut (), Resolve>(resolve) };
     // SAFETY: the kernel passes the context that was interrupted.
@@ -96,7 +122,7 @@ extern "C" fn on_signal(
     // SAFETY: as above.
     unsafe { *errno = before };
     if !resolved {
-        pass_on(signal, info, context);
+        pass_on(taken, info, context);
     }
 }
 
@@ -115,8 +141,9 @@ fn is_write(_interrupted: &libc::ucontext_t) -> bool {
 }
 
 /// Does what would have happened without us.
-fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let previous = PREVIOUS.load(Ordering::Acquire);
+fn pass_on(taken: &Taken, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let signal = taken.number;
+    let previous = taken.previous.load(Ordering::Acquire);
     // SAFETY: published whole before the handler was installed, and never freed.
     let previous = unsafe { &*previous };
     match previous.sa_sigaction {

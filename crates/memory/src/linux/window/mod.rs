@@ -158,6 +158,19 @@ pub(crate) fn watch_for_touches(mapping: &Mapping, layout: &Layout) -> Result<()
     Ok(())
 }
 
+/// Takes note of a mapping, so that [`knows`] tells its addresses from others until it is forgotten.
+pub(crate) fn enter(mapping: &Mapping) -> Result<()> {
+    match knows(mapping.start()) {
+        true => Ok(()),
+        false => registry::set(mapping.addresses(), None),
+    }
+}
+
+/// Whether an address belongs to a mapping that had a window, or was entered. Safe in a signal handler.
+pub(crate) fn knows(address: usize) -> bool {
+    registry::with(address, |found| !matches!(found, registry::Found::Nothing))
+}
+
 /// Forgets a mapping that is about to go, or to be moved.
 pub(crate) fn forget(mapping: &Mapping) {
     registry::remove(&mapping.addresses());
