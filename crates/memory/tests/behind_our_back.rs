@@ -140,7 +140,7 @@ fn exercise(way: &str, mode: ForkMode, meddle: Meddle) {
     let (image, bytes) = image();
     let region = image.fork().unwrap();
     let mut family = vec![Member { region, holds: bytes.clone(), origin: bytes }];
-    for generation in 0..5 {
+    for generation in 0..4 {
         let what = format!("{way}, {mode:?}, generation {generation}");
         let parent = family.last_mut().unwrap();
         parent.region.set_copy_ahead(CopyAhead::OFF);
@@ -192,6 +192,19 @@ fn exercise(way: &str, mode: ForkMode, meddle: Meddle) {
         }
         meddle(&member.region);
         member.check(&format!("{what}, afterwards"));
+    }
+    for (at, member) in family.iter_mut().enumerate() {
+        let what = format!("{way}, {mode:?}, member {at}, shared");
+        member.write(at);
+        meddle(&member.region);
+        let image = member.region.share().unwrap_or_else(|e| panic!("{what}: {e}"));
+        meddle(&member.region);
+        member.check(&what);
+        let mut fork = image.fork().unwrap();
+        meddle(&fork);
+        fork[3 * PAGE] = 99;
+        fork.reset().unwrap();
+        assert!(fork[..] == member.holds[..], "{what}, fork");
     }
     for (at, member) in family.iter_mut().enumerate() {
         let what = format!("{way}, {mode:?}, member {at}, reset");
