@@ -21,6 +21,7 @@ mod execute;
 mod flush;
 mod freeing;
 mod holder;
+mod kept_log;
 mod links;
 mod listing;
 mod locked;

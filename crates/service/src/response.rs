@@ -108,6 +108,30 @@ pub struct Imported {
     pub bytes: u64,
     /// How long it took.
     pub elapsed_us: u64,
+    /// The first links that lead out of the directory, by path.
+    #[serde(default)]
+    pub outside_links: Vec<OutsideLink>,
+    /// How many such links there are.
+    #[serde(default)]
+    pub outside_links_count: u64,
+    /// What may come as a surprise later.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// A symbolic link by which one comes out of an imported directory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutsideLink {
+    /// The path from the root of the branch.
+    pub path: String,
+    /// The path's own bytes, where it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub path_bytes: Option<RawBytes>,
+    /// What the link says.
+    pub target: String,
+    /// Its own bytes, where it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub target_bytes: Option<RawBytes>,
 }
 
 /// A branch was copied out.

@@ -18,7 +18,7 @@ use crate::request::{Mount, Request};
 use crate::response::{Inspected, OneBranch, Response, ServerList, ServerRow};
 use crate::server_lock::ServerLock;
 use crate::time::elapsed_us;
-use crate::{Client, Code, Connection, Error, Result, runtime, stale};
+use crate::{Client, Code, Connection, Error, Result, kept_log, runtime, stale};
 
 /// Recovery replays what a checkpoint has not written; that is minutes at most.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -86,11 +86,13 @@ pub fn start(client: &Client, name: &str, how: &Start) -> Result<Response> {
     });
     match started {
         Ok(Server { pid, port, uri, .. }) => {
+            kept_log::forget(&place);
             let elapsed_us = elapsed_us(begun);
             let branch = name.to_owned();
             Ok(Response::Server(ServerRow { branch, uri, port, pid, elapsed_us: Some(elapsed_us) }))
         }
         Err(error) => {
+            let error = kept_log::keep(&place, error);
             // The error to tell is why the server did not start.
             if own_mount {
                 let _ = doors::unmount(client, name, true);

@@ -40,7 +40,17 @@ fn import_counts_what_it_copied() {
     let imported = lab.json(&["import", src.to_str().unwrap(), "main"]);
     assert_eq!(
         fields(&imported),
-        ["branch", "bytes", "directories", "elapsed_us", "files", "version"]
+        [
+            "branch",
+            "bytes",
+            "directories",
+            "elapsed_us",
+            "files",
+            "outside_links",
+            "outside_links_count",
+            "version",
+            "warnings"
+        ]
     );
     assert_eq!((&imported["branch"], &imported["bytes"]), (&"main".into(), &5000.into()));
     assert_eq!((&imported["files"], &imported["directories"]), (&2.into(), &1.into()));

@@ -4,7 +4,7 @@ mod lab;
 
 use std::time::Duration;
 
-use lab::outside::{BALANCED, Outside, free_port, pgbench, programs, query};
+use lab::outside::{BALANCED, Outside, Stopped, free_port, pgbench, programs, query};
 use lab::{Lab, can_mount, send, wait_until};
 use serde_json::Value;
 
@@ -157,4 +157,90 @@ fn an_import_that_is_killed_leaves_no_branch_and_no_directory() {
     }
     lab.ok(&["postgres", "import", &outside.uri(), "main"]);
     assert_eq!(lab.names(), ["main"]);
+}
+
+#[test]
+fn a_data_directory_that_leads_out_is_named_when_it_is_imported_and_refused_when_it_is_started() {
+    let test = "a_data_directory_that_leads_out_is_named_when_it_is_imported_and_refused_when_it_is_started";
+    let Some(bin) = programs() else {
+        println!("skipped: {test}: no PostgreSQL server is installed");
+        return;
+    };
+    if !can_mount(test) {
+        return;
+    }
+    let lab = Lab::new();
+    let original = Stopped::make(&bin, &lab);
+    let data = original.data.to_str().unwrap();
+    let before = original.picture();
+
+    let said = lab.run(&["import", data, "main"]);
+    assert_eq!(said.status, 0, "{said:?}");
+    assert!(said.err.contains("`tine postgres start` will refuse"), "{said:?}");
+    assert!(said.err.contains("pg_wal -> "), "{said:?}");
+    let words = lab.fails(&["postgres", "start", "main"], "unsupported");
+    assert!(words.contains("pg_wal") && words.contains(original.wal.to_str().unwrap()), "{words}");
+    assert!(lab.list()[0]["mounted_at"].is_null());
+    assert_eq!(lab.mounts(), Vec::<String>::new());
+
+    // By a link that leads out of the branch to the original itself.
+    let tree = lab.make_directory("tree");
+    std::os::unix::fs::symlink(&original.data, tree.join("current")).unwrap();
+    lab.ok(&["import", tree.to_str().unwrap(), "links"]);
+    for path in
+        ["current", "/current", "../../../../../../../../../../..", original.data.to_str().unwrap()]
+    {
+        let said = lab.run(&["postgres", "start", "links", "--data-dir", path]);
+        assert_eq!(said.status, 1, "{path}: {said:?}");
+    }
+    assert_eq!(before, original.picture());
+
+    // Without its configuration, as Debian keeps it.
+    std::fs::remove_file(original.data.join("postgresql.conf")).unwrap();
+    let said = lab.run(&["import", data, "bare"]);
+    assert!(said.err.contains("its postgresql.conf is not in it"), "{said:?}");
+}
+
+#[test]
+fn a_server_that_does_not_start_says_which_line_of_which_file_and_its_log_is_kept() {
+    let test = "a_server_that_does_not_start_says_which_line_of_which_file_and_its_log_is_kept";
+    let Some(bin) = programs() else {
+        println!("skipped: {test}: no PostgreSQL server is installed");
+        return;
+    };
+    if !can_mount(test) {
+        return;
+    }
+    let lab = Lab::new();
+    let original = Stopped::make(&bin, &lab);
+    original.bring_wal_in();
+    let conf = original.data.join("postgresql.conf");
+    let good = std::fs::read_to_string(&conf).unwrap();
+    for (number, (line, reason)) in [
+        ("no_such_parameter = 1", "unrecognized configuration parameter \"no_such_parameter\""),
+        ("max_connections = many", "invalid value for parameter \"max_connections\""),
+        ("shared_buffers = 1MB extra", "syntax error in file"),
+        ("shared_preload_libraries = 'no_such_library'", "no_such_library"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        std::fs::write(&conf, format!("{good}\n{line}\n")).unwrap();
+        let name = format!("broken-{number}");
+        lab.ok(&["import", original.data.to_str().unwrap(), &name]);
+        let words = lab.fails(&["postgres", "start", &name], "io");
+        assert!(words.contains(reason), "{words}");
+        if number < 3 {
+            let place = format!("line {}", good.lines().count() + 2);
+            assert!(number == 1 || words.contains(&place), "{words}");
+            assert!(number == 1 || words.contains("\"postgresql.conf\""), "{words}");
+        }
+        let log = words.split("its log is kept at ").nth(1).unwrap_or_else(|| panic!("{words}"));
+        let log = log.lines().next().unwrap();
+        lab.ok(&["list"]);
+        assert!(std::fs::read_to_string(log).unwrap().contains(reason), "{log}");
+        std::fs::remove_file(log).unwrap();
+        let _others_may_be_there = std::fs::remove_dir(std::path::Path::new(log).parent().unwrap());
+        lab.ok(&["delete", &name]);
+    }
 }

@@ -363,3 +363,33 @@ fn an_export_to_a_full_disk_says_so_and_leaves_nothing() {
     lab.fails(&["export", "big", disk.join("out").to_str().unwrap()], "no-space");
     assert_eq!(fs::read_dir(&disk).unwrap().count(), 0);
 }
+
+#[test]
+fn an_import_names_the_links_that_lead_out_of_its_directory() {
+    let lab = Lab::new();
+    let src = lab.make_directory("src");
+    fs::create_dir_all(src.join("a/b")).unwrap();
+    fs::write(src.join("a/file"), "x").unwrap();
+    fs::create_dir(lab.path("beside")).unwrap();
+    for (link, target) in [
+        ("inside", "a/b"),
+        ("a/b/up", "../../a/file"),
+        ("a/dangling", "nowhere"),
+        ("absolute", "/etc"),
+        ("a/b/climbs", "../../../beside"),
+        ("chain", "a/b/climbs"),
+    ] {
+        symlink(target, src.join(link)).unwrap();
+    }
+    symlink(src.join("a"), src.join("to-itself")).unwrap();
+    let told = lab.json(&["import", src.to_str().unwrap(), "main"]);
+    let links = told["outside_links"].as_array().unwrap();
+    let named: Vec<_> = links.iter().map(|link| link["path"].as_str().unwrap()).collect();
+    assert_eq!(named, ["a/b/climbs", "absolute", "chain", "to-itself"]);
+    assert_eq!(links[1]["target"], "/etc");
+    assert_eq!(told["outside_links_count"], 4);
+    let said = lab.run(&["import", src.to_str().unwrap(), "again"]);
+    assert!(said.err.contains("warning: 4 links lead out of"), "{said:?}");
+    assert!(said.err.contains("absolute -> /etc"), "{said:?}");
+    assert!(lab.run(&["--quiet", "import", src.to_str().unwrap(), "quiet"]).err.is_empty());
+}

@@ -16,6 +16,7 @@ use tine_store::{Branch, Store};
 
 use super::crew::{self, Stack};
 use super::fingerprint::{Fingerprint, Meta};
+use super::outside::{Outside, Told};
 use super::pace::{CHUNK_BYTES, Pace};
 use super::trouble::{Failures, Trouble};
 use super::verify::{self, Prints};
@@ -41,8 +42,8 @@ pub fn import(
         store.rename(&hidden.name(), name)?;
         Ok(counts)
     });
-    let counts = match result {
-        Ok(counts) => counts,
+    let (counts, told) = match result {
+        Ok(copied) => copied,
         Err(error) => {
             // The first error is the one to tell; what stays is swept by the next command.
             let _ = store.delete(&hidden.name());
@@ -57,6 +58,9 @@ pub fn import(
         directories: counts.directories.into_inner(),
         bytes: counts.bytes.into_inner(),
         elapsed_us: elapsed_us(start),
+        outside_links: told.links,
+        outside_links_count: told.count,
+        warnings: told.warnings,
     })
 }
 
@@ -74,33 +78,30 @@ fn copy(
     path: &Path,
     pace: Pace<'_>,
     progress: &Progress,
-) -> Result<Counts> {
+) -> Result<(Counts, Told)> {
     let stat = fstat(&source).map_err(|error| Error::path("read", path, error))?;
     let root = NewRoot { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
     Fs::format(branch, &root)?;
+    let source = Arc::new(source);
     let import = Import {
         fs: Fs::open(store, branch.clone())?,
         pace,
         progress,
         links: Mutex::default(),
         prints: Prints::default(),
+        outside: Outside::new(source.clone()),
         failures: Failures::new(path),
         counts: Counts::default(),
     };
-    let top = Task::Directory {
-        parent: Arc::new(source),
-        name: b".".to_vec(),
-        ino: ROOT,
-        path: Vec::new(),
-    };
+    let top = Task::Directory { parent: source, name: b".".to_vec(), ino: ROOT, path: Vec::new() };
     crew::work(top, |task, stack| import.step(task, stack))?;
-    let Import { fs, prints, failures, counts, .. } = import;
+    let Import { fs, prints, outside, failures, counts, .. } = import;
     failures.into_result("import")?;
     fs.set_origin(path.as_os_str().as_encoded_bytes())?;
     fs.sync()?;
     progress.begin_verifying();
     verify::branch(&fs, prints, pace, progress)?;
-    Ok(counts)
+    Ok((counts, outside.told(path)))
 }
 
 enum Task {
@@ -115,6 +116,7 @@ struct Import<'a> {
     /// The inode in the branch of every file with several names, by its device and number on the host.
     links: Mutex<HashMap<(u64, u64), Ino>>,
     prints: Prints,
+    outside: Outside,
     failures: Failures,
     counts: Counts,
 }
@@ -147,6 +149,7 @@ impl Import<'_> {
             let shown = self.failures.shown(path);
             return Err(Trouble::Fatal(running_server(&shown, pid)));
         }
+        self.outside.directory(&directory, path);
         let before = fstat(&*directory)?;
         let meta = host::meta(directory.as_fd(), b".", &before)?;
         let mut print = Fingerprint::new(&meta);
@@ -196,6 +199,9 @@ impl Import<'_> {
             let key = (stat.st_dev, stat.st_ino);
             if let Some(&ino) = links.get(&key) {
                 self.fs.link(ino, parent, name)?;
+                if kind == Kind::Symlink {
+                    self.outside.link(path, readlinkat(directory, name, Vec::new())?.to_bytes())?;
+                }
                 return Ok(ino);
             }
             let ino = make()?;
@@ -205,7 +211,7 @@ impl Import<'_> {
             make()?
         };
         if kind != Kind::File {
-            self.special(directory, name, ino, kind, &stat)?;
+            self.special(directory, name, ino, path, &stat)?;
         } else if stat.st_size as usize <= CHUNK_BYTES {
             self.file(directory, name, ino)?;
         } else {
@@ -244,13 +250,15 @@ impl Import<'_> {
         directory: &OwnedFd,
         name: &[u8],
         ino: Ino,
-        kind: Kind,
+        path: &[u8],
         before: &Stat,
     ) -> Result<(), Trouble> {
         let meta = host::meta(directory.as_fd(), name, before)?;
         let mut print = Fingerprint::new(&meta);
-        if kind == Kind::Symlink {
-            print.content(0, readlinkat(directory, name, Vec::new())?.to_bytes());
+        if meta.kind == Kind::Symlink {
+            let target = readlinkat(directory, name, Vec::new())?;
+            print.content(0, target.to_bytes());
+            self.outside.link(path, target.to_bytes())?;
         }
         must_not_have_changed(before, &host::stat(directory.as_fd(), name)?)?;
         self.finish(ino, &meta, print)?;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
 
 /// The process of the server that runs on a data directory, if one does.
 pub fn running_on(directory: impl AsFd) -> Option<u32> {
@@ -19,6 +19,16 @@ pub fn running_on(directory: impl AsFd) -> Option<u32> {
     let program = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     // The number may have gone to another program since the server died.
     matches!(program.trim(), "postgres" | "postmaster").then_some(pid)
+}
+
+/// Returns `true` if it is a data directory of PostgreSQL, and not a part of one.
+pub fn is_cluster(directory: impl AsFd) -> bool {
+    let is_file = |name: &str| {
+        let stat = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW);
+        stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file())
+    };
+    // `global` may be a link.
+    is_file("PG_VERSION") && is_file("global/pg_control")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod fingerprint;
 mod host;
 mod import;
 mod live_server;
+mod outside;
 mod pace;
 mod trouble;
 mod verify;

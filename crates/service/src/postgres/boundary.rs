@@ -80,7 +80,7 @@ impl Boundary<'_> {
             if kind.is_dir() {
                 self.check_file_system(&path)?;
                 self.walk(&path, root, found)?;
-            } else if kind.is_symlink() && !self.is_unread(&path) {
+            } else if kind.is_symlink() && self.is_read(&path) {
                 let below = path.strip_prefix(&self.cluster.root).unwrap_or(&path);
                 if leads_out(root.as_fd(), below).map_err(|e| Error::path("resolve", &path, e))? {
                     found.push((path.clone(), fs::read_link(&path).unwrap_or_default()));
@@ -90,9 +90,8 @@ impl Boundary<'_> {
         Ok(())
     }
 
-    fn is_unread(&self, path: &Path) -> bool {
-        let name = path.strip_prefix(&self.cluster.directory).unwrap_or(path);
-        UNREAD.iter().any(|unread| name == Path::new(unread))
+    fn is_read(&self, path: &Path) -> bool {
+        is_read_by_a_fork(path.strip_prefix(&self.cluster.directory).unwrap_or(path))
     }
 
     fn check_file_system(&self, directory: &Path) -> Result<()> {
@@ -237,6 +236,11 @@ impl Boundary<'_> {
     fn shown(&self, path: &Path) -> String {
         path.strip_prefix(&self.cluster.root).unwrap_or(path).display().to_string()
     }
+}
+
+/// Returns `true` unless the file of this name in a data directory is one that a fork's server never opens.
+pub(crate) fn is_read_by_a_fork(name: &Path) -> bool {
+    !UNREAD.iter().any(|unread| name == Path::new(unread))
 }
 
 fn tablespace_leads_out(number: &str, place: &Path) -> Error {

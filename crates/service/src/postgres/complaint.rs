@@ -42,18 +42,21 @@ const USUAL: [&str; 10] = [
 
 /// What the log at `path` says of a failed start. Files below `root` are named as the branch has them.
 pub(super) fn reason(path: &Path, root: &Path) -> String {
-    let text = end_of(path).unwrap_or_default();
+    let text = end_of(path, LOG_BYTES_MAX).unwrap_or_default();
     words(&String::from_utf8_lossy(&text), root)
 }
 
-/// The directory of the log is its server's user's: no link there is followed.
-fn end_of(path: &Path) -> std::io::Result<Vec<u8>> {
+/// The last bytes of a log. Its directory is its server's user's: no link there is followed.
+///
+/// # Errors
+/// When it is not there, or cannot be read.
+pub(crate) fn end_of(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let mut log = File::options().read(true).custom_flags(flags as i32).open(path)?;
     let length = log.metadata()?.len();
-    log.seek(SeekFrom::Start(length.saturating_sub(LOG_BYTES_MAX)))?;
+    log.seek(SeekFrom::Start(length.saturating_sub(bytes_max)))?;
     let mut text = Vec::new();
-    log.take(LOG_BYTES_MAX).read_to_end(&mut text)?;
+    log.take(bytes_max).read_to_end(&mut text)?;
     Ok(text)
 }
 

@@ -123,7 +123,7 @@ pub(super) fn normalized(path: &Path) -> PathBuf {
 }
 
 /// The configuration file with which the last server of a data directory was started, where it named one.
-pub(super) fn elsewhere(directory: &Path) -> Option<PathBuf> {
+pub(crate) fn elsewhere(directory: &Path) -> Option<PathBuf> {
     let command = fs::read_to_string(directory.join("postmaster.opts")).ok()?;
     let named = |word: &str| {
         let option = word.strip_prefix("--").unwrap_or(word);

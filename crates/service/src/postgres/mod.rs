@@ -32,6 +32,10 @@ mod source;
 mod tablespace_map;
 mod uri;
 
+pub(crate) use boundary::is_read_by_a_fork;
+pub(crate) use complaint::end_of as end_of_log;
+pub(crate) use configuration::elsewhere as configuration_elsewhere;
+
 pub use backup::{Backup, Reached};
 pub use cluster::{Cluster, live_server};
 pub use installation::Installation;

@@ -51,6 +51,13 @@ impl Voice {
         }
         let (lines, asked_for) = describe(response);
         let lines: Vec<String> = lines.iter().map(|line| visible::line(line)).collect();
+        if let Response::Imported(Imported { warnings, .. }) = response
+            && !warnings.is_empty()
+        {
+            self.remark(
+                &warnings.iter().map(|text| format!("warning: {text}")).collect::<Vec<_>>(),
+            );
+        }
         if asked_for || !self.quiet { print(&lines) } else { Ok(()) }
     }
 

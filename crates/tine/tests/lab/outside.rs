@@ -26,12 +26,7 @@ pub struct Outside {
 
 impl Outside {
     pub fn start(bin: PathBuf, lab: &Lab) -> Outside {
-        let home = lab.make_directory("outside");
-        if is_root() {
-            // The server runs as another user, who has to pass through.
-            open_to_all(&lab.path(""));
-            assert!(Command::new("chown").arg("postgres").arg(&home).status().unwrap().success());
-        }
+        let home = home(lab);
         let data = home.join("data");
         let port = free_port();
         let outside = Outside { bin, data, port };
@@ -44,25 +39,9 @@ impl Outside {
     }
 
     fn run(&self, program: &str, arguments: &[&str], must: bool) {
-        let program = self.bin.join(program);
-        let mut command = match is_root() {
-            true => {
-                let mut command = Command::new("setpriv");
-                command.args([
-                    "--reuid",
-                    "postgres",
-                    "--regid",
-                    "postgres",
-                    "--clear-groups",
-                    "--",
-                ]);
-                command.arg(program);
-                command
-            }
-            false => Command::new(program),
-        };
         let out = if must { Stdio::piped() } else { Stdio::null() };
-        command.args(arguments).arg(&self.data).current_dir("/").stdout(Stdio::null()).stderr(out);
+        let mut command = as_owner(&self.bin.join(program));
+        command.args(arguments).arg(&self.data).stdout(Stdio::null()).stderr(out);
         let status = command.status().unwrap();
         assert!(!must || status.success(), "{arguments:?}");
     }
@@ -76,6 +55,67 @@ impl Drop for Outside {
     fn drop(&mut self) {
         self.run("pg_ctl", &["-m", "immediate", "stop", "-D"], false);
     }
+}
+
+/// A cluster that no server runs on, with its write-ahead log elsewhere.
+pub struct Stopped {
+    home: PathBuf,
+    pub data: PathBuf,
+    pub wal: PathBuf,
+}
+
+impl Stopped {
+    pub fn make(bin: &Path, lab: &Lab) -> Stopped {
+        let home = home(lab);
+        let (data, wal) = (home.join("data"), home.join("wal"));
+        let mut initdb = as_owner(&bin.join("initdb"));
+        initdb.args(["-A", "trust", "-U", "postgres", "-N", "-D"]).arg(&data).arg("-X").arg(&wal);
+        assert!(initdb.stdout(Stdio::null()).status().unwrap().success());
+        Stopped { home, data, wal }
+    }
+
+    /// Puts the log into the data directory.
+    pub fn bring_wal_in(&self) {
+        let link = self.data.join("pg_wal");
+        fs::remove_file(&link).unwrap();
+        fs::rename(&self.wal, &link).unwrap();
+    }
+
+    /// Everything that can be seen of it: kinds, owners, modes, times, links and content.
+    pub fn picture(&self) -> String {
+        let script = "find . -printf '%P %y %m %U %G %s %T@ %C@ %l\\n' | sort && \
+                      find . -type f -print0 | sort -z | xargs -0 sha256sum";
+        let output =
+            Command::new("sh").args(["-c", script]).current_dir(&self.home).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+/// A directory for clusters, which belong to an ordinary user.
+fn home(lab: &Lab) -> PathBuf {
+    let home = lab.make_directory("outside");
+    if is_root() {
+        // The server runs as another user, who has to pass through.
+        open_to_all(&lab.path(""));
+        assert!(Command::new("chown").arg("postgres").arg(&home).status().unwrap().success());
+    }
+    home
+}
+
+/// A command as the user that owns the clusters.
+fn as_owner(program: &Path) -> Command {
+    let mut command = match is_root() {
+        true => {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--"]);
+            command.arg(program);
+            command
+        }
+        false => Command::new(program),
+    };
+    command.current_dir("/");
+    command
 }
 
 fn open_to_all(directory: &Path) {

@@ -1,0 +1,173 @@
+//! What of an imported directory leads out of it: an import copies links as they are, so that what they lead to is
+//! not in the branch, and a program that follows one there works on the host's own files.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{host, live_server};
+use crate::links::leads_out;
+use crate::postgres::{configuration_elsewhere, is_read_by_a_fork};
+use crate::raw::RawBytes;
+use crate::response::OutsideLink;
+
+/// Links that are told one by one; the rest is counted.
+const TOLD_MAX: usize = 100;
+
+/// Links that a warning names.
+const NAMED_MAX: usize = 5;
+
+pub struct Outside {
+    root: Arc<OwnedFd>,
+    found: Mutex<Found>,
+}
+
+#[derive(Default)]
+struct Found {
+    /// The first links by path, with their targets.
+    links: BTreeMap<Vec<u8>, Vec<u8>>,
+    count: u64,
+    clusters: BTreeMap<Vec<u8>, Cluster>,
+}
+
+/// A PostgreSQL data directory.
+#[derive(Default)]
+struct Cluster {
+    is_configured: bool,
+    /// Where its server had its configuration, if that is known to be elsewhere.
+    elsewhere: Option<PathBuf>,
+    /// The first links by which a server on the branch would work on the host's files.
+    links: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// What is to be told of an import.
+pub struct Told {
+    pub links: Vec<OutsideLink>,
+    pub count: u64,
+    pub warnings: Vec<String>,
+}
+
+impl Outside {
+    /// Of the directory `root`, which is open to be read.
+    pub fn new(root: Arc<OwnedFd>) -> Outside {
+        Outside { root, found: Mutex::default() }
+    }
+
+    /// Looks where the link at `path`, relative to the root, leads.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub fn link(&self, path: &[u8], target: &[u8]) -> io::Result<()> {
+        if !leads_out(self.root.as_fd(), as_path(path))? {
+            return Ok(());
+        }
+        let above: Vec<&[u8]> = (0..path.len())
+            .filter(|&at| path[at] == b'/')
+            .map(|at| &path[..at])
+            .chain([&b""[..]])
+            .collect();
+        let mut found = self.found();
+        found.count += 1;
+        keep(&mut found.links, TOLD_MAX, path, target);
+        for directory in above {
+            if let Some(cluster) = found.clusters.get_mut(directory) {
+                let name = path.strip_prefix(directory).unwrap_or(path);
+                let name = name.strip_prefix(b"/").unwrap_or(name);
+                if is_read_by_a_fork(as_path(name)) {
+                    keep(&mut cluster.links, NAMED_MAX, name, target);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether a directory, before what is in it, is one of PostgreSQL.
+    pub fn directory(&self, directory: &OwnedFd, path: &[u8]) {
+        if !live_server::is_cluster(directory) {
+            return;
+        }
+        let is_configured = host::stat(directory.as_fd(), b"postgresql.conf").is_ok();
+        let elsewhere = match host::through_proc(directory.as_fd(), b"") {
+            Ok(opened) if !is_configured => configuration_elsewhere(as_path(opened.to_bytes())),
+            _ => None,
+        };
+        let cluster = Cluster { is_configured, elsewhere, links: BTreeMap::new() };
+        self.found().clusters.insert(path.to_vec(), cluster);
+    }
+
+    /// What was found below `source`.
+    pub fn told(self, source: &Path) -> Told {
+        let found = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut warnings = Vec::new();
+        if found.count > 0 {
+            let verb = if found.count == 1 { "link leads" } else { "links lead" };
+            warnings.push(format!(
+                "{} {verb} out of {} and stay as they are: {}",
+                found.count,
+                source.display(),
+                named(&found.links, found.count)
+            ));
+        }
+        for (path, cluster) in &found.clusters {
+            let shown = host::shown(source, path);
+            let shown = shown.display();
+            if !cluster.links.is_empty() {
+                warnings.push(format!(
+                    "`tine postgres start` will refuse {shown}: a server on the branch would write to what is outside \
+                     of it, by {}. Import the server with `tine postgres import` while it runs, or put in place of \
+                     each link what it leads to",
+                    named(&cluster.links, cluster.links.len() as u64)
+                ));
+            }
+            if !cluster.is_configured {
+                let place = match &cluster.elsewhere {
+                    Some(file) => format!(", which was at {},", file.display()),
+                    None => String::new(),
+                };
+                warnings.push(format!(
+                    "`tine postgres start` will refuse {shown}: its postgresql.conf{place} is not in it. Copy the \
+                     configuration files into it inside the branch, or import the server with `tine postgres import` \
+                     while it runs"
+                ));
+            }
+        }
+        let link = |(path, target): (Vec<u8>, Vec<u8>)| OutsideLink {
+            path: String::from_utf8_lossy(&path).into_owned(),
+            target: String::from_utf8_lossy(&target).into_owned(),
+            path_bytes: RawBytes::unless_text(&path),
+            target_bytes: RawBytes::unless_text(&target),
+        };
+        Told { links: found.links.into_iter().map(link).collect(), count: found.count, warnings }
+    }
+
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the first `count_max` by path.
+fn keep(links: &mut BTreeMap<Vec<u8>, Vec<u8>>, count_max: usize, path: &[u8], target: &[u8]) {
+    links.insert(path.to_vec(), target.to_vec());
+    if links.len() > count_max {
+        links.pop_last();
+    }
+}
+
+fn named(links: &BTreeMap<Vec<u8>, Vec<u8>>, count: u64) -> String {
+    let shown = |(path, target): (&Vec<u8>, &Vec<u8>)| {
+        format!("{} -> {}", String::from_utf8_lossy(path), String::from_utf8_lossy(target))
+    };
+    let mut text = links.iter().take(NAMED_MAX).map(shown).collect::<Vec<_>>().join(", ");
+    let more = count.saturating_sub(links.len().min(NAMED_MAX) as u64);
+    if more > 0 {
+        text.push_str(&format!(", and {more} more"));
+    }
+    text
+}
+
+fn as_path(bytes: &[u8]) -> &Path {
+    use std::os::unix::ffi::OsStrExt;
+    Path::new(std::ffi::OsStr::from_bytes(bytes))
+}
