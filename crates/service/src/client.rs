@@ -1,5 +1,7 @@
 //! How a command reaches a store: in its own process when the store is free, else over the holder's socket.
 
+mod read_only;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::BorrowedFd;
@@ -7,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -120,7 +123,10 @@ impl Client {
                 Err(error) if error.code == Code::StoreLocked && self.may_wait(deadline) => {
                     thread::sleep(LOOK_EVERY);
                 }
-                Err(error) => return Err(locked::explained(error, &self.store)),
+                Err(error) => {
+                    let error = locked::explained(error, &self.store);
+                    return Err(self.with_what_works(error));
+                }
             }
         }
     }
@@ -142,7 +148,10 @@ impl Client {
                 Err(error) if error.code == Code::StoreLocked && self.may_wait(deadline) => {
                     thread::sleep(LOOK_EVERY);
                 }
-                Err(error) => return Err(locked::explained(error, &self.store)),
+                Err(error) => {
+                    let error = locked::explained(error, &self.store);
+                    return Err(self.with_what_works(error));
+                }
             }
         }
     }
@@ -187,13 +196,18 @@ impl Client {
     /// # Errors
     /// Those of the way, and those of the request.
     pub fn call(&self, request: Request) -> Result<Response> {
-        let mut reach = self.reach()?;
+        let mut reach = match request.only_reads() {
+            true => self.reach_to_read()?,
+            false => self.reach()?,
+        };
         let expected = freeing::follows(&request);
         let response = reach.call(request)?;
         let more = match &reach {
             // What was asked is done; damage that keeps space from being freed shows at `check`.
-            Reach::Here(context) => freeing::begin(context.store(), expected).unwrap_or(false),
-            Reach::There(_) => false,
+            Reach::Here(context) if !context.is_read_only() => {
+                freeing::begin(context.store(), expected).unwrap_or(false)
+            }
+            _ => false,
         };
         // What is done is durable by now. What fails at closing, a checkpoint say, leaves a journal to the next opening.
         let _ = reach.leave();
@@ -297,20 +311,33 @@ impl Connection {
     /// When no descriptor is to be had.
     pub fn canceller(&self) -> Result<Canceller> {
         let stream = self.stream.try_clone().map_err(|e| Error::io("preparing to cancel", e))?;
-        Ok(Canceller { stream })
+        Ok(Canceller(Worker::Holder(stream)))
     }
 }
 
-/// Stops the request under way on a [`Connection`].
-pub struct Canceller {
-    stream: UnixStream,
+/// Stops the request under way.
+pub struct Canceller(Worker);
+
+/// Who works on a request.
+enum Worker {
+    Holder(UnixStream),
+    ThisProcess(Arc<Progress>),
+}
+
+impl From<Arc<Progress>> for Canceller {
+    fn from(progress: Arc<Progress>) -> Canceller {
+        Canceller(Worker::ThisProcess(progress))
+    }
 }
 
 impl Canceller {
-    /// Asks the holder to stop and undo it; the call then ends with `interrupted`.
+    /// Asks who works on it to stop and undo it; the call then ends with `interrupted`.
     pub fn cancel(&self) {
-        // A holder that is gone has stopped already.
-        let _ = wire::send(&self.stream, &Ask::Cancel, &[]);
+        match &self.0 {
+            // A holder that is gone has stopped already.
+            Worker::Holder(stream) => drop(wire::send(stream, &Ask::Cancel, &[])),
+            Worker::ThisProcess(progress) => progress.cancel(),
+        }
     }
 }
 

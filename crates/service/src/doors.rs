@@ -305,7 +305,7 @@ fn finish_created(mut reach: Reach, request: Request, flushed: Duration) -> Resu
 /// # Errors
 /// `branch-not-found`; `unsupported` for a branch that has no fork point to be compared with.
 pub fn diff(client: &Client, name: &str, other: Option<&str>) -> Result<Response> {
-    let mut reach = client.reach()?;
+    let mut reach = client.reach_to_read()?;
     for side in [Some(name), other].into_iter().flatten() {
         flush(&mut reach, side)?;
     }

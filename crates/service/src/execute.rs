@@ -22,6 +22,8 @@ use crate::{Code, Error, Result, changes, copy, durable, listing, names};
 pub struct Context {
     store: Store,
     mounts: Mounts,
+    /// Whether changes would be gone with the process.
+    read_only: bool,
 }
 
 impl Context {
@@ -32,7 +34,29 @@ impl Context {
     pub fn open(path: &Path, options: &Options) -> Result<Context> {
         let store = Store::open(path, options)?;
         names::sweep(&store)?;
-        Ok(Context { store, mounts: Mounts::default() })
+        Ok(Context::over(store))
+    }
+
+    /// Opens the store at `path` without writing its file; requests that change something are refused.
+    ///
+    /// # Errors
+    /// As [`Context::open`].
+    pub fn open_read_only(path: &Path, options: &Options) -> Result<Context> {
+        let store = Store::open_read_only(path, options)?;
+        // In memory: what was half-made is not shown.
+        names::sweep(&store)?;
+        Ok(Context { read_only: true, ..Context::over(store) })
+    }
+
+    /// The requests of a store that is open already.
+    #[doc(hidden)]
+    pub fn over(store: Store) -> Context {
+        Context { store, mounts: Mounts::default(), read_only: false }
+    }
+
+    /// Whether the store was opened without writing its file.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     #[cfg(test)]
@@ -82,7 +106,10 @@ pub fn execute(
     carried: Vec<OwnedFd>,
     progress: &Progress,
 ) -> Result<Response> {
-    let Context { store, mounts } = context;
+    let Context { store, mounts, read_only } = context;
+    if *read_only && !request.only_reads() {
+        return Err(Error::new(Code::NotPermitted, "the store is open for reading only"));
+    }
     let pace = copy::Pace(&|| !mounts.list().is_empty());
     match request {
         Request::Branch { new, from, count, ttl_s } => branch(store, &new, &from, count, ttl_s),
@@ -109,7 +136,9 @@ pub fn execute(
         }
         Request::Names => Ok(Response::Names(listing::names(store)?)),
         Request::List => {
-            context.expire()?;
+            if !read_only {
+                context.expire()?;
+            }
             listing::branches(store, mounts).map(Response::Branches)
         }
         Request::Usage { name: None } => listing::store_usage(store).map(Response::StoreUsage),

@@ -131,6 +131,29 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Whether it changes nothing of the store. A fork that an export reads from may be made in memory.
+    pub fn only_reads(&self) -> bool {
+        use Request::*;
+        match self {
+            Root
+            | List
+            | Names
+            | Usage { .. }
+            | Diff { .. }
+            | Check
+            | Export { .. }
+            | Inspect { .. }
+            | Mounts => true,
+            Create { .. } | Branch { .. } | Snapshot { .. } | Rename { .. } | Delete { .. } => {
+                false
+            }
+            Reset { .. } | Import { .. } | Reserve { .. } | Publish { .. } | Attach { .. } => false,
+            Began { .. } | AwaitDetached { .. } => false,
+        }
+    }
+}
+
 /// A place where a branch is mounted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {

@@ -7,12 +7,22 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::client::Reach;
 use crate::doors::flush;
 use crate::request::Request;
 use crate::response::Response;
-use crate::{Canceller, Client, Code, Error, Result, Step, mount_table};
+use crate::{
+    Canceller, Client, Code, Context, Error, Progress, Result, Step, execute, mount_table,
+};
+
+/// How often the caller of work in this process hears how far it is.
+const TELL_EVERY: Duration = Duration::from_millis(20);
 
 /// How a caller follows a long request.
 pub struct Watch<'a> {
@@ -86,7 +96,7 @@ pub fn export(
     let target =
         std::path::absolute(directory).map_err(|error| Error::path("write", directory, error))?;
     must_be_free(&target)?;
-    let mut reach = Reach::There(client.hold()?);
+    let mut reach = client.hold_to_read()?;
     flush(&mut reach, name)?;
     let unfinished = make_beside(&target)?;
     let result = fill(reach, name, &unfinished, &target, watch);
@@ -105,12 +115,38 @@ fn fill(
     watch: &mut Watch<'_>,
 ) -> Result<Response> {
     let opened = File::open(unfinished).map_err(|error| Error::path("open", unfinished, error))?;
-    let Reach::There(mut holder) = reach else { return Err(crate::doors::unexpected()) };
-    (watch.begin)(holder.canceller()?);
     let request = Request::Export { name: name.into(), target: target.into() };
-    let response = holder.call_with(request, &[opened.as_fd()], watch.step)?;
+    let response = match reach {
+        Reach::There(mut holder) => {
+            (watch.begin)(holder.canceller()?);
+            holder.call_with(request, &[opened.as_fd()], watch.step)?
+        }
+        Reach::Here(context) => work_here(&context, request, opened, watch)?,
+    };
     fs::rename(unfinished, target).map_err(|error| Error::path("make", target, error))?;
     Ok(response)
+}
+
+/// Answers a long request in this process, as the holder would.
+fn work_here(
+    context: &Context,
+    request: Request,
+    directory: File,
+    watch: &mut Watch<'_>,
+) -> Result<Response> {
+    // Whatever the limit is, it can only fall short later, with an error that says so.
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let progress = Arc::new(Progress::default());
+    (watch.begin)(progress.clone().into());
+    thread::scope(|scope| {
+        let work = scope.spawn(|| execute(context, request, vec![directory.into()], &progress));
+        while !work.is_finished() {
+            (watch.step)(progress.step());
+            thread::sleep(TELL_EVERY);
+        }
+        work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn must_be_free(target: &Path) -> Result<()> {

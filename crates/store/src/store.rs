@@ -2,7 +2,7 @@
 
 use crate::branch::{Branch, BranchInfo, ForkOptions};
 use crate::check::{self, CheckReport};
-use crate::device::{Device, FileDevice, LossyDevice};
+use crate::device::{Device, FileDevice, LossyDevice, Overlay};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::options::{Lossy, Options};
@@ -67,12 +67,22 @@ impl Store {
     /// [`Error::Damaged`]; I/O errors.
     pub fn open(path: &Path, options: &Options) -> Result<Store> {
         let file = FileDevice::open(path, options.direct).map_err(|e| open_error(path, e))?;
-        Store::open_on(behind(file, options)?, options).map_err(|error| match error {
-            Error::NotAStore { why, .. } => {
-                Error::NotAStore { what: path.display().to_string(), why }
-            }
-            other => other,
-        })
+        Store::open_on(behind(file, options)?, options).map_err(|error| named(error, path))
+    }
+
+    /// Opens a store without writing its file: for one on a medium that cannot be written, or of another user. What
+    /// its journal holds is brought in in memory; what is changed here stays there as well, and goes with the last handle.
+    /// Several may have one file open so, and none for writing meanwhile.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`Error::Locked`] while a process has it open for writing.
+    pub fn open_read_only(path: &Path, options: &Options) -> Result<Store> {
+        let file =
+            FileDevice::open_read_only(path, options.direct).map_err(|e| open_error(path, e))?;
+        let over =
+            Overlay::over(Arc::new(file)).map_err(|e| Error::io("measuring the store", e))?;
+        let options = Options { background: false, ..options.clone() };
+        Store::open_on(Arc::new(over), &options).map_err(|error| named(error, path))
     }
 
     /// Makes an empty store on a device.
@@ -283,6 +293,14 @@ fn behind(file: FileDevice, options: &Options) -> Result<Arc<dyn Device>> {
     let lossy = LossyDevice::over(Arc::new(file), how == Lossy::IgnoresFlushes)
         .map_err(|e| Error::io("measuring the store", e))?;
     Ok(Arc::new(lossy))
+}
+
+/// An error of what is on a device, with the file that it is about.
+fn named(error: Error, path: &Path) -> Error {
+    match error {
+        Error::NotAStore { why, .. } => Error::NotAStore { what: path.display().to_string(), why },
+        other => other,
+    }
 }
 
 pub(crate) fn open_error(path: &Path, error: io::Error) -> Error {

@@ -57,17 +57,37 @@ impl FileDevice {
         FileDevice::take(file, path, direct)
     }
 
+    /// Opens an existing file for reading alone, which several may do at a time, and none for writing meanwhile. For
+    /// that it takes no more than the right to read: the file may be on a medium that cannot be written, or another's.
+    ///
+    /// Errors: as [`FileDevice::open`], with those of a lock where another handle is open for writing.
+    pub fn open_read_only(path: &Path, direct: bool) -> io::Result<FileDevice> {
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+        let open = || OpenOptions::new().read(true).custom_flags(flags as i32).open(path);
+        let file = PrivateFile::open(open)?;
+        FileDevice::locked(file, path, direct, File::try_lock_shared)
+    }
+
     /// Whether reads and writes pass by the page cache.
     pub fn direct(&self) -> bool {
         self.direct
     }
 
-    fn take(private: PrivateFile, path: &Path, direct: bool) -> io::Result<FileDevice> {
+    fn take(file: PrivateFile, path: &Path, direct: bool) -> io::Result<FileDevice> {
+        FileDevice::locked(file, path, direct, File::try_lock)
+    }
+
+    fn locked(
+        private: PrivateFile,
+        path: &Path,
+        direct: bool,
+        lock: impl FnOnce(&File) -> Result<(), TryLockError>,
+    ) -> io::Result<FileDevice> {
         let file = private.get()?;
         if !file.metadata()?.is_file() {
             return Err(not_regular());
         }
-        file.try_lock().map_err(|error| match error {
+        lock(file).map_err(|error| match error {
             TryLockError::Error(error) => error,
             TryLockError::WouldBlock if private.is_open_twice() => {
                 io::Error::new(io::ErrorKind::ResourceBusy, "this process holds the lock already")
@@ -442,6 +462,26 @@ mod tests {
         });
         assert_eq!(status.unwrap().code(), Some(0), "the child must not free its parent's lock");
         assert!(FileDevice::open(&path, true).is_err());
+    }
+
+    #[test]
+    fn a_file_has_one_writer_or_any_number_of_readers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let writer = FileDevice::create(&path, true).unwrap();
+        writer.write_at(0, &[5; BLOCK]).unwrap();
+        let refused = |opened: io::Result<FileDevice>| opened.unwrap_err().kind();
+        let reader = || FileDevice::open_read_only(&path, true);
+        assert_eq!(refused(reader()), io::ErrorKind::ResourceBusy);
+        drop(writer);
+        let (one, another) = (reader().unwrap(), reader().unwrap());
+        let mut read = [0; BLOCK];
+        one.read_at(0, &mut read).unwrap();
+        assert_eq!(read, [5; BLOCK]);
+        assert!(another.write_at(0, &read).is_err());
+        assert_eq!(refused(FileDevice::open(&path, true)), io::ErrorKind::ResourceBusy);
+        drop((one, another));
+        FileDevice::open(&path, true).unwrap();
     }
 
     #[test]

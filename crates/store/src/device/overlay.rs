@@ -44,6 +44,18 @@ impl Device for Overlay {
         Ok(())
     }
 
+    fn read_cached(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let blocks = blocks_of(offset, buf.len() as u64);
+        match self.view(|changed| blocks.into_iter().any(|block| changed.get(block).is_some())) {
+            true => self.read_at(offset, buf),
+            false => self.base.read_cached(offset, buf),
+        }
+    }
+
+    fn expect_read(&self, offset: u64, len: u64) {
+        self.base.expect_read(offset, len);
+    }
+
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
         whole_blocks(offset, buf.len() as u64)?;
         self.change(|changed| {
@@ -85,7 +97,8 @@ impl Device for Overlay {
         self.base.allocated_bytes()
     }
 
+    /// As much as a file can hold: nothing of it goes to the host, which may be full.
     fn host_free_bytes(&self) -> io::Result<u64> {
-        self.base.host_free_bytes()
+        Ok(i64::MAX as u64)
     }
 }
