@@ -114,9 +114,17 @@ fn sanitizers(workspace: &Workspace) -> Result<()> {
     process::run(test.env("CARGO_TARGET_DIR", workspace.target.join("sanitizers")))
 }
 
-/// Fuzz targets of the store and of the values.
-const FUZZ_TARGETS: [&str; 6] =
-    ["superblock", "node", "journal", "values_forks", "values_maps", "values_load"];
+/// Fuzz targets of the store, of its file trees, of what is exported from them, and of the values.
+const FUZZ_TARGETS: [&str; 8] = [
+    "superblock",
+    "node",
+    "journal",
+    "tree",
+    "export",
+    "values_forks",
+    "values_maps",
+    "values_load",
+];
 /// Each is fed so long.
 const FUZZ_SECONDS: u32 = 60;
 

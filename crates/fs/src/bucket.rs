@@ -7,15 +7,57 @@
 //! ```text
 //! bucket = entry*      entry = slot u8 · kind u8 · ino u64 · name length u8 · name
 //! ```
+//!
+//! What a bucket says may come from any hand. So nothing of it is believed before it is checked: a name is one that
+//! [`check_name`] takes and has the hash that the bucket stands under, and no slot and no name is there twice. Then no
+//! directory can show one name twice, nor one that leads out of it.
 
 use tine_store::VALUE_BYTES_MAX;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::inode::kind;
+use crate::path::check_name;
 use crate::{Error, Ino, Kind, Result};
 
 const SLOT_BITS: u32 = 7;
+const SLOTS: u32 = 1 << SLOT_BITS;
 const HEAD_BYTES: usize = 11;
+
+/// The seed under which all names share one hash: names that do so by themselves are not to be had.
+#[cfg(test)]
+pub(crate) const ALL_SHARE: u64 = 0x5eed;
+
+/// Where a bucket is: what its names are checked against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub dir: Ino,
+    /// The hash that its names share.
+    pub hash: u64,
+    /// The seed of the tree's hash.
+    pub seed: u64,
+}
+
+impl Place {
+    /// The bucket that a name belongs to.
+    pub fn of(dir: Ino, seed: u64, name: &[u8]) -> Place {
+        Place { dir, hash: hash(seed, name), seed }
+    }
+
+    /// Why an entry cannot be in this bucket, if it cannot.
+    pub fn refuses(&self, entry: &Entry<'_>) -> Option<&'static str> {
+        if check_name(entry.name).is_err() {
+            return Some("a name that cannot be one");
+        }
+        if hash(self.seed, entry.name) != self.hash {
+            return Some("a name in a place where no search finds it");
+        }
+        (u32::from(entry.slot) >= SLOTS).then_some("a place that cannot be one")
+    }
+
+    fn damaged(&self) -> Error {
+        Error::Damaged { ino: self.dir, what: "entries" }
+    }
+}
 
 /// An entry of a directory as its bucket has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +70,10 @@ pub(crate) struct Entry<'a> {
 
 /// The hash of a name. It is never 0, so that positions of entries leave room for `.` and `..`.
 pub(crate) fn hash(seed: u64, name: &[u8]) -> u64 {
+    #[cfg(test)]
+    if seed == ALL_SHARE {
+        return 1;
+    }
     (xxh3_64_with_seed(name, seed) >> 8).max(1)
 }
 
@@ -36,35 +82,59 @@ pub(crate) fn position(hash: u64, slot: u8) -> u64 {
 }
 
 /// The hash and the slot of a position.
-pub(crate) fn place(position: u64) -> (u64, u8) {
+pub(crate) fn split(position: u64) -> (u64, u8) {
     (position >> SLOT_BITS, (position & ((1 << SLOT_BITS) - 1)) as u8)
 }
 
-/// The entries in the bytes of a bucket of directory `dir`.
-pub(crate) fn entries(dir: Ino, mut bytes: &[u8]) -> impl Iterator<Item = Result<Entry<'_>>> {
+/// The entries in the bytes of a bucket, each checked.
+pub(crate) fn entries(place: Place, bytes: &[u8]) -> impl Iterator<Item = Result<Entry<'_>>> {
+    let mut rest = bytes;
+    let mut slots = 0u128;
     std::iter::from_fn(move || {
-        if bytes.is_empty() {
-            return None;
+        let before = &bytes[..bytes.len() - rest.len()];
+        let entry = take(&mut rest)?.filter(|entry| {
+            let fresh = place.refuses(entry).is_none() && slots & 1 << entry.slot == 0;
+            // Names that share a hash are as rare as they are short of room.
+            fresh && unchecked(before).flatten().all(|other| other.name != entry.name)
+        });
+        match &entry {
+            Some(entry) => slots |= 1 << entry.slot,
+            None => rest = &[],
         }
-        let entry = take(&mut bytes);
-        if entry.is_none() {
-            bytes = &[];
-        }
-        Some(entry.ok_or(Error::Damaged { ino: dir, what: "entries" }))
+        Some(entry.ok_or_else(|| place.damaged()))
     })
 }
 
-fn take<'a>(bytes: &mut &'a [u8]) -> Option<Entry<'a>> {
-    let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>()?;
-    let (name, rest) = rest.split_at_checked(usize::from(head[10]))?;
-    *bytes = rest;
-    let ino = u64::from_le_bytes(*head[2..].first_chunk::<8>()?);
-    Some(Entry { slot: head[0], kind: kind(head[1])?, ino, name })
+/// The entries as they stand there, for those who want to know what is wrong with them; `None` where the bytes
+/// make no sense, and after that nothing.
+pub(crate) fn unchecked(mut bytes: &[u8]) -> impl Iterator<Item = Option<Entry<'_>>> {
+    std::iter::from_fn(move || {
+        let entry = take(&mut bytes)?;
+        if entry.is_none() {
+            bytes = &[];
+        }
+        Some(entry)
+    })
+}
+
+/// Takes the first entry off: nothing at the end, `Some(None)` where there is none to be made out.
+fn take<'a>(bytes: &mut &'a [u8]) -> Option<Option<Entry<'a>>> {
+    if bytes.is_empty() {
+        return None;
+    }
+    let mut one = || {
+        let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>()?;
+        let (name, rest) = rest.split_at_checked(usize::from(head[10]))?;
+        *bytes = rest;
+        let ino = u64::from_le_bytes(*head[2..].first_chunk::<8>()?);
+        Some(Entry { slot: head[0], kind: kind(head[1])?, ino, name })
+    };
+    Some(one())
 }
 
 /// The entry of a name.
-pub(crate) fn find<'a>(dir: Ino, bytes: &'a [u8], name: &[u8]) -> Result<Option<Entry<'a>>> {
-    for entry in entries(dir, bytes) {
+pub(crate) fn find<'a>(place: Place, bytes: &'a [u8], name: &[u8]) -> Result<Option<Entry<'a>>> {
+    for entry in entries(place, bytes) {
         let entry = entry?;
         if entry.name == name {
             return Ok(Some(entry));
@@ -73,7 +143,7 @@ pub(crate) fn find<'a>(dir: Ino, bytes: &'a [u8], name: &[u8]) -> Result<Option<
     Ok(None)
 }
 
-fn push(bytes: &mut Vec<u8>, entry: &Entry<'_>) {
+pub(crate) fn push(bytes: &mut Vec<u8>, entry: &Entry<'_>) {
     bytes.extend([entry.slot, entry.kind as u8]);
     bytes.extend(entry.ino.to_le_bytes());
     bytes.push(entry.name.len() as u8);
@@ -81,14 +151,19 @@ fn push(bytes: &mut Vec<u8>, entry: &Entry<'_>) {
 }
 
 /// Adds a name that the bucket has not; gives its slot.
-pub(crate) fn add(dir: Ino, bytes: &mut Vec<u8>, name: &[u8], ino: Ino, kind: Kind) -> Result<u8> {
+pub(crate) fn add(
+    place: Place,
+    bytes: &mut Vec<u8>,
+    name: &[u8],
+    ino: Ino,
+    kind: Kind,
+) -> Result<u8> {
     let mut used = 0u128;
-    for entry in entries(dir, bytes) {
-        used |= 1 << (entry?.slot & 127);
+    for entry in entries(place, bytes) {
+        used |= 1 << entry?.slot;
     }
     let slot = used.trailing_ones() as u8;
-    if u32::from(slot) >= 1 << SLOT_BITS || bytes.len() + HEAD_BYTES + name.len() > VALUE_BYTES_MAX
-    {
+    if u32::from(slot) >= SLOTS || bytes.len() + HEAD_BYTES + name.len() > VALUE_BYTES_MAX {
         return Err(Error::Invalid("too many names of this directory share one hash"));
     }
     push(bytes, &Entry { slot, kind, ino, name });
@@ -96,9 +171,9 @@ pub(crate) fn add(dir: Ino, bytes: &mut Vec<u8>, name: &[u8], ino: Ino, kind: Ki
 }
 
 /// The bucket without the entry of a name.
-pub(crate) fn without(dir: Ino, bytes: &[u8], name: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn without(place: Place, bytes: &[u8], name: &[u8]) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(bytes.len());
-    for entry in entries(dir, bytes) {
+    for entry in entries(place, bytes) {
         let entry = entry?;
         if entry.name != name {
             push(&mut out, &entry);
@@ -108,9 +183,15 @@ pub(crate) fn without(dir: Ino, bytes: &[u8], name: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// The bucket with another inode under a name; its position stays.
-pub(crate) fn with(dir: Ino, bytes: &[u8], name: &[u8], ino: Ino, kind: Kind) -> Result<Vec<u8>> {
+pub(crate) fn with(
+    place: Place,
+    bytes: &[u8],
+    name: &[u8],
+    ino: Ino,
+    kind: Kind,
+) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(bytes.len());
-    for entry in entries(dir, bytes) {
+    for entry in entries(place, bytes) {
         let entry = entry?;
         let other = Entry { ino, kind, ..entry };
         push(&mut out, if entry.name == name { &other } else { &entry });
@@ -122,10 +203,14 @@ pub(crate) fn with(dir: Ino, bytes: &[u8], name: &[u8], ino: Ino, kind: Kind) ->
 mod tests {
     use super::*;
 
+    fn shared() -> Place {
+        Place::of(1, ALL_SHARE, b"")
+    }
+
     fn three() -> Vec<u8> {
         let mut bytes = Vec::new();
-        for (slot, name) in [&b"a"[..], b"", &[0xff; 255]].into_iter().enumerate() {
-            let added = add(1, &mut bytes, name, slot as u64 + 10, Kind::File).unwrap();
+        for (slot, name) in [&b"a"[..], b"b", &[0xff; 255]].into_iter().enumerate() {
+            let added = add(shared(), &mut bytes, name, slot as u64 + 10, Kind::File).unwrap();
             assert_eq!(usize::from(added), slot);
         }
         bytes
@@ -133,48 +218,71 @@ mod tests {
 
     #[test]
     fn the_bytes_and_the_hash_of_an_entry_stay_as_they_are() {
+        let place = Place::of(1, 7, b"abc");
         let mut bytes = Vec::new();
-        add(1, &mut bytes, b"abc", 0x0102, Kind::Directory).unwrap();
+        add(place, &mut bytes, b"abc", 0x0102, Kind::Directory).unwrap();
         assert_eq!(bytes, b"\x00\x02\x02\x01\x00\x00\x00\x00\x00\x00\x03abc");
-        assert_eq!(hash(7, b"abc"), 20_546_947_272_795_033);
+        assert_eq!(place.hash, 20_546_947_272_795_033);
     }
 
     #[test]
     fn names_that_share_a_hash_keep_their_slots() {
-        let bytes = without(1, &three(), b"").unwrap();
-        assert_eq!(find(1, &bytes, &[0xff; 255]).unwrap().unwrap().slot, 2);
-        let mut bytes = with(1, &bytes, b"a", 99, Kind::Symlink).unwrap();
-        let entry = find(1, &bytes, b"a").unwrap().unwrap();
+        let bytes = without(shared(), &three(), b"b").unwrap();
+        assert_eq!(find(shared(), &bytes, &[0xff; 255]).unwrap().unwrap().slot, 2);
+        let mut bytes = with(shared(), &bytes, b"a", 99, Kind::Symlink).unwrap();
+        let entry = find(shared(), &bytes, b"a").unwrap().unwrap();
         assert_eq!((entry.slot, entry.ino, entry.kind), (0, 99, Kind::Symlink));
-        assert_eq!(add(1, &mut bytes, b"new", 5, Kind::File).unwrap(), 1);
+        assert_eq!(add(shared(), &mut bytes, b"new", 5, Kind::File).unwrap(), 1);
     }
 
     #[test]
     fn a_bucket_that_is_full_says_so_and_stays() {
         let mut bytes = Vec::new();
-        let names: Vec<_> = (0..8u8).map(|i| vec![i; 255]).collect();
-        let added = names.iter().take_while(|name| add(1, &mut bytes, name, 2, Kind::File).is_ok());
-        assert_eq!(added.count(), VALUE_BYTES_MAX / (HEAD_BYTES + 255));
-        assert!(find(1, &bytes, &names[6]).unwrap().is_some());
+        let names: Vec<_> = (1..9u8).map(|i| vec![i; 255]).collect();
+        let add_one = |name: &&Vec<u8>| add(shared(), &mut bytes, name, 2, Kind::File).is_ok();
+        assert_eq!(names.iter().take_while(add_one).count(), VALUE_BYTES_MAX / (HEAD_BYTES + 255));
+        assert!(find(shared(), &bytes, &names[6]).unwrap().is_some());
+    }
+
+    #[test]
+    fn names_that_cannot_be_or_are_elsewhere_or_twice_are_damage() {
+        let raw = |place: Place, list: &[(u8, &[u8])]| {
+            let mut bytes = Vec::new();
+            for (slot, name) in list {
+                push(&mut bytes, &Entry { slot: *slot, kind: Kind::File, ino: 5, name });
+            }
+            entries(place, &bytes).all(|entry| entry.is_ok())
+        };
+        let long = [b'a'; 255];
+        for name in [&b"a"[..], b"...", b"..a", b"\n", b"\xff\xfe", &long] {
+            assert!(raw(Place::of(1, 7, name), &[(3, name)]), "{name:?}");
+            assert!(!raw(Place::of(1, 7, name), &[(128, name)]), "{name:?} in no slot");
+            let elsewhere = Place { hash: hash(7, name) ^ 1, ..Place::of(1, 7, name) };
+            assert!(!raw(elsewhere, &[(3, name)]), "{name:?} where no search finds it");
+            assert!(!raw(Place::of(1, 7, name), &[(3, name), (4, name)]), "{name:?} twice");
+        }
+        for name in [&b""[..], b".", b"..", b"/", b"../x", b"/x", b"a/b", b"a\0", b"a/"] {
+            assert!(!raw(Place::of(1, 7, name), &[(0, name)]), "{name:?}");
+        }
     }
 
     #[test]
     fn bytes_cut_anywhere_are_an_error_or_whole_entries() {
         let bytes = three();
-        let whole = [0, 12, 23, bytes.len()];
+        let whole = [0, 12, 24, bytes.len()];
         for cut in 0..=bytes.len() {
-            let good = entries(1, &bytes[..cut]).all(|entry| entry.is_ok());
+            let good = entries(shared(), &bytes[..cut]).all(|entry| entry.is_ok());
             assert_eq!(good, whole.contains(&cut), "cut at {cut}");
         }
     }
 
     #[test]
     fn a_position_is_positive_as_an_off_t_and_leaves_room_for_the_dots() {
-        for name in [&b""[..], b"x", b"some longer name"] {
+        for name in [&b"a"[..], b"x", b"some longer name"] {
             let hash = hash(3, name);
             let position = position(hash, 127);
             assert!(position > 2 && position <= i64::MAX as u64);
-            assert_eq!(place(position), (hash, 127));
+            assert_eq!(split(position), (hash, 127));
         }
     }
 }

@@ -66,15 +66,16 @@ struct Touched {
 /// another is renamed; a further name of an old file is added. Of a directory whose entries changed, the times are not
 /// looked at: the entries say it.
 pub fn diff(before: &ReadTxn, after: &ReadTxn) -> Result<Vec<PathChange>> {
-    let mut report =
-        Report { before: Paths::new(before), after: Paths::new(after), changes: Vec::new() };
-    for (ino, touched) in gather(before, after)? {
+    let (before_paths, after_paths) = (Paths::new(before)?, Paths::new(after)?);
+    let seeds = [before_paths.seed(), after_paths.seed()];
+    let mut report = Report { before: before_paths, after: after_paths, changes: Vec::new() };
+    for (ino, touched) in gather(before, after, seeds)? {
         report.inode(ino, touched, before, after)?;
     }
     Ok(in_order(report.changes))
 }
 
-fn gather(before: &ReadTxn, after: &ReadTxn) -> Result<BTreeMap<Ino, Touched>> {
+fn gather(before: &ReadTxn, after: &ReadTxn, seeds: [u64; 2]) -> Result<BTreeMap<Ino, Touched>> {
     let mut inodes: BTreeMap<Ino, Touched> = BTreeMap::new();
     for change in tine_store::diff(before, after)? {
         let change = change?;
@@ -87,7 +88,9 @@ fn gather(before: &ReadTxn, after: &ReadTxn) -> Result<BTreeMap<Ino, Touched>> {
             }
             key::BUCKET => {
                 inodes.entry(ino).or_default().entries = true;
-                let (old, new) = (names(ino, &change.before)?, names(ino, &change.after)?);
+                let hash = key::number(rest).ok_or(Error::Damaged { ino, what: "entries" })?;
+                let [old, new] = seeds.map(|seed| bucket::Place { dir: ino, hash, seed });
+                let (old, new) = (names(old, &change.before)?, names(new, &change.after)?);
                 for (name, child) in old.iter().filter(|entry| !new.contains(entry)) {
                     inodes.entry(*child).or_default().lost.push((ino, name.clone()));
                 }
@@ -118,9 +121,9 @@ fn inode(ino: Ino, value: Option<&Value>) -> Result<Option<Inode>> {
     }
 }
 
-fn names(dir: Ino, value: &Option<Value>) -> Result<Vec<(Vec<u8>, Ino)>> {
+fn names(place: bucket::Place, value: &Option<Value>) -> Result<Vec<(Vec<u8>, Ino)>> {
     let Some(Value::Bytes(bytes)) = value else { return Ok(Vec::new()) };
-    bucket::entries(dir, bytes)
+    bucket::entries(place, bytes)
         .map(|entry| entry.map(|entry| (entry.name.to_vec(), entry.ino)))
         .collect()
 }

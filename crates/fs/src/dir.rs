@@ -6,7 +6,7 @@ use tine_store::{ReadTxn, Value};
 
 use crate::edit::no_entry;
 use crate::fs::{Fs, inode};
-use crate::inode::Inode;
+use crate::inode::{Inode, Link};
 use crate::{Attr, Error, Ino, Kind, NAME_BYTES_MAX, ROOT, Result, bucket, key};
 
 /// The positions after `.` and `..`; those of entries are greater, see [`crate::bucket`].
@@ -46,21 +46,23 @@ impl Fs {
         if name.len() > NAME_BYTES_MAX {
             return Err(Error::NameTooLong { bytes: name.len(), bytes_max: NAME_BYTES_MAX });
         }
-        let ino = match name {
-            b"." => directory(txn, parent)?.attr.ino,
-            b".." => parent_of(&directory(txn, parent)?),
+        match name {
+            b"." => directory(txn, parent),
+            b".." => directory(txn, parent_of(&directory(txn, parent)?)),
             _ => {
-                let bytes = txn.get(&key::bucket(parent, self.hash(name)))?.unwrap_or_default();
-                match bucket::find(parent, &bytes, name)? {
-                    Some(entry) => entry.ino,
+                let place = self.place(parent, name);
+                let bytes = txn.get(&key::bucket(parent, place.hash))?.unwrap_or_default();
+                match bucket::find(place, &bytes, name)? {
+                    Some(entry) => {
+                        named(txn, parent, bucket::position(place.hash, entry.slot), entry)
+                    }
                     None => {
                         directory(txn, parent)?;
-                        return Err(no_entry(parent, name));
+                        Err(no_entry(parent, name))
                     }
                 }
             }
-        };
-        inode(txn, ino)
+        }
     }
 
     /// Visits the entries of a directory after a position (0 is the start) until the visitor says `false`; the
@@ -71,7 +73,7 @@ impl Fs {
         position: u64,
         visit: &mut dyn FnMut(DirEntry<'_>) -> bool,
     ) -> Result<()> {
-        list(&self.snapshot()?, ino, position, &mut |entry| Ok(visit(entry)))
+        list(&self.snapshot()?, self.seed(), ino, position, &mut |entry| Ok(visit(entry)))
     }
 
     /// As [`Fs::readdir`], with the attributes of each entry.
@@ -82,11 +84,27 @@ impl Fs {
         visit: &mut dyn FnMut(DirEntry<'_>, &Attr) -> bool,
     ) -> Result<()> {
         let txn = self.snapshot()?;
-        list(&txn, ino, position, &mut |entry| {
-            let attr = inode(&txn, entry.ino)?.attr;
+        list(&txn, self.seed(), ino, position, &mut |entry| {
+            let attr = match entry.name {
+                b"." | b".." => directory(&txn, entry.ino)?.attr,
+                _ => listed(&txn, ino, &entry)?.attr,
+            };
             Ok(visit(entry, &attr))
         })
     }
+}
+
+/// The inode that an entry names, which has to be there and to know of this place.
+fn named(txn: &ReadTxn, dir: Ino, position: u64, entry: bucket::Entry<'_>) -> Result<Inode> {
+    let bucket::Entry { ino, kind, name, .. } = entry;
+    listed(txn, dir, &DirEntry { name, ino, kind, position })
+}
+
+fn listed(txn: &ReadTxn, dir: Ino, entry: &DirEntry<'_>) -> Result<Inode> {
+    let missing = Error::Damaged { ino: entry.ino, what: "attributes" };
+    let inode = crate::path::inode(txn, entry.ino)?.ok_or(missing)?;
+    inode.must_be_at(entry.kind, Link { parent: dir, position: entry.position })?;
+    Ok(inode)
 }
 
 fn directory(txn: &ReadTxn, ino: Ino) -> Result<Inode> {
@@ -104,6 +122,7 @@ fn parent_of(dir: &Inode) -> Ino {
 
 pub(crate) fn list(
     txn: &ReadTxn,
+    seed: u64,
     ino: Ino,
     position: u64,
     visit: &mut dyn FnMut(DirEntry<'_>) -> Result<bool>,
@@ -115,13 +134,13 @@ pub(crate) fn list(
             return Ok(());
         }
     }
-    let first = key::bucket(ino, bucket::place(position).0);
+    let first = key::bucket(ino, bucket::split(position).0);
     let last = key::after(&key::of(key::BUCKET, ino));
     for found in txn.range(Bound::Included(&first), Bound::Excluded(&last)) {
         let damaged = Error::Damaged { ino, what: "entries" };
         let (key, Value::Bytes(bytes)) = found? else { return Err(damaged) };
         let hash = key::parse(&key).and_then(|(_, _, rest)| key::number(rest)).ok_or(damaged)?;
-        for entry in in_order(ino, &bytes)? {
+        for entry in in_order(bucket::Place { dir: ino, hash, seed }, &bytes)? {
             let place = bucket::position(hash, entry.slot);
             let entry =
                 DirEntry { name: entry.name, ino: entry.ino, kind: entry.kind, position: place };
@@ -134,8 +153,8 @@ pub(crate) fn list(
 }
 
 /// The entries of a bucket by slot: one that was added after another may have taken a lower slot.
-fn in_order(dir: Ino, bytes: &[u8]) -> Result<Vec<bucket::Entry<'_>>> {
-    let mut entries = bucket::entries(dir, bytes).collect::<Result<Vec<_>>>()?;
+fn in_order(place: bucket::Place, bytes: &[u8]) -> Result<Vec<bucket::Entry<'_>>> {
+    let mut entries = bucket::entries(place, bytes).collect::<Result<Vec<_>>>()?;
     entries.sort_unstable_by_key(|entry| entry.slot);
     Ok(entries)
 }
@@ -146,13 +165,15 @@ mod tests {
 
     #[test]
     fn entries_that_share_a_hash_are_listed_by_position() {
+        let place = bucket::Place::of(1, bucket::ALL_SHARE, b"");
         let mut bytes = Vec::new();
         for name in [b"a", b"b", b"c"] {
-            bucket::add(1, &mut bytes, name, 2, Kind::File).unwrap();
+            bucket::add(place, &mut bytes, name, 2, Kind::File).unwrap();
         }
-        let mut bytes = bucket::without(1, &bytes, b"a").unwrap();
-        bucket::add(1, &mut bytes, b"d", 2, Kind::File).unwrap();
-        let names: Vec<_> = in_order(1, &bytes).unwrap().iter().map(|entry| entry.name).collect();
+        let mut bytes = bucket::without(place, &bytes, b"a").unwrap();
+        bucket::add(place, &mut bytes, b"d", 2, Kind::File).unwrap();
+        let names: Vec<_> =
+            in_order(place, &bytes).unwrap().iter().map(|entry| entry.name).collect();
         assert_eq!(names, [b"d", b"b", b"c"]);
     }
 }

@@ -3,7 +3,7 @@
 
 use tine_store::{ReadTxn, WriteTxn};
 
-use crate::bucket;
+use crate::bucket::{self, Place};
 use crate::clock::{self, Moment};
 use crate::fs::Fs;
 use crate::inode::{Inode, Link};
@@ -88,14 +88,14 @@ impl<'a> Edit<'a> {
         Ok(self.txn.commit()?)
     }
 
-    fn bucket(&self, dir: Ino, name: &[u8]) -> Result<(u64, Vec<u8>)> {
-        let hash = self.fs.hash(name);
-        let bytes = self.txn.get(&key::bucket(dir, hash))?;
-        Ok((hash, bytes.unwrap_or_default()))
+    fn bucket(&self, dir: Ino, name: &[u8]) -> Result<(Place, Vec<u8>)> {
+        let place = self.fs.place(dir, name);
+        let bytes = self.txn.get(&key::bucket(dir, place.hash))?;
+        Ok((place, bytes.unwrap_or_default()))
     }
 
-    fn put_bucket(&mut self, dir: Ino, hash: u64, bytes: &[u8]) -> Result<()> {
-        let key = key::bucket(dir, hash);
+    fn put_bucket(&mut self, place: Place, bytes: &[u8]) -> Result<()> {
+        let key = key::bucket(place.dir, place.hash);
         match bytes.is_empty() {
             true => self.txn.delete(&key)?,
             false => self.txn.put(&key, bytes)?,
@@ -105,11 +105,11 @@ impl<'a> Edit<'a> {
 
     /// What a name of a directory names, if it is there.
     pub fn find(&self, dir: Ino, name: &[u8]) -> Result<Option<Named>> {
-        let (hash, bytes) = self.bucket(dir, name)?;
-        Ok(bucket::find(dir, &bytes, name)?.map(|entry| Named {
+        let (place, bytes) = self.bucket(dir, name)?;
+        Ok(bucket::find(place, &bytes, name)?.map(|entry| Named {
             ino: entry.ino,
             kind: entry.kind,
-            link: Link { parent: dir, position: bucket::position(hash, entry.slot) },
+            link: Link { parent: dir, position: bucket::position(place.hash, entry.slot) },
         }))
     }
 
@@ -121,26 +121,26 @@ impl<'a> Edit<'a> {
     /// Adds an entry to a directory and stamps it; the name must be free.
     pub fn add_entry(&mut self, dir: Ino, name: &[u8], ino: Ino, kind: Kind) -> Result<Link> {
         let mut parent = self.dir(dir)?;
-        let (hash, mut bytes) = self.bucket(dir, name)?;
-        if bucket::find(dir, &bytes, name)?.is_some() {
+        let (place, mut bytes) = self.bucket(dir, name)?;
+        if bucket::find(place, &bytes, name)?.is_some() {
             return Err(exists(dir, name));
         }
         if kind == Kind::Directory {
             parent.attr.nlink = one_more(&parent)?;
         }
-        let slot = bucket::add(dir, &mut bytes, name, ino, kind)?;
-        self.put_bucket(dir, hash, &bytes)?;
+        let slot = bucket::add(place, &mut bytes, name, ino, kind)?;
+        self.put_bucket(place, &bytes)?;
         parent.attr.size = parent.attr.size.saturating_add(entry_size(name));
         self.stamp(parent);
-        Ok(Link { parent: dir, position: bucket::position(hash, slot) })
+        Ok(Link { parent: dir, position: bucket::position(place.hash, slot) })
     }
 
     /// Removes an entry from a directory and stamps it.
     pub fn remove_entry(&mut self, dir: Ino, name: &[u8], kind: Kind) -> Result<()> {
         let mut parent = self.inode(dir)?;
-        let (hash, bytes) = self.bucket(dir, name)?;
-        let bytes = bucket::without(dir, &bytes, name)?;
-        self.put_bucket(dir, hash, &bytes)?;
+        let (place, bytes) = self.bucket(dir, name)?;
+        let bytes = bucket::without(place, &bytes, name)?;
+        self.put_bucket(place, &bytes)?;
         parent.attr.size = parent.attr.size.saturating_sub(entry_size(name));
         if kind == Kind::Directory {
             parent.attr.nlink = parent.attr.nlink.saturating_sub(1);
@@ -153,9 +153,9 @@ impl<'a> Edit<'a> {
     pub fn replace_entry(&mut self, old: &Named, name: &[u8], new: &Named) -> Result<()> {
         let dir = old.link.parent;
         let mut parent = self.inode(dir)?;
-        let (hash, bytes) = self.bucket(dir, name)?;
-        let bytes = bucket::with(dir, &bytes, name, new.ino, new.kind)?;
-        self.put_bucket(dir, hash, &bytes)?;
+        let (place, bytes) = self.bucket(dir, name)?;
+        let bytes = bucket::with(place, &bytes, name, new.ino, new.kind)?;
+        self.put_bucket(place, &bytes)?;
         match (old.kind == Kind::Directory, new.kind == Kind::Directory) {
             (false, true) => parent.attr.nlink = one_more(&parent)?,
             (true, false) => parent.attr.nlink = parent.attr.nlink.saturating_sub(1),

@@ -108,8 +108,13 @@ impl Fs {
         &self.0.pending
     }
 
-    pub(crate) fn hash(&self, name: &[u8]) -> u64 {
-        bucket::hash(self.0.seed, name)
+    pub(crate) fn seed(&self) -> u64 {
+        self.0.seed
+    }
+
+    /// The bucket that a name of a directory belongs to.
+    pub(crate) fn place(&self, dir: Ino, name: &[u8]) -> bucket::Place {
+        bucket::Place::of(dir, self.0.seed, name)
     }
 
     pub(crate) fn snapshot(&self) -> Result<ReadTxn> {

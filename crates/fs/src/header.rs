@@ -4,7 +4,7 @@
 //! version u8 · seed u64 (of the hash of names) · next u64 (the first number that nobody has reserved)
 //! ```
 
-use tine_store::Branch;
+use tine_store::{Branch, ReadTxn};
 
 use crate::{Error, Ino, Result, key};
 
@@ -47,6 +47,14 @@ impl Header {
                 Err(Error::Version { branch: branch.into(), found, known: VERSION })
             }
             _ => Err(Error::Damaged { ino: 0, what: "the header" }),
+        }
+    }
+
+    /// The seed by which a snapshot finds names; without a header there are none to find.
+    pub fn seed(txn: &ReadTxn) -> Result<u64> {
+        match txn.get(key::HEADER)? {
+            Some(bytes) => Ok(Header::parse("", bytes)?.seed),
+            None => Ok(0),
         }
     }
 

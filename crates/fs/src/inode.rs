@@ -11,7 +11,7 @@
 
 use tine_store::BLOCK_BYTES;
 
-use crate::{Attr, Error, FILE_BYTES_MAX, Ino, Kind, Result, Time};
+use crate::{Attr, Error, FILE_BYTES_MAX, Ino, Kind, LINK_MAX, Result, SYMLINK_BYTES_MAX, Time};
 
 const VERSION: u8 = 1;
 const BYTES: usize = 104;
@@ -51,6 +51,16 @@ impl Inode {
     /// Blocks that the size reaches into. None is ever mapped behind them.
     pub fn size_blocks(&self) -> u64 {
         self.attr.size.div_ceil(BLOCK_BYTES as u64)
+    }
+
+    /// Fails unless an entry that says so of this inode is right. A directory has one place: an entry anywhere else
+    /// would let a walk reach it twice, or from inside itself.
+    pub fn must_be_at(&self, kind: Kind, link: Link) -> Result<()> {
+        let placed = !self.is_dir() || self.home == link;
+        match self.attr.kind == kind && self.attr.nlink > 0 && placed {
+            true => Ok(()),
+            false => Err(Error::Damaged { ino: self.attr.ino, what: "the place" }),
+        }
     }
 
     pub fn is_dir(&self) -> bool {
@@ -98,14 +108,13 @@ impl Inode {
         let word = |at: usize| u32::from_le_bytes(array(&bytes[at..at + 4]));
         let long = |at: usize| u64::from_le_bytes(array(&bytes[at..at + 8]));
         let time = |at: usize| Time { secs: long(at) as i64, nanos: word(at + 8) };
-        let (size, blocks_512) = (long(24), long(32).checked_mul(BLOCKS_512_PER_BLOCK));
-        let Some(blocks_512) = blocks_512.filter(|_| size <= FILE_BYTES_MAX) else {
+        let Some(blocks_512) = long(32).checked_mul(BLOCKS_512_PER_BLOCK) else {
             return Err(damaged);
         };
-        Ok(Inode {
+        let inode = Inode {
             attr: Attr {
                 ino,
-                size,
+                size: long(24),
                 blocks_512,
                 atime: time(40),
                 mtime: time(52),
@@ -120,7 +129,26 @@ impl Inode {
             },
             home: Link { parent: long(88), position: long(96) },
             capability: word(20) & FLAG_CAPABILITY != 0,
-        })
+        };
+        if inode.can_be() { Ok(inode) } else { Err(damaged) }
+    }
+
+    /// Whether every field holds what the calls of this crate can write: all else comes from another hand, and would
+    /// mean something else to the system (an owner -1 is "leave it", some nanoseconds are "now").
+    fn can_be(&self) -> bool {
+        let attr = &self.attr;
+        let times = [attr.atime, attr.mtime, attr.ctime, attr.crtime];
+        let size_max = match attr.kind {
+            Kind::Symlink => SYMLINK_BYTES_MAX as u64,
+            _ => FILE_BYTES_MAX,
+        };
+        attr.size <= size_max
+            && attr.mode <= 0o7777
+            && attr.nlink <= LINK_MAX
+            && attr.uid != u32::MAX
+            && attr.gid != u32::MAX
+            && times.iter().all(|time| time.nanos < 1_000_000_000)
+            && i64::try_from(self.home.position).is_ok()
     }
 }
 
@@ -193,8 +221,16 @@ mod tests {
             bytes[at] = byte;
             Inode::decode(42, &bytes).unwrap_err().to_string()
         };
-        for message in [wrong(0, 9), wrong(1, 0), wrong(1, 8), wrong(31, 0x80), wrong(39, 0xff)] {
+        // Version, kinds, mode, links, a size and a count beyond reason, nanoseconds of each time, the position.
+        let bad = [(0, 9), (1, 0), (1, 8), (3, 0x10), (7, 1), (31, 0x80), (39, 0xff), (51, 0x3c)];
+        let more = [(63, 0x3c), (75, 0x3c), (87, 0x3c), (103, 0x80)];
+        for message in bad.into_iter().chain(more).map(|(at, byte)| wrong(at, byte)) {
             assert_eq!(message, "damaged file tree: attributes of inode 42");
+        }
+        for owner in [8..12, 12..16] {
+            let mut bytes = good;
+            bytes[owner].fill(0xff);
+            assert!(Inode::decode(42, &bytes).is_err(), "the owner -1");
         }
         assert!(Inode::decode(42, &good[1..]).is_err());
         assert!(Inode::decode(42, &[]).is_err());

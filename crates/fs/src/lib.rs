@@ -25,6 +25,8 @@ mod edit;
 mod error;
 mod fs;
 mod header;
+#[doc(hidden)]
+pub mod hostile;
 mod inode;
 mod key;
 mod link;

@@ -4,6 +4,7 @@ use crate::edit::Edit;
 use crate::fs::Fs;
 use crate::inode::{Inode, Link};
 use crate::path::check_name;
+use crate::set::check_owner;
 use crate::{Attr, Caller, Error, Ino, Kind, Result, SYMLINK_BYTES_MAX, blob, key};
 
 /// What is made, apart from its place and its owner.
@@ -43,6 +44,7 @@ impl Fs {
     /// Makes a regular file without a name; it lives until its last user releases it, unless it is linked
     /// before. It comes with one use counted, as if by [`Fs::opened`].
     pub fn tmpfile(&self, caller: &Caller, parent: Ino, mode: u32) -> Result<Attr> {
+        check_owner(caller.uid, caller.gid)?;
         let ino = self.new_ino()?;
         let mut edit = self.edit()?;
         let dir = edit.dir(parent)?;
@@ -71,12 +73,7 @@ impl Fs {
         name: &[u8],
         target: &[u8],
     ) -> Result<Attr> {
-        if target.len() > SYMLINK_BYTES_MAX {
-            return Err(Error::NameTooLong { bytes: target.len(), bytes_max: SYMLINK_BYTES_MAX });
-        }
-        if target.is_empty() || target.contains(&0) {
-            return Err(Error::Invalid("the target of a symbolic link is empty or has NUL in it"));
-        }
+        check_target(target)?;
         let new = New { kind: Kind::Symlink, mode: 0o777, rdev: 0 };
         self.make(caller, parent, name, &new, |edit, inode| {
             inode.attr.size = target.len() as u64;
@@ -87,11 +84,12 @@ impl Fs {
     /// The target of a symbolic link.
     pub fn readlink(&self, ino: Ino) -> Result<Vec<u8>> {
         let txn = self.snapshot()?;
-        if let Some(target) = blob::get(&txn, &key::of(key::TARGET, ino))? {
-            return Ok(target);
+        if crate::fs::inode(&txn, ino)?.attr.kind != Kind::Symlink {
+            return Err(Error::Invalid("not a symbolic link"));
         }
-        crate::fs::inode(&txn, ino)?;
-        Err(Error::Invalid("not a symbolic link"))
+        let target = blob::get(&txn, &key::of(key::TARGET, ino))?;
+        let target = target.filter(|target| check_target(target).is_ok());
+        target.ok_or(Error::Damaged { ino, what: "the target" })
     }
 
     fn make(
@@ -103,6 +101,7 @@ impl Fs {
         fill: impl FnOnce(&mut Edit<'_>, &mut Inode) -> Result<()>,
     ) -> Result<Attr> {
         check_name(name)?;
+        check_owner(caller.uid, caller.gid)?;
         let ino = self.new_ino()?;
         let mut edit = self.edit()?;
         let dir = edit.dir(parent)?;
@@ -113,6 +112,17 @@ impl Fs {
         edit.commit()?;
         Ok(inode.attr)
     }
+}
+
+/// Refuses what cannot be the target of a symbolic link, whether it is given or read.
+pub(crate) fn check_target(target: &[u8]) -> Result<()> {
+    if target.len() > SYMLINK_BYTES_MAX {
+        return Err(Error::NameTooLong { bytes: target.len(), bytes_max: SYMLINK_BYTES_MAX });
+    }
+    if target.is_empty() || target.contains(&0) {
+        return Err(Error::Invalid("the target of a symbolic link is empty or has NUL in it"));
+    }
+    Ok(())
 }
 
 /// A new inode in a directory. A set-gid directory passes on its group, and to directories the bit as well; one

@@ -5,13 +5,38 @@ use std::ops::Bound;
 
 use tine_store::ReadTxn;
 
+use crate::header::Header;
 use crate::inode::{Inode, Link};
 use crate::{Error, Ino, NAME_BYTES_MAX, ROOT, Result, bucket, key};
 
-/// The most directories above one another, so that one which a damaged tree makes its own ancestor is found out.
-pub(crate) const DEPTH_MAX: usize = 1 << 20;
+/// Notices that a walk from one inode to the next goes round for ever, as one upwards does where a damaged tree makes a
+/// directory its own ancestor: at the latest after twice as many steps as the way is long (Brent's algorithm).
+pub(crate) struct Round {
+    mark: Ino,
+    steps: u64,
+    until: u64,
+}
 
-/// Refuses what cannot name an entry of a directory; `.` and `..` are the door's business.
+impl Round {
+    pub fn from(start: Ino) -> Round {
+        Round { mark: start, steps: 0, until: 1 }
+    }
+
+    /// Returns `true` if the inode that the walk comes to was met before and the walk will never end.
+    pub fn closes_at(&mut self, ino: Ino) -> bool {
+        if ino == self.mark {
+            return true;
+        }
+        self.steps += 1;
+        if self.steps == self.until {
+            (self.mark, self.steps, self.until) = (ino, 0, self.until * 2);
+        }
+        false
+    }
+}
+
+/// Refuses what cannot name an entry of a directory; `.` and `..` are the door's business. Names that are read are held
+/// to it as well as those that are given.
 pub(crate) fn check_name(name: &[u8]) -> Result<()> {
     if name.len() > NAME_BYTES_MAX {
         return Err(Error::NameTooLong { bytes: name.len(), bytes_max: NAME_BYTES_MAX });
@@ -21,6 +46,18 @@ pub(crate) fn check_name(name: &[u8]) -> Result<()> {
         return Err(Error::Invalid("not a name: empty, '.', '..', or with '/' or NUL in it"));
     }
     Ok(())
+}
+
+/// A name or a path for people: no byte of it moves a terminal's cursor.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for letter in String::from_utf8_lossy(bytes).chars() {
+        match letter.is_control() {
+            true => out.extend(letter.escape_default()),
+            false => out.push(letter),
+        }
+    }
+    out
 }
 
 /// An inode of a snapshot, if it is there.
@@ -47,12 +84,19 @@ pub(crate) fn link(rest: &[u8]) -> Option<Link> {
 /// The paths of a snapshot, found by going up from an inode to its directories; each directory is looked up once.
 pub(crate) struct Paths<'a> {
     txn: &'a ReadTxn,
+    seed: u64,
     dirs: HashMap<Ino, Option<Vec<u8>>>,
 }
 
 impl<'a> Paths<'a> {
-    pub fn new(txn: &'a ReadTxn) -> Paths<'a> {
-        Paths { txn, dirs: HashMap::from([(ROOT, Some(Vec::new()))]) }
+    pub fn new(txn: &'a ReadTxn) -> Result<Paths<'a>> {
+        let dirs = HashMap::from([(ROOT, Some(Vec::new()))]);
+        Ok(Paths { txn, seed: Header::seed(txn)?, dirs })
+    }
+
+    /// The seed of the hash of the snapshot's names.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// The snapshot that the paths are of.
@@ -62,7 +106,7 @@ impl<'a> Paths<'a> {
 
     /// The path of a name, without a leading slash; none if a directory above has lost its own name.
     pub fn of_link(&mut self, link: Link) -> Result<Option<Vec<u8>>> {
-        let name = name_at(self.txn, link)?;
+        let name = self.name_at(link)?;
         self.of_name(link.parent, &name)
     }
 
@@ -74,22 +118,47 @@ impl<'a> Paths<'a> {
         }))
     }
 
+    /// A path that leads to an inode, for people; none where no name of it is known.
+    pub fn shown(&mut self, ino: Ino) -> Option<String> {
+        if ino == ROOT {
+            return Some(".".into());
+        }
+        let home = inode(self.txn, ino).ok()??.home;
+        let path = self.of_link(home).ok()??;
+        Some(shown(&path))
+    }
+
+    /// As [`Paths::shown`], or its number.
+    pub fn shown_or_number(&mut self, ino: Ino) -> String {
+        self.shown(ino).unwrap_or_else(|| format!("inode {ino}"))
+    }
+
+    /// The path of a name in a directory, whether or not it is there, for people.
+    pub fn shown_in(&mut self, dir: Ino, name: &[u8]) -> String {
+        match dir {
+            ROOT => shown(name),
+            _ => format!("{}/{}", self.shown_or_number(dir), shown(name)),
+        }
+    }
+
     fn of_dir(&mut self, dir: Ino) -> Result<Option<Vec<u8>>> {
         let mut names = Vec::new();
-        let mut at = dir;
+        let (mut at, mut round) = (dir, Round::from(dir));
         let mut path = loop {
             if let Some(known) = self.dirs.get(&at) {
                 break known.clone();
             }
-            let endless = names.len() > DEPTH_MAX;
-            let above = inode(self.txn, at)?.filter(|inode| !endless && inode.is_dir());
+            let above = inode(self.txn, at)?.filter(Inode::is_dir);
             let home = above.ok_or(Error::Damaged { ino: at, what: "the place" })?.home;
             if home == Link::NONE {
                 self.dirs.insert(at, None);
                 break None;
             }
-            names.push((at, name_at(self.txn, home)?));
+            names.push((at, self.name_at(home)?));
             at = home.parent;
+            if round.closes_at(at) {
+                return Err(Error::Damaged { ino: at, what: "the place" });
+            }
         };
         for (ino, name) in names.into_iter().rev() {
             path = path.map(|path| match path.is_empty() {
@@ -100,16 +169,40 @@ impl<'a> Paths<'a> {
         }
         Ok(path)
     }
+
+    fn name_at(&self, link: Link) -> Result<Vec<u8>> {
+        let (hash, slot) = bucket::split(link.position);
+        let place = bucket::Place { dir: link.parent, hash, seed: self.seed };
+        let bytes = self.txn.get(&key::bucket(link.parent, hash))?.unwrap_or_default();
+        for entry in bucket::entries(place, &bytes) {
+            let entry = entry?;
+            if entry.slot == slot {
+                return Ok(entry.name.to_vec());
+            }
+        }
+        Err(Error::Damaged { ino: link.parent, what: "entries" })
+    }
 }
 
-fn name_at(txn: &ReadTxn, link: Link) -> Result<Vec<u8>> {
-    let (hash, slot) = bucket::place(link.position);
-    let bytes = txn.get(&key::bucket(link.parent, hash))?.unwrap_or_default();
-    for entry in bucket::entries(link.parent, &bytes) {
-        let entry = entry?;
-        if entry.slot == slot {
-            return Ok(entry.name.to_vec());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_in_a_ring_is_noticed_wherever_it_enters_and_one_that_ends_is_not() {
+        for (tail, ring) in [(0u64, 1u64), (0, 2), (5, 1), (5, 7), (100, 3), (1, 1000)] {
+            let next = |at: u64| if at + 1 < tail + ring { at + 1 } else { tail };
+            let (mut at, mut round, mut steps) = (0, Round::from(0), 0);
+            loop {
+                at = next(at);
+                steps += 1;
+                if round.closes_at(at) {
+                    break;
+                }
+                assert!(steps <= 4 * (tail + ring), "{tail} and {ring}");
+            }
         }
+        let mut round = Round::from(0);
+        assert!((1..10_000).all(|at| !round.closes_at(at)));
     }
-    Err(Error::Damaged { ino: link.parent, what: "entries" })
 }

@@ -3,7 +3,7 @@
 use crate::edit::{Edit, Named, exists, no_entry};
 use crate::fs::Fs;
 use crate::inode::Link;
-use crate::path::{DEPTH_MAX, check_name};
+use crate::path::{Round, check_name};
 use crate::{Error, Ino, Kind, ROOT, Result};
 
 /// What a rename does when the new name is taken.
@@ -88,17 +88,17 @@ fn not_below(edit: &Edit<'_>, moved: Named, dir: Ino) -> Result<()> {
     if moved.kind != Kind::Directory || moved.link.parent == dir {
         return Ok(());
     }
-    let mut at = dir;
-    for _ in 0..DEPTH_MAX {
+    let (mut at, mut round) = (dir, Round::from(dir));
+    while at != ROOT {
         if at == moved.ino {
             return Err(Error::Invalid("a directory cannot move into itself"));
         }
-        if at == ROOT {
-            return Ok(());
-        }
         at = edit.inode(at)?.home.parent;
+        if round.closes_at(at) {
+            return Err(Error::Damaged { ino: dir, what: "the place" });
+        }
     }
-    Err(Error::Damaged { ino: dir, what: "the place" })
+    Ok(())
 }
 
 /// Refuses to put a directory in place of a file, a file in place of a directory, or anything in place of a full one.

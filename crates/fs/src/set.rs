@@ -10,6 +10,11 @@ impl Fs {
         if let Some(bytes) = set.size.filter(|size| *size > FILE_BYTES_MAX) {
             return Err(Error::FileTooLarge { ino, bytes });
         }
+        check_owner(set.uid.unwrap_or(0), set.gid.unwrap_or(0))?;
+        for time in [set.atime, set.mtime].into_iter().flatten() {
+            check_time(resolve(time, Time::default()))?;
+        }
+        check_time(set.ctime.unwrap_or_default())?;
         let content = set.size.map(|_| self.live().content(ino));
         let _alone = content.as_ref().map(Content::alone);
         let hole = set.size.map(|size| self.hole(ino, size, u64::MAX)).transpose()?;
@@ -41,6 +46,21 @@ impl Fs {
         edit.set(inode);
         edit.commit()?;
         Ok(inode.attr)
+    }
+}
+
+/// Refuses the number that stands for no owner: to `chown(2)` it says that the owner stays.
+pub(crate) fn check_owner(uid: u32, gid: u32) -> Result<()> {
+    match [uid, gid].contains(&u32::MAX) {
+        true => Err(Error::Invalid("4294967295 is no user or group number")),
+        false => Ok(()),
+    }
+}
+
+fn check_time(time: Time) -> Result<()> {
+    match time.nanos < 1_000_000_000 {
+        true => Ok(()),
+        false => Err(Error::Invalid("a time has a second's nanoseconds or more")),
     }
 }
 

@@ -54,9 +54,9 @@ impl Fs {
             let (key, _) = entry?;
             // Name, NUL and chunk; the first chunk alone stands for the attribute.
             match key[prefix.len()..].split_last_chunk::<3>() {
-                Some((name, [0, 0, 0])) => names.push(name.to_vec()),
-                Some(_) => {}
-                None => return Err(Error::Damaged { ino, what: "extended attributes" }),
+                Some((name, [0, 0, 0])) if check(name).is_ok() => names.push(name.to_vec()),
+                Some((name, [0, _, _])) if check(name).is_ok() => {}
+                _ => return Err(Error::Damaged { ino, what: "extended attributes" }),
             }
         }
         Ok(names)
@@ -172,7 +172,14 @@ fn is_acl(name: &[u8]) -> bool {
     [acl::ACCESS, acl::DEFAULT].contains(&name)
 }
 
-fn check(name: &[u8]) -> Result<()> {
+/// The inode and the name of the attribute that keys with this prefix belong to.
+pub(crate) fn owner(prefix: &[u8]) -> Option<(Ino, &[u8])> {
+    let (_, ino, rest) = key::parse(prefix)?;
+    Some((ino, rest.strip_suffix(&[0])?))
+}
+
+/// Refuses what cannot name an attribute here, whether it is given or read.
+pub(crate) fn check(name: &[u8]) -> Result<()> {
     if is_acl(name) {
         return Ok(());
     }

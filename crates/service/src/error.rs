@@ -115,6 +115,10 @@ impl Error {
     }
 }
 
+/// What to do about a store that is damaged.
+const DAMAGED: &str =
+    "keep the file; `tine check --repair-to NEW` copies what is whole into a new store";
+
 /// The system's own words for an error, without the number that Rust appends.
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
@@ -135,9 +139,7 @@ impl From<tine_store::Error> for Error {
                 .hint("use it as it is, or name another path with --store"),
             E::Locked { .. } => Error::new(Code::StoreLocked, message)
                 .hint("another tine command is using it; try again when it has finished"),
-            E::Damaged { .. } => Error::new(Code::StoreDamaged, message).hint(
-                "keep the file; `tine check --repair-to NEW` copies what is whole into a new store",
-            ),
+            E::Damaged { .. } => Error::new(Code::StoreDamaged, message).hint(DAMAGED),
             E::NotAStore { .. } => Error::new(Code::StoreDamaged, message)
                 .hint("name the path of a store with --store or TINE_STORE"),
             E::Version { .. } => {
@@ -178,7 +180,8 @@ impl From<tine_fs::Error> for Error {
             E::Unsupported(_) | E::NotFormatted { .. } => Code::Unsupported,
             _ => Code::Io,
         };
-        Error::new(code, error.to_string())
+        let hint = (code == Code::StoreDamaged).then(|| DAMAGED.into());
+        Error { code, message: error.to_string(), hint }
     }
 }
 

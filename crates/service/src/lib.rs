@@ -21,6 +21,8 @@ mod execute;
 mod flush;
 mod freeing;
 mod holder;
+#[doc(hidden)]
+pub mod hostile;
 mod kept_log;
 mod links;
 mod listing;

@@ -1,8 +1,9 @@
 //! A branch into an empty directory of the host, without FUSE.
 //!
 //! The branch is forked first and the fork is copied: one moment of it, whatever goes on meanwhile.
-//! An ordinary user cannot give files away, so the copy then belongs to that user and has no
-//! set-id bits where the owner is another, as with `cp`.
+//! An ordinary user cannot give files away, so the copy then belongs to that user, to the group it had where that is
+//! one of the user's, and has no set-id bits where owner or group is another, as with `cp -a`.
+//! All that is written goes through [`super::beneath`].
 
 use std::collections::HashMap;
 use std::io;
@@ -12,14 +13,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat,
-    ftruncate, linkat, lsetxattr, makedev, mkdirat, mknodat, openat, symlinkat, syncfs, utimensat,
-};
+use rustix::fs::{FileType, Timespec, Timestamps, ftruncate};
 use rustix::process::geteuid;
 use tine_fs::{Attr, Fs, Ino, Kind, ROOT};
 use tine_store::Store;
 
+use super::beneath::{Directory, Made, Name};
 use super::crew::{self, Stack};
 use super::fingerprint::Meta;
 use super::pace::{CHUNK_BYTES, Pace};
@@ -58,10 +57,12 @@ fn copy(
     progress: &Progress,
 ) -> Result<(u64, u64)> {
     let fs = Fs::open(store, fork)?;
-    let target = Arc::new(target);
+    let target = Directory::target(target);
+    let opened =
+        |directory: &Directory| directory.again().map_err(|e| Error::path("open", path, e));
     let export = Export {
         fs: fs.clone(),
-        target: target.clone(),
+        target: opened(&target)?,
         privileged: geteuid().is_root(),
         pace,
         progress,
@@ -71,19 +72,16 @@ fn copy(
         files: AtomicU64::new(0),
         bytes: AtomicU64::new(0),
     };
-    let top = Node {
-        parent: None,
-        directory: host::open_directory(target.as_fd(), b".")
-            .map_err(|error| Error::path("open", path, error))?,
-        ino: ROOT,
-        path: Vec::new(),
-    };
+    let directory = opened(&target)?;
+    let top = Node { parent: None, directory, ino: ROOT, path: Vec::new() };
     crew::work(Task::Directory(Arc::new(top)), |task, stack| export.step(task, stack))?;
     let Export { privileged, shut, failures, files, bytes, .. } = export;
     failures.into_result("export into")?;
-    syncfs(&*target).map_err(|error| Error::path("write out", path, error))?;
+    target.sync().map_err(|error| Error::path("write out", path, error))?;
     progress.begin_verifying();
-    exported::verify(&fs, &target, privileged, pace, progress)?;
+    let read = host::open_directory(target.as_fd(), b".");
+    let read = read.map_err(|error| Error::path("open", path, error))?;
+    exported::verify(&fs, &Arc::new(read), privileged, pace, progress)?;
     shut_out(&target, shut.into_inner().unwrap_or_else(PoisonError::into_inner))
         .map_err(|error| Error::path("complete", path, error))?;
     Ok((files.into_inner(), bytes.into_inner()))
@@ -91,22 +89,28 @@ fn copy(
 
 /// Sets the permission bits that would have kept their owner from reading the copy back; what is
 /// deepest first, since each is reached through those above it.
-fn shut_out(target: &OwnedFd, mut shut: Vec<(Vec<u8>, u32)>) -> io::Result<()> {
+fn shut_out(target: &Directory, mut shut: Vec<(Vec<u8>, u32)>) -> io::Result<()> {
     shut.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
-    for (path, mode) in shut {
-        let path = if path.is_empty() { b"." } else { path.as_slice() };
-        chmodat(target, path, Mode::from_raw_mode(mode), AtFlags::empty())?;
-    }
-    Ok(())
+    shut.into_iter().try_for_each(|(path, mode)| target.at(&path)?.set_mode(mode))
 }
 
 /// A directory of the copy. Its attributes are set when the last that lives below it is done: a
 /// read-only directory could not be filled, and filling it moves its times.
 struct Node {
     parent: Option<Arc<Node>>,
-    directory: OwnedFd,
+    directory: Directory,
     ino: Ino,
     path: Vec<u8>,
+}
+
+/// A tree may be deeper than a stack.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let mut above = self.parent.take();
+        while let Some(mut node) = above.and_then(Arc::into_inner) {
+            above = node.parent.take();
+        }
+    }
 }
 
 enum Task {
@@ -116,7 +120,7 @@ enum Task {
 
 struct Export<'a> {
     fs: Fs,
-    target: Arc<OwnedFd>,
+    target: Directory,
     privileged: bool,
     pace: Pace<'a>,
     progress: &'a Progress,
@@ -140,7 +144,10 @@ impl Export<'_> {
             }
             Task::File { node, name, attr } => {
                 let path = host::join(&node.path, &name);
-                let result = self.file(&node.directory, &name, &path, &attr);
+                let result = Name::new(&name)
+                    .and_then(|name| node.directory.made_file(name))
+                    .map_err(Trouble::from)
+                    .and_then(|file| self.file(file, &path, &attr));
                 self.failures.note(&path, result)?;
                 node
             }
@@ -151,17 +158,17 @@ impl Export<'_> {
     /// Completes every directory that nobody works below any more.
     fn leave(&self, node: Arc<Node>) -> Result<()> {
         let mut done = Arc::into_inner(node);
-        while let Some(node) = done {
+        while let Some(mut node) = done {
             let result = self.finish_directory(&node);
             self.failures.note(&node.path, result)?;
-            done = node.parent.and_then(Arc::into_inner);
+            done = node.parent.take().and_then(Arc::into_inner);
         }
         Ok(())
     }
 
     fn finish_directory(&self, node: &Node) -> Result<(), Trouble> {
         let meta = verify::meta(&self.fs, &self.fs.getattr(node.ino)?)?;
-        Ok(self.set_meta(node.directory.as_fd(), b".", &node.path, &meta)?)
+        Ok(self.set_meta(&node.directory.at(b"")?, &node.path, &meta)?)
     }
 
     fn directory(&self, node: &Arc<Node>, stack: &Stack<Task>) -> Result<(), Trouble> {
@@ -189,64 +196,55 @@ impl Export<'_> {
         stack: &Stack<Task>,
     ) -> Result<(), Trouble> {
         let path = host::join(&node.path, name);
+        let single = Name::new(name)?;
         if attr.kind == Kind::Directory {
-            mkdirat(&node.directory, name, Mode::RWXU)?;
-            let directory = host::open_directory(node.directory.as_fd(), name)?;
+            let directory = node.directory.make_directory(single)?;
             let child = Node { parent: Some(node.clone()), directory, ino: attr.ino, path };
             stack.push(Task::Directory(Arc::new(child)));
             return Ok(());
         }
         self.files.fetch_add(1, Ordering::Relaxed);
-        if attr.nlink > 1 {
+        let made = if attr.nlink > 1 {
             let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(first) = links.get(&attr.ino) {
-                let none = AtFlags::empty();
-                linkat(&*self.target, first.as_slice(), &node.directory, name, none)?;
-                return Ok(());
+                return Ok(node.directory.link(single, &self.target, first)?);
             }
-            self.make(&node.directory, name, attr)?;
+            let made = self.make(&node.directory, single, attr)?;
             links.insert(attr.ino, path.clone());
+            made
         } else {
-            self.make(&node.directory, name, attr)?;
+            self.make(&node.directory, single, attr)?
+        };
+        match made {
+            New::File(file) if attr.size as usize <= CHUNK_BYTES => self.file(file, &path, attr),
+            New::File(_) => {
+                self.progress.found(attr.size);
+                stack.push(Task::File { node: node.clone(), name: name.to_vec(), attr: *attr });
+                Ok(())
+            }
+            New::Other(made) => {
+                let meta = verify::meta(&self.fs, attr)?;
+                Ok(self.set_meta(&made, &path, &meta)?)
+            }
         }
-        if attr.kind != Kind::File {
-            let meta = verify::meta(&self.fs, attr)?;
-            self.set_meta(node.directory.as_fd(), name, &path, &meta)?;
-        } else if attr.size as usize <= CHUNK_BYTES {
-            self.file(&node.directory, name, &path, attr)?;
-        } else {
-            self.progress.found(attr.size);
-            stack.push(Task::File { node: node.clone(), name: name.to_vec(), attr: *attr });
-        }
-        Ok(())
     }
 
-    fn make(&self, directory: &OwnedFd, name: &[u8], attr: &Attr) -> Result<(), Trouble> {
-        let (major, minor) = host::device_pair(attr.rdev);
+    fn make(&self, directory: &Directory, name: Name<'_>, attr: &Attr) -> Result<New, Trouble> {
         let kind = match attr.kind {
             Kind::Symlink => {
                 let target = self.fs.readlink(attr.ino)?;
-                return Ok(symlinkat(target.as_slice(), directory, name)?);
+                return Ok(New::Other(directory.make_symlink(name, &target)?));
             }
+            Kind::File | Kind::Directory => return Ok(New::File(directory.make_file(name)?)),
             Kind::CharDevice => FileType::CharacterDevice,
             Kind::BlockDevice => FileType::BlockDevice,
             Kind::Fifo => FileType::Fifo,
             Kind::Socket => FileType::Socket,
-            Kind::File | Kind::Directory => FileType::RegularFile,
         };
-        let device = makedev(major, minor);
-        Ok(mknodat(directory, name, kind, Mode::RUSR | Mode::WUSR, device)?)
+        Ok(New::Other(directory.make_node(name, kind, host::device_pair(attr.rdev))?))
     }
 
-    fn file(
-        &self,
-        directory: &OwnedFd,
-        name: &[u8],
-        path: &[u8],
-        attr: &Attr,
-    ) -> Result<(), Trouble> {
-        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(directory, name, flags, Mode::empty())?;
+    fn file(&self, file: OwnedFd, path: &[u8], attr: &Attr) -> Result<(), Trouble> {
         ftruncate(&file, attr.size)?;
         let mut failed = None;
         let read = verify::read_data(&self.fs, attr, self.pace, |offset, bytes| {
@@ -263,32 +261,24 @@ impl Export<'_> {
         }
         read?;
         let meta = verify::meta(&self.fs, attr)?;
-        self.set_meta(directory.as_fd(), name, path, &meta)?;
+        self.set_meta(&Made::from(file), path, &meta)?;
         self.progress.file_done();
         Ok(())
     }
 
     /// Sets owner, extended attributes, permission bits and times, in the order in which none undoes another.
-    fn set_meta(
-        &self,
-        directory: BorrowedFd<'_>,
-        name: &[u8],
-        path: &[u8],
-        meta: &Meta,
-    ) -> io::Result<()> {
-        let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
-        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-        if self.privileged {
-            chownat(directory, name, Some(uid), Some(gid), nofollow)?;
-        }
-        let through_proc = host::through_proc(directory, name)?;
+    fn set_meta(&self, made: &Made, path: &[u8], meta: &Meta) -> io::Result<()> {
+        let owned = match self.privileged {
+            true => made.set_owner(meta.uid, meta.gid).map(|()| true)?,
+            false => made.offer_to(meta.uid, meta.gid)?,
+        };
         for (xattr, value) in &meta.xattrs {
-            lsetxattr(&through_proc, xattr.as_slice(), value, XattrFlags::empty())?;
+            made.set_xattr(xattr, value)?;
         }
         if meta.kind != Kind::Symlink {
-            let mode = exported::readable_mode(meta, self.privileged);
-            chmodat(directory, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
-            let last = exported::mode(meta, self.privileged);
+            let last = exported::mode(meta, owned);
+            let mode = last | exported::needed(meta.kind, self.privileged);
+            made.set_mode(mode)?;
             if last != mode {
                 let mut shut = self.shut.lock().unwrap_or_else(PoisonError::into_inner);
                 shut.push((path.to_vec(), last));
@@ -297,8 +287,14 @@ impl Export<'_> {
         let time = |time: tine_fs::Time| Timespec { tv_sec: time.secs, tv_nsec: time.nanos.into() };
         let times =
             Timestamps { last_access: time(meta.atime), last_modification: time(meta.mtime) };
-        Ok(utimensat(directory, name, &times, nofollow)?)
+        made.set_times(&times)
     }
+}
+
+/// Something new in the copy, without its content and attributes.
+enum New {
+    File(OwnedFd),
+    Other(Made),
 }
 
 fn write_full(file: BorrowedFd<'_>, offset: u64, bytes: &[u8]) -> io::Result<()> {

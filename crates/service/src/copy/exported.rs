@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{Dir, readlinkat};
-use rustix::process::{getegid, geteuid};
 use tine_fs::{Fs, Ino, Kind, ROOT, Time};
 
 use super::crew::{self, Stack};
@@ -115,35 +114,32 @@ fn directory(
     Ok(())
 }
 
-/// The permission bits that an export gives: set-id bits only where they speak for the same owner.
-pub fn mode(meta: &Meta, privileged: bool) -> u32 {
-    let owner = (geteuid().as_raw(), getegid().as_raw());
-    let same_owner = privileged || (meta.uid, meta.gid) == owner;
-    match same_owner || meta.kind == Kind::Directory {
+/// The permission bits that an export gives: set-id bits only where they speak for the owner and the group they had.
+pub fn mode(meta: &Meta, owned: bool) -> u32 {
+    match owned {
         true => meta.mode,
         false => meta.mode & 0o1777,
     }
 }
 
-/// The permission bits until the copy has been read back, which its owner must be able to do.
-pub fn readable_mode(meta: &Meta, privileged: bool) -> u32 {
-    let needed = match meta.kind {
+/// The permission bits that a copy has until it has been read back, which its owner must be able to do.
+pub fn needed(kind: Kind, privileged: bool) -> u32 {
+    match kind {
         _ if privileged => 0,
         Kind::File => 0o400,
         Kind::Directory => 0o500,
         _ => 0,
-    };
-    mode(meta, privileged) | needed
+    }
 }
 
 fn comparable(mut meta: Meta, privileged: bool) -> Meta {
     meta.mode = match meta.kind {
         Kind::Symlink => 0,
-        _ => readable_mode(&meta, privileged),
+        kind => meta.mode | needed(kind, privileged),
     };
     if !privileged {
         (meta.uid, meta.gid) = (0, 0);
-        // The host may have taken them, without a word, from a group that is not the user's.
+        // Set-id bits do not speak for another owner; the host, too, takes them without a word.
         meta.mode &= 0o1777;
     }
     (meta.atime, meta.mtime) = (Time::default(), Time::default());

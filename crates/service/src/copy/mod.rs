@@ -4,7 +4,11 @@
 //! fingerprint of what was read; at the end the copy is read back and its fingerprints must be the same.
 //! Kept are kinds, permission bits, owners, nanosecond times, extended attributes, hard links, symbolic links,
 //! special files and holes.
+//!
+//! What is read from a branch may come from any hand. It is held to what a tree can be where it is decoded, and what is
+//! written onto the host goes through `beneath`.
 
+mod beneath;
 mod crew;
 mod export;
 mod exported;

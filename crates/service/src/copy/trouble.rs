@@ -39,7 +39,11 @@ impl From<Error> for Trouble {
 
 impl From<tine_fs::Error> for Trouble {
     fn from(error: tine_fs::Error) -> Trouble {
-        Trouble::Fatal(error.into())
+        match error {
+            // The rest may be whole, and the path says more than a number.
+            tine_fs::Error::Damaged { .. } => Trouble::Refused(error.into()),
+            _ => Trouble::Fatal(error.into()),
+        }
     }
 }
 
@@ -109,6 +113,9 @@ impl Failures {
         let hint = match code {
             Code::BaseChanged => "stop what is writing there, then try again",
             Code::NotPermitted => "run as a user who may read all of it",
+            Code::StoreDamaged => {
+                "nothing was made; `tine check` says more, and `tine check --repair-to NEW` copies what is whole"
+            }
             _ => "nothing was made; see to these files, then try again",
         };
         Err(Error::new(code, what).hint(hint))

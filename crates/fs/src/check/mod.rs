@@ -1,9 +1,12 @@
 //! Whether the records of a file tree agree with each other.
 //!
 //! Everything that is kept twice is counted anew from what it stands for: sizes and links of directories from
-//! their entries, links of files from the names that lead to them, blocks from the data that is mapped.
+//! their entries, links of files from the names that lead to them, blocks from the data that is mapped. What a tree may
+//! come from is any hand: names, buckets, values and the ways between directories are held to what this crate writes.
 
-use std::collections::BTreeMap;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use tine_store::{Finding, ReadTxn, Severity, Value};
@@ -12,7 +15,8 @@ use crate::data::{BLOCK, mapped};
 use crate::edit::entry_size;
 use crate::header::Header;
 use crate::inode::{Inode, Link};
-use crate::{Error, Ino, Kind, ROOT, Result, bucket, key};
+use crate::path::{Paths, shown};
+use crate::{Ino, Kind, ROOT, Result, bucket, key};
 
 /// What the entries say of an inode.
 #[derive(Default)]
@@ -24,8 +28,8 @@ struct Counted {
 
 /// Checks the file tree of a snapshot and says what is wrong with it; nothing, if all is well or there is none.
 pub fn check(txn: &ReadTxn) -> Result<Vec<Finding>> {
-    let mut check =
-        Check { txn, inodes: BTreeMap::new(), counted: BTreeMap::new(), findings: Vec::new() };
+    let (inodes, counted) = (BTreeMap::new(), BTreeMap::new());
+    let mut check = Check { txn, seed: None, inodes, counted, found: Vec::new() };
     check.inodes()?;
     if check.inodes.is_empty() && txn.get(key::HEADER)?.is_none() {
         return Ok(Vec::new());
@@ -33,25 +37,43 @@ pub fn check(txn: &ReadTxn) -> Result<Vec<Finding>> {
     check.header()?;
     check.entries()?;
     check.links()?;
+    check.reach();
     for inode in check.inodes.values().copied().collect::<Vec<_>>() {
         check.counts(&inode)?;
         check.data(&inode)?;
     }
+    check.values()?;
     check.leftovers()?;
-    Ok(check.findings)
+    Ok(check.findings())
 }
 
 struct Check<'a> {
     txn: &'a ReadTxn,
+    /// Of the hash of names, once the header is read.
+    seed: Option<u64>,
     inodes: BTreeMap<Ino, Inode>,
     counted: BTreeMap<Ino, Counted>,
-    findings: Vec<Finding>,
+    /// What is wrong, and with which inode.
+    found: Vec<(Ino, String)>,
 }
 
 impl Check<'_> {
     fn found(&mut self, ino: Ino, what: impl Into<String>) {
-        let place = format!("inode {ino}");
-        self.findings.push(Finding { severity: Severity::Error, what: what.into(), place });
+        self.found.push((ino, what.into()));
+    }
+
+    /// What was found, each by its path where one leads there.
+    fn findings(self) -> Vec<Finding> {
+        let mut paths = Paths::new(self.txn).ok();
+        let mut finding = |(ino, what)| {
+            let path = paths.as_mut().and_then(|paths| paths.shown(ino));
+            let place = match path {
+                Some(path) => format!("{path} (inode {ino})"),
+                None => format!("inode {ino}"),
+            };
+            Finding { severity: Severity::Error, what, place }
+        };
+        self.found.into_iter().map(&mut finding).collect()
     }
 
     /// The entries of the store under one letter.
@@ -81,9 +103,10 @@ impl Check<'_> {
         let last = self.inodes.last_key_value().map_or(0, |(ino, _)| *ino);
         match Header::parse("", bytes) {
             Ok(header) if header.next <= last => {
+                self.seed = Some(header.seed);
                 self.found(last, "a number that may be given to another file");
             }
-            Ok(_) => {}
+            Ok(header) => self.seed = Some(header.seed),
             Err(error) => self.found(0, error.to_string()),
         }
         if !self.inodes.get(&ROOT).is_some_and(Inode::is_dir) {
@@ -103,46 +126,83 @@ impl Check<'_> {
             if !self.inodes.get(&dir).is_some_and(Inode::is_dir) {
                 self.found(dir, "entries of what is no directory");
             }
-            for entry in bucket::entries(dir, &bytes) {
-                let Ok(entry) = entry else {
-                    self.found(dir, "entries that make no sense");
-                    break;
-                };
-                let kind = self.inodes.get(&entry.ino).map(|inode| inode.attr.kind);
-                if kind != Some(entry.kind) {
-                    self.found(
-                        dir,
-                        format!(
-                            "an entry for inode {}, which is missing or of another kind",
-                            entry.ino
-                        ),
-                    );
-                }
-                let counted = self.counted.entry(dir).or_default();
-                counted.entries_size += entry_size(entry.name);
-                counted.subdirs += u32::from(entry.kind == Kind::Directory);
-                let position = bucket::position(hash, entry.slot);
-                let names = &mut self.counted.entry(entry.ino).or_default().names;
-                names.push(Link { parent: dir, position });
-            }
+            self.bucket(dir, hash, &bytes);
         }
         Ok(())
+    }
+
+    fn bucket(&mut self, dir: Ino, hash: u64, bytes: &[u8]) {
+        let place = self.seed.map(|seed| bucket::Place { dir, hash, seed });
+        let (mut slots, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for entry in bucket::unchecked(bytes) {
+            let Some(entry) = entry else {
+                self.found(dir, "entries that make no sense");
+                return;
+            };
+            if let Some(why) = place.and_then(|place| place.refuses(&entry)) {
+                self.found(dir, format!("{why}: {}", shown(entry.name)));
+            }
+            if !slots.insert(entry.slot) || !names.insert(entry.name) {
+                self.found(dir, format!("two entries in one place: {}", shown(entry.name)));
+            }
+            let kind = self.inodes.get(&entry.ino).map(|inode| inode.attr.kind);
+            if kind != Some(entry.kind) {
+                let ino = entry.ino;
+                let what = format!("an entry for inode {ino}, which is missing or of another kind");
+                self.found(dir, what);
+            }
+            let counted = self.counted.entry(dir).or_default();
+            counted.entries_size += entry_size(entry.name);
+            counted.subdirs += u32::from(entry.kind == Kind::Directory);
+            let position = bucket::position(hash, entry.slot);
+            let names = &mut self.counted.entry(entry.ino).or_default().names;
+            names.push(Link { parent: dir, position });
+        }
+    }
+
+    /// Every directory hangs below the root by the places noted: in no other way can one be reached from itself.
+    fn reach(&mut self) {
+        let mut reached = BTreeSet::from([ROOT]);
+        let mut lost = BTreeSet::new();
+        for (ino, inode) in &self.inodes {
+            if !inode.is_dir() || inode.attr.nlink == 0 {
+                continue;
+            }
+            let (mut above, mut at) = (BTreeSet::new(), *ino);
+            let leads = loop {
+                if reached.contains(&at) || lost.contains(&at) || !above.insert(at) {
+                    break reached.contains(&at);
+                }
+                let up = self.inodes.get(&at).filter(|inode| inode.is_dir());
+                let Some(up) = up else { break false };
+                at = up.home.parent;
+            };
+            match leads {
+                true => reached.extend(above),
+                false => lost.extend(above),
+            }
+        }
+        for ino in lost {
+            self.found(ino, "no way leads from the root to this directory");
+        }
     }
 
     /// Every name that is noted beside an inode must be there, and no other.
     fn links(&mut self) -> Result<()> {
         let mut noted: BTreeMap<Ino, Vec<Link>> = BTreeMap::new();
+        let mut wrong = Vec::new();
         for inode in self.inodes.values().filter(|inode| inode.home != Link::NONE) {
             noted.entry(inode.attr.ino).or_default().push(inode.home);
         }
         for entry in self.range(key::LINK) {
             let key = entry?.0;
             let Some((_, ino, rest)) = key::parse(&key) else { continue };
-            let link = crate::path::link(rest).ok_or(Error::Damaged { ino, what: "names" })?;
-            noted.entry(ino).or_default().push(link);
+            match crate::path::link(rest) {
+                Some(link) => noted.entry(ino).or_default().push(link),
+                None => wrong.push(ino),
+            }
         }
         noted.remove(&ROOT);
-        let mut wrong = Vec::new();
         for (ino, names) in &mut noted {
             let found = self.counted.get_mut(ino).map(|counted| &mut counted.names);
             names.sort_unstable_by_key(|link| (link.parent, link.position));

@@ -1,0 +1,197 @@
+//! Stores of a hostile hand are exported into their target or not at all, and what ends with an error names the file.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+use std::path::Path;
+
+use proptest::prelude::*;
+use tine_fs::hostile::Hand;
+use tine_fs::{Kind, ROOT};
+use tine_service::hostile::{export, store};
+use tine_service::{Code, Error, Response};
+
+/// What an export of a tree that a hand spoilt ends with, and the lab it was made in.
+fn exported(
+    spoil: impl FnOnce(&mut Hand<'_>, &tine_store::Branch),
+) -> (Result<Response, Error>, tempfile::TempDir) {
+    let lab = tempfile::tempdir().unwrap();
+    let (store, main) = store().unwrap();
+    let mut hand = Hand::new(&main).unwrap();
+    spoil(&mut hand, &main);
+    hand.commit().unwrap();
+    (export(lab.path(), store), lab)
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[test]
+fn a_name_that_leads_out_of_the_target_makes_nothing_there() {
+    for name in [&b"../x"[..], b"../beside/file", b"/tmp/tine-x", b"..", b".", b"", b"a/b", b"a\0b"]
+    {
+        for kind in [Kind::File, Kind::Directory, Kind::Symlink, Kind::Fifo] {
+            let (result, _lab) = exported(|hand, _| {
+                hand.make(ROOT, name, 9, kind, |attr| {
+                    (attr.mode, attr.size) = (0o6777, u64::from(kind == Kind::Symlink));
+                })
+                .unwrap();
+                hand.target(9, b"x").unwrap();
+            });
+            let error = result.unwrap_err();
+            assert_eq!(error.code, Code::StoreDamaged, "{name:?}: {error}");
+            assert!(error.hint.is_some(), "{error}");
+        }
+    }
+    assert!(!Path::new("/tmp/tine-x").exists());
+}
+
+#[test]
+fn a_name_below_a_link_that_leads_out_makes_nothing_there() {
+    let (result, lab) = exported(|hand, _| {
+        hand.make(ROOT, b"way", 9, Kind::Symlink, |attr| attr.size = 12).unwrap();
+        hand.target(9, b"../../beside").unwrap();
+        hand.make(9, b"file", 10, Kind::File, |_| {}).unwrap();
+        hand.make(ROOT, b"too", 11, Kind::File, |attr| attr.nlink = 2).unwrap();
+        hand.entry(9, b"linked", 11, Kind::File, false).unwrap();
+    });
+    result.unwrap();
+    let way = fs::read_link(lab.path().join("target/out/way")).unwrap();
+    assert_eq!(way.to_str(), Some("../../beside"), "a target is kept as it is");
+}
+
+#[test]
+fn a_tree_without_end_ends() {
+    for (dir, ino) in [(9, ROOT), (9, 9), (10, 9)] {
+        let (result, _lab) = exported(|hand, _| {
+            hand.make(ROOT, b"one", 9, Kind::Directory, |attr| attr.nlink = 3).unwrap();
+            hand.make(9, b"two", 10, Kind::Directory, |_| {}).unwrap();
+            hand.entry(dir, b"again", ino, Kind::Directory, false).unwrap();
+        });
+        let error = result.unwrap_err();
+        assert_eq!(error.code, Code::StoreDamaged, "{error}");
+        assert!(error.message.contains("/one"), "the directory is named: {error}");
+    }
+}
+
+#[test]
+fn a_tree_of_300_levels_comes_out() {
+    let (result, lab) = exported(|hand, _| {
+        for level in 0..300 {
+            let parent = if level == 0 { ROOT } else { 100 + level - 1 };
+            hand.make(parent, b"d", 100 + level, Kind::Directory, |_| {}).unwrap();
+        }
+        hand.make(399, b"end", 500, Kind::File, |_| {}).unwrap();
+    });
+    result.unwrap();
+    let deepest = (0..300).fold(lab.path().join("target/out"), |path, _| path.join("d"));
+    assert!(deepest.join("end").is_file());
+}
+
+#[test]
+fn names_of_any_encoding_come_out_as_they_are() {
+    let (result, lab) = exported(|hand, _| {
+        hand.make(ROOT, b"\xff\xfe\n\x1b[2J", 9, Kind::File, |_| {}).unwrap();
+    });
+    result.unwrap();
+    let names: Vec<_> = fs::read_dir(lab.path().join("target/out")).unwrap().collect();
+    assert_eq!(names[0].as_ref().unwrap().file_name().as_encoded_bytes(), b"\xff\xfe\n\x1b[2J");
+}
+
+#[test]
+fn sizes_and_times_beyond_reason_are_an_error_or_kept() {
+    let spoils: [fn(&mut tine_fs::Attr); 5] = [
+        |attr| attr.size = u64::MAX,
+        |attr| attr.size = (1 << 63) - 1,
+        |attr| attr.uid = u32::MAX,
+        |attr| attr.mtime.nanos = 0x3fff_fffe,
+        |attr| attr.mtime.secs = i64::MIN,
+    ];
+    for spoil in spoils {
+        let (result, _lab) = exported(|hand, _| {
+            hand.make(ROOT, b"odd", 9, Kind::File, spoil).unwrap();
+        });
+        if let Err(error) = result {
+            assert!(
+                matches!(error.code, Code::StoreDamaged | Code::NoSpace)
+                    || error.message.contains("odd"),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_attribute_that_could_not_be_set_is_refused() {
+    for name in [&b"system.other"[..], b"weird", b""] {
+        let (result, _lab) = exported(|hand, _| {
+            hand.make(ROOT, b"a", 9, Kind::File, |_| {}).unwrap();
+            hand.xattr(9, name, 0, b"value").unwrap();
+        });
+        assert_eq!(result.unwrap_err().code, Code::StoreDamaged, "{name:?}");
+    }
+}
+
+#[test]
+fn owners_set_id_bits_and_devices_are_given_as_cp_would() {
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let file = |owner: (u32, u32), mode: u32| {
+        let (result, lab) = exported(|hand, _| {
+            hand.make(ROOT, b"a", 9, Kind::File, |attr| {
+                (attr.uid, attr.gid, attr.mode) = (owner.0, owner.1, mode);
+            })
+            .unwrap();
+        });
+        result.unwrap();
+        let meta = fs::symlink_metadata(lab.path().join("target/out/a")).unwrap();
+        ((meta.uid(), meta.gid()), meta.mode() & 0o7777)
+    };
+    assert_eq!(file((uid, gid), 0o6755), ((uid, gid), 0o6755));
+    let other = (uid + 4321, gid + 4321);
+    let device = |hand: &mut Hand<'_>, _: &tine_store::Branch| {
+        hand.make(ROOT, b"null", 9, Kind::CharDevice, |attr| attr.rdev = 0x0103).unwrap();
+    };
+    let (result, lab) = exported(device);
+    if is_root() {
+        assert_eq!(file(other, 0o6755), (other, 0o6755));
+        result.unwrap();
+        let meta = fs::symlink_metadata(lab.path().join("target/out/null")).unwrap();
+        assert!(meta.file_type().is_char_device());
+    } else {
+        assert_eq!(file(other, 0o6755), ((uid, gid), 0o755));
+        assert_eq!(file((uid, other.1), 0o6755), ((uid, gid), 0o755));
+        let error = result.unwrap_err();
+        assert!(error.code == Code::NotPermitted && error.message.contains("null"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_in_the_way_is_neither_followed_nor_replaced() {
+    let lab = tempfile::tempdir().unwrap();
+    let (store, main) = store().unwrap();
+    let mut hand = Hand::new(&main).unwrap();
+    hand.make(ROOT, b"file", 9, Kind::File, |_| {}).unwrap();
+    hand.make(ROOT, b"dir", 10, Kind::Directory, |_| {}).unwrap();
+    hand.make(10, b"inside", 11, Kind::File, |_| {}).unwrap();
+    hand.commit().unwrap();
+    let out = lab.path().join("target/out");
+    fs::create_dir_all(&out).unwrap();
+    symlink("../../beside/file", out.join("file")).unwrap();
+    symlink("../../beside", out.join("dir")).unwrap();
+    let error = export(lab.path(), store).unwrap_err();
+    assert!(error.message.contains("file") && error.message.contains("dir"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_a_hand_writes_stays_in_the_target(
+        data in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let lab = tempfile::tempdir().unwrap();
+        let (store, main) = store().unwrap();
+        if tine_fs::hostile::tree(&main, &data).is_ok() {
+            let _ = export(lab.path(), store);
+        }
+    }
+}
