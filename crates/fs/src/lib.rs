@@ -6,7 +6,7 @@
 //! (a mount with `default_permissions` leaves it to the kernel); what is decided here is what POSIX ties to the
 //! operation itself, such as the inheritance of groups and the clearing of set-id bits.
 //!
-//! [`check`] looks whether a tree agrees with itself. [`diff`] says by path what changed between two snapshots, at the cost of the changes.
+//! [`check`] looks whether a tree agrees with itself, and [`mend`] makes one agree again of which parts are lost. [`diff`] says by path what changed between two snapshots, at the cost of the changes.
 //!
 //! This crate knows nothing about FUSE, requests, processes or host directories.
 #![forbid(unsafe_code)]
@@ -31,7 +31,9 @@ mod inode;
 mod key;
 mod link;
 mod live;
+mod locate;
 mod make;
+mod mend;
 mod orphan;
 mod path;
 mod range;
@@ -46,6 +48,8 @@ pub use check::check;
 pub use dir::DirEntry;
 pub use error::{Error, Result};
 pub use fs::{Fs, Stat, origin};
+pub use locate::locate;
+pub use mend::mend;
 pub use range::{Fallocate, Seek};
 pub use rename::RenameMode;
 pub use xattr::XattrMode;

@@ -64,7 +64,7 @@ pub use environment::{Environment, Machine, Scripted};
 pub use error::{Error, Result};
 pub use format::layout::{BLOCK_BYTES, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX};
 pub use options::{Lossy, Options};
-pub use repair::{RepairReport, repair, repair_onto};
+pub use repair::{Loss, Repair, RepairReport, repair, repair_onto};
 pub use store::Store;
 pub use table::{Table, TableChange, TableCursor, TableDiff, TableEntry, TableMut, TableRange};
 pub use txn::{Extents, Range, ReadTxn, Run, Staged, Value, WriteTxn};

@@ -134,3 +134,44 @@ fn a_repair_changes_nothing_in_the_damaged_store_and_replaces_no_file() {
     assert!(matches!(repair(&from, &other, &quiet()), Err(Error::NotAStore { .. })));
     assert!(!other.exists(), "a repair that found nothing leaves nothing");
 }
+
+#[test]
+fn tables_and_raw_keys_that_look_like_theirs_stay_apart_in_a_repaired_store() {
+    let disk = Arc::new(one_branch(96, &quiet()));
+    let store = Store::open_on(disk.clone(), &quiet()).unwrap();
+    let main = store.branch("main").unwrap();
+    let mut txn = main.write().unwrap();
+    txn.table("names")
+        .unwrap()
+        .load((0..300u32).map(|n| (n.to_be_bytes(), [n as u8; 50])))
+        .unwrap();
+    txn.put(b"T\x05names\0", b"raw").unwrap();
+    txn.map(b"T\x05names", 3, main.stage(&numbered(1, 4)).unwrap()).unwrap();
+    txn.commit().unwrap();
+    store.fork("main", "fork").unwrap();
+    let mut txn = main.write().unwrap();
+    txn.table("names").unwrap().load([(7u32.to_be_bytes(), [0; 50])]).unwrap();
+    txn.delete(b"T\x05names\0").unwrap();
+    txn.commit().unwrap();
+    main.sync().unwrap();
+    let target = Store::create_on(Arc::new(MemoryDevice::new()), &quiet()).unwrap();
+    let report = repair_onto(Arc::new(disk.clone_contents()), &target).unwrap();
+    assert_eq!(report.lost, []);
+    assert_sound(&target);
+    for name in ["main", "fork"] {
+        let [before, after] = [&store, &target].map(|s| s.branch(name).unwrap().read().unwrap());
+        assert_eq!(before.tables().unwrap(), after.tables().unwrap(), "{name}");
+        let [one, other] = [&before, &after].map(|read| read.table("names").unwrap());
+        let entries = |table: &tine_store::Table| {
+            table.iter().map(|entry| entry.unwrap().value().to_vec()).collect::<Vec<_>>()
+        };
+        assert_eq!(entries(&one), entries(&other), "{name}");
+        assert_eq!(before.get(b"T\x05names\0").unwrap(), after.get(b"T\x05names\0").unwrap());
+        let data = |read: &tine_store::ReadTxn| {
+            let mut data = vec![0; 7 * BLOCK_BYTES];
+            read.read_map(b"T\x05names", 0, &mut data).unwrap();
+            data
+        };
+        assert!(data(&before) == data(&after), "{name}");
+    }
+}

@@ -1,29 +1,35 @@
 //! Copying a branch into the new store, as a fork of one that was copied before and what differs.
 
-use super::RepairReport;
 use super::salvage::Salvage;
+use super::{Loss, RepairReport};
 use crate::branch::{Branch, ForkOptions};
 use crate::device::{AlignedBuf, Device};
-use crate::error::{Result, hex};
+use crate::error::{Error, Result, hex};
 use crate::format::block_checksum;
 use crate::format::catalog::BranchMeta;
 use crate::format::extent::{Extent, TAG_BYTES};
 use crate::format::layout::BLOCK_BYTES;
 use crate::store::Store;
 use crate::tree::{Nodes, Root};
-use crate::txn::WriteTxn;
+use crate::txn::{WriteTxn, raw};
 use std::collections::HashSet;
-use std::time::{Duration, SystemTime};
 
 /// Operations and bytes of data in one commit, at most.
 const BATCH_OPS: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
 
+/// An entry of a branch.
+#[derive(Clone, Copy)]
+struct Place<'k> {
+    branch: &'k str,
+    key: &'k [u8],
+}
+
 /// A branch in the new store.
-struct Copied {
+pub(super) struct Copied {
+    pub meta: BranchMeta,
+    pub branch: Branch,
     id: u64,
-    base: u64,
-    name: String,
     root: Root,
 }
 
@@ -31,7 +37,7 @@ pub(super) struct Copier<'a> {
     nodes: &'a Nodes,
     device: &'a dyn Device,
     target: &'a Store,
-    copied: Vec<Copied>,
+    pub copied: Vec<Copied>,
     /// Extents of which blocks were lost, by address.
     damaged: HashSet<u64>,
     pub report: RepairReport,
@@ -48,36 +54,38 @@ impl<'a> Copier<'a> {
         Copier { nodes, device, target, copied, damaged, report }
     }
 
+    /// Copies a branch, which can be changed until [`super::Repair::finish`], also what was a snapshot.
     pub fn branch(&mut self, id: u64, meta: BranchMeta, root: Root) -> Result<()> {
-        let like = self.like(&meta).map(|one| (one.name.clone(), one.root.clone()));
-        // What becomes a snapshot takes its content under another name.
-        let working = if meta.sealed { format!("repair.{id}") } else { meta.name.clone() };
-        let expires = meta.expires.map(|(s, n)| SystemTime::UNIX_EPOCH + Duration::new(s, n));
-        let branch = match &like {
-            Some((name, _)) => {
-                self.target.fork_with(name, &working, &ForkOptions { sealed: false, expires })?
+        let like = self.like(&meta).map(|one| (one.branch.name(), one.root.clone()));
+        let make = |name: &str| match &like {
+            Some((like, _)) => self.target.fork_with(like, name, &ForkOptions::default()),
+            None => self.target.create_branch(name),
+        };
+        let branch = match make(&meta.name) {
+            // A store of another hand may say so; its content is worth no less.
+            Err(why @ (Error::BranchExists { .. } | Error::NameInvalid { .. })) => {
+                let branch = make(&format!("repaired.{id}"))?;
+                let what = format!("its name is lost, and it is {} now: {why}", branch.name());
+                self.report.lose(what, format!("branch {}", meta.name.escape_debug()));
+                branch
             }
-            None => self.target.create_branch(&working)?,
+            made => made?,
         };
         let like = like.map(|(_, root)| root);
         if let Some(like) = &like {
             self.drop_what_differs(&branch, &root, like)?;
         }
-        self.copy_what_differs(&branch, &meta.name, &root, like.as_ref())?;
-        if meta.sealed {
-            let options = ForkOptions { sealed: true, expires };
-            self.target.fork_with(&working, &meta.name, &options)?;
-            self.target.delete(&working)?;
-        }
+        self.copy_what_differs(&branch, &root, like.as_ref())?;
         self.report.branches += 1;
-        self.copied.push(Copied { id, base: meta.base, name: meta.name, root });
+        self.copied.push(Copied { meta, branch, id, root });
         Ok(())
     }
 
     /// A copied branch that this one probably shares most with.
     fn like(&self, meta: &BranchMeta) -> Option<&Copied> {
         let parent = self.copied.iter().rfind(|one| one.id == meta.parent);
-        let sibling = || self.copied.iter().rfind(|one| one.base == meta.base && meta.base != 0);
+        let sibling =
+            || self.copied.iter().rfind(|one| one.meta.base == meta.base && meta.base != 0);
         parent.or_else(sibling)
     }
 
@@ -91,6 +99,10 @@ impl<'a> Copier<'a> {
                 continue;
             }
             let txn = batch.txn(0)?;
+            let Some(key) = raw(&key) else {
+                txn.delete_at(&key);
+                continue;
+            };
             match (Extent::decode(&value), map_of(&key)) {
                 (Ok(extent), Some((map, block))) => txn.unmap(map, block, extent.blocks())?,
                 _ => txn.delete(&key)?,
@@ -103,33 +115,40 @@ impl<'a> Copier<'a> {
     fn copy_what_differs(
         &mut self,
         branch: &Branch,
-        name: &str,
         ours: &Root,
         theirs: Option<&Root>,
     ) -> Result<()> {
+        let name = branch.name();
         let mut batch = Batch::new(branch);
         let mut theirs = theirs.map(|root| Salvage::of(self.nodes, root).peekable());
         let mut ours = Salvage::of(self.nodes, ours);
         for (key, value) in ours.by_ref() {
-            let place = format!("branch {name}, entry {}", hex(&key));
+            let place = Place { branch: &name, key: &key };
             let there = theirs.as_mut().is_some_and(|theirs| {
                 while theirs.next_if(|(k, _)| *k < key).is_some() {}
                 theirs.peek().is_some_and(|(k, v)| *k == key && *v == value)
             });
             if there {
                 if self.damaged.contains(&Extent::peek_place(&value)) {
-                    self.report
-                        .lose("blocks of it are lost, as in the branch it is shared with", place);
+                    self.lose("blocks of it are lost, as in the branch it is shared with", place);
                 }
                 continue;
             }
-            self.entry(&mut batch, &key, &value, &place)?;
+            self.entry(&mut batch, &key, &value, place)?;
         }
-        for lost in &ours.lost {
+        for lost in ours.lost {
             let place = format!("branch {name}, entries from {} on", hex(&lost.from));
-            self.report.lose(lost.why.clone(), place);
+            let keys = Some((name.clone(), lost.from, lost.until));
+            self.report.lose_part(Loss { what: lost.why, place, keys });
         }
         batch.commit()
+    }
+
+    /// Tells that an entry is lost, or some of its data.
+    fn lose(&mut self, what: impl Into<String>, Place { branch, key }: Place<'_>) {
+        let place = format!("branch {branch}, entry {}", hex(key));
+        let keys = Some((branch.into(), key.to_vec(), Some(key.to_vec())));
+        self.report.lose_part(Loss { what: what.into(), place, keys });
     }
 
     fn entry(
@@ -137,20 +156,26 @@ impl<'a> Copier<'a> {
         batch: &mut Batch<'_>,
         key: &[u8],
         value: &[u8],
-        place: &str,
+        place: Place<'_>,
     ) -> Result<()> {
         self.report.entries += 1;
+        // What lies at a key of the tree is a table's, or lies there for a key of its own.
+        let raw = raw(key);
         if let [TAG_BYTES, bytes @ ..] = value {
-            return batch.txn(bytes.len())?.put(key, bytes);
+            let txn = batch.txn(bytes.len())?;
+            return match &raw {
+                Some(raw) => txn.put(raw, bytes),
+                None => txn.put_at(key, bytes),
+            };
         }
-        match (Extent::decode(value), map_of(key)) {
+        match (Extent::decode(value), raw.as_deref().and_then(map_of)) {
             (Ok(extent), Some((map, block))) => self.extent(batch, map, block, &extent, place),
             (Err(m), _) => {
-                self.report.lose(m.0, place);
+                self.lose(m.0, place);
                 Ok(())
             }
             (_, None) => {
-                self.report.lose("an extent has an impossible key", place);
+                self.lose("an extent has an impossible key", place);
                 Ok(())
             }
         }
@@ -163,7 +188,7 @@ impl<'a> Copier<'a> {
         map: &[u8],
         first: u64,
         extent: &Extent,
-        place: &str,
+        place: Place<'_>,
     ) -> Result<()> {
         let whole = self.whole_blocks(extent);
         let mut at = 0;
@@ -171,7 +196,7 @@ impl<'a> Copier<'a> {
             let run = whole[at..].iter().take_while(|block| block.is_some()).count();
             if run == 0 {
                 let what = format!("block {} of it is lost and reads as zeros", first + at as u64);
-                self.report.lose(what, place);
+                self.lose(what, place);
                 self.damaged.insert(extent.addr);
                 at += 1;
                 continue;

@@ -8,27 +8,41 @@
 mod copy;
 mod salvage;
 
-use crate::check::{Finding, Severity};
+use crate::branch::Branch;
 use crate::device::{Device, FileDevice, Overlay};
 use crate::error::{Error, Result};
 use crate::format::catalog::{BranchMeta, PREFIX_BRANCH, decode_branch, key_number};
 use crate::options::Options;
 use crate::recover::valid_superblocks;
 use crate::store::{Store, open_error};
+use crate::sync::write;
 use crate::tree::{Link, Nodes, Root};
 use copy::Copier;
 use salvage::Salvage;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-/// Findings of a report at most: a store full of damage is as damaged with a thousand as with a million.
-const FINDINGS_MAX: usize = 1000;
+/// Losses of a report at most: a store full of damage is as damaged with a thousand as with a million.
+const LOSSES_MAX: usize = 1000;
+
+/// Something that could not be copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// What is lost, and why.
+    pub what: String,
+    /// Where, as far as the store knows: it does not know what its branches hold.
+    pub place: String,
+    /// Of entries: the branch in the new store, the first key, and the first key behind them; the same key twice
+    /// for a single entry, none where they go to the end.
+    pub keys: Option<(String, Vec<u8>, Option<Vec<u8>>)>,
+}
 
 /// What a repair copied, and what it could not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RepairReport {
     /// What was lost; empty when everything was copied.
-    pub lost: Vec<Finding>,
+    pub lost: Vec<Loss>,
     /// Branches and snapshots in the new store.
     pub branches: u64,
     /// Entries copied; those that a branch shares with the one it was forked from count once.
@@ -39,9 +53,107 @@ pub struct RepairReport {
 
 impl RepairReport {
     fn lose(&mut self, what: impl Into<String>, place: impl Into<String>) {
-        if self.lost.len() < FINDINGS_MAX {
-            let (what, place) = (what.into(), place.into());
-            self.lost.push(Finding { severity: Severity::Error, what, place });
+        self.lose_part(Loss { what: what.into(), place: place.into(), keys: None });
+    }
+
+    fn lose_part(&mut self, loss: Loss) {
+        if self.lost.len() < LOSSES_MAX {
+            self.lost.push(loss);
+        }
+    }
+}
+
+/// A repair of which the copying is done: what the branches of the new store hold can still be changed, before they become
+/// what they were, snapshots as well.
+///
+/// The new store is removed unless the repair is finished.
+pub struct Repair {
+    target: Store,
+    /// The file of the new store, until it is complete.
+    unfinished: Option<PathBuf>,
+    copied: Vec<(BranchMeta, Branch)>,
+    report: RepairReport,
+}
+
+impl Repair {
+    /// Copies what is whole in the store at `from` into a new store at `to`. The one is read and never written, and
+    /// no process writes it meanwhile.
+    ///
+    /// # Errors
+    /// As [`repair`].
+    pub fn begin(from: &Path, to: &Path, options: &Options) -> Result<Repair> {
+        let source = FileDevice::open_read_only(from, options.direct);
+        let source = source.map_err(|e| open_error(from, e))?;
+        let target = Store::create(to, options)?;
+        let mut repair = Repair::of(target);
+        repair.unfinished = Some(to.into());
+        repair.copy(Arc::new(source))?;
+        Ok(repair)
+    }
+
+    /// As [`Repair::begin`], from a device into an empty store.
+    ///
+    /// # Errors
+    /// As [`repair`].
+    pub fn onto(source: Arc<dyn Device>, target: &Store) -> Result<Repair> {
+        let mut repair = Repair::of(target.clone());
+        repair.copy(source)?;
+        Ok(repair)
+    }
+
+    fn of(target: Store) -> Repair {
+        let (copied, report) = (Vec::new(), RepairReport::default());
+        Repair { target, unfinished: None, copied, report }
+    }
+
+    fn copy(&mut self, source: Arc<dyn Device>) -> Result<()> {
+        let mut report = RepairReport::default();
+        let device = with_journal(&source, &mut report)?;
+        let nodes = Nodes::new(Arc::clone(&device), 16 << 20);
+        let branches = branches(&nodes, &*device, &mut report)?;
+        let mut copier = Copier::new(&nodes, &*device, &self.target, report);
+        for (id, meta, root) in branches {
+            copier.branch(id, meta, root)?;
+        }
+        self.copied = copier.copied.into_iter().map(|one| (one.meta, one.branch)).collect();
+        self.report = copier.report;
+        Ok(())
+    }
+
+    /// The branches of the new store, none of them sealed yet.
+    pub fn branches(&self) -> impl Iterator<Item = &Branch> {
+        self.copied.iter().map(|(_, branch)| branch)
+    }
+
+    /// What could not be copied.
+    pub fn lost(&self) -> &[Loss] {
+        &self.report.lost
+    }
+
+    /// Seals what was sealed, makes all durable and closes the new store.
+    ///
+    /// # Errors
+    /// Those of writing the new store.
+    pub fn finish(mut self) -> Result<RepairReport> {
+        for (meta, branch) in self.copied.drain(..) {
+            let mut state = write(&branch.core.state);
+            state.meta.sealed = meta.sealed;
+            state.meta.created = meta.created;
+            state.meta.expires = meta.expires;
+            branch.core.dirty.store(true, Ordering::Release);
+        }
+        // Nothing but the checkpoint records this: no journal can bring it back.
+        self.target.checkpoint()?;
+        self.unfinished = None;
+        Ok(std::mem::take(&mut self.report))
+    }
+}
+
+impl Drop for Repair {
+    fn drop(&mut self) {
+        if let Some(path) = self.unfinished.take() {
+            // The error that matters is the one that left it unfinished.
+            let _ = std::fs::remove_file(path);
         }
     }
 }
@@ -49,19 +161,11 @@ impl RepairReport {
 /// Copies what is whole in the store at `from` into a new store at `to`.
 ///
 /// # Errors
-/// Of the damaged store: [`Error::StoreNotFound`], [`Error::Locked`], [`Error::NotAStore`], [`Error::Version`], and
-/// [`Error::Damaged`] where not even one superblock is left. Of the new one: those of [`Store::create`], and of
-/// writing into it; it is removed then.
+/// Of the damaged store: [`Error::StoreNotFound`], [`Error::Locked`] while a process writes it, [`Error::NotAStore`],
+/// [`Error::Version`], and [`Error::Damaged`] where not even one superblock is left. Of the new one: those of
+/// [`Store::create`], and of writing into it; it is removed then.
 pub fn repair(from: &Path, to: &Path, options: &Options) -> Result<RepairReport> {
-    let source = FileDevice::open(from, options.direct).map_err(|e| open_error(from, e))?;
-    let target = Store::create(to, options)?;
-    let repaired =
-        repair_onto(Arc::new(source), &target).and_then(|report| target.close().map(|()| report));
-    if repaired.is_err() {
-        // The error that matters is the one above.
-        let _ = std::fs::remove_file(to);
-    }
-    repaired
+    Repair::begin(from, to, options)?.finish()
 }
 
 /// Copies what is whole in the store on a device into an empty store, and makes it durable.
@@ -69,16 +173,7 @@ pub fn repair(from: &Path, to: &Path, options: &Options) -> Result<RepairReport>
 /// # Errors
 /// As [`repair`].
 pub fn repair_onto(source: Arc<dyn Device>, target: &Store) -> Result<RepairReport> {
-    let mut report = RepairReport::default();
-    let device = with_journal(&source, &mut report)?;
-    let nodes = Nodes::new(Arc::clone(&device), 16 << 20);
-    let branches = branches(&nodes, &*device, &mut report)?;
-    let mut copier = Copier::new(&nodes, &*device, target, report);
-    for (id, meta, root) in branches {
-        copier.branch(id, meta, root)?;
-    }
-    target.checkpoint()?;
-    Ok(copier.report)
+    Repair::onto(source, target)?.finish()
 }
 
 /// The source with its journal brought in, in memory; or as it is, where that fails.

@@ -19,6 +19,7 @@ pub(crate) use batch::{Change, paths};
 pub(crate) use cursor::{Cursor, Found, find_below, get, rank};
 pub(crate) use diff::{Difference, RawChange};
 pub(crate) use edit::{Owner, Tree};
+pub(crate) use entries::Entries;
 pub(crate) use extent_map::{Mapped, NewRun, map_key, map_runs, values_in_map};
 pub(crate) use link::{Link, Ptr, Root};
 pub(crate) use node::{Body, Child, Node};

@@ -1,0 +1,127 @@
+//! Making a file tree of which parts are lost agree with itself again.
+//!
+//! What a damaged store still gives is some of a tree's records. From them the tree is made anew: a file whose name
+//! is lost hangs in `lost+found` under its number, one whose attributes are lost gets such that only the owner of the root can
+//! use it, and what is kept twice is counted from what it stands for. What is whole stays as it is. Afterwards
+//! [`crate::check`] finds nothing, and every loss that a user can see is told.
+
+mod names;
+mod survey;
+mod values;
+mod write;
+
+use std::collections::BTreeMap;
+
+use tine_store::{Branch, Finding, Severity};
+
+use crate::data::{BLOCK, mapped};
+use crate::inode::Inode;
+use crate::path::Paths;
+use crate::{Ino, Kind, Result, key};
+use names::Shape;
+use survey::Survey;
+use write::Batch;
+
+/// What became of a file, by its inode, or by the directory and the name where no file is left.
+enum Note {
+    Of(Ino, String),
+    In(Ino, Vec<u8>, String),
+}
+
+/// The notes of a mending.
+#[derive(Default)]
+struct Notes(Vec<Note>);
+
+impl Notes {
+    fn of(&mut self, ino: Ino, what: impl Into<String>) {
+        self.0.push(Note::Of(ino, what.into()));
+    }
+
+    fn inside(&mut self, dir: Ino, name: &[u8], what: impl Into<String>) {
+        self.0.push(Note::In(dir, name.to_vec(), what.into()));
+    }
+
+    /// Each by its path, as the mended tree has it.
+    fn findings(self, branch: &Branch) -> Result<Vec<Finding>> {
+        let txn = branch.read()?;
+        let mut paths = Paths::new(&txn)?;
+        let finding = |note| {
+            let (what, place) = match note {
+                Note::Of(ino, what) => (what, paths.shown_or_number(ino)),
+                Note::In(dir, name, what) => (what, paths.shown_in(dir, &name)),
+            };
+            Finding { severity: Severity::Error, what, place }
+        };
+        Ok(self.0.into_iter().map(finding).collect())
+    }
+}
+
+/// Mends the file tree of a branch that is open nowhere, and says what of it was lost; a branch without one stays as it is.
+///
+/// It is made of several transactions: a branch of which the mending was broken off has to be mended again.
+pub fn mend(branch: &Branch) -> Result<Vec<Finding>> {
+    let view = branch.read()?;
+    let mut notes = Notes::default();
+    let Some(mut survey) = Survey::of(&view, &mut notes)? else { return Ok(Vec::new()) };
+    let mut batch = Batch::new(branch, &view);
+    values::targets(&mut survey, &mut batch)?;
+    let shape = names::shape(&mut survey, &mut notes);
+    values::attributes(&mut survey, &mut batch, &mut notes)?;
+    for inode in survey.inodes.values_mut() {
+        data(inode, branch, &mut batch)?;
+    }
+    no_other_data(&survey, &mut batch)?;
+    records(&survey, &shape, &mut batch)?;
+    batch.commit()?;
+    drop(view);
+    let mut findings = notes.findings(branch)?;
+    findings.extend(crate::check(&branch.read()?)?);
+    Ok(findings)
+}
+
+/// Cuts what is mapped behind the end of a file, lets its last block be zero there, and counts its blocks.
+fn data(inode: &mut Inode, branch: &Branch, batch: &mut Batch<'_>) -> Result<()> {
+    let map = key::of(key::DATA, inode.attr.ino);
+    let end = match inode.attr.kind {
+        Kind::File => inode.size_blocks(),
+        _ => 0,
+    };
+    let inside = mapped(batch.view(), &map, 0, end)?;
+    if mapped(batch.view(), &map, 0, u64::MAX)? != inside {
+        batch.unmap(&map, end, u64::MAX - end)?;
+    }
+    inode.set_blocks(inside);
+    let tail = (inode.attr.size % BLOCK) as usize;
+    if end == 0 || tail == 0 || mapped(batch.view(), &map, end - 1, end)? == 0 {
+        return Ok(());
+    }
+    let mut last = vec![0; BLOCK as usize];
+    batch.view().read_map(&map, (end - 1) * BLOCK, &mut last)?;
+    if last[tail..].iter().any(|byte| *byte != 0) {
+        last[tail..].fill(0);
+        batch.map(&map, end - 1, branch.stage(&last)?)?;
+    }
+    Ok(())
+}
+
+/// Removes data of which no inode is left.
+fn no_other_data(survey: &Survey, batch: &mut Batch<'_>) -> Result<()> {
+    let lost: Vec<_> =
+        survey.owners_of_data.iter().filter(|ino| !survey.inodes.contains_key(ino)).collect();
+    lost.into_iter().try_for_each(|ino| batch.unmap(&key::of(key::DATA, *ino), 0, u64::MAX))
+}
+
+/// Writes header, inodes, entries, further names and orphans where they are not as they shall be.
+fn records(survey: &Survey, shape: &Shape, batch: &mut Batch<'_>) -> Result<()> {
+    batch.put(key::HEADER, &survey.header().encode())?;
+    let mut wanted: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    for (ino, inode) in &survey.inodes {
+        wanted.insert(key::of(key::INODE, *ino).to_vec(), inode.encode().to_vec());
+    }
+    batch.make_range(key::INODE, &wanted)?;
+    batch.make_range(key::BUCKET, &shape.buckets)?;
+    batch.make_range(key::LINK, &shape.further_names)?;
+    let orphans = survey.inodes.values().filter(|inode| inode.attr.nlink == 0);
+    let orphans = orphans.map(|inode| (key::of(key::ORPHAN, inode.attr.ino).to_vec(), Vec::new()));
+    batch.make_range(key::ORPHAN, &orphans.collect())
+}
