@@ -65,7 +65,8 @@ pub fn store_usage(store: &Store) -> Result<StoreUsage> {
         free_bytes: usage.free_bytes,
         // What the engine knows counts shared parts once for each deleted branch.
         reclaim_pending_bytes: usage.reclaim_pending_bytes.min(usage.data_bytes),
-        branches: usage.branches,
+        // A copy in the making is no branch yet.
+        branches: names(store)?.len() as u64,
     })
 }
 

@@ -123,7 +123,8 @@ fn a_server_that_cannot_be_reached_is_named_and_nothing_is_made() {
     let said = lab.run(&["postgres", "import", &uri, "x"]);
     assert_eq!(said.status, 1, "{said:?}");
     assert!(said.err.contains("error: ") && !said.err.contains("panicked"), "{said:?}");
-    wait_until("the reservation is gone", || lab.json(&["usage"])["branches"] == 0);
+    wait_until("the reservation is gone", || lab.json(&["usage"])["data_bytes"] == 0);
+    assert_eq!(lab.json(&["usage"])["branches"], 0);
     assert_eq!(lab.mounts(), Vec::<String>::new());
 }
 
@@ -151,7 +152,10 @@ fn an_import_that_is_killed_leaves_no_branch_and_no_directory() {
             _ => send("KILL", import.id()),
         }
         assert!(!import.wait().unwrap().success(), "{victim}");
-        wait_until("the half-made branch is gone", || lab.json(&["usage"])["branches"] == 0);
+        assert_eq!(lab.json(&["usage"])["branches"], 0);
+        wait_until("the half-made branch is gone", || {
+            lab.json(&["usage"])["data_bytes"].as_u64().unwrap() < 1 << 20
+        });
         wait_until("the holder has gone", || lab.holder().is_none());
         assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]), "{victim}");
     }

@@ -224,6 +224,11 @@ fn a_file_that_grows_while_it_is_read_is_named() {
     assert_eq!(lab.names(), Vec::<String>::new());
 }
 
+/// What the content of the store takes, with what is half there.
+fn data_bytes(lab: &Lab) -> u64 {
+    lab.json(&["usage"])["data_bytes"].as_u64().unwrap()
+}
+
 #[test]
 fn an_interrupted_import_leaves_no_branch_and_the_next_one_works() {
     let lab = Lab::with_main();
@@ -231,6 +236,7 @@ fn an_interrupted_import_leaves_no_branch_and_the_next_one_works() {
     for n in 0..40 {
         fs::write(src.join(format!("f{n}")), vec![n; 8 << 20]).unwrap();
     }
+    let before = data_bytes(&lab);
     for signal in ["INT", "TERM", "KILL"] {
         let child = lab
             .command(&["import", src.to_str().unwrap(), "big", "--json"])
@@ -238,14 +244,16 @@ fn an_interrupted_import_leaves_no_branch_and_the_next_one_works() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        wait_until("the copy has begun", || lab.json(&["usage"])["branches"] == 2);
+        wait_until("the copy has begun", || data_bytes(&lab) > before + (8 << 20));
+        // What is half there is no branch yet.
+        assert_eq!(lab.json(&["usage"])["branches"], 1);
         send(signal, child.id());
         let said = said(child.wait_with_output().unwrap());
         if signal != "KILL" {
             assert_eq!(said.status, 1, "{said:?}");
             assert_eq!(lab::object(&said.out)["error"]["code"], "interrupted");
         }
-        wait_until("the copy is gone", || lab.json(&["usage"])["branches"] == 1);
+        wait_until("the copy is gone", || data_bytes(&lab) < before + (1 << 20));
         assert_eq!(lab.names(), ["main"]);
     }
     lab.ok(&["import", src.to_str().unwrap(), "big"]);
@@ -265,7 +273,8 @@ fn an_import_whose_holder_is_killed_leaves_no_branch() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    wait_until("the copy has begun", || lab.json(&["usage"])["branches"] == 2);
+    // The branch that is there holds a hundred thousand bytes.
+    wait_until("the copy has begun", || data_bytes(&lab) > 8 << 20);
     lab.kill_holder();
     let said = said(child.wait_with_output().unwrap());
     assert_eq!((said.status, lab::object(&said.out)["error"]["code"].as_str()), (1, Some("io")));
