@@ -61,7 +61,7 @@ mod tests {
         ];
         for (request, done) in requests {
             let device = Arc::new(SimulatedDevice::over(&disk));
-            let context = execute::Context::of(Store::open_on(device.clone(), &options).unwrap());
+            let context = execute::Context::over(Store::open_on(device.clone(), &options).unwrap());
             device.set_faults(Faults { sync: Some((0, SyncFault::ForGood)), ..Faults::default() });
             let quiet = Progress::default();
             let error = execute::execute(&context, request, Vec::new(), &quiet).unwrap_err();

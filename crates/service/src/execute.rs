@@ -59,11 +59,6 @@ impl Context {
         self.read_only
     }
 
-    #[cfg(test)]
-    pub(crate) fn of(store: Store) -> Context {
-        Context { store, mounts: Mounts::default() }
-    }
-
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
