@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::request::{Mount, Request};
 use crate::response::*;
 use crate::time::elapsed_us;
-use crate::{Code, Error, Result, changes, copy, durable, listing, names};
+use crate::{Code, Error, Result, changes, copy, durable, listing, look, names};
 
 /// An open store and the mounts that are served from it.
 pub struct Context {
@@ -177,6 +177,13 @@ pub fn execute(
             changes::diff(store, &name, other.as_deref()).map(Response::Diff)
         }
         Request::Check => listing::check(store).map(Response::Checked),
+        Request::Entries { name, path } => {
+            look::entries(store, &name, &path.0).map(Response::Entries)
+        }
+        Request::Read { name, path } => {
+            look::read(store, &name, &path.0, one_descriptor(carried)?)?;
+            Ok(Response::Done(Done {}))
+        }
         Request::Import { source, name } => {
             let directory = one_descriptor(carried)?;
             copy::import(store, directory, &source, &name, pace, progress).map(Response::Imported)

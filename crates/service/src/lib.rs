@@ -40,6 +40,7 @@ mod time;
 mod wire;
 
 pub mod doors;
+pub mod look;
 pub mod postgres;
 pub mod repair;
 pub mod request;

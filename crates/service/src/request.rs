@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::raw::RawBytes;
+
 /// A request; [`crate::execute`] answers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -77,6 +79,20 @@ pub enum Request {
     },
     /// Verify everything.
     Check,
+    /// The entries of a directory of a branch.
+    Entries {
+        /// The branch.
+        name: String,
+        /// The path from its root.
+        path: RawBytes,
+    },
+    /// Write the bytes of a file of a branch into the pipe that comes as the first descriptor.
+    Read {
+        /// The branch.
+        name: String,
+        /// The path from its root.
+        path: RawBytes,
+    },
     /// Copy the directory that comes as the first descriptor into a new branch.
     Import {
         /// Where the directory is, for messages and as the branch's own place.
@@ -142,6 +158,8 @@ impl Request {
             | Usage { .. }
             | Diff { .. }
             | Check
+            | Entries { .. }
+            | Read { .. }
             | Export { .. }
             | Inspect { .. }
             | Mounts => true,

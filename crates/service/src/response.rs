@@ -54,6 +54,8 @@ pub enum Response {
     Began(bool),
     /// The names of the branches there are.
     Names(Vec<String>),
+    /// What is in a directory.
+    Entries(Entries),
     /// Done, with nothing to say.
     Done(Done),
 }
@@ -82,6 +84,7 @@ impl Response {
             Response::Mounts(it) => serde_json::to_value(it),
             Response::Began(it) => serde_json::to_value(it),
             Response::Names(it) => serde_json::to_value(it),
+            Response::Entries(it) => serde_json::to_value(it),
             Response::Done(it) => serde_json::to_value(it),
         };
         object.unwrap_or_default()
@@ -290,6 +293,43 @@ pub struct Change {
     pub from_bytes: Option<RawBytes>,
     /// Bytes of data that were written or went away.
     pub bytes: u64,
+}
+
+/// The entries of a directory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entries {
+    /// The branch.
+    pub branch: String,
+    /// Sorted by name.
+    pub entries: Vec<EntryRow>,
+}
+
+/// One entry of a directory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EntryRow {
+    /// Its name.
+    pub name: String,
+    /// The name's own bytes, where it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name_bytes: Option<RawBytes>,
+    /// `file`, `directory`, `symlink`, `fifo`, `socket`, `character-device` or `block-device`.
+    pub kind: String,
+    /// Permission bits in octal.
+    pub mode: String,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Bytes of a file or of the target of a link.
+    pub bytes: u64,
+    /// When its data last changed.
+    pub modified: String,
+    /// Where a symbolic link leads.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub target: Option<String>,
+    /// The target's own bytes, where it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub target_bytes: Option<RawBytes>,
 }
 
 /// How bad a finding is.

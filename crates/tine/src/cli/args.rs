@@ -191,6 +191,22 @@ pub enum Verb {
         #[arg(add = ArgValueCandidates::new(branches))]
         other: Option<String>,
     },
+    /// What is in a directory of a branch, without a mount
+    Ls {
+        /// The branch
+        #[arg(add = ArgValueCandidates::new(branches))]
+        name: String,
+        /// The path from the root of the branch [default: the root]
+        path: Option<PathBuf>,
+    },
+    /// Print a file of a branch, without a mount
+    Cat {
+        /// The branch
+        #[arg(add = ArgValueCandidates::new(branches))]
+        name: String,
+        /// The path from the root of the branch
+        path: PathBuf,
+    },
     /// PostgreSQL servers on branches
     #[command(subcommand)]
     Postgres(Postgres),

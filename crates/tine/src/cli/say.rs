@@ -154,6 +154,7 @@ fn describe(response: &Response) -> (Vec<String>, bool) {
         Response::Deleted(it) => (vec![format!("deleted {}", it.deleted.join(", "))], false),
         Response::Diff(diff) => (diff.changes.iter().map(change).collect(), true),
         Response::Checked(checked) => (findings(checked), true),
+        Response::Entries(list) => (list.entries.iter().map(entry).collect(), true),
         Response::Repaired(it) => (repaired(it), true),
         Response::Server(server) => (vec![server.uri.clone()], true),
         Response::Servers(list) => (list.servers.iter().map(server).collect(), true),
@@ -232,6 +233,21 @@ fn change(change: &Change) -> String {
         (ChangeKind::Deleted, _) => format!("deleted   {path}{bytes}"),
         (ChangeKind::Metadata, _) => format!("metadata  {path}"),
     }
+}
+
+fn entry(row: &EntryRow) -> String {
+    let mark = match row.kind.as_str() {
+        "directory" => "/",
+        "fifo" => "|",
+        "socket" => "=",
+        _ => "",
+    };
+    let target = match &row.target {
+        Some(target) => format!(" -> {}", path(target, row.target_bytes.as_ref())),
+        None => String::new(),
+    };
+    let (time, name) = (tree::minute(&row.modified), path(&row.name, row.name_bytes.as_ref()));
+    format!("{}  {:>8}  {time}  {name}{mark}{target}", row.mode, size(row.bytes))
 }
 
 /// A path as it is printed: by its own bytes where it is not UTF-8.

@@ -83,7 +83,7 @@ fn shared(all: u64, own: u64) -> String {
 }
 
 /// `2026-01-31T12:00:00.000000Z` to the minute.
-fn minute(time: &str) -> String {
+pub fn minute(time: &str) -> String {
     time.get(..16).unwrap_or(time).replace('T', " ")
 }
 

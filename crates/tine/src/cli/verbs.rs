@@ -1,16 +1,17 @@
 //! Each verb of the command line, handed to the service.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use etcetera::BaseStrategy;
 use tine_service::doors::{self, Fork, How};
-use tine_service::repair;
 use tine_service::response::{Response, Severity};
 use tine_service::run::{After, Run};
 use tine_service::servers::{self, Start};
 use tine_service::transfer::{self, Watch};
 use tine_service::{Client, Code, Error, Progress, Request, Result, takein};
+use tine_service::{look, repair};
 use tine_store::Options;
 
 use crate::args::{Cli, Global, Postgres, Verb};
@@ -65,13 +66,19 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
             return running::run(&client, Run { name, from, at, after, command }, voice);
         }
         Verb::Diff { name, other } => doors::diff(&client, &name, other.as_deref())?,
+        Verb::Ls { name, path } => {
+            let path = path.unwrap_or_default();
+            Response::Entries(look::list(&client, &name, path.as_os_str().as_bytes())?)
+        }
+        Verb::Cat { .. } if voice.is_json() => return Err(no_json()),
+        Verb::Cat { name, path } => {
+            let path = path.as_os_str().as_bytes();
+            return look::copy_out(&client, &name, path, &mut std::io::stdout()).map(|()| 0);
+        }
         Verb::Check { repair_to: None } => client.call(Request::Check)?,
         Verb::Check { repair_to: Some(new) } => repair::repair(&client, &new)?,
         Verb::Postgres(verb) => postgres(&client, verb, voice)?,
-        Verb::Completions { .. } | Verb::Man if voice.is_json() => {
-            return Err(Error::new(Code::Usage, "this prints a text that is no JSON")
-                .hint("leave --json out"));
-        }
+        Verb::Completions { .. } | Verb::Man if voice.is_json() => return Err(no_json()),
         Verb::Completions { shell } => return completions::print(shell),
         Verb::Man => return manual::print(),
     };
@@ -91,6 +98,10 @@ fn hide_secrets(cli: &Cli, voice: &Voice) {
         let error = Error::io("other users may see the password in the list of processes", error);
         voice.complain(&error.hint("give it in PGPASSWORD or in ~/.pgpass"));
     }
+}
+
+fn no_json() -> Error {
+    Error::new(Code::Usage, "this prints what is no JSON").hint("leave --json out")
 }
 
 /// A check that finds the store unsound has failed as a command, too, and so has a repair that lost something.
