@@ -47,7 +47,7 @@ fn what_the_journal_holds_is_read_and_the_file_stays_as_it_is() {
     let scratch = other.fork("main", "scratch").unwrap();
     let mut txn = scratch.write().unwrap();
     txn.put(b"key", b"of the other").unwrap();
-    txn.map(b"~h", 0, scratch.stage(&numbered(11, 600)).unwrap()).unwrap();
+    txn.map(b"~h", 0, scratch.stage(&numbered(11, 200)).unwrap()).unwrap();
     txn.commit().unwrap();
     other.checkpoint().unwrap();
     assert_eq!(other.check().unwrap().findings, []);
