@@ -30,6 +30,8 @@ use std::time::Duration;
 
 /// A ring that fills within this time is grown.
 const RING_LASTS_MIN: Duration = Duration::from_secs(5);
+/// A grown ring takes at most one in so many of the bytes that find room.
+const RING_SHARE: u64 = 8;
 /// Chunks of 1 MiB given back to the host at a time.
 const PUNCH_CHUNKS_MAX: usize = 16;
 
@@ -101,6 +103,11 @@ impl Engine {
     pub(crate) fn grow_ring(&self) -> Result<()> {
         let _growing = lock(&self.growing);
         if self.journal.fill().1 >= GROWN_RING_BLOCKS {
+            return Ok(());
+        }
+        // A small disk is not for the journal.
+        let ring_bytes = GROWN_RING_BLOCKS * BLOCK_BYTES as u64;
+        if !self.has_room_for(ring_bytes * RING_SHARE)? {
             return Ok(());
         }
         let block = match self.space.allocate_segment() {
