@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tine_fs::{
-    ACCESS_LIST, Attr, Caller, Error, Fallocate, Fs, RenameMode, Seek, SetTime, Time, XattrMode,
+    ACCESS_LIST, Attr, Caller, Error, Fallocate, Fs, Located, ROOT, RenameMode, Seek, SetTime,
+    Time, XattrMode,
 };
 
 use crate::blank::Blank;
 use crate::foresight::Foresight;
 use crate::init;
+use crate::kernel_cache::Visitors;
 use crate::lookups::Lookups;
 use crate::protocol::capability;
 use crate::refused::Refused;
@@ -33,6 +35,7 @@ pub(crate) struct Door {
     fs: Fs,
     only_group: Option<u32>,
     lookups: Lookups,
+    visitors: Visitors,
     foresight: Foresight,
     agreed: AtomicU64,
     shortage: Shortage,
@@ -65,6 +68,7 @@ impl Door {
             fs,
             only_group,
             lookups: Lookups::default(),
+            visitors: Visitors::default(),
             foresight: Foresight::default(),
             agreed: AtomicU64::new(0),
             shortage: Shortage::default(),
@@ -104,6 +108,16 @@ impl Door {
         if let Err(error) = self.lookups.forget_all(&self.fs) {
             (self.report)(&error);
         }
+    }
+
+    /// Who is waited for at the root.
+    pub fn visitors(&self) -> &Visitors {
+        &self.visitors
+    }
+
+    /// The files that the kernel knows.
+    pub fn known_files(&self) -> tine_fs::Result<Vec<Located>> {
+        self.fs.locate(self.lookups.known())
     }
 
     /// Capabilities agreed with the kernel; 0 before INIT.
@@ -333,6 +347,10 @@ impl Door {
     }
 
     fn lookup(&self, parent: u64, name: &[u8], reply: &mut Reply) -> Outcome {
+        // An error is not remembered, as a name that leads nowhere would be.
+        if parent == ROOT && self.visitors.meet(name) {
+            return Err(libc::ENOENT);
+        }
         match self.fs.lookup(parent, name) {
             Err(Error::NoEntry { .. }) => {
                 reply.no_entry();

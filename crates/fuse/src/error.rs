@@ -21,6 +21,9 @@ pub enum Error {
     /// The mount is not where this process can see it.
     #[error("the mount is in another namespace; it ends with the last process there")]
     Elsewhere,
+    /// The store did not take what the kernel wrote back.
+    #[error("the store did not take what the kernel kept of the mount: {0}")]
+    NotTaken(String),
     /// Threads or descriptors could not be had.
     #[error("cannot start serving a mount: {0}")]
     Start(#[source] io::Error),

@@ -7,8 +7,8 @@
 //! From the outside in: `queue` takes messages from the device and puts answers back, `crew` decides
 //! which thread does so, `turns` gathers what one flush answers, `request` and `reply` are the messages,
 //! `door` turns one into a call of [`tine_fs::Fs`] and its result into the other, `lookups` remembers which
-//! inodes the kernel knows, `blank` where it may have data that the store lacks,
-//! `shortage` whether it is to ask before it takes more.
+//! inodes the kernel knows, `blank` where it may have data that the store lacks, `kernel_cache` has all of it written
+//! back, `shortage` whether it is to ask before it takes more.
 //! What an operation means is decided in `tine-fs`; a transport other than `/dev/fuse` would replace
 //! `queue` and `crew` and share the rest.
 //!
@@ -37,6 +37,7 @@ mod door;
 mod error;
 mod foresight;
 mod init;
+mod kernel_cache;
 mod lookups;
 mod mount;
 mod protocol;
@@ -51,4 +52,5 @@ mod turns;
 
 pub use door::Report;
 pub use error::{Error, Result};
+pub use kernel_cache::KernelCache;
 pub use mount::{Mount, MountOptions, mount_at};

@@ -14,7 +14,7 @@ use crate::door::{Door, Report};
 use crate::queue::Queue;
 use crate::server::Server;
 use crate::tuning::Limits;
-use crate::{Error, Result};
+use crate::{Error, KernelCache, Result};
 
 /// Threads that serve a mount unless told otherwise: as many requests may wait for the disk at a time.
 const THREADS: usize = 8;
@@ -131,6 +131,11 @@ impl Mount {
     /// Whether the mount still answers.
     pub fn is_alive(&self) -> bool {
         self.server.is_connected() && !self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// What the kernel keeps of its files.
+    pub fn kernel_cache(&self) -> KernelCache {
+        KernelCache(self.server.clone())
     }
 
     /// Takes the mount off its directory. What is open stays usable until it is closed; when the last

@@ -1,11 +1,16 @@
 //! Serving a mount: what each of its threads does, from one request to the next.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
+
+use tine_fs::Located;
 
 use crate::blank::Blank;
 use crate::company::Company;
 use crate::crew::Crew;
 use crate::door::{Door, Then};
+use crate::kernel_cache::Visitors;
 use crate::queue::{Ended, Inbox, Queue};
 use crate::refused::{Next, Refusals};
 use crate::reply::{Reply, forget_attributes};
@@ -24,6 +29,11 @@ pub(crate) struct Server {
     seeks: Turns,
     company: Company,
     refusals: Refusals,
+    /// Writes of the kernel's cache that the store did not take.
+    refused_writes: AtomicU64,
+    /// No message that may wait for the kernel to write back is sent after the threads were told to stop:
+    /// nobody would serve the writes.
+    stopped: RwLock<bool>,
 }
 
 /// Something that the end of the device cuts short.
@@ -48,6 +58,8 @@ impl Server {
             seeks: Turns::default(),
             company: Company::default(),
             refusals: Refusals::default(),
+            refused_writes: AtomicU64::new(0),
+            stopped: RwLock::new(false),
         }
     }
 
@@ -187,6 +199,9 @@ impl Server {
         if let Some(notice) = reply.notice() {
             self.send(&notice)?;
         }
+        if reply.refused().is_some() {
+            self.refused_writes.fetch_add(1, Ordering::Relaxed);
+        }
         if then != Then::Silence {
             self.send(reply.message())?;
         }
@@ -211,7 +226,7 @@ impl Server {
             if filled.is_some_and(|filled| !blank.exceeds(&filled)) {
                 break;
             }
-            self.send(&blank.notice())?;
+            self.notify(&blank.notice())?;
             filled = Some(blank);
         }
         self.answer(request, reply)
@@ -249,7 +264,7 @@ impl Server {
             let next = self.refusals.next(LOOK_EVERY);
             let told = if self.door.looks_full() { self.have_writes_asked_for() } else { Ok(()) };
             let told = told.and_then(|()| match next {
-                Next::Range(refused) => self.send(&refused.notice()),
+                Next::Range(refused) => self.notify(&refused.notice()),
                 Next::Nothing => Ok(()),
                 Next::Stop => Err(Ended),
             });
@@ -264,6 +279,27 @@ impl Server {
         self.door.known().into_iter().try_for_each(|ino| self.send(&forget_attributes(ino)))
     }
 
+    /// Sends a message before whose end the kernel may write back, which the other threads serve.
+    pub fn notify(&self, message: &[u8]) -> Step<()> {
+        let stopped = self.stopped.read().unwrap_or_else(PoisonError::into_inner);
+        if *stopped { Err(Ended) } else { self.send(message) }
+    }
+
+    /// How many writes of the kernel's cache the store did not take.
+    pub fn refused_writes(&self) -> u64 {
+        self.refused_writes.load(Ordering::Relaxed)
+    }
+
+    /// Who is waited for at the root.
+    pub fn visitors(&self) -> &Visitors {
+        self.door.visitors()
+    }
+
+    /// The files that the kernel knows.
+    pub fn known_files(&self) -> tine_fs::Result<Vec<Located>> {
+        self.door.known_files()
+    }
+
     fn send(&self, message: &[u8]) -> Step<()> {
         let sent = self.queue.send(message)?;
         sent.unwrap_or_else(|errno| {
@@ -272,7 +308,9 @@ impl Server {
         Ok(())
     }
 
+    /// Ends the work of all threads, once no message waits for it any more.
     pub fn stop(&self) {
+        *self.stopped.write().unwrap_or_else(PoisonError::into_inner) = true;
         self.crew.stop();
         self.queue.stop();
         self.refusals.stop();

@@ -22,6 +22,9 @@ use crate::{Client, Code, Connection, Error, Result, flush, mount_table, runtime
 /// How long a mount may take to hand over its last data.
 const DETACH_MS: u64 = 60_000;
 
+/// The most files that the holder is told one by one to have written back.
+const FILES_NAMED_MAX: usize = 100_000;
+
 /// How to mount.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct How {
@@ -238,13 +241,24 @@ pub fn flush(reach: &mut Reach, name: &str) -> Result<Duration> {
     let path = mount.reachable_path();
     // Of a page that could not be written back the kernel tells whoever asks first, however long ago it was; it has forgotten
     // the page since. What counts is whether all that it still has can be written.
-    match flush::flush(&path).or_else(|_| flush::flush(&path)) {
+    let flushed = flush_through(reach, name, &path);
+    match flushed.or_else(|_| flush_through(reach, name, &path)) {
         Ok(()) => Ok(start.elapsed()),
         // It ended between the question and the flush, and handed over everything as it did.
         Err(_) if find(reach, name)?.is_none() => Ok(start.elapsed()),
-        Err(error) => Err(Error::path("flush", &path, error)
-            .hint("--no-flush takes what has been handed over so far")),
+        Err(error) => Err(error.hint("--no-flush takes what has been handed over so far")),
     }
+}
+
+fn flush_through(reach: &mut Reach, name: &str, path: &Path) -> Result<()> {
+    let Response::Kept(kept) = reach.call(Request::Kept { name: name.into() })? else {
+        return Err(unexpected());
+    };
+    let left = flush::flush(path, &kept)?;
+    // A visitor has to be asked for, too, when nothing was left: it may have seen another mount.
+    let (name, visitor) = (name.to_owned(), kept.visitor);
+    let files = (left.len() <= FILES_NAMED_MAX).then_some(left);
+    reach.call(Request::WriteBack { name, visitor, files }).map(drop)
 }
 
 /// Forks `from`, with what its mount still keeps unless `flush` is off.
@@ -289,6 +303,23 @@ pub fn snapshot(client: &Client, from: &str, new: &str) -> Result<Response> {
     let flushed = flush(&mut reach, from)?;
     let request = Request::Snapshot { from: from.into(), new: new.into() };
     finish_created(reach, request, flushed)
+}
+
+/// Puts a branch back to its fork point, or to what `to` holds, with what the mount of that still keeps.
+///
+/// # Errors
+/// `branch-not-found`; `branch-busy` for one that is mounted, unless by force; those of [`flush`].
+pub fn reset(client: &Client, name: String, to: Option<String>, force: bool) -> Result<Response> {
+    if force {
+        detach_by_force(client, std::slice::from_ref(&name))?;
+    }
+    let mut reach = client.reach()?;
+    if let Some(to) = &to {
+        flush(&mut reach, to)?;
+    }
+    let response = reach.call(Request::Reset { name, to, force })?;
+    reach.leave()?;
+    Ok(response)
 }
 
 fn finish_created(mut reach: Reach, request: Request, flushed: Duration) -> Result<Response> {

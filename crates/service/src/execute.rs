@@ -13,6 +13,7 @@ use tine_store::{ForkOptions, Options, Store};
 
 use crate::mounts::Mounts;
 use crate::progress::Progress;
+use crate::raw::RawBytes;
 use crate::request::{Mount, Request};
 use crate::response::*;
 use crate::time::elapsed_us;
@@ -209,6 +210,11 @@ pub fn execute(
         Request::Attach { name, mount } => attach(context, &name, mount, carried),
         Request::Began { name } => Ok(Response::Began(mounts.forget_beginning(&name))),
         Request::Mounts => Ok(Response::Mounts(mounts.list())),
+        Request::Kept { name } => kept(mounts, &name).map(Response::Kept),
+        Request::WriteBack { name, visitor, files } => {
+            write_back(mounts, &name, &visitor, files)?;
+            Ok(Response::Done(Done {}))
+        }
         Request::AwaitDetached { name, timeout_ms } => {
             mounts.await_detached(&name, Duration::from_millis(timeout_ms))?;
             Ok(Response::Done(Done {}))
@@ -311,6 +317,27 @@ fn attach(context: &Context, name: &str, mount: Mount, carried: Vec<OwnedFd>) ->
     let fs = Fs::open(&context.store, branch)?;
     context.mounts.attach(name, fs, device, mount)?;
     Ok(Response::Mounted(Mounted { branch: name.into(), directory }))
+}
+
+/// Of a branch that is not mounted the kernel keeps nothing.
+fn kept(mounts: &Mounts, name: &str) -> Result<Kept> {
+    let Some(cache) = mounts.kernel_cache(name) else { return Ok(Kept::default()) };
+    // Expected first: what the kernel learns of afterwards was not written before.
+    let visitor = cache.expect_visitor();
+    let files = cache.files()?.into_iter().map(|file| (file.ino, file.path.map(RawBytes)));
+    Ok(Kept { visitor, files: files.collect() })
+}
+
+fn write_back(mounts: &Mounts, name: &str, visitor: &str, files: Option<Vec<u64>>) -> Result<()> {
+    let Some(cache) = mounts.kernel_cache(name) else { return Ok(()) };
+    let files = match files {
+        Some(files) => files,
+        None => cache.files()?.into_iter().map(|file| file.ino).collect(),
+    };
+    cache.write_back(visitor, &files).map_err(|error| {
+        Error::new(Code::Io, format!("cannot flush branch {name}: {error}"))
+            .hint("if the disk is full, make room; the holder's log has the reason")
+    })
 }
 
 fn one_descriptor(carried: Vec<OwnedFd>) -> Result<OwnedFd> {

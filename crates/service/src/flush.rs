@@ -1,140 +1,96 @@
 //! Making a mount hand over every write that has finished.
 //!
-//! `syncfs` alone does not do it: for FUSE the kernel starts the writing of all dirty pages and does not
-//! wait for the end, lest a server that hangs could hang the machine. It does wait in an `fdatasync` of
-//! each file. A file that was closed has been written out by the close; so what is left are the files
-//! that some process has open for writing, which are found in `/proc`.
-//!
-//! Of other users' processes an ordinary user sees no files; what those write while the fork is made is
-//! in it as far as the kernel has handed it over.
+//! Closing a descriptor of a file makes the kernel write back all that it keeps of it, whoever wrote it, and wait
+//! for the end (see tine-fuse's `kernel_cache`, which also says why `syncfs` is not enough). So each file that the
+//! kernel knows is opened and closed here. No descriptor of those who write has to be found: it may be in
+//! a table of its own, in another namespace, in no process at all.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use rustix::fs::{OFlags, fdatasync, fstat, major, minor, syncfs};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags, openat, openat2, statat, statx, syncfs,
+};
 use rustix::io::Errno;
+use tine_sys::descriptors;
 
-/// Hands over the finished writes of the mount whose root is at `root`.
-pub fn flush(root: &Path) -> io::Result<()> {
-    let root = File::open(root)?;
-    // Starts everything at once, so that the waits below overlap.
-    syncfs(&root)?;
-    let device = fstat(&root)?.st_dev;
-    let device = format!("{}:{}", major(device), minor(device));
-    let mut mounts: HashMap<OsString, HashSet<String>> = HashMap::new();
-    let mut done = HashSet::new();
-    for process in fs::read_dir("/proc")?.flatten() {
-        let is_process =
-            process.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok());
-        // A process that ends meanwhile closes its files, and so hands them over.
-        if is_process && let Some(ids) = mounts_of(&process.path(), &device, &mut mounts) {
-            flush_process(&process.path(), ids, &mut done)?;
-        }
-    }
-    Ok(())
-}
+use crate::raw::RawBytes;
+use crate::response::Kept;
+use crate::{Error, Result};
 
-/// The mounts of the device that a process sees, by their numbers; read once for each namespace.
-fn mounts_of<'a>(
-    process: &Path,
-    device: &str,
-    known: &'a mut HashMap<OsString, HashSet<String>>,
-) -> Option<&'a HashSet<String>> {
-    let namespace = fs::read_link(process.join("ns/mnt")).ok()?.into_os_string();
-    if !known.contains_key(&namespace) {
-        let table = fs::read(process.join("mountinfo")).ok()?;
-        known.insert(namespace.clone(), numbers(&String::from_utf8_lossy(&table), device));
-    }
-    known.get(&namespace).filter(|ids| !ids.is_empty())
-}
-
-/// `id parent major:minor …` of each mount of the device.
-fn numbers(table: &str, device: &str) -> HashSet<String> {
-    let number = |line: &str| {
-        let mut fields = line.split(' ');
-        let id = fields.next()?;
-        (fields.nth(1)? == device).then(|| id.to_owned())
+/// Hands over the finished writes of the mount whose root is at `root`; gives the inodes of those files
+/// that could not be reached this way.
+///
+/// # Errors
+/// When the mount does not take its data, as on a full disk.
+pub fn flush(root: &Path, kept: &Kept) -> Result<Vec<u64>> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(directory) = openat(CWD, root, flags, Mode::empty()) else {
+        return Ok(kept.files.iter().map(|(ino, _)| *ino).collect());
     };
-    table.lines().filter_map(number).collect()
-}
-
-fn flush_process(
-    process: &Path,
-    mounts: &HashSet<String>,
-    done: &mut HashSet<String>,
-) -> io::Result<()> {
-    let Ok(files) = fs::read_dir(process.join("fd")) else { return Ok(()) };
-    for file in files.flatten() {
-        let is_path = |target: PathBuf| target.is_absolute();
-        if !fs::read_link(file.path()).is_ok_and(is_path) {
-            continue;
-        }
-        let about = process.join("fdinfo").join(file.file_name());
-        let Ok(about) = fs::read_to_string(about) else { continue };
-        let Some(inode) = written(&about, mounts) else { continue };
-        if done.insert(inode)
-            && let Some(file) = reopen(&file.path())
-        {
-            fdatasync(&file)?;
+    // Not to be found: what counts is that the mount is asked.
+    let _ = statat(&directory, kept.visitor.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+    // Starts much of the writing at once, so that the waits below overlap; that some of it starts only there
+    // is no error.
+    let _ = File::open(root).map(|directory| syncfs(&directory));
+    let mut left = Vec::new();
+    let mut failed = None;
+    for (ino, path) in &kept.files {
+        let path = path.as_ref().map(|RawBytes(path)| Path::new(OsStr::from_bytes(path)));
+        let opened = path.and_then(|path| open(directory.as_fd(), path, *ino));
+        match (opened, path) {
+            (Some(file), Some(path)) => {
+                // The others have to be told of their errors, too: the kernel tells each once.
+                let closed = descriptors::close(file);
+                let error = closed.map_err(|error| Error::path("flush", &root.join(path), error));
+                failed = failed.or(error.err());
+            }
+            _ => left.push(*ino),
         }
     }
-    Ok(())
+    failed.map_or(Ok(left), Err)
 }
 
-/// The inode of a descriptor that is open for writing on one of the mounts.
-fn written(about: &str, mounts: &HashSet<String>) -> Option<String> {
-    let field = |name: &str| {
-        let value = about.lines().find_map(|line| line.strip_prefix(name));
-        value.map(str::trim)
+/// Opens a file of the mount; `None` where this user may not, or where another file or mount is in its place.
+fn open(root: BorrowedFd<'_>, path: &Path, ino: u64) -> Option<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    // Who holds a lease on the file would have to be waited for.
+    let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let open = |access| openat2(root, path, flags | access, Mode::empty(), resolve);
+    let opened = match open(OFlags::RDONLY) {
+        Err(Errno::ACCESS) => open(OFlags::WRONLY),
+        opened => opened,
     };
-    let flags = u32::from_str_radix(field("flags:")?, 8).ok()?;
-    let writes = flags & (OFlags::WRONLY | OFlags::RDWR).bits() != 0;
-    let ours = mounts.contains(field("mnt_id:")?);
-    (writes && ours).then(|| field("ino:").unwrap_or_default().to_owned())
-}
-
-/// The same file once more; `None` when it is gone, not to be opened by this user, or a pipe or
-/// device, which keeps no data in the file system.
-fn reopen(descriptor: &Path) -> Option<File> {
-    fs::metadata(descriptor).ok().filter(fs::Metadata::is_file)?;
-    let opened = OpenOptions::new().read(true).open(descriptor);
-    let opened = opened.or_else(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::ACCESS) => OpenOptions::new().write(true).open(descriptor),
-        _ => Err(error),
-    });
-    opened.ok()
+    // What the kernel remembers does: asking the mount would take longer than all else here.
+    let about = |file: &OwnedFd| {
+        statx(file, "", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::INO)
+    };
+    opened.ok().filter(|file| about(file).is_ok_and(|about| about.stx_ino == ino))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]
-    fn only_files_open_for_writing_on_the_mount_are_flushed() {
-        let mounts = numbers("30 22 0:40 / /mnt rw\n31 22 0:41 / /other rw\n", "0:40");
-        assert_eq!(mounts, HashSet::from(["30".to_owned()]));
-        let about = |flags: &str, mount: &str| {
-            let about = format!("pos:\t0\nflags:\t{flags}\nmnt_id:\t{mount}\nino:\t7\n");
-            written(&about, &mounts)
-        };
-        assert_eq!(about("0100002", "30"), Some("7".to_owned()));
-        assert_eq!(about("0100001", "30"), Some("7".to_owned()));
-        assert_eq!(about("0100000", "30"), None);
-        assert_eq!(about("0100002", "31"), None);
-    }
-
-    #[test]
-    fn a_plain_directory_is_flushed_too_whatever_is_open_in_it() {
+    fn what_is_not_the_file_that_is_meant_is_left_to_the_holder() {
         let directory = tempfile::tempdir().unwrap();
-        let pipe = directory.path().join("pipe");
-        let mode = rustix::fs::Mode::from_raw_mode(0o600);
-        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
-        let _open = OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
-        let _open = File::create(directory.path().join("file")).unwrap();
-        flush(directory.path()).unwrap();
-        assert!(flush(&directory.path().join("nowhere")).is_err());
+        let name = b"caf\xe9";
+        let file = directory.path().join(OsStr::from_bytes(name));
+        fs::write(&file, "x").unwrap();
+        std::os::unix::fs::symlink(&file, directory.path().join("link")).unwrap();
+        let ino = fs::metadata(&file).unwrap().ino();
+        let entry = |ino, path: &[u8]| (ino, Some(RawBytes(path.to_vec())));
+        let files =
+            vec![entry(ino, name), entry(2, name), entry(3, b"gone"), entry(4, b"link"), (5, None)];
+        let kept = Kept { visitor: "nobody".into(), files };
+        assert_eq!(flush(directory.path(), &kept).unwrap(), [2, 3, 4, 5]);
+        assert_eq!(flush(&directory.path().join("nowhere"), &kept).unwrap(), [ino, 2, 3, 4, 5]);
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{getegid, geteuid};
 use tine_fs::Fs;
+use tine_fuse::KernelCache;
 
 use crate::request::Mount;
 use crate::{Code, Error, Result, runtime};
@@ -68,6 +69,11 @@ impl Mounts {
     /// All of them, by branch.
     pub fn list(&self) -> Vec<(String, Mount)> {
         self.alive().iter().map(|(name, served)| (name.clone(), served.mount.clone())).collect()
+    }
+
+    /// What the kernel keeps of the files of a mounted branch.
+    pub fn kernel_cache(&self, name: &str) -> Option<KernelCache> {
+        self.alive().get(name).map(|served| served.connection.kernel_cache())
     }
 
     /// An error if the branch is mounted.

@@ -138,6 +138,20 @@ pub enum Request {
     },
     /// The mounts that are being served.
     Mounts,
+    /// What the kernel may keep of the files of a mounted branch.
+    Kept {
+        /// The branch.
+        name: String,
+    },
+    /// Have the kernel write back what it keeps of the files that the command could not reach.
+    WriteBack {
+        /// The branch.
+        name: String,
+        /// The name that the command looked up in the mount, see [`crate::response::Kept`].
+        visitor: String,
+        /// Their inodes; absent means all.
+        files: Option<Vec<u64>>,
+    },
     /// Wait until a branch is no longer served; at most `timeout_ms`.
     AwaitDetached {
         /// The branch.

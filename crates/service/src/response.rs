@@ -56,6 +56,8 @@ pub enum Response {
     Names(Vec<String>),
     /// What is in a directory.
     Entries(Entries),
+    /// What the kernel may keep.
+    Kept(Kept),
     /// Done, with nothing to say.
     Done(Done),
 }
@@ -85,6 +87,7 @@ impl Response {
             Response::Began(it) => serde_json::to_value(it),
             Response::Names(it) => serde_json::to_value(it),
             Response::Entries(it) => serde_json::to_value(it),
+            Response::Kept(it) => serde_json::to_value(it),
             Response::Done(it) => serde_json::to_value(it),
         };
         object.unwrap_or_default()
@@ -476,4 +479,13 @@ mod tests {
         let text = serde_json::to_string(&change).unwrap();
         assert_eq!(text, r#"{"path":"a","change":"added","bytes":1}"#);
     }
+}
+
+/// The files of a mount of which the kernel may have data that the store lacks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// A name to be looked up in the mounted root, to no avail: it proves that this is the mount.
+    pub visitor: String,
+    /// The files, by inode; each with its path below the root, where it has one.
+    pub files: Vec<(u64, Option<RawBytes>)>,
 }

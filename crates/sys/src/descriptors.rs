@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -34,6 +34,18 @@ pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
         uid: credentials.uid.as_raw(),
         gid: credentials.gid.as_raw(),
     })
+}
+
+/// Closes a descriptor, and gives what the file system says to that.
+///
+/// # Errors
+/// Those of `close(2)`, among them errors of data that it writes back.
+pub fn close(descriptor: OwnedFd) -> io::Result<()> {
+    // SAFETY: the descriptor is owned and given up, so that nothing else uses or closes it.
+    match unsafe { libc::close(descriptor.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Sends `bytes` (at least one) and with their first byte `descriptors`; returns how many bytes went out.

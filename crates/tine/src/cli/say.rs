@@ -169,6 +169,7 @@ fn describe(response: &Response) -> (Vec<String>, bool) {
         | Response::Mounts(_)
         | Response::Began(_)
         | Response::Names(_)
+        | Response::Kept(_)
         | Response::Done(_) => (Vec::new(), false),
     }
 }

@@ -46,12 +46,7 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
             }
             client.call(Request::Delete { names, force })?
         }
-        Verb::Reset { name, to, force } => {
-            if force {
-                doors::detach_by_force(&client, std::slice::from_ref(&name))?;
-            }
-            client.call(Request::Reset { name, to, force })?
-        }
+        Verb::Reset { name, to, force } => doors::reset(&client, name, to, force)?,
         Verb::Mount { name, directory, read_only, allow_other, foreground } => {
             let how = How { read_only, allow_other };
             return mount(&client, &name, &directory, how, foreground, voice);
