@@ -125,6 +125,16 @@ pub(crate) fn check_target(target: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// A new whiteout in a directory, still without a name.
+pub(crate) fn whiteout(
+    edit: &mut Edit<'_>,
+    ino: Ino,
+    caller: &Caller,
+    dir: &Inode,
+) -> Result<Inode> {
+    inode(edit, ino, caller, dir, &New { kind: Kind::CharDevice, mode: 0, rdev: 0 })
+}
+
 /// A new inode in a directory. A set-gid directory passes on its group, and to directories the bit as well; one
 /// with a default access list passes that on, in place of the caller's mask.
 fn inode(edit: &mut Edit<'_>, ino: Ino, caller: &Caller, dir: &Inode, new: &New) -> Result<Inode> {

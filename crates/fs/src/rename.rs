@@ -2,9 +2,10 @@
 
 use crate::edit::{Edit, Named, exists, no_entry};
 use crate::fs::Fs;
-use crate::inode::Link;
+use crate::inode::{Inode, Link};
+use crate::make;
 use crate::path::{Round, check_name};
-use crate::{Error, Ino, Kind, ROOT, Result};
+use crate::{Caller, Error, Ino, Kind, ROOT, Result};
 
 /// What a rename does when the new name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub enum RenameMode {
 }
 
 impl RenameMode {
-    /// The meaning of the flags of `renameat2(2)`; whiteouts are refused.
+    /// The meaning of the flags of `renameat2(2)`, but for `RENAME_WHITEOUT`, see [`Fs::rename_leaving_whiteout`].
     pub fn of_flags(flags: u32) -> Result<RenameMode> {
         match flags {
             0 => Ok(RenameMode::Replace),
@@ -39,10 +40,39 @@ impl Fs {
         new_name: &[u8],
         mode: RenameMode,
     ) -> Result<()> {
+        self.move_name((parent, name), (new_parent, new_name), mode, None)
+    }
+
+    /// Gives a file another name, and leaves a whiteout of the caller's under the old one: a character device
+    /// with the number 0, by which an overlay file system hides what a lower layer has there.
+    pub fn rename_leaving_whiteout(
+        &self,
+        caller: &Caller,
+        (parent, name): (Ino, &[u8]),
+        (new_parent, new_name): (Ino, &[u8]),
+        mode: RenameMode,
+    ) -> Result<()> {
+        if mode == RenameMode::Exchange {
+            return Err(Error::Invalid("an exchange leaves no name for a whiteout"));
+        }
+        self.move_name((parent, name), (new_parent, new_name), mode, Some(caller))
+    }
+
+    fn move_name(
+        &self,
+        (parent, name): (Ino, &[u8]),
+        (new_parent, new_name): (Ino, &[u8]),
+        mode: RenameMode,
+        leaving_whiteout: Option<&Caller>,
+    ) -> Result<()> {
         check_name(name)?;
         check_name(new_name)?;
+        let whiteout = match leaving_whiteout {
+            Some(caller) => Some((caller, self.new_ino()?)),
+            None => None,
+        };
         let mut edit = self.edit()?;
-        edit.dir(parent)?;
+        let old_dir = edit.dir(parent)?;
         edit.dir(new_parent)?;
         let source = edit.existing(parent, name)?;
         let target = edit.find(new_parent, new_name)?;
@@ -67,13 +97,13 @@ impl Fs {
             (_, Some(target)) => {
                 edit.txn.gives_back();
                 replaceable(&edit, source, target)?;
-                edit.remove_entry(parent, name, source.kind)?;
+                leave(&mut edit, &old_dir, name, source, whiteout)?;
                 edit.replace_entry(&target, new_name, &source)?;
                 moved(&mut edit, source, target.link)?;
                 late = edit.drop_link(target)?.then_some(target.ino);
             }
             (_, None) => {
-                edit.remove_entry(parent, name, source.kind)?;
+                leave(&mut edit, &old_dir, name, source, whiteout)?;
                 let link = edit.add_entry(new_parent, new_name, source.ino, source.kind)?;
                 moved(&mut edit, source, link)?;
             }
@@ -81,6 +111,25 @@ impl Fs {
         edit.commit()?;
         late.map_or(Ok(()), |ino| self.let_go(ino))
     }
+}
+
+/// Takes the old name away, or lets it name a whiteout.
+fn leave(
+    edit: &mut Edit<'_>,
+    dir: &Inode,
+    name: &[u8],
+    source: Named,
+    whiteout: Option<(&Caller, Ino)>,
+) -> Result<()> {
+    let Some((caller, ino)) = whiteout else {
+        return edit.remove_entry(dir.attr.ino, name, source.kind);
+    };
+    let mut inode = make::whiteout(edit, ino, caller, dir)?;
+    inode.home = source.link;
+    let named = Named { ino, kind: Kind::CharDevice, link: source.link };
+    edit.replace_entry(&source, name, &named)?;
+    edit.set(inode);
+    Ok(())
 }
 
 /// Refuses to move a directory into itself or below.

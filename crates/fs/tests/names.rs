@@ -250,3 +250,49 @@ fn a_reused_name_never_brings_back_a_number() {
     let fs = tine_fs::Fs::open(&store, store.branch("main").unwrap()).unwrap();
     assert!(file(&fs, "g", b"") > second);
 }
+
+#[test]
+fn a_rename_can_leave_a_whiteout() {
+    let t = tree();
+    let (d, e) = (dir(&t, "d"), dir(&t, "e"));
+    let f = file(&t, "f", b"f");
+    file(&t, "taken", b"taken");
+    use RenameMode::*;
+    let leave =
+        |old: (u64, &[u8]), new: (u64, &[u8]), mode| t.rename_leaving_whiteout(&ME, old, new, mode);
+    assert_eq!(errno(leave((ROOT, b"f"), (ROOT, b"taken"), NoReplace)), libc::EEXIST);
+    assert_eq!(errno(leave((ROOT, b"f"), (ROOT, b"taken"), Exchange)), libc::EINVAL);
+    leave((ROOT, b"f"), (ROOT, b"taken"), Replace).unwrap();
+    leave((ROOT, b"taken"), (d, b"f"), NoReplace).unwrap();
+    leave((ROOT, b"e"), (d, b"e"), Replace).unwrap();
+    assert_eq!((attr(&t, "d/f").ino, attr(&t, "d/e").ino), (f, e));
+    for name in ["f", "taken", "e"] {
+        let left = attr(&t, name);
+        assert_eq!((left.kind, left.rdev, left.mode), (Kind::CharDevice, 0, 0));
+        assert_eq!((left.nlink, left.uid), (1, ME.uid));
+    }
+    // A directory counts its subdirectories, of which a whiteout is none.
+    assert_eq!((attr(&t, "").nlink, attr(&t, "d").nlink), (3, 3));
+    assert_eq!(names(&t, ROOT), ["d", "e", "f", "taken"]);
+    t.unlink(ROOT, b"f").unwrap();
+    assert_eq!(names(&t, ROOT), ["d", "e", "taken"]);
+    assert_eq!(tine_fs::check(&t.fs.branch().read().unwrap()).unwrap().len(), 0);
+}
+
+#[test]
+fn files_are_located_by_number_until_they_lose_their_last_name() {
+    let t = tree();
+    let d = dir(&t, "d");
+    let (f, g) = (file(&t, "f", b"f"), file(&t, "g", b"g"));
+    t.link(g, d, b"second").unwrap();
+    t.unlink(ROOT, b"g").unwrap();
+    t.opened(f);
+    let located = |inos: &[u64]| {
+        let located = t.locate(inos.iter().copied()).unwrap();
+        located.into_iter().map(|it| (it.ino, it.path.unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!(located(&[d, f, 999, g]), [(f, b"f".to_vec()), (g, b"d/second".to_vec())]);
+    t.unlink(ROOT, b"f").unwrap();
+    assert_eq!(located(&[f]), []);
+    t.released(f).unwrap();
+}

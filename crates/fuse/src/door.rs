@@ -256,8 +256,16 @@ impl Door {
             Call::Unlink { name } => self.plain(self.fs.unlink(node, name)),
             Call::RmDir { name } => self.plain(self.fs.rmdir(node, name)),
             Call::Rename { name, new_parent, new_name, flags } => {
-                let mode = self.done(RenameMode::of_flags(flags))?;
-                self.plain(self.fs.rename(node, name, new_parent, new_name, mode))
+                let mode = self.done(RenameMode::of_flags(flags & !libc::RENAME_WHITEOUT))?;
+                self.plain(match flags & libc::RENAME_WHITEOUT {
+                    0 => self.fs.rename(node, name, new_parent, new_name, mode),
+                    _ => self.fs.rename_leaving_whiteout(
+                        &caller(0),
+                        (node, name),
+                        (new_parent, new_name),
+                        mode,
+                    ),
+                })
             }
             Call::Link { node: linked, new_name } => {
                 self.entry(self.fs.link(linked, node, new_name), reply)
@@ -351,6 +359,9 @@ impl Door {
         if parent == ROOT && self.visitors.meet(name) {
             return Err(libc::ENOENT);
         }
+        if name == b"." {
+            return self.find_by_number(parent, reply);
+        }
         match self.fs.lookup(parent, name) {
             Err(Error::NoEntry { .. }) => {
                 reply.no_entry();
@@ -358,6 +369,13 @@ impl Door {
             }
             found => self.entry(found, reply),
         }
+    }
+
+    /// Answers whether there is a file of a number, which a handle of it says (`name_to_handle_at`); the kernel
+    /// compares the generations.
+    fn find_by_number(&self, ino: u64, reply: &mut Reply) -> Outcome {
+        let attr = self.done(self.fs.getattr(ino))?;
+        if attr.nlink == 0 { Err(libc::ENOENT) } else { self.entry(Ok(attr), reply) }
     }
 
     /// Answers with a file that the kernel knows from now on.

@@ -17,11 +17,11 @@ const CONGESTION_THRESHOLD: u16 = 48;
 /// `HANDLE_KILLPRIV_V2`: otherwise the kernel asks for the capabilities of the file before every write.
 /// The server is the only one that changes anything, so data stays cached until it says otherwise.
 const WANTED: u64 = capability::ASYNC_READ
+    | capability::EXPORT_SUPPORT
     | capability::BIG_WRITES
     | capability::DONT_MASK
     | capability::DO_READDIRPLUS
     | capability::READDIRPLUS_AUTO
-    | capability::ASYNC_DIO
     | capability::WRITEBACK_CACHE
     | capability::NO_OPEN_SUPPORT
     | capability::PARALLEL_DIROPS

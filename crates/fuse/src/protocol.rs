@@ -63,6 +63,8 @@ pub mod opcode {
 pub mod capability {
     /// Several reads of one file at a time.
     pub const ASYNC_READ: u64 = 1 << 0;
+    /// Handles of files (`name_to_handle_at`) are found by number: a lookup of `.` in any inode answers.
+    pub const EXPORT_SUPPORT: u64 = 1 << 4;
     /// Writes larger than a page.
     pub const BIG_WRITES: u64 = 1 << 5;
     /// The mask of who makes a file comes with the mode, and is applied here.
@@ -71,8 +73,6 @@ pub mod capability {
     pub const DO_READDIRPLUS: u64 = 1 << 13;
     /// ...and the kernel chooses when to use it.
     pub const READDIRPLUS_AUTO: u64 = 1 << 14;
-    /// Direct I/O of one file in parallel.
-    pub const ASYNC_DIO: u64 = 1 << 15;
     /// The kernel keeps written pages, sizes and times, and writes them back later.
     pub const WRITEBACK_CACHE: u64 = 1 << 16;
     /// After one ENOSYS, files are opened without asking.

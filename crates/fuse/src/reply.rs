@@ -1,6 +1,6 @@
 //! An answer to the kernel, encoded into one buffer that is used again and again.
 
-use tine_fs::{Attr, DirEntry, Ino, Kind, Time};
+use tine_fs::{Attr, DirEntry, Ino, Kind, ROOT, Time};
 
 use crate::protocol::{self as wire, OUT_HEADER_BYTES};
 use crate::refused::Refused;
@@ -30,6 +30,15 @@ pub(crate) fn notice(ino: Ino, offset: i64, bytes: i64) -> [u8; NOTICE_BYTES] {
 pub(crate) fn forget_attributes(ino: Ino) -> [u8; NOTICE_BYTES] {
     // A negative offset: cached data stays.
     notice(ino, -1, 0)
+}
+
+/// What tells two inodes apart that have one number, one after the other: a branch that is reset uses the numbers
+/// since its fork point once more. Of the root the kernel takes for granted that it is 0.
+fn generation(attr: &Attr) -> u32 {
+    match attr.ino {
+        ROOT => 0,
+        _ => (attr.crtime.secs as u32).wrapping_mul(1_000_000_000).wrapping_add(attr.crtime.nanos),
+    }
 }
 
 /// An answer in the making: room for the header, then the body.
@@ -159,10 +168,10 @@ impl Reply {
         self.bytes(&value.to_ne_bytes());
     }
 
-    /// A name that leads to an inode. Inode numbers are never used again, so the generation is 0.
+    /// A name that leads to an inode.
     pub fn entry(&mut self, attr: &Attr) {
         self.u64(attr.ino);
-        self.u64(0);
+        self.u64(generation(attr).into());
         self.u64(TRUST_SECS);
         self.u64(TRUST_SECS);
         self.zeros(8);

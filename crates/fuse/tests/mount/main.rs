@@ -10,6 +10,7 @@
 mod branch;
 mod files;
 mod flushes;
+mod handles;
 mod lifetime;
 mod programs;
 
@@ -53,7 +54,8 @@ impl Finish for Result<(), String> {
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
     let soak = std::env::args().any(|argument| argument == "--ignored");
-    let daily = [files::TESTS, flushes::TESTS, lifetime::TESTS, programs::TESTS].concat();
+    let daily =
+        [files::TESTS, flushes::TESTS, handles::TESTS, lifetime::TESTS, programs::TESTS].concat();
     let chosen: Vec<Test> = if soak { programs::SOAK.to_vec() } else { daily }
         .into_iter()
         .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(part)))
