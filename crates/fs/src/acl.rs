@@ -6,6 +6,7 @@
 //! mask's (or its group's) and the others' rights are the mode's. A list that says no more is not kept.
 //! Whether someone may do something is the kernel's to decide; see the door.
 
+use crate::owners::change;
 use crate::{Error, Result};
 
 /// The attribute that is a file's own access list, as programs and the kernel name it.
@@ -43,6 +44,18 @@ struct Entry {
     rights: u16,
     /// A user's or group's number; meaningless in other entries.
     id: u32,
+}
+
+/// Puts other numbers in place of the users and groups that the bytes of a list name.
+pub(crate) fn rename(bytes: &mut [u8], user: &dyn Fn(u32) -> u32, group: &dyn Fn(u32) -> u32) {
+    let entries = bytes.split_first_chunk_mut::<4>().map_or(&mut [][..], |(_, entries)| entries);
+    for entry in entries.chunks_exact_mut(ENTRY_BYTES) {
+        match Tag::of_number(u16::from_le_bytes([entry[0], entry[1]])) {
+            Some(Tag::User) => change(&mut entry[4..], user),
+            Some(Tag::Group) => change(&mut entry[4..], group),
+            _ => {}
+        }
+    }
 }
 
 /// A whole access list.

@@ -15,8 +15,11 @@ use tine_fs::{
     Time, XattrMode,
 };
 
+use tine_sys::ids::IdMap;
+
 use crate::blank::Blank;
 use crate::foresight::Foresight;
+use crate::ids;
 use crate::init;
 use crate::kernel_cache::Visitors;
 use crate::lookups::Lookups;
@@ -33,7 +36,7 @@ pub type Report = Arc<dyn Fn(&dyn Display) + Send + Sync>;
 /// The door to one file tree.
 pub(crate) struct Door {
     fs: Fs,
-    only_group: Option<u32>,
+    ids: IdMap,
     lookups: Lookups,
     visitors: Visitors,
     foresight: Foresight,
@@ -63,10 +66,10 @@ pub(crate) enum Then {
 type Outcome = Result<Then, i32>;
 
 impl Door {
-    pub fn new(fs: Fs, only_group: Option<u32>, report: Report) -> Door {
+    pub fn new(fs: Fs, ids: IdMap, report: Report) -> Door {
         Door {
             fs,
-            only_group,
+            ids,
             lookups: Lookups::default(),
             visitors: Visitors::default(),
             foresight: Foresight::default(),
@@ -207,7 +210,11 @@ impl Door {
 
     fn call(&self, request: &Request<'_>, reply: &mut Reply) -> Outcome {
         let node = request.node;
-        let caller = |umask| Caller { uid: request.uid, gid: request.gid, umask };
+        let caller = |umask| Caller {
+            uid: ids::user(&self.ids, request.uid),
+            gid: ids::group(&self.ids, request.gid),
+            umask,
+        };
         match request.call {
             Call::Init { major, minor, max_readahead, capabilities } => {
                 self.init((major, minor), max_readahead, capabilities, reply)
@@ -231,7 +238,7 @@ impl Door {
                 Ok(Then::Answer)
             }
             Call::SetAttr(ref set) => {
-                self.attributes(self.fs.setattr(node, &translated(set)), reply)
+                self.attributes(self.fs.setattr(node, &self.translated(set)), reply)
             }
             Call::ReadLink => {
                 reply.bytes(&self.done(self.fs.readlink(node))?);
@@ -301,14 +308,18 @@ impl Door {
             Call::StatFs => self.statfs(reply),
             Call::SetXattr { name, value, flags } => {
                 let mode = self.done(XattrMode::of_flags(flags as i32))?;
-                self.done(self.fs.setxattr(node, name, value, mode))?;
+                let mut value = value.to_vec();
+                ids::keep_in_xattr(&self.ids, name, &mut value);
+                self.done(self.fs.setxattr(node, name, &value, mode))?;
                 if name == ACCESS_LIST {
                     self.clear_foreign_set_gid(request, node)?;
                 }
                 Ok(Then::Answer)
             }
             Call::GetXattr { name, size } => {
-                sized(&self.done(self.fs.getxattr(node, name))?, size, reply)
+                let mut value = self.done(self.fs.getxattr(node, name))?;
+                ids::show_in_xattr(&self.ids, name, &mut value);
+                sized(&value, size, reply)
             }
             Call::ListXattr { size } => {
                 let mut names = self.done(self.fs.listxattr(node))?;
@@ -393,7 +404,25 @@ impl Door {
 
     /// Attributes as the namespace of the mount can express them.
     fn shown(&self, attr: Attr) -> Attr {
-        Attr { gid: self.only_group.unwrap_or(attr.gid), ..attr }
+        ids::shown(&self.ids, attr)
+    }
+
+    /// Attributes to be set, as the branch has them.
+    fn translated(&self, set: &SetAttr) -> tine_fs::SetAttr {
+        let time = |when: When| match when {
+            When::Now => SetTime::Now,
+            When::At(secs, nanos) => SetTime::At(Time { secs, nanos }),
+        };
+        tine_fs::SetAttr {
+            mode: set.mode.map(|mode| mode & 0o7777),
+            uid: set.uid.map(|uid| ids::user(&self.ids, uid)),
+            gid: set.gid.map(|gid| ids::group(&self.ids, gid)),
+            size: set.size,
+            atime: set.atime.map(time),
+            mtime: set.mtime.map(time),
+            ctime: set.ctime,
+            kill_set_id: set.kill_set_id,
+        }
     }
 
     fn plain(&self, outcome: tine_fs::Result<()>) -> Outcome {
@@ -466,7 +495,7 @@ impl Door {
     /// Clears the set-gid bit of a file whose list was set by somebody who may not be of its group: which
     /// further groups the caller is in, a request does not say. The kernel asks for the mode anew.
     fn clear_foreign_set_gid(&self, request: &Request<'_>, ino: u64) -> Result<(), i32> {
-        let attr = self.done(self.fs.getattr(ino))?;
+        let attr = self.shown(self.done(self.fs.getattr(ino))?);
         if request.uid != 0 && request.gid != attr.gid && attr.mode & libc::S_ISGID != 0 {
             let mode = Some(attr.mode & !libc::S_ISGID);
             let set = tine_fs::SetAttr { mode, ..tine_fs::SetAttr::default() };
@@ -533,23 +562,6 @@ fn sized(value: &[u8], size: u32, reply: &mut Reply) -> Outcome {
         reply.bytes(value);
     }
     Ok(Then::Answer)
-}
-
-fn translated(set: &SetAttr) -> tine_fs::SetAttr {
-    let time = |when: When| match when {
-        When::Now => SetTime::Now,
-        When::At(secs, nanos) => SetTime::At(Time { secs, nanos }),
-    };
-    tine_fs::SetAttr {
-        mode: set.mode.map(|mode| mode & 0o7777),
-        uid: set.uid,
-        gid: set.gid,
-        size: set.size,
-        atime: set.atime.map(time),
-        mtime: set.mtime.map(time),
-        ctime: set.ctime,
-        kill_set_id: set.kill_set_id,
-    }
 }
 
 /// What `lseek` is to find.

@@ -36,6 +36,7 @@ mod crew;
 mod door;
 mod error;
 mod foresight;
+mod ids;
 mod init;
 mod kernel_cache;
 mod lookups;

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use tine_fs::Fs;
 use tine_sys::fuse_device::{self, Placement};
+use tine_sys::ids::IdMap;
 
 use crate::door::{Door, Report};
 use crate::queue::Queue;
@@ -28,10 +29,12 @@ pub struct MountOptions {
     pub read_only: bool,
     /// Let every user in, not only the one who mounts; the kernel checks permissions either way.
     pub allow_other: bool,
-    /// The only group that the user namespace of the mount has, if it is not the system's own. The kernel
-    /// refuses to change a file whose group it does not know there, so all are shown as of this one;
-    /// what is kept is the file's own.
-    pub only_group: Option<u32>,
+    /// Heed set-id bits and file capabilities; only root may ask for it.
+    pub suid: bool,
+    /// Heed device nodes; only root may ask for it.
+    pub dev: bool,
+    /// What users and groups of the mount's user namespace are called in the branch.
+    pub ids: IdMap,
     /// Threads that serve requests, at least 2.
     pub threads: usize,
     /// Told of errors that programs see only as `EIO`, and of those that nobody sees.
@@ -48,7 +51,9 @@ impl MountOptions {
             source,
             read_only: false,
             allow_other: rustix::process::geteuid().is_root(),
-            only_group: None,
+            suid: false,
+            dev: false,
+            ids: IdMap::default(),
             threads: THREADS,
             report: Arc::new(move |error: &dyn Display| {
                 // Standard error may be a file on a full disk.
@@ -71,6 +76,8 @@ pub fn mount_at(directory: &Path, options: &MountOptions) -> Result<OwnedFd> {
         source: &options.source,
         read_only: options.read_only,
         allow_other: options.allow_other,
+        suid: options.suid,
+        dev: options.dev,
     })?)
 }
 
@@ -98,7 +105,7 @@ impl Mount {
         options: &MountOptions,
     ) -> Result<Mount> {
         let queue = Queue::new(device).map_err(Error::Start)?;
-        let door = Door::new(fs, options.only_group, options.report.clone());
+        let door = Door::new(fs, options.ids.clone(), options.report.clone());
         let server = Arc::new(Server::new(door, queue));
         server.shake_hands()?;
         if let Some(limits) = directory.and_then(Limits::lifted) {

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use tine_fuse::MountOptions;
 use tine_sys::fuse_device;
+use tine_sys::ids::{IdMap, Ids};
 
 use crate::client::Reach;
 use crate::request::{Mount, Request};
@@ -32,6 +33,10 @@ pub struct How {
     pub read_only: bool,
     /// Let other users in.
     pub allow_other: bool,
+    /// Heed set-id bits and file capabilities; only root may ask for it.
+    pub suid: bool,
+    /// Heed device nodes; only root may ask for it.
+    pub dev: bool,
 }
 
 /// Mounts the branch `name` on `directory`.
@@ -46,6 +51,8 @@ pub fn mount(client: &Client, name: &str, directory: &Path, how: How) -> Result<
     let read_only = how.read_only || inspected.sealed;
     let mut options = MountOptions::new(mount_table::source(client.store(), name));
     options.read_only = read_only;
+    options.ids = IdMap::of_this_process();
+    (options.suid, options.dev) = (how.suid, how.dev);
     options.allow_other |= how.allow_other;
     let mount = Mount { directory: directory.clone(), private_to: None, read_only };
     let attached = attach(&mut holder, name, mount, &options);
@@ -61,15 +68,17 @@ pub fn mount(client: &Client, name: &str, directory: &Path, how: How) -> Result<
     looked
 }
 
-/// Mounts a branch where only this process sees it.
+/// Mounts a branch where only this process sees it, in a namespace whose users are called outside as `ids` says.
 pub(crate) fn mount_here(
     client: &Client,
     holder: &mut Connection,
     name: &str,
     mount: Mount,
+    ids: IdMap,
 ) -> Result<Response> {
     let mut options = MountOptions::new(mount_table::source(client.store(), name));
     options.read_only = mount.read_only;
+    options.ids = ids;
     attach(holder, name, mount, &options)
 }
 
@@ -81,7 +90,11 @@ fn attach(
     options: &MountOptions,
 ) -> Result<Response> {
     let device = tine_fuse::mount_at(&mount.directory, options).map_err(not_mounted)?;
-    let attach = Request::Attach { name: name.into(), mount };
+    let ranges = |ids: &Ids| -> Vec<_> {
+        ids.ranges().iter().map(|range| (range.inside, range.outside, range.count)).collect()
+    };
+    let (users, groups) = (ranges(&options.ids.users), ranges(&options.ids.groups));
+    let attach = Request::Attach { name: name.into(), mount, users, groups };
     holder.call_with(attach, &[device.as_fd()], &mut |_| {})
 }
 

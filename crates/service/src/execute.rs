@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::process::{getegid, geteuid};
 use tine_fs::{Fs, NewRoot};
 use tine_store::{ForkOptions, Options, Store};
+use tine_sys::ids::{IdMap, Ids, Range};
 
 use crate::mounts::Mounts;
 use crate::progress::Progress;
@@ -207,7 +207,10 @@ pub fn execute(
             Ok(Response::Branch(OneBranch { branch: name }))
         }
         Request::Inspect { name } => inspect(context, &name).map(Response::Inspected),
-        Request::Attach { name, mount } => attach(context, &name, mount, carried),
+        Request::Attach { name, mount, users, groups } => {
+            let ids = IdMap { users: ids(users), groups: ids(groups) };
+            attach(context, &name, mount, ids, carried)
+        }
         Request::Began { name } => Ok(Response::Began(mounts.forget_beginning(&name))),
         Request::Mounts => Ok(Response::Mounts(mounts.list())),
         Request::Kept { name } => kept(mounts, &name).map(Response::Kept),
@@ -295,9 +298,9 @@ fn inspect(context: &Context, name: &str) -> Result<Inspected> {
     Ok(Inspected { id: branch.id(), identity, sealed, origin, mount })
 }
 
-/// Who owns what this process makes.
+/// Who owns what this process makes, as a branch keeps it.
 fn owner() -> (u32, u32) {
-    (geteuid().as_raw(), getegid().as_raw())
+    copy::owner()
 }
 
 fn created_at(store: &Store, name: &str) -> Result<u128> {
@@ -306,7 +309,18 @@ fn created_at(store: &Store, name: &str) -> Result<u128> {
     Ok(since.unwrap_or_default().as_nanos())
 }
 
-fn attach(context: &Context, name: &str, mount: Mount, carried: Vec<OwnedFd>) -> Result<Response> {
+fn ids(ranges: Vec<(u32, u32, u32)>) -> Ids {
+    let range = |(inside, outside, count)| Range { inside, outside, count };
+    Ids::of(ranges.into_iter().map(range).collect())
+}
+
+fn attach(
+    context: &Context,
+    name: &str,
+    mount: Mount,
+    ids: IdMap,
+    carried: Vec<OwnedFd>,
+) -> Result<Response> {
     let device = one_descriptor(carried)?;
     let branch = context.store.branch(name)?;
     if branch.sealed() && !mount.read_only {
@@ -315,7 +329,7 @@ fn attach(context: &Context, name: &str, mount: Mount, carried: Vec<OwnedFd>) ->
     context.mounts.must_be_free(name)?;
     let directory = mount.directory.clone();
     let fs = Fs::open(&context.store, branch)?;
-    context.mounts.attach(name, fs, device, mount)?;
+    context.mounts.attach(name, fs, device, mount, ids)?;
     Ok(Response::Mounted(Mounted { branch: name.into(), directory }))
 }
 

@@ -7,9 +7,9 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{getegid, geteuid};
 use tine_fs::Fs;
 use tine_fuse::KernelCache;
+use tine_sys::ids::IdMap;
 
 use crate::request::Mount;
 use crate::{Code, Error, Result, runtime};
@@ -32,15 +32,21 @@ struct Served {
 
 impl Mounts {
     /// Serves a branch on a mounted device.
-    pub fn attach(&self, name: &str, fs: Fs, device: OwnedFd, mount: Mount) -> Result<()> {
+    pub fn attach(
+        &self,
+        name: &str,
+        fs: Fs,
+        device: OwnedFd,
+        mount: Mount,
+        ids: IdMap,
+    ) -> Result<()> {
         let mut served = self.alive();
         if let Some(other) = served.get(name) {
             return Err(busy(name, &other.mount));
         }
         let mut options = tine_fuse::MountOptions::new(name);
         options.read_only = mount.read_only;
-        let namespace = mount.private_to.is_some() && !geteuid().is_root();
-        options.only_group = namespace.then(|| getegid().as_raw());
+        options.ids = ids;
         // Tuning is by number, not by path, so this touches no mount of ours.
         let directory = mount.private_to.is_none().then_some(mount.directory.as_path());
         let connection =

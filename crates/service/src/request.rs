@@ -130,6 +130,11 @@ pub enum Request {
         name: String,
         /// Where it is mounted.
         mount: Mount,
+        /// What the users of the mount's user namespace are called outside: ranges of the first inside, the
+        /// first outside, and how many.
+        users: Vec<(u32, u32, u32)>,
+        /// The groups.
+        groups: Vec<(u32, u32, u32)>,
     },
     /// Whether the command that a branch was mounted for got as far as its mount; asked once.
     Began {

@@ -257,13 +257,13 @@ fn prepare(client: &Client, entry: &Entry) -> Result<Command> {
     let here = std::env::current_dir().ok();
     // Before the namespace changes, so that the holder sees this user as it is.
     let mut holder = client.hold()?;
-    enter_private_mounts().map_err(doors::not_permitted)?;
+    let ids = enter_private_mounts().map_err(doors::not_permitted)?;
     let mount = Mount {
         directory: at.clone(),
         private_to: Some(std::process::id()),
         read_only: *read_only,
     };
-    doors::mount_here(client, &mut holder, name, mount)?;
+    doors::mount_here(client, &mut holder, name, mount, ids)?;
     // A process that stood in the directory stands in the branch now, at the same place if it is there.
     let inside = here.filter(|here| here.starts_with(at));
     let stand = inside.filter(|here| here.is_dir()).unwrap_or_else(|| at.clone());

@@ -87,14 +87,14 @@ fn enter_and_fill(
     progress: &Progress,
     begin: &mut dyn FnMut() -> Result<()>,
 ) -> Result<u64> {
-    enter_private_mounts().map_err(doors::not_permitted)?;
+    let ids = enter_private_mounts().map_err(doors::not_permitted)?;
     leave_other_mounts();
     let mount = Mount {
         directory: directory.into(),
         private_to: Some(std::process::id()),
         read_only: false,
     };
-    doors::mount_here(client, holder, hidden, mount)?;
+    doors::mount_here(client, holder, hidden, mount, ids)?;
     begin()?;
     let backup = source.copy_into(directory, progress)?;
     progress.go_on()?;

@@ -34,11 +34,15 @@ pub struct Placement<'a> {
     pub read_only: bool,
     /// Let every user in, not only the one who mounts; the kernel checks permissions either way.
     pub allow_other: bool,
+    /// Heed set-id bits and file capabilities; only root may ask for it.
+    pub suid: bool,
+    /// Heed device nodes; only root may ask for it.
+    pub dev: bool,
 }
 
 /// Mounts a FUSE file system and returns its device; requests wait there until someone serves them.
 ///
-/// Set-id bits and device nodes have no effect inside, whoever mounts.
+/// Set-id bits and device nodes have no effect inside unless asked for.
 ///
 /// # Errors
 /// When the device is absent or not permitted, when the directory is none, or when neither the
@@ -61,11 +65,18 @@ pub fn mount(placement: &Placement<'_>) -> Result<OwnedFd> {
     );
     let options = CString::new(options)
         .map_err(|why| Error::new("the mount options hold a zero byte", io::Error::from(why)))?;
-    let mut flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
+    let mut flags = MountFlags::NOATIME;
+    flags.set(MountFlags::NOSUID, !placement.suid);
+    flags.set(MountFlags::NODEV, !placement.dev);
     flags.set(MountFlags::RDONLY, placement.read_only);
     match rustix::mount::mount(placement.source, directory, "fuse.tine", flags, options.as_c_str())
     {
         Ok(()) => Ok(device),
+        Err(Errno::PERM) if placement.suid || placement.dev => {
+            Err(Error::new(format!("cannot mount on {}", directory.display()), Errno::PERM).hint(
+                "only root's mounts may heed set-id bits and devices: leave out --suid and --dev",
+            ))
+        }
         Err(Errno::PERM) => {
             drop(device);
             mount_through_helper(placement)
@@ -253,6 +264,8 @@ mod tests {
             source: "nothing",
             read_only: false,
             allow_other: false,
+            suid: false,
+            dev: false,
         })
         .unwrap_err();
         assert_eq!(error.errno(), libc::ENOTDIR);

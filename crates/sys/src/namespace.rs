@@ -12,17 +12,20 @@ use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{getegid, geteuid};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use crate::ids::IdMap;
 use crate::{Error, Result};
 
 /// Moves the calling process into a mount namespace of its own, in which it may mount FUSE.
 ///
 /// The process must have one thread only. Mounts made afterwards are invisible outside, and the
-/// device file of a FUSE mount must be opened after this call, not before.
+/// device file of a FUSE mount must be opened after this call, not before. Returns what users and groups are
+/// called outside of all user namespaces that this process could look out of before.
 ///
 /// # Errors
 /// When the kernel refuses: more than one thread, or user namespaces disabled; the advice says which
 /// setting of the machine decides.
-pub fn enter_private_mounts() -> Result<()> {
+pub fn enter_private_mounts() -> Result<IdMap> {
+    let mut ids = IdMap::of_this_process();
     let (uid, gid) = (geteuid(), getegid());
     if unshare(UnshareFlags::NEWNS).is_err() {
         unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS).map_err(|why| refused(why.into()))?;
@@ -30,10 +33,12 @@ pub fn enter_private_mounts() -> Result<()> {
         write("/proc/self/setgroups", "deny")?;
         write("/proc/self/uid_map", &format!("{uid} {uid} 1", uid = uid.as_raw()))?;
         write("/proc/self/gid_map", &format!("{gid} {gid} 1", gid = gid.as_raw()))?;
+        ids = IdMap::of_this_process().within(&ids);
     }
     // What is unmounted outside goes here too, where the system shares its mounts; nothing gets out.
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
-        .map_err(|why| Error::new("cannot make the mounts of this process private", why))
+        .map_err(|why| Error::new("cannot make the mounts of this process private", why))?;
+    Ok(ids)
 }
 
 fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {

@@ -9,8 +9,8 @@ use std::path::Path;
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, XattrFlags,
 };
-
 use tine_fs::{ROOT, SetAttr};
+use tine_sys::ids::{Ids, Range};
 
 use crate::branch::Workshop;
 use crate::{Test, tests};
@@ -455,7 +455,10 @@ pub fn a_group_that_a_namespace_lacks_is_shown_as_its_own_and_kept() {
     tree.setattr(ino, &SetAttr { gid: Some(FOREIGN), ..SetAttr::default() }).unwrap();
     drop(tree);
     let own = rustix::process::getegid().as_raw();
-    let mounted = workshop.mount_with("main", |options| options.only_group = Some(own));
+    let mounted = workshop.mount_with("main", |options| {
+        let one = |id| Ids::of(vec![Range { inside: id, outside: id, count: 1 }]);
+        options.ids.groups = one(own);
+    });
     assert_eq!(fs::read_dir(mounted.path("")).unwrap().count(), 1);
     assert_eq!(mounted.path("file").metadata().unwrap().gid(), own);
     fs::write(mounted.path("file"), "more text").unwrap();

@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rustix::fs::{FileType, Timespec, Timestamps, ftruncate};
-use rustix::process::geteuid;
 use tine_fs::{Attr, Fs, Ino, Kind, ROOT};
 use tine_store::Store;
 
@@ -23,7 +22,7 @@ use super::crew::{self, Stack};
 use super::fingerprint::Meta;
 use super::pace::{CHUNK_BYTES, Pace};
 use super::trouble::{Failures, Trouble};
-use super::{exported, host, verify};
+use super::{exported, host, ids, verify};
 use crate::names;
 use crate::progress::Progress;
 use crate::response::Exported;
@@ -63,7 +62,7 @@ fn copy(
     let export = Export {
         fs: fs.clone(),
         target: opened(&target)?,
-        privileged: geteuid().is_root(),
+        privileged: ids::may_give_away(),
         pace,
         progress,
         links: Mutex::default(),
@@ -268,11 +267,12 @@ impl Export<'_> {
 
     /// Sets owner, extended attributes, permission bits and times, in the order in which none undoes another.
     fn set_meta(&self, made: &Made, path: &[u8], meta: &Meta) -> io::Result<()> {
+        let seen = ids::shown(meta.clone());
         let owned = match self.privileged {
-            true => made.set_owner(meta.uid, meta.gid).map(|()| true)?,
-            false => made.offer_to(meta.uid, meta.gid)?,
+            true => made.set_owner(seen.uid, seen.gid).map(|()| true)?,
+            false => made.offer_to(seen.uid, seen.gid)?,
         };
-        for (xattr, value) in &meta.xattrs {
+        for (xattr, value) in &seen.xattrs {
             made.set_xattr(xattr, value)?;
         }
         if meta.kind != Kind::Symlink {

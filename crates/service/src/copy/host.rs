@@ -15,6 +15,7 @@ use tine_fs::{Kind, Time};
 
 use super::BLOCK_BYTES;
 use super::fingerprint::Meta;
+use super::ids;
 use super::pace::{CHUNK_BYTES, Pace};
 
 /// What the system says of an entry, without following it.
@@ -30,7 +31,7 @@ pub fn meta(directory: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> io::Result<M
         Kind::CharDevice | Kind::BlockDevice => device_number(stat),
         _ => 0,
     };
-    Ok(Meta {
+    let seen = Meta {
         kind,
         mode: stat.st_mode & 0o7777,
         uid: stat.st_uid,
@@ -40,7 +41,8 @@ pub fn meta(directory: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> io::Result<M
         mtime: time(stat.st_mtime, stat.st_mtime_nsec as u32),
         size: if kind == Kind::File { stat.st_size as u64 } else { 0 },
         xattrs: xattrs(directory, name)?,
-    })
+    };
+    Ok(ids::kept(seen))
 }
 
 fn time(secs: i64, nanos: u32) -> Time {

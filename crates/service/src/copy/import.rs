@@ -20,7 +20,7 @@ use super::outside::{Outside, Told};
 use super::pace::{CHUNK_BYTES, Pace};
 use super::trouble::{Failures, Trouble};
 use super::verify::{self, Prints};
-use super::{host, live_server};
+use super::{host, ids, live_server};
 use crate::progress::Progress;
 use crate::response::Imported;
 use crate::time::elapsed_us;
@@ -80,7 +80,8 @@ fn copy(
     progress: &Progress,
 ) -> Result<(Counts, Told)> {
     let stat = fstat(&source).map_err(|error| Error::path("read", path, error))?;
-    let root = NewRoot { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
+    let Caller { uid, gid, .. } = owner(&stat);
+    let root = NewRoot { mode: stat.st_mode & 0o7777, uid, gid };
     Fs::format(branch, &root)?;
     let source = Arc::new(source);
     let import = Import {
@@ -321,7 +322,7 @@ impl Import<'_> {
 }
 
 fn owner(stat: &Stat) -> Caller {
-    Caller { uid: stat.st_uid, gid: stat.st_gid, umask: 0 }
+    Caller { uid: ids::kept_user(stat.st_uid), gid: ids::kept_group(stat.st_gid), umask: 0 }
 }
 
 fn must_not_have_changed(before: &Stat, after: &Stat) -> Result<(), Trouble> {

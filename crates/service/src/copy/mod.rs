@@ -14,6 +14,7 @@ mod export;
 mod exported;
 mod fingerprint;
 mod host;
+mod ids;
 mod import;
 mod live_server;
 mod outside;
@@ -22,6 +23,7 @@ mod trouble;
 mod verify;
 
 pub use export::export;
+pub use ids::owner;
 pub use import::import;
 pub use pace::Pace;
 

@@ -145,6 +145,12 @@ pub enum Verb {
         /// Let other users in
         #[arg(long)]
         allow_other: bool,
+        /// Heed set-user-id and set-group-id bits and file capabilities; for root only
+        #[arg(long)]
+        suid: bool,
+        /// Heed device nodes; for root only
+        #[arg(long)]
+        dev: bool,
         /// Stay until it is unmounted; Ctrl-C unmounts it
         #[arg(long)]
         foreground: bool,

@@ -47,8 +47,8 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
             client.call(Request::Delete { names, force })?
         }
         Verb::Reset { name, to, force } => doors::reset(&client, name, to, force)?,
-        Verb::Mount { name, directory, read_only, allow_other, foreground } => {
-            let how = How { read_only, allow_other };
+        Verb::Mount { name, directory, read_only, allow_other, suid, dev, foreground } => {
+            let how = How { read_only, allow_other, suid, dev };
             return mount(&client, &name, &directory, how, foreground, voice);
         }
         Verb::Unmount { name, force } => doors::unmount(&client, &name, force)?,
