@@ -18,6 +18,7 @@ use tine_fs::{
 use tine_sys::ids::IdMap;
 
 use crate::blank::Blank;
+use crate::cached::Cached;
 use crate::foresight::Foresight;
 use crate::ids;
 use crate::init;
@@ -38,6 +39,7 @@ pub(crate) struct Door {
     fs: Fs,
     ids: IdMap,
     lookups: Lookups,
+    cached: Cached,
     visitors: Visitors,
     foresight: Foresight,
     agreed: AtomicU64,
@@ -71,6 +73,7 @@ impl Door {
             fs,
             ids,
             lookups: Lookups::default(),
+            cached: Cached::default(),
             visitors: Visitors::default(),
             foresight: Foresight::default(),
             agreed: AtomicU64::new(0),
@@ -280,7 +283,10 @@ impl Door {
             Call::Open => self.open(capability::NO_OPEN_SUPPORT, reply),
             Call::OpenDir => self.open(capability::NO_OPENDIR_SUPPORT, reply),
             Call::Release => Ok(Then::Answer),
-            Call::Read { offset, size } => {
+            Call::Read { offset, size, cached } => {
+                if cached {
+                    self.cached.note(node);
+                }
                 let room = reply.room(size.min(init::TRANSFER_BYTES_MAX) as usize);
                 let count = self.done(self.fs.read(node, offset, room))?;
                 reply.keep(count);
@@ -299,6 +305,11 @@ impl Door {
                     _ => self.shortage.wrote(data.len() as u64),
                 }
                 let count = self.done(written)?;
+                if cached {
+                    self.cached.note(node);
+                } else if self.cached.has(node) {
+                    reply.overwrite(Refused { ino: node, offset, bytes: count as u64 });
+                }
                 reply.u32(count as u32);
                 reply.u32(0);
                 Ok(Then::Answer)
@@ -431,8 +442,10 @@ impl Door {
     }
 
     fn forget(&self, ino: u64, lookups: u64) -> Outcome {
-        if let Err(error) = self.lookups.forget(&self.fs, ino, lookups) {
-            (self.report)(&error);
+        match self.lookups.forget(&self.fs, ino, lookups) {
+            Ok(true) => self.cached.forget(ino),
+            Ok(false) => {}
+            Err(error) => (self.report)(&error),
         }
         Ok(Then::Silence)
     }

@@ -22,6 +22,7 @@ const WANTED: u64 = capability::ASYNC_READ
     | capability::DONT_MASK
     | capability::DO_READDIRPLUS
     | capability::READDIRPLUS_AUTO
+    | capability::ASYNC_DIO
     | capability::WRITEBACK_CACHE
     | capability::NO_OPEN_SUPPORT
     | capability::PARALLEL_DIROPS

@@ -8,7 +8,8 @@
 //! which thread does so, `turns` gathers what one flush answers, `request` and `reply` are the messages,
 //! `door` turns one into a call of [`tine_fs::Fs`] and its result into the other, `lookups` remembers which
 //! inodes the kernel knows, `blank` where it may have data that the store lacks, `kernel_cache` has all of it written
-//! back, `shortage` whether it is to ask before it takes more.
+//! back, `cached` knows which files it may have pages of, `shortage` whether it is to ask before it takes more, `ids`
+//! what owners are called in a user namespace.
 //! What an operation means is decided in `tine-fs`; a transport other than `/dev/fuse` would replace
 //! `queue` and `crew` and share the rest.
 //!
@@ -31,6 +32,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod blank;
+mod cached;
 mod company;
 mod crew;
 mod door;

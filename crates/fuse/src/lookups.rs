@@ -45,23 +45,24 @@ impl Lookups {
         }
     }
 
-    /// Gives `lookups` of `ino` back; with the last one goes the use of the file.
+    /// Gives `lookups` of `ino` back; with the last one goes the use of the file, which is said by `true`.
     ///
     /// # Errors
     /// When a file without a name could not be let go. It is reclaimed when the branch is opened next.
-    pub fn forget(&self, fs: &Fs, ino: Ino, lookups: u64) -> tine_fs::Result<()> {
+    pub fn forget(&self, fs: &Fs, ino: Ino, lookups: u64) -> tine_fs::Result<bool> {
         {
             let mut shard = self.shard(ino);
             let Entry::Occupied(mut left) = shard.entry(ino) else {
-                return Ok(());
+                return Ok(false);
             };
             *left.get_mut() = left.get().saturating_sub(lookups);
             if *left.get() > 0 {
-                return Ok(());
+                return Ok(false);
             }
             left.remove();
         }
-        fs.released(ino)
+        fs.released(ino)?;
+        Ok(true)
     }
 
     /// Gives every lookup back, as the kernel does silently when a mount ends.

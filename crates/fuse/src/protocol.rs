@@ -73,6 +73,8 @@ pub mod capability {
     pub const DO_READDIRPLUS: u64 = 1 << 13;
     /// ...and the kernel chooses when to use it.
     pub const READDIRPLUS_AUTO: u64 = 1 << 14;
+    /// Direct I/O of one file in parallel.
+    pub const ASYNC_DIO: u64 = 1 << 15;
     /// The kernel keeps written pages, sizes and times, and writes them back later.
     pub const WRITEBACK_CACHE: u64 = 1 << 16;
     /// After one ENOSYS, files are opened without asking.
@@ -111,6 +113,8 @@ pub mod setattr {
 
 /// Attributes of an open file are asked for.
 pub const GETATTR_HANDLE: u32 = 1 << 0;
+/// A read on behalf of a process, past the cache; only such a read says who holds locks.
+pub const READ_LOCK_OWNER: u32 = 1 << 1;
 /// A write of pages that the kernel kept.
 pub const WRITE_CACHE: u32 = 1 << 0;
 /// A write by someone who may not keep the set-id bits of the file.

@@ -4,6 +4,8 @@
 //! if it had been written. A database that recovers from that error would read in the cache what is on no
 //! disk, and build on it. So the pages are dropped, and what is read then is what the store has.
 //!
+//! Pages of what was written directly are dropped as well, before that is answered: see `cached`.
+//!
 //! Dropping pages waits for those that are being written, which somebody has to serve meanwhile. Hence a
 //! thread of its own, fed through this queue.
 
@@ -15,7 +17,7 @@ use tine_fs::Ino;
 
 use crate::reply::{NOTICE_BYTES, notice};
 
-/// A range of a file that was written back in vain.
+/// A range of a file that was written back in vain, or directly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Refused {
     pub ino: Ino,
@@ -40,7 +42,8 @@ pub(crate) struct Refusals {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    ranges: VecDeque<Refused>,
+    /// Each with the answer that is due afterwards, if one is.
+    ranges: VecDeque<(Refused, Option<Vec<u8>>)>,
     woken: bool,
     stopped: bool,
 }
@@ -48,7 +51,8 @@ struct Waiting {
 /// What there is to do next.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Next {
-    Range(Refused),
+    /// Drop it, and send the answer that is due afterwards, if one is.
+    Range(Refused, Option<Vec<u8>>),
     Nothing,
     /// The mount has ended.
     Stop,
@@ -57,7 +61,16 @@ pub(crate) enum Next {
 impl Refusals {
     /// Adds a range; only after its write was answered.
     pub fn push(&self, refused: Refused) {
-        self.waiting().ranges.push_back(refused);
+        self.add(refused, None);
+    }
+
+    /// Adds a range that has to be dropped before an answer is sent.
+    pub fn push_before(&self, refused: Refused, answer: &[u8]) {
+        self.add(refused, Some(answer.to_vec()));
+    }
+
+    fn add(&self, refused: Refused, answer: Option<Vec<u8>>) {
+        self.waiting().ranges.push_back((refused, answer));
         self.changed.notify_one();
     }
 
@@ -71,7 +84,10 @@ impl Refusals {
         waiting.woken = false;
         match waiting.stopped {
             true => Next::Stop,
-            false => waiting.ranges.pop_front().map_or(Next::Nothing, Next::Range),
+            false => waiting
+                .ranges
+                .pop_front()
+                .map_or(Next::Nothing, |(refused, answer)| Next::Range(refused, answer)),
         }
     }
 
@@ -103,8 +119,8 @@ mod tests {
         refusals.push(range(1));
         refusals.push(range(2));
         let next = || refusals.next(Duration::ZERO);
-        assert_eq!(next(), Next::Range(range(1)));
-        assert_eq!((next(), next()), (Next::Range(range(2)), Next::Nothing));
+        assert_eq!(next(), Next::Range(range(1), None));
+        assert_eq!((next(), next()), (Next::Range(range(2), None), Next::Nothing));
         refusals.wake();
         assert_eq!(refusals.next(Duration::from_secs(3600)), Next::Nothing);
         refusals.push(range(3));

@@ -53,6 +53,7 @@ pub(crate) struct Reply {
     watched: bool,
     /// and what was.
     shown: Vec<Ino>,
+    overwritten: Option<Refused>,
 }
 
 impl Reply {
@@ -64,6 +65,7 @@ impl Reply {
             refused: None,
             watched: false,
             shown: Vec::new(),
+            overwritten: None,
         }
     }
 
@@ -74,6 +76,7 @@ impl Reply {
         self.refused = None;
         self.watched = false;
         self.shown.clear();
+        self.overwritten = None;
     }
 
     /// From here on, notes whose attributes the kernel is shown.
@@ -105,6 +108,16 @@ impl Reply {
     /// Notes that data from the kernel's cache was not taken.
     pub fn refuse(&mut self, refused: Refused) {
         self.refused = Some(refused);
+    }
+
+    /// Notes that the kernel must drop what it has of some bytes before it gets the answer.
+    pub fn overwrite(&mut self, overwritten: Refused) {
+        self.overwritten = Some(overwritten);
+    }
+
+    /// The bytes that must be dropped before the answer, if any.
+    pub fn overwritten(&self) -> Option<Refused> {
+        self.overwritten
     }
 
     /// The data that was not taken, if it came from the kernel's cache.

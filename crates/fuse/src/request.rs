@@ -90,6 +90,8 @@ pub(crate) enum Call<'a> {
     Read {
         offset: u64,
         size: u32,
+        /// Whether it fills the kernel's cache.
+        cached: bool,
     },
     Write {
         offset: u64,
@@ -274,7 +276,8 @@ fn decode_call<'a>(code: u32, mut from: Fields<'a>) -> Result<Call<'a>, Short> {
         opcode::RELEASE | opcode::RELEASEDIR => Call::Release,
         opcode::READ => {
             from.u64()?;
-            Call::Read { offset: from.u64()?, size: from.u32()? }
+            let (offset, size, flags) = (from.u64()?, from.u32()?, from.u32()?);
+            Call::Read { offset, size, cached: flags & wire::READ_LOCK_OWNER == 0 }
         }
         opcode::WRITE => decode_write(from)?,
         opcode::FSYNC | opcode::FSYNCDIR => Call::FSync,

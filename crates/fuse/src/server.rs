@@ -202,7 +202,10 @@ impl Server {
         if reply.refused().is_some() {
             self.refused_writes.fetch_add(1, Ordering::Relaxed);
         }
-        if then != Then::Silence {
+        if let Some(overwritten) = reply.overwritten() {
+            // Dropping pages may wait for requests that are served here.
+            self.refusals.push_before(overwritten, reply.message());
+        } else if then != Then::Silence {
             self.send(reply.message())?;
         }
         for ino in reply.shown() {
@@ -258,13 +261,16 @@ impl Server {
         self.send(reply.message())
     }
 
-    /// Looks after what room there is until the mount ends, and makes the kernel forget what was written back in vain.
+    /// Looks after what room there is until the mount ends, and makes the kernel forget what was written back in vain or directly.
     pub fn look_after_room(&self) {
         loop {
             let next = self.refusals.next(LOOK_EVERY);
             let told = if self.door.looks_full() { self.have_writes_asked_for() } else { Ok(()) };
             let told = told.and_then(|()| match next {
-                Next::Range(refused) => self.notify(&refused.notice()),
+                Next::Range(refused, answer) => {
+                    let dropped = self.notify(&refused.notice());
+                    dropped.and_then(|()| answer.map_or(Ok(()), |answer| self.send(&answer)))
+                }
                 Next::Nothing => Ok(()),
                 Next::Stop => Err(Ended),
             });

@@ -456,8 +456,7 @@ pub fn a_group_that_a_namespace_lacks_is_shown_as_its_own_and_kept() {
     drop(tree);
     let own = rustix::process::getegid().as_raw();
     let mounted = workshop.mount_with("main", |options| {
-        let one = |id| Ids::of(vec![Range { inside: id, outside: id, count: 1 }]);
-        options.ids.groups = one(own);
+        options.ids.groups = Ids::of(vec![Range { inside: own, outside: own, count: 1 }]);
     });
     assert_eq!(fs::read_dir(mounted.path("")).unwrap().count(), 1);
     assert_eq!(mounted.path("file").metadata().unwrap().gid(), own);

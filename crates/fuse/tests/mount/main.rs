@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod branch;
+mod direct;
 mod files;
 mod flushes;
 mod handles;
@@ -54,8 +55,15 @@ impl Finish for Result<(), String> {
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
     let soak = std::env::args().any(|argument| argument == "--ignored");
-    let daily =
-        [files::TESTS, flushes::TESTS, handles::TESTS, lifetime::TESTS, programs::TESTS].concat();
+    let daily = [
+        direct::TESTS,
+        files::TESTS,
+        flushes::TESTS,
+        handles::TESTS,
+        lifetime::TESTS,
+        programs::TESTS,
+    ]
+    .concat();
     let chosen: Vec<Test> = if soak { programs::SOAK.to_vec() } else { daily }
         .into_iter()
         .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(part)))

@@ -1,0 +1,57 @@
+//! Files of which the kernel may have pages in its cache.
+//!
+//! After a direct write the kernel drops the pages that it has of the same bytes, but only where it waited for the end
+//! of the write: one that was submitted asynchronously leaves a page that was read meanwhile, stale for as long
+//! as it is cached. So the server has it dropped before it answers the write. To spare those who do direct I/O
+//! alone the message, it is noted here which files were read or written through the cache.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard};
+
+use tine_fs::Ino;
+
+/// Independent parts, so that threads seldom wait for one another.
+const SHARDS: usize = 16;
+
+/// The files that were read or written through the kernel's cache since the kernel got to know them.
+#[derive(Debug, Default)]
+pub(crate) struct Cached {
+    shards: [Mutex<HashSet<Ino>>; SHARDS],
+}
+
+impl Cached {
+    /// Notes a file; before it is read, so that whoever changes it afterwards sees the note.
+    pub fn note(&self, ino: Ino) {
+        self.shard(ino).insert(ino);
+    }
+
+    /// Whether a file was noted.
+    pub fn has(&self, ino: Ino) -> bool {
+        self.shard(ino).contains(&ino)
+    }
+
+    /// Forgets a file that the kernel has forgotten.
+    pub fn forget(&self, ino: Ino) {
+        self.shard(ino).remove(&ino);
+    }
+
+    fn shard(&self, ino: Ino) -> MutexGuard<'_, HashSet<Ino>> {
+        self.shards[ino as usize % SHARDS].lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_noted_until_the_kernel_forgets_it() {
+        let cached = Cached::default();
+        let (one, other) = (3, 3 + SHARDS as Ino);
+        cached.note(one);
+        cached.note(one);
+        assert!(cached.has(one) && !cached.has(other));
+        cached.forget(one);
+        assert!(!cached.has(one));
+    }
+}
