@@ -507,3 +507,58 @@ fn every_parameter_of_every_installed_version_is_classified() {
         server.stop().unwrap();
     }
 }
+
+#[test]
+fn settings_that_are_elsewhere_come_along_letter_by_letter_or_are_missed_by_name() {
+    let Some(mut lab) = Lab::new("settings elsewhere") else { return };
+    let source = lab.make_cluster("source");
+    let (etc, sockets) = (lab.make_directory("etc"), lab.make_directory("sockets"));
+    let conf = etc.join("postgresql.conf");
+    fs::rename(source.directory.join("postgresql.conf"), &conf).unwrap();
+    fs::write(etc.join("more.conf"), "maintenance_work_mem = 7MB\n").unwrap();
+    let settings = r#"
+log_line_prefix = 'C:\\x it''s "%m"\n'
+my.text = 'two\nlines'
+shared_preload_libraries = 'auto_explain'
+archive_command = 'cp %p /archive/%f'
+include 'more.conf'
+"#;
+    fs::write(&conf, fs::read_to_string(&conf).unwrap() + settings).unwrap();
+    let mut outside = lab.command("postgres");
+    outside.arg("-D").arg(&source.directory).arg("-k").arg(&sockets).args(["-h", "", "-p", "5432"]);
+    outside.arg("-c").arg(format!("config_file={}", conf.display())).args(["-c", "work_mem=5MB"]);
+    let mut outside = outside.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let host = sockets.display().to_string().replace('/', "%2F");
+    let uri = format!("postgresql://owner@/postgres?host={host}&port=5432");
+    while !lab.psql(&uri, "select 1").status.success() {
+        assert!(outside.try_wait().unwrap().is_none(), "the original did not start");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(lab.psql(&uri, "create role rep replication login").status.success());
+
+    let taken = base_backup(&uri, &lab.path("taken"), &Progress::default());
+    let other = base_backup(&uri.replace("owner@", "rep@"), &lab.path("x"), &Progress::default());
+    run(Command::new("kill").args(["-INT", &outside.id().to_string()]));
+    outside.wait().unwrap();
+    taken.unwrap();
+    let refused = other.unwrap_err();
+    assert!(refused.hint.unwrap().contains("pg_read_all_settings"), "{}", refused.message);
+
+    let taken = Cluster::open(&lab.path("taken")).unwrap();
+    let server = lab.start(&taken, "taken");
+    for (name, value) in [
+        ("log_line_prefix", "C:\\x it's \"%m\""),
+        ("my.text", "two\nlines"),
+        ("shared_preload_libraries", "auto_explain"),
+        ("maintenance_work_mem", "7MB"),
+        ("work_mem", "5MB"),
+        ("archive_command", "(disabled)"),
+    ] {
+        assert_eq!(setting(&lab, &server, name), value, "{name}");
+    }
+
+    // The same directory, imported as files: no configuration is made up.
+    let bare = lab.copy(&source, "bare");
+    let message = lab.refused(&bare, "bare");
+    assert!(message.contains(&conf.display().to_string()), "{message}");
+}
