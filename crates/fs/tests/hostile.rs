@@ -67,7 +67,8 @@ fn an_entry_where_no_search_finds_it_is_never_shown_and_is_found() {
 
 #[test]
 fn a_directory_that_is_reached_twice_or_from_itself_ends_a_walk_and_is_found() {
-    let cases: [(&str, fn(&mut Hand<'_>)); 4] = [
+    type Case = (&'static str, fn(&mut Hand<'_>));
+    let cases: [Case; 4] = [
         ("the root again", |hand| hand.entry(SUB, b"up", ROOT, Kind::Directory, false).unwrap()),
         ("its own parent", |hand| hand.entry(BELOW, b"up", SUB, Kind::Directory, false).unwrap()),
         ("itself", |hand| hand.entry(SUB, b"me", SUB, Kind::Directory, false).unwrap()),
@@ -94,7 +95,8 @@ fn a_ring_of_directories_that_hangs_nowhere_is_found() {
 
 #[test]
 fn attributes_that_no_file_can_have_are_refused_and_found() {
-    let spoils: [(&str, fn(&mut tine_fs::Attr)); 9] = [
+    type Spoil = (&'static str, fn(&mut tine_fs::Attr));
+    let spoils: [Spoil; 9] = [
         ("a negative size", |attr| attr.size = u64::MAX),
         ("the owner -1", |attr| attr.uid = u32::MAX),
         ("the group -1", |attr| attr.gid = u32::MAX),

@@ -186,7 +186,7 @@ impl Request {
                 false
             }
             Reset { .. } | Import { .. } | Reserve { .. } | Publish { .. } | Attach { .. } => false,
-            Began { .. } | AwaitDetached { .. } => false,
+            Began { .. } | AwaitDetached { .. } | Kept { .. } | WriteBack { .. } => false,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::crew::{self, Stack};
 use super::fingerprint::{Fingerprint, Meta};
 use super::pace::Pace;
 use super::trouble::{Failures, Trouble};
-use super::{host, ids, verify};
+use super::{host, verify};
 use crate::Result;
 use crate::progress::Progress;
 
