@@ -37,7 +37,10 @@ impl FileDevice {
         let file = PrivateFile::open(|| {
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
         })?;
-        FileDevice::take(file, path, direct)
+        FileDevice::take(file, path, direct).inspect_err(|_| {
+            // The error that matters is this one.
+            let _ = std::fs::remove_file(path);
+        })
     }
 
     /// Opens an existing file for reading and writing and locks it.
