@@ -78,8 +78,14 @@ pub fn work<T: Send>(first: T, step: impl Fn(T, &Stack<T>) -> Result<()> + Sync)
     };
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     thread::scope(|scope| {
-        let hands: Vec<_> = (0..threads).map(|_| scope.spawn(hand)).collect();
-        let results: Vec<_> = hands.into_iter().map(|hand| hand.join()).collect();
+        // Where the system has no threads to give, fewer do it: this one alone, if need be.
+        let start = |_| thread::Builder::new().spawn_scoped(scope, hand).ok();
+        let hands: Vec<_> = (0..threads).map_while(start).collect();
+        let mut results = Vec::new();
+        if hands.is_empty() {
+            results.push(Ok(hand()));
+        }
+        results.extend(hands.into_iter().map(|hand| hand.join()));
         results.into_iter().try_for_each(|result| match result {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
