@@ -25,6 +25,8 @@ const THREADS: usize = 8;
 pub struct MountOptions {
     /// What `findmnt` and `df` show as the source.
     pub source: String,
+    /// What they show after `fuse.` as the type.
+    pub subtype: &'static str,
     /// Refuse writes.
     pub read_only: bool,
     /// Let every user in, not only the one who mounts; the kernel checks permissions either way.
@@ -42,15 +44,15 @@ pub struct MountOptions {
 }
 
 impl MountOptions {
-    /// A writable mount for the user who mounts, or for everybody if that is root; errors go to
-    /// standard error.
+    /// A writable mount for the user who mounts alone, root or not; errors go to standard error.
     pub fn new(source: impl Into<String>) -> MountOptions {
         let source = source.into();
         let name = source.clone();
         MountOptions {
             source,
+            subtype: "tine",
             read_only: false,
-            allow_other: rustix::process::geteuid().is_root(),
+            allow_other: false,
             suid: false,
             dev: false,
             ids: IdMap::default(),
@@ -74,6 +76,7 @@ pub fn mount_at(directory: &Path, options: &MountOptions) -> Result<OwnedFd> {
     Ok(fuse_device::mount(&Placement {
         directory,
         source: &options.source,
+        subtype: options.subtype,
         read_only: options.read_only,
         allow_other: options.allow_other,
         suid: options.suid,

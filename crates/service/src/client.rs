@@ -2,11 +2,10 @@
 
 mod read_only;
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -14,14 +13,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tine_store::{Options, Store};
+use tine_sys::descriptors;
 use tine_sys::environment;
 use tine_sys::process::detached;
 
+use crate::identity::Identity;
 use crate::progress::Progress;
 use crate::response::Made;
-use crate::socket::{self, Attempt};
+use crate::socket::{self, Attempt, Socket};
 use crate::wire::{self, Ask, Hello, PROTOCOL, Reply, Step};
-use crate::{Code, Context, Error, Request, Response, Result, execute, freeing, locked, stale};
+use crate::{
+    Code, Context, Error, Request, Response, Result, execute, freeing, locked, log, stale,
+};
 
 /// How long a command waits for another short one, or a holder that ends, to let go of the store. On an
 /// overloaded machine closing took more than five seconds.
@@ -29,6 +32,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a new store waits for the holder of one that was removed, which ends when nobody needs it.
 const REMOVED_PATIENCE: Duration = Duration::from_secs(2);
 const REMOVED_LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How many times as long a holder may take to say its first words, on a machine that is busy with other things.
+const HELLO_PATIENCE: u32 = 4;
 /// How often it looks.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -91,11 +96,43 @@ impl Client {
             // It goes only after nobody has asked for a while.
             thread::sleep(REMOVED_LOOK_EVERY);
         }
-        if let Some(parent) = self.store.parent() {
-            std::fs::create_dir_all(parent).map_err(|e| Error::path("make", parent, e))?;
+        let made = make_parents(&self.store)?;
+        let created = Store::create(&self.store, &self.options).and_then(|store| {
+            let identity = Identity::at(&self.store);
+            store.close().inspect_err(|_| {
+                // Nothing is in it yet, and `init` must be able to try again.
+                if identity.is_some() && Identity::at(&self.store) == identity {
+                    let _ = std::fs::remove_file(&self.store);
+                }
+            })
+        });
+        if let Err(error) = created {
+            // The deepest first; one in which something lies by now stays.
+            for directory in made.iter().rev() {
+                let _ = std::fs::remove_dir(directory);
+            }
+            return Err(error.into());
         }
-        Store::create(&self.store, &self.options)?.close()?;
         Ok(Response::Made(Made { store: self.store.clone() }))
+    }
+
+    /// Asks whether a holder of this store is there.
+    fn find(&self) -> Result<Found> {
+        let stream = match socket::connect(&self.store)? {
+            Attempt::Reached(stream) => stream,
+            Attempt::Absent => return Ok(Found::Nothing),
+            Attempt::Dead(socket) => return Ok(Found::Dead(socket)),
+        };
+        let Some((connection, held)) = Connection::begin(stream, self.patience * HELLO_PATIENCE)?
+        else {
+            return Ok(Found::Nothing);
+        };
+        // One that holds what stood at this path before has nothing to say about what stands there now.
+        let here = std::fs::metadata(&self.store).ok().map(|meta| Identity::of(&meta));
+        match (held, here) {
+            (Some(held), Some(here)) if held != here => Ok(Found::Nothing),
+            _ => Ok(Found::Holder(connection)),
+        }
     }
 
     /// Opens the store here, or connects to who holds it.
@@ -105,18 +142,15 @@ impl Client {
     pub fn reach(&self) -> Result<Reach> {
         let deadline = Instant::now() + self.patience;
         loop {
-            let attempt = socket::connect(&self.store)?;
-            let dead = matches!(attempt, Attempt::Dead);
-            if let Attempt::Reached(stream) = attempt
-                && let Some(connection) = Connection::begin(stream)?
-            {
+            let found = self.find()?;
+            if let Found::Holder(connection) = found {
                 return Ok(Reach::There(connection));
             }
             match Context::open(&self.store, &self.options) {
                 Ok(context) => {
-                    if dead {
+                    if let Found::Dead(socket) = found {
                         stale::detach(&self.store);
-                        let _ = socket::remove(&self.store);
+                        let _ = socket.map(|socket| socket.remove());
                     }
                     return Ok(Reach::Here(Box::new(context)));
                 }
@@ -138,9 +172,7 @@ impl Client {
     pub fn hold(&self) -> Result<Connection> {
         let deadline = Instant::now() + self.patience;
         loop {
-            if let Attempt::Reached(stream) = socket::connect(&self.store)?
-                && let Some(connection) = Connection::begin(stream)?
-            {
+            if let Found::Holder(connection) = self.find()? {
                 return Ok(connection);
             }
             match self.start_holder() {
@@ -168,27 +200,31 @@ impl Client {
         }
         let failed = |error: io::Error| Error::io("cannot start the holder of the store", error);
         // A holder without a log serves as well.
-        let log = self.log().map_or_else(|_| Stdio::null(), Stdio::from);
+        let log = log::open(&self.store);
+        let logged = log.is_ok();
         let mut command = Command::new("/proc/self/exe");
         environment::of_this_user(&mut command);
         environment::carry_all(environment::carry(&mut command, &HOLDER_VARIABLES), "TINE_");
-        command.arg("hold").arg("--store").arg(&self.store);
-        detached(&mut command).stdout(Stdio::piped()).stderr(log);
+        // Else it is listed as `exe`.
+        command.arg0("tine").arg("hold").arg("--store").arg(&self.store);
+        let stderr = log.map_or_else(|_| Stdio::null(), Stdio::from);
+        detached(&mut command).stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn().map_err(failed)?;
         let mut line = String::new();
         if let Some(out) = child.stdout.take() {
             BufReader::new(out).read_line(&mut line).map_err(failed)?;
         }
         serde_json::from_str(&line).unwrap_or_else(|_| {
-            let log = log_path(&self.store);
-            let what = "the holder of the store ended before it began";
-            Err(Error::new(Code::Io, what).hint(format!("see {}", log.display())))
+            let error = Error::new(Code::Io, "the holder of the store ended before it began");
+            let log = log::path(&self.store);
+            Err(match logged {
+                true => error.hint(format!("see {}", log.display())),
+                false => error.hint(format!(
+                    "{} would say why, but it is not a file of this user's own: remove it, and try again",
+                    log.display()
+                )),
+            })
         })
-    }
-
-    fn log(&self) -> io::Result<File> {
-        let path = log_path(&self.store);
-        OpenOptions::new().create(true).append(true).mode(0o600).open(path)
     }
 
     /// Answers a request by whichever way there is.
@@ -219,11 +255,24 @@ impl Client {
     }
 }
 
-/// Where the holder writes what it cannot tell anybody.
-pub fn log_path(store: &Path) -> PathBuf {
-    let mut name = store.file_name().unwrap_or_default().to_os_string();
-    name.push(".log");
-    store.with_file_name(name)
+/// What stands at the place of the socket.
+enum Found {
+    /// A holder of the store.
+    Holder(Connection),
+    /// The socket of a holder that died.
+    Dead(Option<Socket>),
+    /// Nothing, or a holder of another store, which stood at the path before.
+    Nothing,
+}
+
+/// Makes the directories that a path lies in; returns those that were missing, the outermost first.
+fn make_parents(path: &Path) -> Result<Vec<PathBuf>> {
+    let Some(parent) = path.parent() else { return Ok(Vec::new()) };
+    let mut missing: Vec<PathBuf> =
+        parent.ancestors().take_while(|path| !path.exists()).map(Path::to_owned).collect();
+    missing.reverse();
+    std::fs::create_dir_all(parent).map_err(|error| Error::path("make", parent, error))?;
+    Ok(missing)
 }
 
 /// A store within reach.
@@ -264,9 +313,26 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Hears the holder's first words; `None` when it ended instead.
-    fn begin(stream: UnixStream) -> Result<Option<Connection>> {
-        let Ok(hello) = wire::receive::<Hello>(&stream) else { return Ok(None) };
+    /// Hears the holder's first words, and which store it holds; `None` when it ended instead.
+    fn begin(
+        stream: UnixStream,
+        patience: Duration,
+    ) -> Result<Option<(Connection, Option<Identity>)>> {
+        let listen_for = |limit| {
+            stream.set_read_timeout(limit).map_err(|error| Error::io("preparing to listen", error))
+        };
+        listen_for(Some(patience))?;
+        let hello = match wire::receive::<Hello>(&stream) {
+            Ok(hello) => hello,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let pid = descriptors::peer(&stream).map_or(0, |peer| peer.pid);
+                let what = format!("the holder of the store (process {pid}) does not answer");
+                return Err(Error::new(Code::StoreLocked, what)
+                    .hint("see whether it is stopped, or waits for its disk; if need be, end it"));
+            }
+            Err(_) => return Ok(None),
+        };
+        listen_for(None)?;
         if hello.protocol != PROTOCOL {
             let what = format!(
                 "the store is held by tine {} (process {}), which this version cannot talk to",
@@ -275,7 +341,10 @@ impl Connection {
             return Err(Error::new(Code::StoreLocked, what)
                 .hint("unmount its branches with that version, then try again"));
         }
-        Ok(Some(Connection { stream }))
+        match hello.refused {
+            Some(error) => Err(error),
+            None => Ok(Some((Connection { stream }, hello.store))),
+        }
     }
 
     /// Answers a request.

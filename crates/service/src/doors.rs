@@ -9,19 +9,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::mount::UnmountFlags;
+use rustix::process::geteuid;
 use tine_fuse::MountOptions;
 use tine_sys::fuse_device;
 use tine_sys::ids::{IdMap, Ids};
 
 use crate::client::Reach;
+use crate::in_use::{self, Wanted};
 use crate::request::{Mount, Request};
 use crate::response::{Inspected, OneBranch, Response};
 use crate::time::micros;
-use crate::{Client, Code, Connection, Error, Result, flush, mount_table, runtime, servers};
-
-/// How long a mount may take to hand over its last data.
-const DETACH_MS: u64 = 60_000;
+use crate::unmount::release;
+use crate::{Client, Code, Connection, Error, Result, flush, mount_table};
 
 /// The most files that the holder is told one by one to have written back.
 const FILES_NAMED_MAX: usize = 100_000;
@@ -49,13 +48,80 @@ pub fn mount(client: &Client, name: &str, directory: &Path, how: How) -> Result<
     let directory = mount_point(directory)?;
     let inspected = inspect(&mut holder, name)?;
     let read_only = how.read_only || inspected.sealed;
-    let mut options = MountOptions::new(mount_table::source(client.store(), name));
-    options.read_only = read_only;
+    let mount = Mount {
+        directory,
+        private_to: None,
+        run: None,
+        read_only,
+        allow_other: how.allow_other,
+        device: None,
+    };
+    let mut options = options_of(client, name, &mount);
     options.ids = IdMap::of_this_process();
     (options.suid, options.dev) = (how.suid, how.dev);
-    options.allow_other |= how.allow_other;
-    let mount = Mount { directory: directory.clone(), private_to: None, read_only };
-    let attached = attach(&mut holder, name, mount, &options);
+    attach(&mut holder, name, mount, &options)
+}
+
+/// Mounts a branch where only this process sees it, in a namespace whose users are called outside as `ids` says; `run` is
+/// the process that waits for its end.
+pub(crate) fn mount_here(
+    client: &Client,
+    holder: &mut Connection,
+    name: &str,
+    mount: Here<'_>,
+    ids: IdMap,
+) -> Result<Response> {
+    let mount = Mount {
+        directory: mount.directory.to_owned(),
+        private_to: Some(std::process::id()),
+        run: mount.run,
+        read_only: mount.read_only,
+        // Others are kept out by the namespace; root's command may become another user in it.
+        allow_other: geteuid().is_root(),
+        device: None,
+    };
+    let mut options = options_of(client, name, &mount);
+    options.subtype = mount_table::PRIVATE;
+    options.ids = ids;
+    attach(holder, name, mount, &options)
+}
+
+/// A mount that only this process sees.
+pub(crate) struct Here<'a> {
+    /// Where it is.
+    pub directory: &'a Path,
+    /// Refuse writes.
+    pub read_only: bool,
+    /// The process that waits for the end of the command that it is for.
+    pub run: Option<u32>,
+}
+
+fn options_of(client: &Client, name: &str, mount: &Mount) -> MountOptions {
+    let mut options = MountOptions::new(mount_table::source(client.store(), name));
+    options.read_only = mount.read_only;
+    options.allow_other = mount.allow_other;
+    options
+}
+
+/// Mounts, and hands the device to the holder.
+fn attach(
+    holder: &mut Connection,
+    name: &str,
+    mut mount: Mount,
+    options: &MountOptions,
+) -> Result<Response> {
+    let directory = mount.directory.clone();
+    let device = tine_fuse::mount_at(&directory, options).map_err(not_mounted)?;
+    // Whatever else is mounted there is none of ours to take off.
+    let number = fuse_device::device_number(&directory);
+    mount.device = number.map_err(|error| Error::io("cannot read the table of mounts", error))?;
+    let ranges = |ids: &Ids| -> Vec<_> {
+        ids.ranges().iter().map(|range| (range.inside, range.outside, range.count)).collect()
+    };
+    let (users, groups) = (ranges(&options.ids.users), ranges(&options.ids.groups));
+    let attach = Request::Attach { name: name.into(), mount, users, groups };
+    let attached = holder.call_with(attach, &[device.as_fd()], &mut |_| {});
+    drop(device);
     // The first look completes the mount, and tells whether it answers.
     let looked = attached.and_then(|response| match fs::metadata(&directory) {
         Ok(_) => Ok(response),
@@ -68,36 +134,6 @@ pub fn mount(client: &Client, name: &str, directory: &Path, how: How) -> Result<
     looked
 }
 
-/// Mounts a branch where only this process sees it, in a namespace whose users are called outside as `ids` says.
-pub(crate) fn mount_here(
-    client: &Client,
-    holder: &mut Connection,
-    name: &str,
-    mount: Mount,
-    ids: IdMap,
-) -> Result<Response> {
-    let mut options = MountOptions::new(mount_table::source(client.store(), name));
-    options.read_only = mount.read_only;
-    options.ids = ids;
-    attach(holder, name, mount, &options)
-}
-
-/// Mounts, and hands the device to the holder.
-fn attach(
-    holder: &mut Connection,
-    name: &str,
-    mount: Mount,
-    options: &MountOptions,
-) -> Result<Response> {
-    let device = tine_fuse::mount_at(&mount.directory, options).map_err(not_mounted)?;
-    let ranges = |ids: &Ids| -> Vec<_> {
-        ids.ranges().iter().map(|range| (range.inside, range.outside, range.count)).collect()
-    };
-    let (users, groups) = (ranges(&options.ids.users), ranges(&options.ids.groups));
-    let attach = Request::Attach { name: name.into(), mount, users, groups };
-    holder.call_with(attach, &[device.as_fd()], &mut |_| {})
-}
-
 /// The error of a namespace that the system does not let this user make.
 pub(crate) fn not_permitted(error: tine_sys::Error) -> Error {
     let hint = error.advice().map(str::to_owned);
@@ -107,19 +143,22 @@ pub(crate) fn not_permitted(error: tine_sys::Error) -> Error {
 
 /// What is known of a branch that is not in use.
 pub(crate) fn inspect(holder: &mut Connection, name: &str) -> Result<Inspected> {
-    match holder.call(Request::Inspect { name: name.into() })? {
-        Response::Inspected(inspected) => match &inspected.mount {
-            None => Ok(inspected),
-            Some(mount) => Err(busy(name, mount)),
-        },
-        _ => Err(unexpected()),
+    let mut inspected = inspect_any(holder, name)?;
+    if let Some(mount) = &inspected.mount {
+        if !release(holder, name)? {
+            return Err(in_use::busy(name, mount, Wanted::Entered));
+        }
+        inspected = inspect_any(holder, name)?;
     }
+    Ok(inspected)
 }
 
-fn busy(name: &str, mount: &Mount) -> Error {
-    let what = format!("branch {name} is in use at {}", mount.directory.display());
-    Error::new(Code::BranchBusy, what)
-        .hint(format!("make a branch of it: `tine branch NEW --from {name}`"))
+/// What is known of a branch.
+pub(crate) fn inspect_any(holder: &mut Connection, name: &str) -> Result<Inspected> {
+    match holder.call(Request::Inspect { name: name.into() })? {
+        Response::Inspected(inspected) => Ok(inspected),
+        _ => Err(unexpected()),
+    }
 }
 
 /// The error of tine-fuse as the contract has it.
@@ -162,28 +201,8 @@ fn mount_point(directory: &Path) -> Result<std::path::PathBuf> {
     }
 }
 
-/// Takes the mount of the branch `name` off its directory; with `force`, although it is in use.
-///
-/// # Errors
-/// `not-mounted`, or `branch-busy` while a program uses it.
-pub fn unmount(client: &Client, name: &str, force: bool) -> Result<Response> {
-    let mut reach = client.reach()?;
-    reach.call(Request::Usage { name: Some(name.into()) })?;
-    let Some(mount) = find(&mut reach, name)? else {
-        reach.leave()?;
-        let what = format!("branch {name} is not mounted");
-        return Err(Error::new(Code::NotMounted, what).hint("`tine list` shows what is"));
-    };
-    detach(&mount, name, force)?;
-    let name = name.to_owned();
-    reach.call(Request::AwaitDetached { name: name.clone(), timeout_ms: DETACH_MS })?;
-    Ok(Response::Branch(OneBranch { branch: name }))
-}
-
 /// Where a branch is mounted.
-pub(crate) fn find(reach: &mut Reach, name: &str) -> Result<Option<Mount>> {
-    // In this process nothing is mounted.
-    let Reach::There(holder) = reach else { return Ok(None) };
+pub(crate) fn find_at(holder: &mut Connection, name: &str) -> Result<Option<Mount>> {
     match holder.call(Request::Mounts)? {
         Response::Mounts(mounts) => {
             Ok(mounts.into_iter().find(|(branch, _)| branch == name).map(|(_, mount)| mount))
@@ -192,86 +211,44 @@ pub(crate) fn find(reach: &mut Reach, name: &str) -> Result<Option<Mount>> {
     }
 }
 
-fn detach(mount: &Mount, name: &str, force: bool) -> Result<()> {
-    if let Some(pid) = mount.private_to {
-        let what = format!("branch {name} is in use by a command (process {pid}) alone");
-        return Err(Error::new(Code::BranchBusy, what)
-            .hint("its mount ends with that command: wait for it, or end it"));
-    }
-    let directory = &mount.directory;
-    let failed = |error: tine_sys::Error| {
-        let hint = error.advice().map(str::to_owned);
-        let error = Error::new(Code::Io, error.to_string());
-        hint.into_iter().fold(error, Error::hint)
-    };
-    if force {
-        return fuse_device::unmount(directory).map_err(failed);
-    }
-    match rustix::mount::unmount(directory, UnmountFlags::NOFOLLOW) {
-        Ok(()) => Ok(()),
-        Err(Errno::BUSY) if runtime::is_for_a_server(directory) => Err(runtime::serving(name)),
-        Err(Errno::BUSY) => {
-            let what = format!("branch {name} is in use at {}", directory.display());
-            Err(Error::new(Code::BranchBusy, what)
-                .hint("leave that directory and end the programs that use it (`fuser -vm` names them), or add --force"))
-        }
-        // An ordinary user goes through the helper, which only detaches.
-        Err(Errno::PERM) => fuse_device::unmount(directory).map_err(failed),
-        Err(error) => Err(Error::path("unmount", directory, error)),
-    }
-}
-
-/// Takes the mounts of branches that are about to change under them off their directories.
-///
-/// # Errors
-/// When a mount cannot be taken off.
-pub fn detach_by_force(client: &Client, names: &[String]) -> Result<()> {
-    for name in names {
-        servers::stop_if_running(client, name)?;
-    }
-    let mut reach = client.reach()?;
-    for name in names {
-        if let Some(mount) = find(&mut reach, name)?
-            && mount.private_to.is_none()
-        {
-            let taken_off = fuse_device::unmount_by_force(&mount.directory);
-            taken_off.map_err(|error| Error::new(Code::Io, error.to_string()))?;
-        }
-    }
-    reach.leave()
-}
-
 /// Makes the mount of a branch hand over every write that has finished; returns how long it took.
 ///
 /// # Errors
 /// When the mount does not take its data back, as on a full disk.
 pub fn flush(reach: &mut Reach, name: &str) -> Result<Duration> {
-    let Some(mount) = find(reach, name)? else { return Ok(Duration::ZERO) };
+    // In this process nothing is mounted.
+    let Reach::There(holder) = reach else { return Ok(Duration::ZERO) };
+    let Some(mount) = find_at(holder, name)? else { return Ok(Duration::ZERO) };
     if mount.read_only {
         return Ok(Duration::ZERO);
     }
     let start = Instant::now();
-    let path = mount.reachable_path();
-    // Of a page that could not be written back the kernel tells whoever asks first, however long ago it was; it has forgotten
-    // the page since. What counts is whether all that it still has can be written.
-    let flushed = flush_through(reach, name, &path);
-    match flushed.or_else(|_| flush_through(reach, name, &path)) {
+    // Only a path leads into a mount. Where there is none, the holder has the kernel write back all of it.
+    let path = in_use::way_in(&mount).unwrap_or_else(|| mount.directory.clone());
+    // Of a page that could not be written back the kernel tells whoever asks first, however long ago it was; it has
+    // forgotten the page since. What counts is whether all that it still has can be written.
+    let flushed = flush_at(holder, name, &path);
+    match flushed.or_else(|_| flush_at(holder, name, &path)) {
         Ok(()) => Ok(start.elapsed()),
         // It ended between the question and the flush, and handed over everything as it did.
-        Err(_) if find(reach, name)?.is_none() => Ok(start.elapsed()),
-        Err(error) => Err(error.hint("--no-flush takes what has been handed over so far")),
+        Err(_) if find_at(holder, name)?.is_none() => Ok(start.elapsed()),
+        Err(error) => Err(error),
     }
 }
 
-fn flush_through(reach: &mut Reach, name: &str, path: &Path) -> Result<()> {
-    let Response::Kept(kept) = reach.call(Request::Kept { name: name.into() })? else {
+/// The same by a path into the mount; what it does not lead to, the holder has the kernel write back.
+///
+/// # Errors
+/// As [`flush`].
+pub(crate) fn flush_at(holder: &mut Connection, name: &str, path: &Path) -> Result<()> {
+    let Response::Kept(kept) = holder.call(Request::Kept { name: name.into() })? else {
         return Err(unexpected());
     };
     let left = flush::flush(path, &kept)?;
     // A visitor has to be asked for, too, when nothing was left: it may have seen another mount.
     let (name, visitor) = (name.to_owned(), kept.visitor);
     let files = (left.len() <= FILES_NAMED_MAX).then_some(left);
-    reach.call(Request::WriteBack { name, visitor, files }).map(drop)
+    holder.call(Request::WriteBack { name, visitor, files }).map(drop)
 }
 
 /// Forks `from`, with what its mount still keeps unless `flush` is off.
@@ -287,7 +264,11 @@ pub fn branch(client: &Client, fork: Fork) -> Result<Response> {
             _ => return Err(unexpected()),
         },
     };
-    let flushed = if fork.flush { flush(&mut reach, &from)? } else { Duration::ZERO };
+    let flushed = match fork.flush {
+        true => flush(&mut reach, &from)
+            .map_err(|error| error.hint("--no-flush takes what has been handed over so far"))?,
+        false => Duration::ZERO,
+    };
     let request = Request::Branch { new: fork.new, from, count: fork.count, ttl_s: fork.ttl_s };
     finish_created(reach, request, flushed)
 }
@@ -316,23 +297,6 @@ pub fn snapshot(client: &Client, from: &str, new: &str) -> Result<Response> {
     let flushed = flush(&mut reach, from)?;
     let request = Request::Snapshot { from: from.into(), new: new.into() };
     finish_created(reach, request, flushed)
-}
-
-/// Puts a branch back to its fork point, or to what `to` holds, with what the mount of that still keeps.
-///
-/// # Errors
-/// `branch-not-found`; `branch-busy` for one that is mounted, unless by force; those of [`flush`].
-pub fn reset(client: &Client, name: String, to: Option<String>, force: bool) -> Result<Response> {
-    if force {
-        detach_by_force(client, std::slice::from_ref(&name))?;
-    }
-    let mut reach = client.reach()?;
-    if let Some(to) = &to {
-        flush(&mut reach, to)?;
-    }
-    let response = reach.call(Request::Reset { name, to, force })?;
-    reach.leave()?;
-    Ok(response)
 }
 
 fn finish_created(mut reach: Reach, request: Request, flushed: Duration) -> Result<Response> {

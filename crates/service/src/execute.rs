@@ -11,6 +11,8 @@ use tine_fs::{Fs, NewRoot};
 use tine_store::{ForkOptions, Options, Store};
 use tine_sys::ids::{IdMap, Ids, Range};
 
+use crate::identity::Identity;
+use crate::in_use::Wanted;
 use crate::mounts::Mounts;
 use crate::progress::Progress;
 use crate::raw::RawBytes;
@@ -23,6 +25,7 @@ use crate::{Code, Error, Result, changes, copy, durable, listing, look, names};
 pub struct Context {
     store: Store,
     mounts: Mounts,
+    identity: Option<Identity>,
     /// Whether changes would be gone with the process.
     read_only: bool,
 }
@@ -33,9 +36,18 @@ impl Context {
     /// # Errors
     /// `store-not-found`, `store-locked` while another process has it open, `store-damaged`, `store-version`, `io`.
     pub fn open(path: &Path, options: &Options) -> Result<Context> {
+        let seen = || std::fs::metadata(path).ok().map(|meta| Identity::of(&meta));
+        let before = seen();
         let store = Store::open(path, options)?;
+        // Unless the file was replaced meanwhile, and either could be the one that is open.
+        let identity = seen().filter(|after| Some(*after) == before);
         names::sweep(&store)?;
-        Ok(Context::over(store))
+        Ok(Context { identity, ..Context::over(store) })
+    }
+
+    /// Which file the store is in, where that is known for certain.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.identity
     }
 
     /// Opens the store at `path` without writing its file; requests that change something are refused.
@@ -52,7 +64,7 @@ impl Context {
     /// The requests of a store that is open already.
     #[doc(hidden)]
     pub fn over(store: Store) -> Context {
-        Context { store, mounts: Mounts::default(), read_only: false }
+        Context { store, mounts: Mounts::default(), identity: None, read_only: false }
     }
 
     /// Whether the store was opened without writing its file.
@@ -102,7 +114,7 @@ pub fn execute(
     carried: Vec<OwnedFd>,
     progress: &Progress,
 ) -> Result<Response> {
-    let Context { store, mounts, read_only } = context;
+    let Context { store, mounts, read_only, .. } = context;
     if *read_only && !request.only_reads() {
         return Err(Error::new(Code::NotPermitted, "the store is open for reading only"));
     }
@@ -143,7 +155,7 @@ pub fn execute(
         }
         Request::Rename { old, new } => {
             store.branch(&old)?;
-            mounts.must_be_free(&old)?;
+            mounts.must_be_free(&old, Wanted::Renamed)?;
             names::must_be_free(store, &new)?;
             store.rename(&old, &new)?;
             durable::make(store, format_args!("{old:?} is renamed to {new:?}"))?;
@@ -201,7 +213,7 @@ pub fn execute(
         }
         Request::Publish { hidden, name } => {
             names::must_be_free(store, &name)?;
-            mounts.must_be_free(&hidden)?;
+            mounts.must_be_free(&hidden, Wanted::Renamed)?;
             store.rename(&hidden, &name)?;
             durable::make(store, format_args!("the branch {name:?} is made"))?;
             Ok(Response::Branch(OneBranch { branch: name }))
@@ -211,7 +223,13 @@ pub fn execute(
             let ids = IdMap { users: ids(users), groups: ids(groups) };
             attach(context, &name, mount, ids, carried)
         }
-        Request::Began { name } => Ok(Response::Began(mounts.forget_beginning(&name))),
+        Request::Began { name, run } => Ok(Response::Began(mounts.forget_beginning(&name, run))),
+        Request::Cut { name } => {
+            store.branch(&name)?;
+            mounts.cut(&name);
+            store.sync()?;
+            Ok(Response::Done(Done {}))
+        }
         Request::Mounts => Ok(Response::Mounts(mounts.list())),
         Request::Kept { name } => kept(mounts, &name).map(Response::Kept),
         Request::WriteBack { name, visitor, files } => {
@@ -280,10 +298,7 @@ fn claim(context: &Context, name: &str, force: bool) -> Result<()> {
     context.store.branch(name)?;
     match force {
         true => Ok(()),
-        false => context.mounts.must_be_free(name).map_err(|error| {
-            let advice = error.hint.clone().unwrap_or_default();
-            error.hint(format!("{advice}, or add --force to take it off"))
-        }),
+        false => context.mounts.must_be_free(name, Wanted::Changed),
     }
 }
 
@@ -295,7 +310,8 @@ fn inspect(context: &Context, name: &str) -> Result<Inspected> {
     // A branch of another store may have the same number; it was made at another time.
     let created = created_at(&context.store, name)?;
     let identity = format!("{}-{created}", branch.id());
-    Ok(Inspected { id: branch.id(), identity, sealed, origin, mount })
+    let forked = branch.base()?.is_some();
+    Ok(Inspected { id: branch.id(), identity, sealed, forked, origin, mount })
 }
 
 /// Who owns what this process makes, as a branch keeps it.
@@ -326,7 +342,7 @@ fn attach(
     if branch.sealed() && !mount.read_only {
         return Err(tine_store::Error::Sealed { name: name.into() }.into());
     }
-    context.mounts.must_be_free(name)?;
+    context.mounts.must_be_free(name, Wanted::Entered)?;
     let directory = mount.directory.clone();
     let fs = Fs::open(&context.store, branch)?;
     context.mounts.attach(name, fs, device, mount, ids)?;

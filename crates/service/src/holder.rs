@@ -3,9 +3,8 @@
 //! One per store, started on need by [`crate::Client`], detached from any terminal, gone when nothing is
 //! mounted and nobody is connected. It never names its own mounts by path: that is left to commands.
 
-use std::fmt::Display;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,15 +14,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tine_store::Options;
 use tine_sys::signals::{Signal, Signals};
 
-use crate::client::log_path;
 use crate::freeing::Freeing;
 use crate::progress::Progress;
-use crate::wire::{self, Ask, Hello, PROTOCOL, Reply};
-use crate::{Context, Error, Request, Response, Result, execute, socket, stale};
+use crate::socket::Socket;
+use crate::wire::{self, Ask, Asked, Hello, PROTOCOL, Reply};
+use crate::{Code, Context, Error, Request, Response, Result, execute, log, socket, stale};
 
 /// How long it stays when nobody needs it: the next command of a script finds it still there.
 const LINGER: Duration = Duration::from_millis(300);
@@ -41,36 +41,30 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 /// # Errors
 /// When the store cannot be opened, or the socket beside it cannot be made, and nobody is there to be told.
 pub fn hold(path: &Path, options: &Options) -> Result<u8> {
+    tine_sys::process::take_name(c"tine");
     let begun = begin(path, options);
     let told = say(&begun.as_ref().map(|_| ()).map_err(Clone::clone));
-    let (context, listener) = match begun {
+    let (context, door) = match begun {
         Ok(begun) => begun,
         // Told once is enough: what standard error takes stays beside the store.
         Err(_) if told.is_ok() => return Ok(1),
         Err(error) => return Err(error),
     };
-    serve(path, &context, &listener);
-    drop(listener);
+    serve(path, &context, door);
     if let Err(error) = context.store().reclaim_all() {
-        log(&error);
+        log::write(&error);
     }
-    let closed = Arc::into_inner(context).map(Context::close);
-    remove_empty_log(path);
-    closed.unwrap_or(Ok(())).map(|()| 0)
-}
-
-/// Leaves a line in the log. A log that takes nothing, on a full disk for one, is no reason to stop.
-fn log(error: &impl Display) {
-    let _ = writeln!(io::stderr(), "error: {error}");
-}
-
-/// A log that says nothing is not worth keeping.
-fn remove_empty_log(store: &Path) {
-    let log = log_path(store);
-    if std::fs::metadata(&log).is_ok_and(|meta| meta.len() == 0) {
-        // Should it stay, it stays empty.
-        let _ = std::fs::remove_file(&log);
-    }
+    let closed = Arc::into_inner(context).map_or(Ok(()), Context::close);
+    // Before the log goes: what it says is why it stays.
+    let status = closed.as_ref().map_or_else(
+        |error| {
+            log::write(error);
+            1
+        },
+        |()| 0,
+    );
+    log::remove_if_empty(path);
+    Ok(status)
 }
 
 fn say(said: &Result<()>) -> io::Result<()> {
@@ -80,7 +74,7 @@ fn say(said: &Result<()>) -> io::Result<()> {
     out.flush()
 }
 
-fn begin(path: &Path, options: &Options) -> Result<(Arc<Context>, UnixListener)> {
+fn begin(path: &Path, options: &Options) -> Result<(Arc<Context>, Door)> {
     // Nothing of this process should keep a directory of the host busy.
     std::env::set_current_dir("/").map_err(|error| Error::io("cannot go to /", error))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
@@ -89,11 +83,11 @@ fn begin(path: &Path, options: &Options) -> Result<(Arc<Context>, UnixListener)>
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     let context = Arc::new(Context::open(path, options)?);
     stale::detach(path);
-    let listener = socket::listen(path)?;
+    let (listener, socket) = socket::listen(path)?;
     let nonblocking = listener.set_nonblocking(true);
     nonblocking.map_err(|error| Error::io("preparing the socket", error))?;
     close_on_terminate(&context)?;
-    Ok((context, listener))
+    Ok((context, Door { listener, socket, spare: spare() }))
 }
 
 /// A polite end of the machine or the session loses nothing that was written.
@@ -119,7 +113,7 @@ fn close_on_terminate(context: &Arc<Context>) -> Result<()> {
     Ok(())
 }
 
-fn serve(path: &Path, context: &Arc<Context>, listener: &UnixListener) {
+fn serve(path: &Path, context: &Arc<Context>, mut door: Door) {
     let connections = Arc::new(AtomicUsize::new(0));
     let mut needed = Instant::now();
     let mut expired = Instant::now();
@@ -131,7 +125,7 @@ fn serve(path: &Path, context: &Arc<Context>, listener: &UnixListener) {
         if expired.elapsed() >= EXPIRE_EVERY {
             expired = Instant::now();
             if let Err(error) = context.expire() {
-                log(&error);
+                log::write(&error);
             }
         }
         if !idle() {
@@ -140,23 +134,100 @@ fn serve(path: &Path, context: &Arc<Context>, listener: &UnixListener) {
             || needed.elapsed() >= LINGER && !(path.exists() && freeing.goes_on(context.store()))
         {
             // A command that connects now finds the end of the stream, and looks again.
-            let _ = socket::remove(path);
+            let _ = door.socket.remove();
             return;
         }
-        let Some(stream) = accept(listener) else { continue };
+        let Some(stream) = door.accept() else { continue };
         if useless() || socket::must_be_same_user(&stream, path).is_err() {
             continue;
         }
         needed = Instant::now();
         let guard = Connected::count(&connections);
         let context = context.clone();
-        let attend = move || {
-            let _guard = guard;
-            // A connection that breaks concerns nobody but its command.
-            let _ = attend(&context, &stream);
+        let stream = Arc::new(stream);
+        let attend = {
+            let stream = stream.clone();
+            move || {
+                let _guard = guard;
+                // A connection that breaks concerns its command alone.
+                let _ = attend(&context, &stream);
+            }
         };
-        // Without a thread the stream closes, and the command says that the holder is gone.
-        let _ = thread::Builder::new().name("command".into()).spawn(attend);
+        if let Err(error) = thread::Builder::new().name("command".into()).spawn(attend) {
+            refuse(&stream, no_thread(error));
+        }
+    }
+}
+
+/// Tells a command why it is not taken on. One that has gone meanwhile need not know.
+fn refuse(stream: &UnixStream, why: Error) {
+    let hello = Hello { refused: Some(why), ..hello(None) };
+    let _ = wire::send(stream, &hello, &[]);
+}
+
+fn no_thread(error: io::Error) -> Error {
+    Error::io("the holder of the store cannot start a thread", error)
+        .hint("raise the limit on processes (`ulimit -u`, or of the container), or end some")
+}
+
+/// The error of a holder that may not have another file open.
+pub(crate) fn no_descriptor() -> Error {
+    let limit = getrlimit(Resource::Nofile).maximum;
+    let limit = limit.map_or_else(String::new, |limit| format!(" of {limit}"));
+    let pid = std::process::id();
+    let what = format!(
+        "the holder of the store (process {pid}) has as many files open as its limit{limit} allows"
+    );
+    Error::new(Code::Io, what).hint(
+        "unmount a branch; for more, raise the limit (`ulimit -n`) before the first branch is mounted",
+    )
+}
+
+/// Where commands come in.
+struct Door {
+    listener: UnixListener,
+    socket: Socket,
+    /// Given up for the moment in which a command is told that there is no descriptor left for it.
+    spare: Option<OwnedFd>,
+}
+
+fn spare() -> Option<OwnedFd> {
+    std::fs::File::open("/dev/null").ok().map(OwnedFd::from)
+}
+
+impl Door {
+    /// The next command, if one comes within a moment.
+    fn accept(&mut self) -> Option<UnixStream> {
+        if !readable(&self.listener, LOOK_EVERY) {
+            return None;
+        }
+        match self.listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).ok()?;
+                Some(stream)
+            }
+            Err(error) => {
+                match Errno::from_io_error(&error) {
+                    Some(Errno::MFILE | Errno::NFILE) => self.turn_away(),
+                    // The command has gone.
+                    Some(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}
+                    // It stays in the queue, and would be found there at once again.
+                    _ => thread::sleep(LOOK_EVERY),
+                }
+                None
+            }
+        }
+    }
+
+    /// Takes a command from the queue to tell it that it cannot be served.
+    fn turn_away(&mut self) {
+        drop(self.spare.take());
+        match self.listener.accept() {
+            Ok((stream, _)) => refuse(&stream, no_descriptor()),
+            // Another thread was faster to use the descriptor; the command waits.
+            Err(_) => thread::sleep(LOOK_EVERY),
+        }
+        self.spare = spare();
     }
 }
 
@@ -175,15 +246,6 @@ impl Drop for Connected {
     }
 }
 
-fn accept(listener: &UnixListener) -> Option<UnixStream> {
-    if !readable(listener, LOOK_EVERY) {
-        return None;
-    }
-    let (stream, _) = listener.accept().ok()?;
-    stream.set_nonblocking(false).ok()?;
-    Some(stream)
-}
-
 fn readable(what: impl AsFd, timeout: Duration) -> bool {
     let timeout =
         Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
@@ -193,20 +255,15 @@ fn readable(what: impl AsFd, timeout: Duration) -> bool {
 
 /// Answers one command until it hangs up.
 fn attend(context: &Context, stream: &UnixStream) -> io::Result<()> {
-    let hello = Hello {
-        protocol: PROTOCOL,
-        version: env!("CARGO_PKG_VERSION").into(),
-        pid: std::process::id(),
-    };
-    wire::send(stream, &hello, &[])?;
-    let mut reserved = Reserved { context, names: Vec::new() };
-    while let Some((ask, carried)) = wire::receive_ask(stream)? {
+    wire::send(stream, &hello(Some(context)), &[])?;
+    let mut reserved = Reserved { context, branches: Vec::new() };
+    while let Some(Asked { ask, carried, lost }) = wire::receive_ask(stream)? {
         let Ask::Execute(request) = ask else { continue };
-        let (reserves, publishes) = match &request {
-            Request::Reserve { .. } => (true, None),
-            Request::Publish { hidden, .. } => (false, Some(hidden.clone())),
-            _ => (false, None),
-        };
+        if lost {
+            wire::send(stream, &Reply::Done(Err(no_descriptor())), &[])?;
+            continue;
+        }
+        let reserves = matches!(request, Request::Reserve { .. });
         let result = match takes_long(&request) {
             false => execute(context, request, carried, &Progress::default()),
             true => {
@@ -215,28 +272,50 @@ fn attend(context: &Context, stream: &UnixStream) -> io::Result<()> {
                 while_listening(stream, &progress, work)
             }
         };
-        match &result {
-            Ok(Response::Branch(made)) if reserves => reserved.names.push(made.branch.clone()),
-            Ok(_) => reserved.names.retain(|name| Some(name) != publishes.as_ref()),
-            Err(_) => {}
+        if let Ok(Response::Branch(made)) = &result
+            && reserves
+        {
+            reserved.add(&made.branch);
         }
         wire::send(stream, &Reply::Done(result), &[])?;
     }
     Ok(())
 }
 
-/// Branches that a command is filling. They go with its connection.
+fn hello(context: Option<&Context>) -> Hello {
+    Hello {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid: std::process::id(),
+        store: context.and_then(Context::identity),
+        refused: None,
+    }
+}
+
+/// Branches that a command is filling. They go with its connection, unless they were published.
 struct Reserved<'a> {
     context: &'a Context,
-    names: Vec<String>,
+    /// The name that each was made under, and its number: once it is published, or gone, the name may be that
+    /// of a branch which another command fills.
+    branches: Vec<(String, u64)>,
+}
+
+impl Reserved<'_> {
+    fn add(&mut self, name: &str) {
+        if let Ok(branch) = self.context.store().branch(name) {
+            self.branches.push((name.into(), branch.id()));
+        }
+    }
 }
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        for name in self.names.drain(..) {
-            let delete = Request::Delete { names: vec![name], force: true };
-            // What cannot be deleted now is swept by the next process that opens the store.
-            let _ = execute(self.context, delete, Vec::new(), &Progress::default());
+        for (name, id) in self.branches.drain(..) {
+            if self.context.store().branch(&name).is_ok_and(|branch| branch.id() == id) {
+                let delete = Request::Delete { names: vec![name], force: true };
+                // What cannot be deleted now is swept by the next process that opens the store.
+                let _ = execute(self.context, delete, Vec::new(), &Progress::default());
+            }
         }
     }
 }
@@ -253,14 +332,20 @@ fn while_listening(
 ) -> Result<Response> {
     let (done, wait) = mpsc::channel();
     thread::scope(|scope| {
-        scope.spawn(move || done.send(work()));
+        thread::Builder::new()
+            .name("copy".into())
+            .spawn_scoped(scope, move || {
+                // The other side waits for it below.
+                let _ = done.send(work());
+            })
+            .map_err(no_thread)?;
         let mut hung_up = false;
         loop {
             match wait.recv_timeout(TELL_EVERY) {
                 Ok(result) => return result,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Error::new(crate::Code::Io, "the holder failed at the request")
+                    return Err(Error::new(Code::Io, "the holder failed at the request")
                         .hint("this is a defect of tine; nothing was made"));
                 }
             }
@@ -269,7 +354,8 @@ fn while_listening(
             }
             hung_up = wire::send(stream, &Reply::Progress(progress.step()), &[]).is_err();
             if !hung_up && readable(stream, Duration::ZERO) {
-                hung_up = !matches!(wire::receive_ask(stream), Ok(Some((Ask::Cancel, _))));
+                hung_up =
+                    !matches!(wire::receive_ask(stream), Ok(Some(Asked { ask: Ask::Cancel, .. })));
                 progress.cancel();
             }
             if hung_up {

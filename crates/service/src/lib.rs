@@ -4,8 +4,7 @@
 //! [`Client`] chooses: in the caller's own process when the store is free, else over the socket of the
 //! *holder* ([`hold`]), the one process that keeps a store open while branches are mounted. What has to
 //! happen where the caller is (opening a directory, mounting, flushing a mount) happens around the request,
-//! in [`doors`], [`transfer`],
-//! [`run`], [`servers`] and [`takein`].
+//! in [`doors`], [`unmount`], [`whole_branch`], [`transfer`], [`run`], [`servers`] and [`takein`].
 //!
 //! This crate knows nothing about arguments, terminals or the wording of results.
 #![forbid(unsafe_code)]
@@ -23,10 +22,13 @@ mod freeing;
 mod holder;
 #[doc(hidden)]
 pub mod hostile;
+mod identity;
+mod in_use;
 mod kept_log;
 mod links;
 mod listing;
 mod locked;
+mod log;
 mod mount_table;
 mod mounts;
 mod names;
@@ -49,6 +51,8 @@ pub mod run;
 pub mod servers;
 pub mod takein;
 pub mod transfer;
+pub mod unmount;
+pub mod whole_branch;
 
 pub use client::{Canceller, Client, Connection, Reach};
 pub use error::{Code, Error, Result};

@@ -11,8 +11,12 @@ use tine_fs::Fs;
 use tine_fuse::KernelCache;
 use tine_sys::ids::IdMap;
 
+use crate::in_use::{self, Wanted};
 use crate::request::Mount;
-use crate::{Code, Error, Result, runtime};
+use crate::{Code, Error, Result, holder};
+
+/// Descriptors that are kept free for commands when a branch is mounted: one that unmounts needs one, too.
+const KEPT_FREE: usize = 8;
 
 /// How often a waiting request looks whether a mount has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -21,8 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 #[derive(Default)]
 pub struct Mounts {
     served: Mutex<BTreeMap<String, Served>>,
-    /// The branches that were mounted for one command which nobody asked about yet.
-    begun: Mutex<BTreeSet<String>>,
+    /// The branches that were mounted for one command, and the process that is going to ask whether they were.
+    begun: Mutex<BTreeSet<(String, u32)>>,
 }
 
 struct Served {
@@ -42,8 +46,9 @@ impl Mounts {
     ) -> Result<()> {
         let mut served = self.alive();
         if let Some(other) = served.get(name) {
-            return Err(busy(name, &other.mount));
+            return Err(in_use::busy(name, &other.mount, Wanted::Entered));
         }
+        must_have_descriptors(&device)?;
         let mut options = tine_fuse::MountOptions::new(name);
         options.read_only = mount.read_only;
         options.ids = ids;
@@ -51,19 +56,19 @@ impl Mounts {
         let directory = mount.private_to.is_none().then_some(mount.directory.as_path());
         let connection =
             tine_fuse::Mount::start(fs, device, directory, &options).map_err(refused)?;
-        if mount.private_to.is_some() {
-            self.begun().insert(name.into());
+        if let Some(run) = mount.run {
+            self.begun().insert((name.into(), run));
         }
         served.insert(name.into(), Served { mount, connection });
         Ok(())
     }
 
-    /// Whether a branch was mounted for one command since this was last asked.
-    pub fn forget_beginning(&self, name: &str) -> bool {
-        self.begun().remove(name)
+    /// Whether a branch was mounted for the command that the process `run` waits for, since it last asked.
+    pub fn forget_beginning(&self, name: &str, run: u32) -> bool {
+        self.begun().remove(&(name.into(), run))
     }
 
-    fn begun(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    fn begun(&self) -> MutexGuard<'_, BTreeSet<(String, u32)>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -83,9 +88,9 @@ impl Mounts {
     }
 
     /// An error if the branch is mounted.
-    pub fn must_be_free(&self, name: &str) -> Result<()> {
+    pub fn must_be_free(&self, name: &str, wanted: Wanted) -> Result<()> {
         match self.find(name) {
-            Some(mount) => Err(busy(name, &mount)),
+            Some(mount) => Err(in_use::busy(name, &mount, wanted)),
             None => Ok(()),
         }
     }
@@ -102,9 +107,11 @@ impl Mounts {
     /// Waits until a branch is no longer mounted.
     pub fn await_detached(&self, name: &str, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
-        while let Some(mount) = self.find(name) {
+        while self.find(name).is_some() {
             if Instant::now() >= deadline {
-                return Err(busy(name, &mount));
+                // Who keeps it is for the command to find out, which asks often.
+                let what = format!("branch {name} is still mounted");
+                return Err(Error::new(Code::BranchBusy, what));
             }
             std::thread::sleep(LOOK_EVERY);
         }
@@ -128,20 +135,11 @@ impl Mounts {
     }
 }
 
-fn busy(name: &str, mount: &Mount) -> Error {
-    let directory = mount.directory.display();
-    match mount.private_to {
-        None if runtime::is_for_a_server(&mount.directory) => runtime::serving(name),
-        None => {
-            let what = format!("branch {name} is mounted at {directory}");
-            Error::new(Code::BranchBusy, what)
-                .hint(format!("unmount it first: `tine unmount {name}`"))
-        }
-        Some(pid) => {
-            let what = format!("branch {name} is in use by a command (process {pid})");
-            Error::new(Code::BranchBusy, what).hint("wait until that command has ended")
-        }
-    }
+/// An error unless this process may open some more files beside those of a mount.
+fn must_have_descriptors(device: &OwnedFd) -> Result<()> {
+    let copies: std::io::Result<Vec<OwnedFd>> =
+        (0..KEPT_FREE).map(|_| device.try_clone()).collect();
+    copies.map(drop).map_err(|_| holder::no_descriptor())
 }
 
 fn refused(error: tine_fuse::Error) -> Error {

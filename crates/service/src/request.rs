@@ -140,6 +140,13 @@ pub enum Request {
     Began {
         /// The branch.
         name: String,
+        /// The process that waits for the command.
+        run: u32,
+    },
+    /// End the connection of a mount, wherever the mount still is: who works in it gets errors.
+    Cut {
+        /// The branch.
+        name: String,
     },
     /// The mounts that are being served.
     Mounts,
@@ -186,7 +193,8 @@ impl Request {
                 false
             }
             Reset { .. } | Import { .. } | Reserve { .. } | Publish { .. } | Attach { .. } => false,
-            Began { .. } | AwaitDetached { .. } | Kept { .. } | WriteBack { .. } => false,
+            Began { .. } | Cut { .. } | AwaitDetached { .. } => false,
+            Kept { .. } | WriteBack { .. } => false,
         }
     }
 }
@@ -198,32 +206,20 @@ pub struct Mount {
     pub directory: PathBuf,
     /// The process whose private mount namespace it is in; absent for a mount that everybody sees.
     pub private_to: Option<u32>,
+    /// The process that started that one and waits for its end.
+    pub run: Option<u32>,
     /// Whether it refuses writes.
     pub read_only: bool,
-}
-
-impl Mount {
-    /// A path by which a process outside reaches the mounted root.
-    pub fn reachable_path(&self) -> PathBuf {
-        match self.private_to {
-            None => self.directory.clone(),
-            Some(pid) => {
-                let inside = self.directory.strip_prefix("/").unwrap_or(&self.directory);
-                PathBuf::from(format!("/proc/{pid}/root")).join(inside)
-            }
-        }
-    }
+    /// Whether other users are let in.
+    pub allow_other: bool,
+    /// The number of its file system as `MAJOR:MINOR`, which tells it from all that is mounted on this
+    /// machine; absent until it is mounted.
+    pub device: Option<String>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_private_mount_is_reached_through_its_process() {
-        let mount = Mount { directory: "/home/a".into(), private_to: Some(7), read_only: false };
-        assert_eq!(mount.reachable_path(), PathBuf::from("/proc/7/root/home/a"));
-    }
 
     #[test]
     fn a_request_survives_the_wire() {

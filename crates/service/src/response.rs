@@ -444,6 +444,8 @@ pub struct Inspected {
     pub identity: String,
     /// Whether the branch is a snapshot.
     pub sealed: bool,
+    /// Whether it has a fork point to go back to.
+    pub forked: bool,
     /// The directory that it was imported from, or whose branch it was made from.
     pub origin: Option<PathBuf>,
     /// Where it is mounted.

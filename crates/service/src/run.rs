@@ -4,26 +4,33 @@
 //! command and tells what changed. The other ([`enter`]) moves into a mount namespace of its own, mounts the
 //! branch there, hands the device to the holder and becomes the command. When the last process in that
 //! namespace has ended, the kernel removes the mount: nothing stays behind, however it ended.
+//!
+//! Once the command may have begun, its branch has its work in it: from then on no error deletes the branch.
 
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use tine_sys::namespace::enter_private_mounts;
 use tine_sys::process::run_in_foreground;
 use tine_sys::signals::heed_file_size_limit;
 
-use crate::doors::{self, Fork, inspect, unexpected};
-use crate::request::{Mount, Request};
+use crate::doors::{self, Fork, find_at, inspect, unexpected};
+use crate::in_use::{self, Process};
+use crate::request::Request;
 use crate::response::{Change, Response};
 use crate::time::rfc3339;
 use crate::{Client, Code, Connection, Error, Result};
 
 /// How long a mount may take to hand over its data after the command has ended.
-const DETACH_MS: u64 = 30_000;
+const DETACH: Duration = Duration::from_secs(60);
+/// How long processes that end with the command may take to do so.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long the holder is asked to wait at a time.
+const WAIT_MS: u64 = 50;
 
 /// What to run, and where.
 #[derive(Clone, Debug)]
@@ -64,6 +71,10 @@ pub struct Ended {
     pub changes: Option<Vec<Change>>,
     /// Whether the branch is still there.
     pub kept: bool,
+    /// Processes that the command left behind and that go on in the branch, in words.
+    pub left_behind: Option<String>,
+    /// Why less could be done after the command than should have been.
+    pub trouble: Option<Error>,
 }
 
 /// Runs a command inside a branch; `entering` is the command line that leads to [`enter`].
@@ -73,13 +84,43 @@ pub struct Ended {
 pub fn run(client: &Client, run: Run, entering: impl FnOnce(&Entry) -> Command) -> Result<Ended> {
     let mut holder = client.hold()?;
     let (name, fresh) = choose(client, &mut holder, &run)?;
-    let ended = run_in(client, &mut holder, &name, fresh, &run, entering);
-    let begun = ended.as_ref().is_ok_and(|ended| ended.began);
-    if fresh && !begun {
-        // The reason why it could not begin is the error to tell.
-        let _ = delete(&mut holder, &name);
+    // While nothing was begun, the reason why is the error to tell. Who mounted it meanwhile keeps it.
+    let let_go = |holder: &mut Connection| fresh && delete(holder, &name).is_ok();
+    let entry = entry(&mut holder, &name, &run).inspect_err(|_| {
+        let_go(&mut holder);
+    })?;
+    let ran = run_in_foreground(&mut entering(&entry))
+        .map_err(|error| Error::io("cannot start the command, or wait for its end", error));
+    let asked = Request::Began { name: name.clone(), run: std::process::id() };
+    let began = match holder.call(asked) {
+        Ok(Response::Began(began)) => began,
+        // The holder is gone, so nothing says that it did not begin.
+        _ => true,
+    };
+    let mut ended = Ended {
+        branch: name.clone(),
+        status: ran.as_ref().map_or(1, |status| exit_status(*status)),
+        began,
+        changes: None,
+        kept: true,
+        left_behind: None,
+        trouble: None,
+    };
+    if !began {
+        ended.kept = !let_go(&mut holder);
+        return ran.map(|_| ended);
     }
-    ended
+    if let Err(error) = conclude(client, fresh, &run, &mut ended) {
+        ended.trouble = Some(error);
+    }
+    if let Err(error) = ran {
+        ended.trouble = Some(error);
+    }
+    if ended.trouble.is_some() && ended.status == 0 {
+        // Whoever goes by the status must not take it that all is well.
+        ended.status = 1;
+    }
+    Ok(ended)
 }
 
 /// The branch to run in, and whether it was made just now.
@@ -111,14 +152,8 @@ fn made_up_name() -> String {
     format!("run-{digits}-{}", std::process::id())
 }
 
-fn run_in(
-    client: &Client,
-    holder: &mut Connection,
-    name: &str,
-    fresh: bool,
-    run: &Run,
-    entering: impl FnOnce(&Entry) -> Command,
-) -> Result<Ended> {
+/// What the command's process has to know.
+fn entry(holder: &mut Connection, name: &str, run: &Run) -> Result<Entry> {
     let inspected = inspect(holder, name)?;
     let at = match (&run.at, inspected.origin) {
         (Some(at), _) => at.clone(),
@@ -129,29 +164,12 @@ fn run_in(
                 .hint("say where the command finds it: --at DIR"));
         }
     };
-    let entry = Entry {
+    Ok(Entry {
         name: name.into(),
         at: mount_point(&at)?,
         read_only: inspected.sealed,
         command: run.command.clone(),
-    };
-    let status = run_in_foreground(&mut entering(&entry))
-        .map_err(|error| Error::io("cannot start the command", error))?;
-    let began = match holder.call(Request::Began { name: name.into() })? {
-        Response::Began(began) => began,
-        _ => return Err(unexpected()),
-    };
-    let mut ended = Ended {
-        branch: name.into(),
-        status: exit_status(status),
-        began,
-        changes: None,
-        kept: true,
-    };
-    if began {
-        conclude(client, holder, fresh, run, &mut ended)?;
-    }
-    Ok(ended)
+    })
 }
 
 fn mount_point(at: &Path) -> Result<PathBuf> {
@@ -171,20 +189,17 @@ fn exit_status(status: ExitStatus) -> u8 {
 }
 
 /// Waits for the last data, compares, and lets a branch go that is not to be kept.
-fn conclude(
-    client: &Client,
-    holder: &mut Connection,
-    fresh: bool,
-    run: &Run,
-    ended: &mut Ended,
-) -> Result<()> {
+fn conclude(client: &Client, fresh: bool, run: &Run, ended: &mut Ended) -> Result<()> {
     let name = ended.branch.clone();
-    let wait = Request::AwaitDetached { name: name.clone(), timeout_ms: DETACH_MS };
-    let detached = holder.call(wait);
-    let compared = match &detached {
-        Ok(_) => holder.call(Request::Diff { name: name.clone(), other: None }),
-        // Something that the command left behind still works in it.
-        Err(_) => doors::diff(client, &name, None),
+    // Anew: the one that held the store as the command began may have died.
+    let mut holder = client.hold()?;
+    let left_behind = await_end(&mut holder, &name)?;
+    let compared = match &left_behind {
+        None => holder.call(Request::Diff { name: name.clone(), other: None }),
+        Some(processes) => {
+            ended.left_behind = Some(in_use::names(processes));
+            doors::diff(client, &name, None)
+        }
     };
     ended.changes = match compared {
         Ok(Response::Diff(diff)) => Some(diff.changes),
@@ -196,17 +211,42 @@ fn conclude(
     let discard = match run.after {
         After::Keep => false,
         After::Discard => fresh,
-        After::KeepChanged => fresh && run.name.is_none() && unchanged && detached.is_ok(),
+        After::KeepChanged => fresh && run.name.is_none() && unchanged,
     };
-    if discard {
-        delete(holder, &name)?;
+    // What goes on in it would lose the ground under its feet.
+    if discard && left_behind.is_none() {
+        delete(&mut holder, &name)?;
         ended.kept = false;
     }
     Ok(())
 }
 
+/// Waits until the command's mount has ended, or names the processes that keep it and do not end with the
+/// command.
+fn await_end(holder: &mut Connection, name: &str) -> Result<Option<Vec<Process>>> {
+    let since = Instant::now();
+    loop {
+        let wait = Request::AwaitDetached { name: name.into(), timeout_ms: WAIT_MS };
+        match holder.call(wait) {
+            Ok(_) => return Ok(None),
+            Err(error) if error.code == Code::BranchBusy => {}
+            Err(error) => return Err(error),
+        }
+        if since.elapsed() < GRACE {
+            continue;
+        }
+        let Some(mount) = find_at(holder, name)? else { return Ok(None) };
+        let keep = mount.device.map(|device| in_use::look(&device)).unwrap_or_default();
+        // What is nowhere to be seen may be the kernel, which still writes.
+        if !keep.is_empty() || since.elapsed() >= DETACH {
+            return Ok(Some(keep.processes()));
+        }
+    }
+}
+
+/// Unless another command mounted it meanwhile.
 fn delete(holder: &mut Connection, name: &str) -> Result<()> {
-    match holder.call(Request::Delete { names: vec![name.into()], force: true })? {
+    match holder.call(Request::Delete { names: vec![name.into()], force: false })? {
         Response::Deleted(_) => Ok(()),
         _ => Err(unexpected()),
     }
@@ -258,11 +298,8 @@ fn prepare(client: &Client, entry: &Entry) -> Result<Command> {
     // Before the namespace changes, so that the holder sees this user as it is.
     let mut holder = client.hold()?;
     let ids = enter_private_mounts().map_err(doors::not_permitted)?;
-    let mount = Mount {
-        directory: at.clone(),
-        private_to: Some(std::process::id()),
-        read_only: *read_only,
-    };
+    let run = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
+    let mount = doors::Here { directory: at, read_only: *read_only, run };
     doors::mount_here(client, &mut holder, name, mount, ids)?;
     // A process that stood in the directory stands in the branch now, at the same place if it is there.
     let inside = here.filter(|here| here.starts_with(at));

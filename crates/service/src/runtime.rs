@@ -3,15 +3,17 @@
 //! They lie where other users can reach them (a server started by root runs as another), under a path
 //! short enough for a Unix socket, and belong to this user alone.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, fchmod, openat};
 use rustix::process::geteuid;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::in_use::Wanted;
 use crate::{Code, Error, Result};
 
 const MOUNT: &str = "mnt";
@@ -27,8 +29,19 @@ fn root() -> PathBuf {
     }
 }
 
+/// The directory of the store that is at the path now: branches of one that stood there before may have the same
+/// numbers, and servers that still run. Of a store that is gone, that of one which was there.
 fn of_store(store: &Path) -> PathBuf {
-    root().join(format!("{:016x}", xxh3_64(store.as_os_str().as_bytes())))
+    let of_path = format!("{:016x}-", xxh3_64(store.as_os_str().as_bytes()));
+    if let Ok(meta) = fs::metadata(store) {
+        return root().join(format!("{of_path}{:x}", meta.ino()));
+    }
+    let entries = fs::read_dir(root()).into_iter().flatten().flatten();
+    let mut paths = entries.map(|entry| entry.path());
+    let is_of = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.as_bytes().starts_with(of_path.as_bytes()))
+    };
+    paths.find(is_of).unwrap_or_else(|| root().join(of_path))
 }
 
 /// Where the directory of one branch is, or would be.
@@ -78,9 +91,16 @@ pub fn is_for_a_server(mount: &Path) -> bool {
 }
 
 /// The error of a branch that is mounted for its server.
-pub fn serving(name: &str) -> Error {
-    Error::new(Code::BranchBusy, format!("a PostgreSQL server runs on branch {name}"))
-        .hint(format!("stop it first: `tine postgres stop {name}`"))
+pub fn serving(name: &str, wanted: Wanted) -> Error {
+    let stop = format!("stop it first: `tine postgres stop {name}`");
+    let hint = match wanted {
+        Wanted::Unmounted | Wanted::Changed => format!("{stop}; or add --force to cut it off"),
+        Wanted::Renamed => stop,
+        Wanted::Entered => {
+            format!("{stop}; or make a branch of it: `tine branch NEW --from {name}`")
+        }
+    };
+    Error::new(Code::BranchBusy, format!("a PostgreSQL server runs on branch {name}")).hint(hint)
 }
 
 /// The directories of branches that there are.
@@ -110,10 +130,17 @@ pub fn make(directory: &Path) -> Result<()> {
 /// The same, with `PermissionDenied` where it is not ours.
 fn make_ours(directory: &Path) -> io::Result<()> {
     match fs::create_dir(directory) {
-        Ok(()) => fs::set_permissions(directory, Permissions::from_mode(0o711)),
+        Ok(()) => open_up(directory),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => must_be_ours(directory),
         Err(error) => Err(error),
     }
+}
+
+/// Lets others pass through, whatever the mask of this process took away; never through a link.
+fn open_up(directory: &Path) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = openat(CWD, directory, flags, Mode::empty())?;
+    Ok(fchmod(&opened, Mode::from_raw_mode(0o711))?)
 }
 
 /// Anybody may make a directory in `/tmp` before us.

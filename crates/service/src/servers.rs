@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Reach;
@@ -18,7 +19,7 @@ use crate::request::{Mount, Request};
 use crate::response::{Inspected, OneBranch, Response, ServerList, ServerRow};
 use crate::server_lock::ServerLock;
 use crate::time::elapsed_us;
-use crate::{Client, Code, Connection, Error, Result, kept_log, runtime, stale};
+use crate::{Client, Code, Connection, Error, Result, in_use, kept_log, runtime, stale, unmount};
 
 /// Recovery replays what a checkpoint has not written; that is minutes at most.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -69,7 +70,9 @@ pub fn start(client: &Client, name: &str, how: &Start) -> Result<Response> {
         Some(mount) => (mount.directory.clone(), mount.directory == directory),
         None => {
             runtime::make(&directory)?;
-            doors::mount(client, name, &directory, How::default())?;
+            // Root's server runs as another user.
+            let how = How { allow_other: geteuid().is_root(), ..How::default() };
+            doors::mount(client, name, &directory, how)?;
             (directory, true)
         }
     };
@@ -95,7 +98,7 @@ pub fn start(client: &Client, name: &str, how: &Start) -> Result<Response> {
             let error = kept_log::keep(&place, error);
             // The error to tell is why the server did not start.
             if own_mount {
-                let _ = doors::unmount(client, name, true);
+                let _ = unmount::unmount(client, name, true);
                 let _ = remove(&place);
             } else {
                 let _ = fs::remove_file(record_path(&place));
@@ -147,6 +150,19 @@ fn must_be_startable(name: &str, inspected: &Inspected) -> Result<()> {
             let what = format!("branch {name} is in use at {}", mount.directory.display());
             Err(Error::new(Code::BranchBusy, what)
                 .hint(format!("make a branch of it: `tine branch NEW --from {name}`")))
+        }
+        // Another directory would be taken for the branch.
+        Some(mount) if !in_use::is_in_place(mount) => {
+            Err(in_use::busy(name, mount, in_use::Wanted::Entered))
+        }
+        Some(mount) if geteuid().is_root() && !mount.allow_other => {
+            let directory = mount.directory.display();
+            let what = format!(
+                "branch {name} is mounted at {directory} for root alone, and a server runs as another user"
+            );
+            Err(Error::new(Code::BranchBusy, what).hint(format!(
+                "`tine unmount {name}` first; the server gets a mount of its own. Or mount it with --allow-other"
+            )))
         }
         _ => Ok(()),
     }
@@ -224,7 +240,7 @@ fn stop_any(client: &Client, name: &str) -> Result<bool> {
     // A start that was killed before its server began leaves the mount.
     let left = mounted_on(client, &runtime::mount_in(&place))?;
     if let Some(branch) = &left {
-        doors::unmount(client, branch, false)?;
+        unmount::unmount(client, branch, true)?;
         remove(&place)?;
     }
     Ok(was_there || left.is_some())
@@ -298,15 +314,8 @@ fn end(client: &Client, place: &Path, record: &Record) -> Result<()> {
     if record.own_mount
         && let Some(branch) = mounted_on(client, &directory)?
     {
-        match doors::unmount(client, &branch, false) {
-            Err(error) if error.code == Code::BranchBusy => {
-                let place = directory.display();
-                let what =
-                    format!("the server of branch {branch} has ended, but {place} is in use");
-                return Err(Error::new(Code::BranchBusy, what).hint(format!(
-                    "end what uses it (`fuser -vm {place}` names it), then stop the server once more; or `tine unmount {branch} --force`"
-                )));
-            }
+        // The mount was made for the server alone, so whatever else has a copy of it was not given it.
+        match unmount::unmount(client, &branch, true) {
             Err(error) if !matches!(error.code, Code::NotMounted | Code::BranchNotFound) => {
                 return Err(error);
             }

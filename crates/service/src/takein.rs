@@ -14,7 +14,7 @@ use crate::client::Connection;
 use crate::doors;
 use crate::postgres::{Reached, Source};
 use crate::progress::Progress;
-use crate::request::{Mount, Request};
+use crate::request::Request;
 use crate::response::{OneBranch, Response, TakenIn};
 use crate::time::elapsed_us;
 use crate::{Client, Error, Result, mount_table, runtime};
@@ -89,11 +89,7 @@ fn enter_and_fill(
 ) -> Result<u64> {
     let ids = enter_private_mounts().map_err(doors::not_permitted)?;
     leave_other_mounts();
-    let mount = Mount {
-        directory: directory.into(),
-        private_to: Some(std::process::id()),
-        read_only: false,
-    };
+    let mount = doors::Here { directory, read_only: false, run: None };
     doors::mount_here(client, holder, hidden, mount, ids)?;
     begin()?;
     let backup = source.copy_into(directory, progress)?;

@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tine_sys::descriptors;
 
+use crate::identity::Identity;
 use crate::{Error, Request, Response};
 
 /// Changes whenever a message changes; both sides come from one binary, so it seldom matters.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// No request comes near it; more is not a request.
 const REQUEST_BYTES_MAX: usize = 4 << 20;
@@ -31,6 +32,12 @@ pub struct Hello {
     pub version: String,
     /// Its process.
     pub pid: u32,
+    /// The store that it holds, which need not be the one at the path any more.
+    #[serde(default)]
+    pub store: Option<Identity>,
+    /// Why it cannot take the command on; it hangs up after that.
+    #[serde(default)]
+    pub refused: Option<Error>,
 }
 
 /// What a command says.
@@ -80,16 +87,28 @@ pub fn send<T: Serialize>(
     rest.write_all(&frame[sent..])
 }
 
+/// A request as it arrived.
+#[derive(Debug)]
+pub struct Asked {
+    /// What is asked.
+    pub ask: Ask,
+    /// The descriptors that came with it.
+    pub carried: Vec<OwnedFd>,
+    /// Whether descriptors were lost, because this process may not have more of them.
+    pub lost: bool,
+}
+
 /// Receives a request's frame and the descriptors that came with it; `None` at the end.
-pub fn receive_ask(stream: &UnixStream) -> io::Result<Option<(Ask, Vec<OwnedFd>)>> {
+pub fn receive_ask(stream: &UnixStream) -> io::Result<Option<Asked>> {
     let mut length = [0; 4];
-    let (got, carried) = descriptors::receive(stream, &mut length)?;
-    if got == 0 {
+    let received = descriptors::receive(stream, &mut length)?;
+    if received.bytes == 0 {
         return Ok(None);
     }
     let mut stream = stream;
-    stream.read_exact(&mut length[got..])?;
-    Ok(Some((body(stream, length, REQUEST_BYTES_MAX)?, carried)))
+    stream.read_exact(&mut length[received.bytes..])?;
+    let ask = body(stream, length, REQUEST_BYTES_MAX)?;
+    Ok(Some(Asked { ask, carried: received.descriptors, lost: received.truncated }))
 }
 
 /// Receives a frame that carries no descriptors.
@@ -129,9 +148,9 @@ mod tests {
         let (left, right) = UnixStream::pair().unwrap();
         let (reader, _writer) = io::pipe().unwrap();
         send(&left, &Ask::Execute(Request::List), &[reader.as_fd()]).unwrap();
-        let (ask, carried) = receive_ask(&right).unwrap().unwrap();
-        assert!(matches!(ask, Ask::Execute(Request::List)));
-        assert_eq!(carried.len(), 1);
+        let asked = receive_ask(&right).unwrap().unwrap();
+        assert!(matches!(asked.ask, Ask::Execute(Request::List)));
+        assert_eq!((asked.carried.len(), asked.lost), (1, false));
         drop(left);
         assert!(receive_ask(&right).unwrap().is_none());
     }

@@ -384,7 +384,9 @@ fn serve_if_asked() -> bool {
     options.lossy = Some(if lossy == "Honest" { Lossy::Honest } else { Lossy::IgnoresFlushes });
     let store = Store::open(Path::new(store), &options).unwrap();
     let tree = Fs::open(&store, store.branch(branch).unwrap()).unwrap();
-    let options = MountOptions::new("tine-power-cut");
+    let mut options = MountOptions::new("tine-power-cut");
+    // Root's server runs as another user.
+    options.allow_other = rustix::process::geteuid().is_root();
     let device = mount_at(Path::new(mount), &options).unwrap();
     let served = Mount::start(tree, device, Some(Path::new(mount)), &options).unwrap();
     println!("serving");

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
 };
 
@@ -80,11 +80,22 @@ pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> 
     }
 }
 
-/// Receives bytes into `buffer`, and the descriptors that came with them; 0 bytes mean the end.
+/// What [`receive`] got.
+#[derive(Debug)]
+pub struct Received {
+    /// How many bytes; 0 mean the end.
+    pub bytes: usize,
+    /// The descriptors that came with them.
+    pub descriptors: Vec<OwnedFd>,
+    /// Whether more descriptors were sent than this process may have open: those are lost.
+    pub truncated: bool,
+}
+
+/// Receives bytes into `buffer`, and the descriptors that came with them.
 ///
 /// # Errors
 /// What the socket says.
-pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let message = loop {
@@ -100,7 +111,8 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Vec<O
             descriptors.extend(received);
         }
     }
-    Ok((message.bytes, descriptors))
+    let truncated = message.flags.contains(ReturnFlags::CTRUNC);
+    Ok(Received { bytes: message.bytes, descriptors, truncated })
 }
 
 #[cfg(test)]
@@ -117,9 +129,9 @@ mod tests {
         let sent = send(&left, b"device", &[reader.as_fd()]).unwrap();
         drop(reader);
         let mut buffer = [0; 16];
-        let (received, mut descriptors) = receive(&right, &mut buffer).unwrap();
-        assert_eq!((sent, &buffer[..received]), (6, &b"device"[..]));
-        assert_eq!(descriptors.len(), 1);
+        let Received { bytes, mut descriptors, truncated } = receive(&right, &mut buffer).unwrap();
+        assert_eq!((sent, &buffer[..bytes]), (6, &b"device"[..]));
+        assert_eq!((descriptors.len(), truncated), (1, false));
         writer.write_all(b"through the pipe").unwrap();
         drop(writer);
         let mut text = String::new();
@@ -132,10 +144,10 @@ mod tests {
         let (left, right) = UnixStream::pair().unwrap();
         send(&left, b"x", &[]).unwrap();
         let mut buffer = [0; 4];
-        let (received, descriptors) = receive(&right, &mut buffer).unwrap();
-        assert_eq!((received, descriptors.len()), (1, 0));
+        let received = receive(&right, &mut buffer).unwrap();
+        assert_eq!((received.bytes, received.descriptors.len()), (1, 0));
         drop(left);
-        assert_eq!(receive(&right, &mut buffer).unwrap().0, 0);
+        assert_eq!(receive(&right, &mut buffer).unwrap().bytes, 0);
     }
 
     #[test]

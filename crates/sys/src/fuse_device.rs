@@ -30,6 +30,8 @@ pub struct Placement<'a> {
     pub directory: &'a Path,
     /// What `findmnt` and `df` show as the source.
     pub source: &'a str,
+    /// What they show after `fuse.` as the type.
+    pub subtype: &'a str,
     /// Refuse writes.
     pub read_only: bool,
     /// Let every user in, not only the one who mounts; the kernel checks permissions either way.
@@ -69,8 +71,8 @@ pub fn mount(placement: &Placement<'_>) -> Result<OwnedFd> {
     flags.set(MountFlags::NOSUID, !placement.suid);
     flags.set(MountFlags::NODEV, !placement.dev);
     flags.set(MountFlags::RDONLY, placement.read_only);
-    match rustix::mount::mount(placement.source, directory, "fuse.tine", flags, options.as_c_str())
-    {
+    let kind = format!("fuse.{}", placement.subtype);
+    match rustix::mount::mount(placement.source, directory, kind, flags, options.as_c_str()) {
         Ok(()) => Ok(device),
         Err(Errno::PERM) if placement.suid || placement.dev => {
             Err(Error::new(format!("cannot mount on {}", directory.display()), Errno::PERM).hint(
@@ -85,6 +87,22 @@ pub fn mount(placement: &Placement<'_>) -> Result<OwnedFd> {
     }
 }
 
+/// Takes the mount off `directory` if nothing is open in it.
+///
+/// # Errors
+/// `EBUSY` while a file or directory in it is open or in use in this mount namespace; then nothing has
+/// changed. As [`unmount`] otherwise.
+pub fn unmount_unused(directory: &Path) -> Result<()> {
+    let what = || format!("cannot unmount {}", directory.display());
+    match rustix::mount::unmount(directory, UnmountFlags::NOFOLLOW) {
+        Ok(()) => Ok(()),
+        Err(Errno::PERM) => {
+            unmount_through_helper(directory, &["-u"]).map_err(|why| Error::new(what(), why))
+        }
+        Err(why) => Err(Error::new(what(), why)),
+    }
+}
+
 /// Takes the mount off `directory` at once; files that are open stay usable until they are closed.
 ///
 /// # Errors
@@ -94,7 +112,7 @@ pub fn unmount(directory: &Path) -> Result<()> {
     match rustix::mount::unmount(directory, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
         Ok(()) => Ok(()),
         Err(Errno::PERM) => {
-            unmount_through_helper(directory).map_err(|why| Error::new(what(), why))
+            unmount_through_helper(directory, &["-u", "-z"]).map_err(|why| Error::new(what(), why))
         }
         Err(why) => Err(Error::new(what(), why)),
     }
@@ -139,8 +157,9 @@ fn mount_through_helper(placement: &Placement<'_>) -> Result<OwnedFd> {
     let (ours, theirs) = UnixStream::pair().map_err(|why| Error::new(what(), why))?;
     // Commas and backslashes separate the helper's options.
     let source = placement.source.replace('\\', "\\\\").replace(',', "\\,");
+    let subtype = placement.subtype;
     let mut options =
-        format!("fsname={source},subtype=tine,default_permissions,nosuid,nodev,noatime");
+        format!("fsname={source},subtype={subtype},default_permissions,nosuid,nodev,noatime");
     if placement.read_only {
         options.push_str(",ro");
     }
@@ -156,8 +175,9 @@ fn mount_through_helper(placement: &Placement<'_>) -> Result<OwnedFd> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|why| Error::new(what(), why))?;
-    let (_, mut devices) =
-        descriptors::receive(&ours, &mut [0; 1]).map_err(|why| Error::new(what(), why))?;
+    let mut devices = descriptors::receive(&ours, &mut [0; 1])
+        .map_err(|why| Error::new(what(), why))?
+        .descriptors;
     drop(ours);
     let output = child.wait_with_output().map_err(|why| Error::new(what(), why))?;
     devices.pop().ok_or_else(|| {
@@ -166,17 +186,24 @@ fn mount_through_helper(placement: &Placement<'_>) -> Result<OwnedFd> {
     })
 }
 
-fn unmount_through_helper(directory: &Path) -> io::Result<()> {
+fn unmount_through_helper(directory: &Path, flags: &[&str]) -> io::Result<()> {
     let helper = helper().ok_or(io::Error::from(Errno::PERM))?;
     let output = environment::of_this_user(&mut Command::new(helper))
-        .args(["-u", "-z", "--"])
+        .args(flags)
+        .arg("--")
         .arg(directory)
+        // What it says is read here, so it has to say it in one language.
+        .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .output()?;
     if output.status.success() {
         return Ok(());
     }
-    Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    match said.ends_with("Device or resource busy") {
+        true => Err(Errno::BUSY.into()),
+        false => Err(io::Error::other(said)),
+    }
 }
 
 fn helper() -> Option<PathBuf> {
@@ -262,6 +289,7 @@ mod tests {
         let error = mount(&Placement {
             directory: &file,
             source: "nothing",
+            subtype: "nothing",
             read_only: false,
             allow_other: false,
             suid: false,

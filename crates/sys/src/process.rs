@@ -134,6 +134,13 @@ pub fn fork_and_wait(work: impl FnOnce() -> u8) -> io::Result<ExitStatus> {
     }
 }
 
+/// Names the calling thread; the name of the main thread is what `ps` and `top` show for the process.
+/// The kernel keeps 15 bytes of it.
+pub fn take_name(name: &std::ffi::CStr) {
+    // It fails only for memory that cannot be read, which a string of this process is not.
+    let _ = rustix::thread::set_name(name);
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt;

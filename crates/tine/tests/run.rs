@@ -125,6 +125,76 @@ fn a_branch_in_use_by_a_command_is_busy() {
 }
 
 #[test]
+fn a_command_that_leaves_a_process_behind_keeps_its_status_and_its_branch() {
+    if !can_run("a_command_that_leaves_a_process_behind_keeps_its_status_and_its_branch") {
+        return;
+    }
+    let lab = Lab::with_main();
+    let pid = lab.text("pid");
+    let script = format!(
+        "sleep 600 </dev/null >/dev/null 2>&1 & echo $! > {pid}; echo precious > result; exit 3"
+    );
+    // The working directory of what is left behind may be elsewhere, too.
+    let outside = format!("cd /; {}", script.replace("> result", "> $OLDPWD/result"));
+    let ways: [(&[&str], &str); 5] = [
+        (&["run", "rb", "--from", "main"], &script),
+        (&["run", "kept", "--from", "main", "--keep"], &script),
+        (&["run", "discarded", "--from", "main", "--discard"], &script),
+        (&["run"], &script),
+        (&["run", "outside", "--from", "main"], &outside),
+    ];
+    for (number, (way, script)) in ways.into_iter().enumerate() {
+        let said = lab.run(&[way, &["--", "sh", "-c", script]].concat());
+        let pid: u32 = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+        assert_eq!(said.status, 3, "{way:?}: {said:?}");
+        assert!(said.err.contains(&format!("process {pid} (sleep)")), "{way:?}: {said:?}");
+        assert!(said.err.contains("added     result"), "{way:?}: {said:?}");
+        assert!(!said.err.contains("error"), "{way:?}: {said:?}");
+        assert_eq!(lab.names().len(), 2 + number, "{way:?}");
+        let name =
+            lab.names().into_iter().find(|name| said.err.contains(&format!(" {name} is kept")));
+        let name = name.unwrap_or_else(|| panic!("{way:?}: {said:?}"));
+        // It goes on in it, and is named to who wants the branch for something else.
+        assert!(fs::exists(format!("/proc/{pid}")).unwrap());
+        let words = lab.fails(&["delete", &name], "branch-busy");
+        assert!(words.contains(&format!("process {pid} (sleep)")), "{words}");
+        send("TERM", pid);
+        wait_until("the branch is free", || {
+            lab.list().iter().all(|row| row["mounted_at"].is_null())
+        });
+        lab.ok(&["export", &name, &lab.text(&format!("out{number}"))]);
+        let result = lab.path(&format!("out{number}")).join("result");
+        assert_eq!(fs::read_to_string(result).unwrap(), "precious\n");
+    }
+}
+
+#[test]
+fn the_death_of_the_holder_during_a_command_leaves_its_branch() {
+    if !can_run("the_death_of_the_holder_during_a_command_leaves_its_branch") {
+        return;
+    }
+    let lab = Lab::with_main();
+    let (ready, go) = (lab.text("ready"), lab.text("go"));
+    let script = format!(
+        "echo precious > result; sync result; touch {ready}; \
+         while [ ! -e {go} ]; do sleep 0.05; done; exit 4"
+    );
+    let child = lab
+        .command(&["run", "--from", "main", "--", "sh", "-c", &script])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the command runs", || lab.path("ready").exists());
+    lab.kill_holder();
+    fs::write(go, "").unwrap();
+    assert_eq!(lab::wait(child), 4);
+    let names = lab.names();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let name = names.iter().find(|name| name.starts_with("run-")).unwrap();
+    assert_eq!(lab.json(&["diff", name])["changes"][0]["path"], "result");
+}
+
+#[test]
 fn the_output_of_a_command_is_its_own_even_where_json_is_asked_for() {
     if !can_run("the_output_of_a_command_is_its_own_even_where_json_is_asked_for") {
         return;

@@ -195,7 +195,7 @@ pub fn the_device_works_in_another_process() {
     let device = mount_at(&directory, &options).unwrap();
     tine_sys::descriptors::send(&ours, b"device", &[std::os::fd::AsFd::as_fd(&device)]).unwrap();
     drop(device);
-    let (_, mut received) = tine_sys::descriptors::receive(&theirs, &mut [0; 8]).unwrap();
+    let mut received = tine_sys::descriptors::receive(&theirs, &mut [0; 8]).unwrap().descriptors;
     let fs_ = Fs::open(&workshop.store, workshop.store.branch("main").unwrap()).unwrap();
     let mount = Mount::start(fs_, received.remove(0), None, &options).unwrap();
     fs::write(directory.join("f"), b"served from afar").unwrap();

@@ -157,10 +157,10 @@ pub enum Verb {
     },
     /// Take the mount of a branch off its directory
     Unmount {
-        /// The branch
-        #[arg(add = ArgValueCandidates::new(branches))]
-        name: String,
-        /// Detach it although it is in use
+        /// The branch, or the directory that it is mounted on
+        #[arg(value_name = "NAME|DIR", value_hint = ValueHint::DirPath, add = ArgValueCandidates::new(branches))]
+        name: PathBuf,
+        /// End it although it is in use, in other mount namespaces too: who works in it gets errors
         #[arg(long)]
         force: bool,
     },

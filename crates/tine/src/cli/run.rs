@@ -1,5 +1,6 @@
 //! `tine run`: the command between its beginning and what is said afterwards.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -15,13 +16,16 @@ pub fn run(client: &Client, run: Run, voice: &Voice) -> Result<u8> {
     if ended.began {
         voice.remark(&summary(&ended, voice));
     }
+    if let Some(error) = &ended.trouble {
+        voice.complain(error);
+    }
     Ok(ended.status)
 }
 
 /// This program again, as the process that becomes the command.
 fn entering(store: &Path, entry: &Entry, voice: &Voice) -> Command {
     let mut command = Command::new("/proc/self/exe");
-    command.arg("enter").arg("--store").arg(store).arg("--at").arg(&entry.at);
+    command.arg0("tine").arg("enter").arg("--store").arg(store).arg("--at").arg(&entry.at);
     if voice.is_json() {
         command.arg("--json");
     }
@@ -47,7 +51,15 @@ fn summary(ended: &Ended, voice: &Voice) -> Vec<String> {
             lines.extend(voice.changes(changes).iter().map(|line| format!("  {line}")));
         }
     }
+    if let Some(processes) = &ended.left_behind {
+        lines.push(format!(
+            "tine: the command left {processes} behind, which may go on to change {name}"
+        ));
+    }
     lines.push(match ended.kept {
+        true if ended.left_behind.is_some() => {
+            format!("tine: {name} is kept; `tine delete {name} --force` ends that and discards it")
+        }
         true => format!("tine: {name} is kept; `tine delete {name}` discards it"),
         false => format!("tine: {name} is discarded"),
     });

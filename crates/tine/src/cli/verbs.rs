@@ -10,8 +10,9 @@ use tine_service::response::{Response, Severity};
 use tine_service::run::{After, Run};
 use tine_service::servers::{self, Start};
 use tine_service::transfer::{self, Watch};
-use tine_service::{Client, Code, Error, Progress, Request, Result, takein};
-use tine_service::{look, repair};
+use tine_service::{
+    Client, Code, Error, Progress, Request, Result, look, repair, takein, unmount, whole_branch,
+};
 use tine_store::Options;
 
 use crate::args::{Cli, Global, Postgres, Verb};
@@ -39,19 +40,14 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
         Verb::Snapshot { name, snap } => doors::snapshot(&client, &name, &snap)?,
         Verb::List => client.call(Request::List)?,
         Verb::Usage { name } => client.call(Request::Usage { name })?,
-        Verb::Rename { old, new } => client.call(Request::Rename { old, new })?,
-        Verb::Delete { names, force } => {
-            if force {
-                doors::detach_by_force(&client, &names)?;
-            }
-            client.call(Request::Delete { names, force })?
-        }
-        Verb::Reset { name, to, force } => doors::reset(&client, name, to, force)?,
+        Verb::Rename { old, new } => whole_branch::rename(&client, &old, new)?,
+        Verb::Delete { names, force } => whole_branch::delete(&client, names, force)?,
+        Verb::Reset { name, to, force } => whole_branch::reset(&client, &name, to, force)?,
         Verb::Mount { name, directory, read_only, allow_other, suid, dev, foreground } => {
             let how = How { read_only, allow_other, suid, dev };
             return mount(&client, &name, &directory, how, foreground, voice);
         }
-        Verb::Unmount { name, force } => doors::unmount(&client, &name, force)?,
+        Verb::Unmount { name, force } => unmount::unmount_any(&client, &name, force)?,
         Verb::Run { name, from, keep, discard, at, command } => {
             let after = match (keep, discard) {
                 (true, _) => After::Keep,
@@ -172,12 +168,12 @@ fn mount(
     voice.result(&response)?;
     if foreground {
         let (other, branch, voice) = (client.clone(), name.to_owned(), *voice);
-        let unmount = move || {
-            if let Err(error) = doors::unmount(&other, &branch, true) {
+        let end = move || {
+            if let Err(error) = unmount::unmount(&other, &branch, true) {
                 voice.complain(&error);
             }
         };
-        interrupt::watch(unmount).map_err(failed)?;
+        interrupt::watch(end).map_err(failed)?;
         doors::await_unmounted(client, name)?;
     }
     Ok(0)

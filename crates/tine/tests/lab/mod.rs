@@ -216,6 +216,48 @@ pub fn object(out: &str) -> Value {
     object
 }
 
+/// A process that has nothing to do with any branch, ended with the value.
+pub struct Bystander(Child);
+
+impl Bystander {
+    /// Sleeps; `input` stays open in it.
+    pub fn with(input: Stdio) -> Bystander {
+        Bystander(Command::new("sleep").arg("600").stdin(input).spawn().unwrap())
+    }
+
+    /// Sleeps in a mount namespace of its own, as a container does: with a copy of all that is mounted now.
+    pub fn in_a_namespace() -> Bystander {
+        let mut command = Command::new("unshare");
+        command.args(if is_root() { &["-m"][..] } else { &["-Urm"] });
+        command.args(["sh", "-c", "echo ready; exec sleep 600"]).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut ready = [0; 6];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        let bystander = Bystander(child);
+        wait_until("it sleeps", || {
+            let name = fs::read_to_string(format!("/proc/{}/comm", bystander.pid()));
+            name.is_ok_and(|name| name.trim() == "sleep")
+        });
+        bystander
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// As messages name it.
+    pub fn name(&self) -> String {
+        format!("process {} (sleep)", self.pid())
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn processes() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
