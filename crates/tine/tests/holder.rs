@@ -29,6 +29,8 @@ fn a_store_that_replaces_a_removed_one_is_reached_whoever_ends_first() {
     let other = lab.text("other.tine");
     lab.ok(&["--store", &other, "init"]);
     lab.ok(&["--store", &other, "import", &lab.text("src/sub"), "main"]);
+    // Its holder has gone when its log has.
+    wait_until("nothing holds it", || !lab.path("other.tine.log").exists());
     fs::rename(&other, lab.store()).unwrap();
 
     // The commands are about the store that is there now.

@@ -42,6 +42,10 @@ impl Client {
         loop {
             match Context::open_read_only(&self.store, &self.options) {
                 Ok(context) => return Ok(Reach::Here(Box::new(context))),
+                // A holder that is there has said why it cannot serve.
+                Err(busy) if busy.code == Code::StoreLocked && error.code == Code::Io => {
+                    return Err(error);
+                }
                 Err(busy) if busy.code == Code::StoreLocked => match Instant::now() < deadline {
                     true => thread::sleep(LOOK_EVERY),
                     false => return Err(locked::explained(busy, &self.store)),
