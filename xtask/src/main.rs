@@ -7,6 +7,7 @@
 
 mod bench;
 mod demo;
+mod outside;
 mod packages;
 mod process;
 mod soak;
@@ -23,11 +24,12 @@ const USAGE: &str = "\
 usage: cargo xtask VERB
 
   test                   format, lints, tidiness, every test; as root also as an ordinary user
+  test fresh             of these the demo on a fresh Debian alone
   demo                   the whole way once, with a real PostgreSQL and a real SQLite
   tidy                   the rules of the house that the compiler does not know
   bench AREA [FILTER]    figures beside peers: branch, kv, memory, values
   soak [WHAT]            the long tests: a crate's name, `crash [--hours N]`, `schedules`,
-                         `mutants [--shard K/N]`, `sanitizers`, `fuzz`, or `advisories`";
+                         `mutants [--shard K/N]`, `outside [SUITE]`, `sanitizers`, `fuzz`, or `advisories`";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -49,11 +51,14 @@ fn main() -> ExitCode {
 fn dispatch(arguments: &[&str]) -> Option<Result<ExitCode>> {
     match arguments {
         ["test"] => Some(test::run()),
+        ["test", "fresh"] => Some(test::run_fresh()),
         ["demo"] => Some(demo::run()),
         ["tidy"] => Some(tidy::run()),
         ["bench", area] => Some(bench::run(area, None)),
         ["bench", area, filter] => Some(bench::run(area, Some(filter))),
         ["soak"] => Some(soak::run(None)),
+        ["soak", "outside"] => Some(outside::run(None)),
+        ["soak", "outside", suite] => Some(outside::run(Some(suite))),
         ["soak", "crash", "--hours", hours] => Some(soak::crash_for(hours)),
         ["soak", "mutants", "--shard", shard] => Some(soak::mutants_of_shard(shard)),
         ["soak", what] => Some(soak::run(Some(what))),

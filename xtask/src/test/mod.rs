@@ -6,6 +6,7 @@
 //! before the last line, `N passed, N failed, N skipped`.
 
 mod freestanding;
+mod fresh;
 mod ordinary;
 mod programs;
 mod python;
@@ -74,6 +75,14 @@ pub fn run() -> Result<ExitCode> {
 
     ordinary::run(&workspace, &programs, &mut tally)?;
     python::run(&workspace, &mut tally)?;
+    fresh::run(&workspace, &mut tally);
+    Ok(tally.finish())
+}
+
+/// Only what is done on a fresh Debian.
+pub fn run_fresh() -> Result<ExitCode> {
+    let mut tally = Tally::default();
+    fresh::run(&Workspace::load()?, &mut tally);
     Ok(tally.finish())
 }
 
