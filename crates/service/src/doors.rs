@@ -190,6 +190,15 @@ fn mount_point(directory: &Path) -> Result<std::path::PathBuf> {
         }
         _ => Error::path("mount on", directory, error),
     })?;
+    let mounts =
+        mount_table::ours().map_err(|error| Error::io("cannot read the table of mounts", error))?;
+    if let Some(mount) = mounts.iter().find(|mount| mount.directory == path) {
+        let what = what(&format!("branch {} is mounted there already", mount.branch));
+        return Err(Error { code: Code::BranchBusy, ..what }.hint(format!(
+            "name another directory, or take it off first: `tine unmount {}`",
+            path.display()
+        )));
+    }
     let mut entries = fs::read_dir(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotADirectory => what("it is not a directory").hint("name a directory"),
         _ => Error::path("mount on", directory, error),

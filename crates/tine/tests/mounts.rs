@@ -10,6 +10,22 @@ use std::time::Duration;
 use lab::{Lab, can_mount, needs_root, send, wait_until};
 
 #[test]
+fn a_directory_where_a_branch_is_mounted_already_is_named_with_that_branch() {
+    if !can_mount("a_directory_where_a_branch_is_mounted_already_is_named_with_that_branch") {
+        return;
+    }
+    let lab = Lab::with_main();
+    lab.ok(&["create", "empty"]);
+    lab.ok(&["branch", "other", "--from", "main"]);
+    let place = lab.make_directory("mnt");
+    let place = place.to_str().unwrap();
+    lab.ok(&["mount", "empty", place]);
+    let words = lab.fails(&["mount", "other", place], "branch-busy");
+    assert!(words.contains("branch empty") && words.contains("tine unmount /"), "{words}");
+    lab.ok(&["unmount", place]);
+}
+
+#[test]
 fn a_store_that_was_moved_while_it_serves_is_told_by_its_former_path() {
     if !can_mount("a_store_that_was_moved_while_it_serves_is_told_by_its_former_path") {
         return;

@@ -101,6 +101,13 @@ impl Lab {
         said(self.command(arguments).output().unwrap())
     }
 
+    /// How many branches the store has, those in the making included; `None` while a process has it open. No
+    /// command tells, since each deletes what it finds left in the making.
+    pub fn branches_of_all_kinds(&self) -> Option<usize> {
+        let store = tine::Store::open(&self.store, &tine::Options::default()).ok()?;
+        Some(store.branches().unwrap().len())
+    }
+
     /// A command that must succeed; its standard output.
     pub fn ok(&self, arguments: &[&str]) -> String {
         let said = self.run(arguments);
