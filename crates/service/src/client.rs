@@ -142,7 +142,7 @@ impl Client {
     pub fn reach(&self) -> Result<Reach> {
         let deadline = Instant::now() + self.patience;
         loop {
-            let found = self.find()?;
+            let found = self.find().map_err(|error| self.with_what_works(error))?;
             if let Found::Holder(connection) = found {
                 return Ok(Reach::There(connection));
             }
@@ -172,7 +172,8 @@ impl Client {
     pub fn hold(&self) -> Result<Connection> {
         let deadline = Instant::now() + self.patience;
         loop {
-            if let Found::Holder(connection) = self.find()? {
+            let found = self.find().map_err(|error| self.with_what_works(error))?;
+            if let Found::Holder(connection) = found {
                 return Ok(connection);
             }
             match self.start_holder() {

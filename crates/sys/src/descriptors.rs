@@ -2,11 +2,11 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
 /// The most descriptors that one message may carry.
@@ -15,7 +15,7 @@ pub const DESCRIPTORS_MAX: usize = 8;
 /// The process at the other end of a Unix socket, as it was when it connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Process number.
+    /// Process number; 0 for one of another process namespace.
     pub pid: i32,
     /// Effective user.
     pub uid: u32,
@@ -28,12 +28,23 @@ pub struct Peer {
 /// # Errors
 /// When `socket` is not a connected Unix socket.
 pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
-    let credentials = sockopt::socket_peercred(socket)?;
-    Ok(Peer {
-        pid: credentials.pid.as_raw_nonzero().get(),
-        uid: credentials.uid.as_raw(),
-        gid: credentials.gid.as_raw(),
-    })
+    let mut found = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut bytes = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `bytes` to `found`, which is as large and may hold any bits. rustix's own call
+    // refuses a peer of another process namespace, which has no number here.
+    let got = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut found).cast(),
+            &mut bytes,
+        )
+    };
+    match got {
+        0 => Ok(Peer { pid: found.pid, uid: found.uid, gid: found.gid }),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Closes a descriptor, and gives what the file system says to that.

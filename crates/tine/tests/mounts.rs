@@ -10,6 +10,22 @@ use std::time::Duration;
 use lab::{Lab, can_mount, needs_root, send, wait_until};
 
 #[test]
+fn a_command_in_another_process_namespace_reaches_the_holder() {
+    let test = "a_command_in_another_process_namespace_reaches_the_holder";
+    if !needs_root(test) || !can_mount(test) {
+        return;
+    }
+    let lab = Lab::with_main();
+    lab.make_directory("mnt");
+    lab.ok(&["mount", "main", &lab.text("mnt")]);
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", env!("CARGO_BIN_EXE_tine"), "list"]);
+    let output = command.env("TINE_STORE", lab.store()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    lab.ok(&["unmount", "main"]);
+}
+
+#[test]
 fn a_directory_where_a_branch_is_mounted_already_is_named_with_that_branch() {
     if !can_mount("a_directory_where_a_branch_is_mounted_already_is_named_with_that_branch") {
         return;
