@@ -247,3 +247,46 @@ fn a_server_that_does_not_start_says_which_line_of_which_file_and_its_log_is_kep
         lab.ok(&["delete", &name]);
     }
 }
+
+#[test]
+fn a_fork_has_no_rows_of_unlogged_tables_and_the_prepared_transactions_with_their_locks() {
+    let test =
+        "a_fork_has_no_rows_of_unlogged_tables_and_the_prepared_transactions_with_their_locks";
+    let Some(bin) = programs() else {
+        println!("skipped: {test}: no PostgreSQL server is installed");
+        return;
+    };
+    if !can_mount(test) {
+        return;
+    }
+    let lab = Lab::new();
+    let outside = Outside::start(bin, &lab);
+    lab.ok(&["postgres", "import", &outside.uri(), "main"]);
+    drop(outside);
+    let start =
+        |name: &str| lab.json(&["postgres", "start", name])["uri"].as_str().unwrap().to_owned();
+    query(&start("main"), "alter system set max_prepared_transactions = 3");
+    lab.ok(&["postgres", "stop", "main"]);
+    let main = start("main");
+    query(&main, "create unlogged table fleeting as select 1 as n");
+    query(&main, "create table kept as select 1 as n");
+    query(&main, "begin; update kept set n = 2; prepare transaction 'half done'");
+    lab.ok(&["branch", "fork", "--from", "main"]);
+    let fork = start("fork");
+    assert_eq!(query(&fork, "select count(*) from fleeting"), "0");
+    assert_eq!(query(&fork, "select gid from pg_prepared_xacts"), "half done");
+    assert_eq!(
+        query(&fork, "select count(*) from (select 1 from kept for update skip locked) k"),
+        "0"
+    );
+    query(&fork, "rollback prepared 'half done'");
+    assert_eq!(
+        query(&fork, "select count(*) from (select 1 from kept for update skip locked) k"),
+        "1"
+    );
+    assert_eq!(query(&main, "select count(*) from fleeting"), "1");
+    assert_eq!(query(&main, "select gid from pg_prepared_xacts"), "half done");
+    for name in ["fork", "main"] {
+        lab.ok(&["postgres", "stop", name]);
+    }
+}
