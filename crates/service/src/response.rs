@@ -433,6 +433,9 @@ pub struct TakenIn {
     pub bytes: u64,
     /// How long it took.
     pub elapsed_us: u64,
+    /// What may come as a surprise later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The facts that a door needs before it is made.

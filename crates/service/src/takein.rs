@@ -12,7 +12,7 @@ use tine_sys::namespace::enter_private_mounts;
 
 use crate::client::Connection;
 use crate::doors;
-use crate::postgres::{Reached, Source};
+use crate::postgres::{Backup, Reached, Source};
 use crate::progress::Progress;
 use crate::request::Request;
 use crate::response::{OneBranch, Response, TakenIn};
@@ -56,10 +56,10 @@ pub fn take_in(
     let _ = std::fs::remove_dir(&directory);
     let _ = std::fs::remove_dir(&place);
     let _ = place.parent().map(std::fs::remove_dir);
-    let bytes = result?;
+    let Backup { bytes, warnings, .. } = result?;
     holder.call(Request::Publish { hidden, name: name.into() })?;
     let elapsed_us = elapsed_us(start);
-    Ok(Response::TakenIn(TakenIn { branch: name.into(), bytes, elapsed_us }))
+    Ok(Response::TakenIn(TakenIn { branch: name.into(), bytes, elapsed_us, warnings }))
 }
 
 /// Takes the copies of other branches' mounts out of this process's own table: they would keep these
@@ -86,7 +86,7 @@ fn enter_and_fill(
     source: &Reached,
     progress: &Progress,
     begin: &mut dyn FnMut() -> Result<()>,
-) -> Result<u64> {
+) -> Result<Backup> {
     let ids = enter_private_mounts().map_err(doors::not_permitted)?;
     leave_other_mounts();
     let mount = doors::Here { directory, read_only: false, run: None };
@@ -98,5 +98,5 @@ fn enter_and_fill(
         .map_err(|error| Error::path("unmount", directory, error))?;
     let name = hidden.to_owned();
     holder.call(Request::AwaitDetached { name, timeout_ms: DETACH_MS })?;
-    Ok(backup.bytes)
+    Ok(backup)
 }

@@ -147,6 +147,48 @@ impl Lab {
     }
 }
 
+/// A server as people have one, on a socket alone, that ends with the value.
+struct Outside {
+    process: std::process::Child,
+    uri: String,
+}
+
+impl Outside {
+    fn start(lab: &Lab, cluster: &Cluster, name: &str, options: &[&str]) -> Self {
+        let sockets = lab.path(&format!("sockets-{name}"));
+        if !sockets.exists() {
+            lab.make_directory(&format!("sockets-{name}"));
+        }
+        let log = lab.path(&format!("log-{name}"));
+        let mut command = lab.command("postgres");
+        command.arg("-D").arg(&cluster.directory).arg("-k").arg(&sockets);
+        command.args(["-h", "", "-p", "5432"]).args(options);
+        let file = fs::File::options().append(true).create(true).open(&log).unwrap();
+        let mut process = command.stderr(file).spawn().unwrap();
+        let host = sockets.display().to_string().replace('/', "%2F");
+        let uri = format!("postgresql://owner@/postgres?host={host}&port=5432");
+        while !lab.psql(&uri, "select 1").status.success() {
+            let log = || fs::read_to_string(&log).unwrap();
+            assert!(process.try_wait().unwrap().is_none(), "it did not start: {}", log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Self { process, uri }
+    }
+
+    fn ask(&self, lab: &Lab, query: &str) -> String {
+        let output = lab.psql(&self.uri, query);
+        assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        run(Command::new("kill").args(["-INT", &self.process.id().to_string()]));
+        self.process.wait().unwrap();
+    }
+}
+
 impl Drop for Lab {
     fn drop(&mut self) {
         for server in &self.servers {
@@ -512,35 +554,44 @@ fn every_parameter_of_every_installed_version_is_classified() {
 fn settings_that_are_elsewhere_come_along_letter_by_letter_or_are_missed_by_name() {
     let Some(mut lab) = Lab::new("settings elsewhere") else { return };
     let source = lab.make_cluster("source");
-    let (etc, sockets) = (lab.make_directory("etc"), lab.make_directory("sockets"));
+    let etc = lab.make_directory("etc");
     let conf = etc.join("postgresql.conf");
     fs::rename(source.directory.join("postgresql.conf"), &conf).unwrap();
     fs::write(etc.join("more.conf"), "maintenance_work_mem = 7MB\n").unwrap();
     let settings = r#"
 log_line_prefix = 'C:\\x it''s "%m"\n'
 my.text = 'two\nlines'
+My.Text = 'Ünlaut ''s\\\\'
+my.other = on
+my.command = 'of a file'
 shared_preload_libraries = 'auto_explain'
 archive_command = 'cp %p /archive/%f'
 include 'more.conf'
 "#;
     fs::write(&conf, fs::read_to_string(&conf).unwrap() + settings).unwrap();
-    let mut outside = lab.command("postgres");
-    outside.arg("-D").arg(&source.directory).arg("-k").arg(&sockets).args(["-h", "", "-p", "5432"]);
-    outside.arg("-c").arg(format!("config_file={}", conf.display())).args(["-c", "work_mem=5MB"]);
-    let mut outside = outside.stderr(std::process::Stdio::null()).spawn().unwrap();
-    let host = sockets.display().to_string().replace('/', "%2F");
-    let uri = format!("postgresql://owner@/postgres?host={host}&port=5432");
-    while !lab.psql(&uri, "select 1").status.success() {
-        assert!(outside.try_wait().unwrap().is_none(), "the original did not start");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    assert!(lab.psql(&uri, "create role rep replication login").status.success());
+    // What `ALTER SYSTEM` wrote is in the directory, and loses against the command line.
+    fs::write(
+        source.directory.join("postgresql.auto.conf"),
+        "my.auto = 'auto'\nwork_mem = '9MB'\nmy.command = 'of auto'\n",
+    )
+    .unwrap();
+    let config_file = format!("config_file={}", conf.display());
+    let options =
+        ["-c", &config_file, "-c", "work_mem=5MB", "--my.command=two words", "-c", "my.last=1"];
+    let outside = Outside::start(&lab, &source, "source", &options);
+    outside.ask(&lab, "create role rep replication login");
+    outside.ask(&lab, "create role reader replication login in role pg_read_all_settings");
 
-    let taken = base_backup(&uri, &lab.path("taken"), &Progress::default());
-    let other = base_backup(&uri.replace("owner@", "rep@"), &lab.path("x"), &Progress::default());
-    run(Command::new("kill").args(["-INT", &outside.id().to_string()]));
-    outside.wait().unwrap();
-    taken.unwrap();
+    let import = |role: &str, name: &str| {
+        let uri = outside.uri.replace("owner@", &format!("{role}@"));
+        base_backup(&uri, &lab.path(name), &Progress::default())
+    };
+    let taken = import("owner", "taken").unwrap();
+    assert_eq!(taken.warnings, Vec::<String>::new());
+    let other = import("rep", "x");
+    let warnings = import("reader", "partly").unwrap().warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("pg_file_settings"), "{warnings:?}");
+    drop(outside);
     let refused = other.unwrap_err();
     assert!(refused.hint.unwrap().contains("pg_read_all_settings"), "{}", refused.message);
 
@@ -548,7 +599,11 @@ include 'more.conf'
     let server = lab.start(&taken, "taken");
     for (name, value) in [
         ("log_line_prefix", "C:\\x it's \"%m\""),
-        ("my.text", "two\nlines"),
+        ("my.text", "Ünlaut 's\\\\"),
+        ("my.other", "on"),
+        ("my.auto", "auto"),
+        ("my.command", "two words"),
+        ("my.last", "1"),
         ("shared_preload_libraries", "auto_explain"),
         ("maintenance_work_mem", "7MB"),
         ("work_mem", "5MB"),

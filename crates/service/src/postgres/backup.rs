@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use super::carried::{Given, Settings};
 use super::installation::Installation;
+use super::placeholders::unlisted;
 use super::refusal::{may_not_replicate, refusal, too_few_senders, too_little_wal};
 use super::remembered::Remembered;
 use super::source::{Source, Way};
@@ -48,6 +49,8 @@ pub struct Backup {
     pub bytes: u64,
     /// The server's major version.
     pub version: String,
+    /// What of its settings may be missing.
+    pub warnings: Vec<String>,
 }
 
 /// What has to be known of a server before its data is copied.
@@ -110,10 +113,10 @@ impl Reached {
         way.account.private_directory(destination)?;
         let bytes = copy(way, &installation, about, destination, progress)?;
         place_tablespaces(about, destination)?;
-        about.settings.carry(destination, &way.account)?;
+        let warnings = about.settings.carry(destination, &way.account)?.into_iter().collect();
         let came_from = Remembered::of_import(&about.database, &about.role);
         came_from.write(destination, &way.account)?;
-        Ok(Backup { bytes, version: about.version.to_string() })
+        Ok(Backup { bytes, version: about.version.to_string(), warnings })
     }
 }
 
@@ -183,40 +186,52 @@ fn refuse_tablespaces_of_old(about: &About) -> Result<()> {
 
 /// What the server was given by its files and its command line.
 fn settings(way: &Way, installation: &Installation) -> Result<Settings> {
-    let rights = pairs(
+    let rights = rows(
         way,
         installation,
         "select pg_has_role(current_user, 'pg_read_all_settings', 'usage'), \
          coalesce((select setting from pg_settings where name = 'data_directory'), '')",
     )?;
-    let (may_read, data) = rights.into_iter().next().unwrap_or_default();
+    let [may_read, data] = rights.into_iter().next().unwrap_or_default();
     let known = |path: String| Some(path).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let values = pairs(
+    let listed = rows(
         way,
         installation,
-        "select name, setting from pg_settings where source in \
-         ('configuration file', 'command line', 'environment variable') order by name",
+        "select name, setting, source <> 'configuration file', coalesce(sourcefile, '') from pg_settings \
+         where source in ('configuration file', 'command line', 'environment variable') order by name",
     )?;
-    let sources = pairs(
-        way,
-        installation,
-        "select source <> 'configuration file', coalesce(sourcefile, '') from pg_settings where source in \
-         ('configuration file', 'command line', 'environment variable') order by name",
-    )?;
-    let given = values.into_iter().zip(sources).map(|((name, value), (command, file))| Given {
+    let given = |[name, value, by_command, file]: [String; 4]| Given {
         name,
         value,
         file: known(file),
-        by_command: command == "t",
-    });
-    Ok(Settings { given: given.collect(), data: known(data), are_complete: may_read == "t" })
+        by_command: by_command == "t",
+    };
+    let mut given: Vec<Given> = listed.into_iter().map(given).collect();
+    let (unlisted, unlisted_are_known) = unlisted(
+        &given,
+        &|query| rows(way, installation, query),
+        &|query| rows(way, installation, query),
+        &|query| rows(way, installation, query),
+    )?;
+    given.extend(unlisted);
+    Ok(Settings { given, data: known(data), are_complete: may_read == "t", unlisted_are_known })
 }
 
 /// Rows of two columns.
 fn pairs(way: &Way, installation: &Installation, query: &str) -> Result<Vec<(String, String)>> {
+    Ok(rows(way, installation, query)?.into_iter().map(|[a, b]| (a, b)).collect())
+}
+
+fn rows<const COLUMNS: usize>(
+    way: &Way,
+    installation: &Installation,
+    query: &str,
+) -> Result<Vec<[String; COLUMNS]>> {
     let text = ask(way, installation, &["-c", query])?;
-    let cells: Vec<&str> = text.split('\0').collect();
-    Ok(cells.chunks_exact(2).map(|row| (row[0].to_owned(), row[1].to_owned())).collect())
+    // Each cell ends with a zero byte.
+    let cells: Vec<&str> = text.split_terminator('\0').collect();
+    let row = |row: &[&str]| std::array::from_fn(|at| row[at].to_owned());
+    Ok(cells.chunks_exact(COLUMNS).map(row).collect())
 }
 
 fn ask(way: &Way, installation: &Installation, what: &[&str]) -> Result<String> {

@@ -45,18 +45,23 @@ pub(super) struct Settings {
     pub given: Vec<Given>,
     /// Its data directory, as it names it; `None` if the role may not know.
     pub data: Option<PathBuf>,
-    /// Whether the role may know all settings.
+    /// Whether the role may know all settings that are listed.
     pub are_complete: bool,
+    /// Whether the role may know what files say of names whose library is not loaded.
+    pub unlisted_are_known: bool,
 }
 
 impl Settings {
-    /// Completes the configuration of a directory that a backup made.
+    /// Completes the configuration of a directory that a backup made. What it returns says which settings may be
+    /// missing.
     ///
     /// # Errors
-    /// `NotPermitted` if settings would be lost because the role may not know them.
-    pub fn carry(&self, destination: &Path, account: &Account) -> Result<()> {
+    /// `NotPermitted` if settings would be lost on which the start of the server depends, because the role may not
+    /// know them.
+    pub fn carry(&self, destination: &Path, account: &Account) -> Result<Option<String>> {
         if fs::symlink_metadata(destination.join(MAIN_FILE)).is_err() {
-            return self.replace_configuration(destination, account);
+            self.replace_configuration(destination, account)?;
+            return Ok(self.warning(&format!("its {MAIN_FILE}")));
         }
         let is_inside = |path: &Path| path.starts_with(destination);
         let configuration = Configuration::read(destination, &is_inside)?;
@@ -77,18 +82,32 @@ impl Settings {
                 lines.push_str(&given.line());
             }
         }
+        let mut warning = None;
         if self.are_complete {
             for include in configuration.includes.iter().filter(|it| !is_inside(&it.path)) {
                 silence(include)?;
+                warning = warning.or_else(|| self.warning(&include.path.display().to_string()));
             }
         }
         if lines.is_empty() {
-            return Ok(());
+            return Ok(warning);
         }
         let head =
             "# Made by tine from what the original has in other files and on its command line.\n";
         write(&destination.join(CARRIED_FILE), &format!("{head}{lines}"), account)?;
-        append(&destination.join(MAIN_FILE), &format!("\ninclude '{CARRIED_FILE}'\n"))
+        append(&destination.join(MAIN_FILE), &format!("\ninclude '{CARRIED_FILE}'\n"))?;
+        Ok(warning)
+    }
+
+    /// What is said where `file` stayed behind.
+    fn warning(&self, file: &str) -> Option<String> {
+        (!self.unlisted_are_known).then(|| {
+            format!(
+                "the server has {file} outside of its data directory, and the role may not read pg_file_settings: \
+                 settings with a dot in their names whose library is not loaded, such as app.name, are missing in \
+                 the branch. Set them in its {MAIN_FILE}, or import as a superuser"
+            )
+        })
     }
 
     /// Writes a configuration for a directory that has none.
@@ -104,9 +123,17 @@ impl Settings {
         let mut text = String::from(
             "# Made by tine from the settings of the server that this data came from.\n",
         );
+        // What `ALTER SYSTEM` wrote came along.
+        let came = Configuration::read(destination, &|_| false)?;
         for given in self.given.iter().filter(|given| given.is_carried()) {
-            if given.file.as_ref().is_none_or(|file| !file.ends_with(AUTO_FILE)) {
-                text.push_str(&given.line());
+            let is_of_auto_file = given.file.as_ref().is_some_and(|file| file.ends_with(AUTO_FILE));
+            match came.get(&given.name.to_lowercase()) {
+                _ if is_of_auto_file => {}
+                // It is read last, and the command line won over it.
+                Some(_) if given.by_command => {
+                    append(&destination.join(AUTO_FILE), &given.line())?;
+                }
+                _ => text.push_str(&given.line()),
             }
         }
         write(&destination.join(MAIN_FILE), &text, account)
@@ -164,7 +191,12 @@ mod tests {
     }
 
     fn settings(given: &[Given]) -> Settings {
-        Settings { given: given.to_vec(), data: Some("/data".into()), are_complete: true }
+        Settings {
+            given: given.to_vec(),
+            data: Some("/data".into()),
+            are_complete: true,
+            unlisted_are_known: true,
+        }
     }
 
     fn value(destination: &Path, name: &str) -> Option<String> {
@@ -182,15 +214,23 @@ mod tests {
             given("my.setting", "x", "/etc/pg.conf"),
             given("work_mem", "4096", ""),
             given("jit", "off", "/data/postgresql.auto.conf"),
+            given("geqo", "off", ""),
         ]);
-        settings.carry(tree.path(), &Account::own_process()).unwrap();
+        fs::write(tree.path().join(AUTO_FILE), "geqo = on\n").unwrap();
+        let warning = settings.carry(tree.path(), &Account::own_process()).unwrap();
+        assert_eq!(warning, None);
+        assert_eq!(value(tree.path(), "geqo").unwrap(), "off", "the command line won there too");
         assert_eq!(value(tree.path(), "log_line_prefix").unwrap(), "C:\\it's %m\n");
         assert_eq!(value(tree.path(), "my.setting").unwrap(), "x");
         assert_eq!(value(tree.path(), "work_mem").unwrap(), "4096");
         for absent in ["archive_command", "hba_file", "jit"] {
             assert_eq!(value(tree.path(), absent), None, "{absent}");
         }
-        let unknown = Settings { are_complete: false, ..settings };
+        let partly = Settings { unlisted_are_known: false, ..settings };
+        let other = tempfile::tempdir().unwrap();
+        let warning = partly.carry(other.path(), &Account::own_process()).unwrap().unwrap();
+        assert!(warning.contains("pg_file_settings"), "{warning}");
+        let unknown = Settings { are_complete: false, ..partly };
         let bare = tempfile::tempdir().unwrap();
         let error = unknown.carry(bare.path(), &Account::own_process()).unwrap_err();
         assert!(error.message.contains("shared_preload_libraries"), "{error}");

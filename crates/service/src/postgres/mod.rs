@@ -21,6 +21,7 @@ mod configuration;
 mod installation;
 mod libraries;
 mod parameters;
+mod placeholders;
 mod ports;
 mod prepare;
 mod process;

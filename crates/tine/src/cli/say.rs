@@ -51,7 +51,8 @@ impl Voice {
         }
         let (lines, asked_for) = describe(response);
         let lines: Vec<String> = lines.iter().map(|line| visible::line(line)).collect();
-        if let Response::Imported(Imported { warnings, .. }) = response
+        if let Response::Imported(Imported { warnings, .. })
+        | Response::TakenIn(TakenIn { warnings, .. }) = response
             && !warnings.is_empty()
         {
             self.remark(
