@@ -151,6 +151,7 @@ impl Lab {
 struct Outside {
     process: std::process::Child,
     uri: String,
+    log: PathBuf,
 }
 
 impl Outside {
@@ -172,13 +173,25 @@ impl Outside {
             assert!(process.try_wait().unwrap().is_none(), "it did not start: {}", log());
             std::thread::sleep(Duration::from_millis(50));
         }
-        Self { process, uri }
+        Self { process, uri, log }
     }
 
     fn ask(&self, lab: &Lab, query: &str) -> String {
         let output = lab.psql(&self.uri, query);
         assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn wait_for(&self, lab: &Lab, query: &str, expected: &str) {
+        let begun = std::time::Instant::now();
+        while self.ask(lab, query) != expected {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{query} is not {expected}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn connections(&self) -> usize {
+        fs::read_to_string(&self.log).unwrap().matches("connection received").count()
     }
 }
 
@@ -616,4 +629,92 @@ include 'more.conf'
     let bare = lab.copy(&source, "bare");
     let message = lab.refused(&bare, "bare");
     assert!(message.contains(&conf.display().to_string()), "{message}");
+}
+
+/// A change at a server whose settings say that nothing is changed.
+fn write(lab: &Lab, uri: &str, query: &str) {
+    let output = lab.psql(&format!("{uri}&options=-cdefault_transaction_read_only%3Doff"), query);
+    assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_forks_subscriptions_are_dropped_without_a_word_to_the_publisher() {
+    let Some(mut lab) = Lab::new("subscriptions of a fork") else { return };
+    let (origin, source) = (lab.make_cluster("origin"), lab.make_cluster("source"));
+    lab.add_settings(&origin, "wal_level = logical\nlog_connections = on");
+    lab.add_settings(&source, "default_transaction_read_only = on\nsynchronous_commit = off");
+    let publisher = Outside::start(&lab, &origin, "origin", &[]);
+    let subscriber = Outside::start(&lab, &source, "source", &[]);
+    for table in ["t", "clash"] {
+        publisher.ask(&lab, &format!("create table {table} (n int primary key)"));
+        publisher.ask(&lab, &format!("insert into {table} values (1)"));
+        publisher.ask(&lab, &format!("create publication of_{table} for table {table}"));
+        write(&lab, &subscriber.uri, &format!("create table {table} (n int primary key)"));
+    }
+    // The copy of this one never ends: its slot of the table stays beside that of the subscription.
+    write(&lab, &subscriber.uri, "insert into clash values (1)");
+    let host = lab.path("sockets-origin");
+    for table in ["t", "clash"] {
+        let query = format!(
+            "create subscription \"My {table}\" connection 'host={} port=5432 user=owner dbname=postgres' \
+             publication of_{table} with (slot_name = slot_{table})",
+            host.display()
+        );
+        write(&lab, &subscriber.uri, &query);
+    }
+    subscriber.wait_for(&lab, "select n from t", "1");
+    base_backup(&subscriber.uri, &lab.path("taken"), &Progress::default()).unwrap();
+    // So that nothing but the fork could speak with the publisher, and no slot is in use.
+    drop(subscriber);
+    let in_use = "select count(*) from pg_stat_replication";
+    publisher.wait_for(&lab, in_use, "0");
+    let slots =
+        "select count(*) from pg_replication_slots where slot_name in ('slot_t', 'slot_clash')";
+    assert_eq!(publisher.ask(&lab, slots), "2");
+    let before = publisher.connections();
+
+    let taken = Cluster::open(&lab.path("taken")).unwrap();
+    let fork = lab.start(&taken, "fork");
+    let state = "select string_agg(subname || ' ' || subenabled || ' ' || coalesce(subslotname, 'none'), ',' \
+                 order by subname) from pg_subscription";
+    assert_eq!(lab.ask(&fork, state), "My clash false none,My t false none");
+    for table in ["t", "clash"] {
+        write(&lab, &fork.uri, &format!("drop subscription \"My {table}\""));
+    }
+    assert_eq!(publisher.connections(), before, "the fork spoke with the publisher");
+    // What the branch subscribes to by itself stays as it is.
+    let own = "create subscription own connection 'host=/nowhere' publication p \
+               with (connect = false, slot_name = 'own')";
+    write(&lab, &fork.uri, own);
+    fork.stop().unwrap();
+    let fork = lab.start(&taken, "fork");
+    assert_eq!(lab.ask(&fork, state), "own false own");
+    fork.stop().unwrap();
+    // A start that was killed before its server had done its part is finished by the next.
+    fs::write(taken.directory.join("tine.branch"), "fork\nunfinished\n").unwrap();
+    let fork = lab.start(&taken, "fork");
+    assert_eq!(lab.ask(&fork, state), "own false none");
+
+    assert_eq!(publisher.connections(), before, "the fork spoke with the publisher");
+    assert_eq!(publisher.ask(&lab, slots), "2");
+    publisher.ask(&lab, "insert into t values (2)");
+    let subscriber = Outside::start(&lab, &source, "source", &[]);
+    subscriber.wait_for(&lab, "select count(*) from t", "2");
+    drop(subscriber);
+}
+
+#[test]
+fn a_fork_whose_subscriptions_cannot_be_cut_off_does_not_start() {
+    let Some(lab) = Lab::new("subscriptions that stay") else { return };
+    let source = lab.make_cluster("source");
+    let outside = Outside::start(&lab, &source, "source", &[]);
+    outside.ask(
+        &lab,
+        "create subscription s connection 'host=/nowhere' publication p with (connect = false)",
+    );
+    outside.ask(&lab, "create role boss superuser; alter role owner nologin; checkpoint");
+    drop(outside);
+    let message = lab.refused(&source, "fork");
+    assert!(message.contains("subscriptions") && message.contains("superuser"), "{message}");
+    assert_eq!(live_server(&source.directory), None);
 }

@@ -20,6 +20,7 @@ mod conf_file;
 mod configuration;
 mod installation;
 mod libraries;
+mod over_socket;
 mod parameters;
 mod placeholders;
 mod ports;
@@ -30,6 +31,7 @@ mod remembered;
 mod roles;
 mod server;
 mod source;
+mod subscriptions;
 mod tablespace_map;
 mod uri;
 

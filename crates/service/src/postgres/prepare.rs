@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use super::account::Account;
 use super::boundary::Boundary;
 use super::cluster::live_server;
 use super::configuration::Configuration;
@@ -16,6 +17,8 @@ use crate::{Code, Error, Result};
 
 /// Names the branch that the directory was last prepared for. A fork carries its source's.
 const MARK: &str = "tine.branch";
+/// Follows the name until the first server has done its part.
+const UNFINISHED: &str = "\nunfinished\n";
 
 /// Readies the directory of branch `identity` for a start, and returns its configuration. What a fork must lose is
 /// removed once, so that slots and standby signals which are made in the branch itself stay.
@@ -28,7 +31,8 @@ pub(super) fn prepare(boundary: &Boundary<'_>, identity: &str) -> Result<Configu
     let configuration = boundary.check()?;
 
     let mark = directory.join(MARK);
-    if fs::read_to_string(&mark).is_ok_and(|last| last == identity) {
+    let last = fs::read_to_string(&mark).unwrap_or_default();
+    if last.strip_suffix(UNFINISHED).unwrap_or(&last) == identity {
         remove_strangers_pid_file(directory)?;
         return Ok(configuration);
     }
@@ -36,9 +40,26 @@ pub(super) fn prepare(boundary: &Boundary<'_>, identity: &str) -> Result<Configu
         remove_file(&directory.join(signal))?;
     }
     remove_slots(&directory.join("pg_replslot"))?;
-    let mut mark_file = account.create(&mark)?;
-    mark_file.write_all(identity.as_bytes()).map_err(|error| Error::path("write", &mark, error))?;
+    write_mark(directory, &format!("{identity}{UNFINISHED}"), account)?;
     Ok(configuration)
+}
+
+/// Returns `true` if the fork's first server has still to do its part: what can only be removed by a server.
+pub(super) fn is_new(directory: &Path, identity: &str) -> bool {
+    fs::read_to_string(directory.join(MARK)).map_or(true, |last| last != identity)
+}
+
+/// Writes down that the first server has done its part.
+pub(super) fn finish(directory: &Path, identity: &str, account: &Account) -> Result<()> {
+    write_mark(directory, identity, account)
+}
+
+fn write_mark(directory: &Path, text: &str, account: &Account) -> Result<()> {
+    // Whole or not at all: without it the next start would take the branch for a new fork.
+    let (mark, unfinished) = (directory.join(MARK), directory.join(format!("{MARK}.new")));
+    let mut file = account.create(&unfinished)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| fs::rename(&unfinished, &mark));
+    written.map_err(|error| Error::path("write", &mark, error))
 }
 
 /// After a crash on this same branch PostgreSQL looks by itself, through the pid file, whether processes
@@ -84,7 +105,6 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::postgres::account::Account;
     use crate::postgres::cluster::Cluster;
     use crate::postgres::installation::Installation;
 
@@ -150,8 +170,12 @@ mod tests {
         }
         // A slot that the branch makes for itself survives its restart, but not the next fork.
         fs::create_dir(fork.path("pg_replslot/own")).unwrap();
+        assert!(is_new(fork.tree.path(), "branch-2"));
         fork.prepare("branch-2").unwrap();
-        assert!(fork.path("pg_replslot/own").exists());
+        assert!(is_new(fork.tree.path(), "branch-2") && fork.path("pg_replslot/own").exists());
+        finish(fork.tree.path(), "branch-2", &fork.account).unwrap();
+        fork.prepare("branch-2").unwrap();
+        assert!(!is_new(fork.tree.path(), "branch-2") && fork.path("pg_replslot/own").exists());
         fork.prepare("branch-3").unwrap();
         assert!(!fork.path("pg_replslot/own").exists());
     }

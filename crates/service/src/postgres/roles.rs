@@ -5,7 +5,7 @@
 //! only a guess to try: a page that was never flushed, or another page size, gives fewer names.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The catalogue's number, and the mapping file's (`src/include/catalog`, `relmapper.c`).
 const PG_AUTHID: u32 = 1260;
@@ -18,15 +18,19 @@ const BOOTSTRAP_ROLE: u32 = 10;
 
 /// Superusers that may log in, the one that made the cluster first.
 pub(super) fn superusers(directory: &Path) -> Vec<String> {
-    let global = directory.join("global");
-    let mapping = fs::read(global.join("pg_filenode.map")).unwrap_or_default();
-    let file = file_of(&mapping, PG_AUTHID).unwrap_or(PG_AUTHID);
-    let table = fs::read(global.join(file.to_string())).unwrap_or_default();
+    let table = fs::read(file_of_shared(directory, PG_AUTHID)).unwrap_or_default();
     let mut found: Vec<(u32, String)> = table.chunks_exact(PAGE_BYTES).flat_map(roles_of).collect();
     found.sort_by_key(|(number, _)| (*number != BOOTSTRAP_ROLE, *number));
     let mut names: Vec<String> = found.into_iter().map(|(_, name)| name).collect();
     names.dedup();
     names
+}
+
+/// The file of a catalogue that all databases share.
+pub(super) fn file_of_shared(directory: &Path, catalogue: u32) -> PathBuf {
+    let global = directory.join("global");
+    let mapping = fs::read(global.join("pg_filenode.map")).unwrap_or_default();
+    global.join(file_of(&mapping, catalogue).unwrap_or(catalogue).to_string())
 }
 
 /// Which file a mapped catalogue is in: pairs of numbers behind a magic number and their count.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -17,10 +17,12 @@ use super::command_line::Start;
 use super::complaint::reason;
 use super::configuration::Configuration;
 use super::installation::Installation;
-use super::prepare::prepare;
+use super::over_socket::{Known, OverSocket};
+use super::prepare::{finish, is_new, prepare};
 use super::process::start_ticks;
 use super::remembered::Remembered;
 use super::roles::superusers;
+use super::subscriptions::stand_alone;
 use super::{ports, uri};
 use crate::{Code, Error, Result};
 
@@ -93,6 +95,12 @@ impl Launch<'_> {
         account.private_directory(self.runtime)?;
         self.write_rules(&account)?;
 
+        let sockets = |port| OverSocket {
+            installation: &installation,
+            account: &account,
+            directory: self.runtime,
+            port,
+        };
         let mut remembered = Remembered::read(&self.cluster.directory);
         for attempt in 1.. {
             let port = self.choose_port(&remembered, attempt)?;
@@ -104,14 +112,14 @@ impl Launch<'_> {
             let mut child = self.spawn(&installation, &account, &configuration, port, log)?;
             // One that has ended by now is told of below.
             let told = self.record(&child, port).map_or(Ok(()), &mut *began);
-            match told.and_then(|()| self.wait_until_ready(&mut child)) {
-                Ok(()) => {
+            let ready = told.and_then(|()| self.wait_until_ready(&mut child));
+            match ready.and_then(|()| self.get_to_know(&sockets(port), &remembered)) {
+                Ok(known) => {
                     let mut server = self.record(&child, port).ok_or_else(|| {
                         not_started("the server ended at once", &self.last_words())
                     })?;
-                    let (role, database) =
-                        self.role_and_database(&installation, &account, port, &remembered);
-                    server.uri = uri::of_socket(self.runtime, port, role.as_deref(), &database);
+                    server.uri =
+                        uri::of_socket(self.runtime, port, known.role.as_deref(), &known.database);
                     // Reaped, if this process outlives it: a zombie would keep its number taken.
                     std::thread::spawn(move || child.wait());
                     return Ok(server);
@@ -251,43 +259,15 @@ impl Launch<'_> {
         })
     }
 
-    /// A role that may log in and a database to begin with: a superuser, since the URI is for work, and
-    /// the database that was named when the data was taken in, as long as there is one of that name.
-    fn role_and_database(
-        &self,
-        installation: &Installation,
-        account: &Account,
-        port: u16,
-        remembered: &Remembered,
-    ) -> (Option<String>, String) {
-        const QUERY: &str = "select datname from pg_database where datallowconn and not datistemplate \
-                             order by datname <> 'postgres', oid";
-        let known = superusers(&self.cluster.directory);
-        let named = remembered.role.clone();
-        let mut roles: Vec<String> =
-            named.iter().filter(|role| known.contains(role)).cloned().collect();
-        roles.extend(known);
-        roles.extend([account.name.clone(), "postgres".to_owned()]);
-        roles.extend(named);
-        for (number, role) in roles.iter().enumerate() {
-            if roles[..number].contains(role) {
-                continue;
-            }
-            let mut psql: Command = account.command(&installation.program("psql"));
-            psql.args(["-X", "-A", "-t", "-w", "-0", "-d", "template1", "-c", QUERY]);
-            psql.arg("-U").arg(role).arg("-h").arg(self.runtime).args(["-p", &port.to_string()]);
-            if let Ok(output) = psql.output()
-                && output.status.success()
-            {
-                let text = String::from_utf8_lossy(&output.stdout).into_owned();
-                let mut databases = text.split('\0').filter(|name| !name.is_empty());
-                let wanted = remembered.database.as_deref();
-                let found = databases.clone().find(|name| Some(*name) == wanted);
-                let database = found.or_else(|| databases.next()).unwrap_or("template1");
-                return (Some(role.clone()), database.to_owned());
-            }
+    /// Asks a server that takes connections what its URI needs, and frees a fork from the original's publishers.
+    fn get_to_know(&self, socket: &OverSocket<'_>, remembered: &Remembered) -> Result<Known> {
+        let directory = &self.cluster.directory;
+        let known = socket.role_and_database(&superusers(directory), remembered);
+        if is_new(directory, self.identity) {
+            stand_alone(directory, socket, known.role.as_deref())?;
+            finish(directory, self.identity, socket.account)?;
         }
-        (None, "postgres".to_owned())
+        Ok(known)
     }
 }
 
@@ -364,6 +344,8 @@ fn pid_file_says_ready(directory: &Path, pid: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]
