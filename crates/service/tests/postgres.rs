@@ -313,7 +313,21 @@ fn a_server_that_cannot_start_says_why_in_its_own_words() {
     let port_taken =
         Launch { port: Some(running.port), cluster: &lab.make_cluster("second"), ..launch };
     let error = port_taken.start().unwrap_err();
-    assert!(error.message.contains("Address already in use"), "{error}");
+    assert!(error.message.contains("is taken by another program"), "{error}");
+    assert!(error.message.contains(&running.port.to_string()), "{error}");
+    let hint = error.hint.unwrap();
+    assert!(hint.contains("--port") && !hint.contains("settings"), "{hint}");
+    // A port that was not to be had is not remembered.
+    let launch = Launch { port: None, ..port_taken };
+    let another = launch.start().unwrap();
+    assert_ne!(another.port, running.port);
+    another.stop().unwrap();
+    // Inside of a container every port may be for everyone.
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if first.trim().parse::<u16>().unwrap() > 1 {
+        let hint = Launch { port: Some(1), ..launch }.start().unwrap_err().hint.unwrap();
+        assert!(hint.contains("root alone"), "{hint}");
+    }
 }
 
 #[test]

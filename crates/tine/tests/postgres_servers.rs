@@ -157,6 +157,9 @@ fn a_server_keeps_its_port_and_leads_to_the_database_that_was_imported() {
     assert_eq!(start("fork")["port"], asked);
     lab.ok(&["postgres", "stop", "fork"]);
     let taken = std::net::TcpListener::bind(("127.0.0.1", asked)).unwrap();
+    let words = lab.fails(&["postgres", "start", "fork", "--port", &asked.to_string()], "io");
+    assert!(words.contains(&format!("port {asked} of 127.0.0.1 is taken")), "{words}");
+    assert!(words.contains("--port") && !words.contains("settings"), "{words}");
     let row = start("fork");
     assert_ne!(row["port"], asked);
     assert_eq!(query(&uri(&row), "select 1"), "1");

@@ -26,6 +26,7 @@ mod placeholders;
 mod ports;
 mod prepare;
 mod process;
+mod reaper;
 mod refusal;
 mod remembered;
 mod roles;

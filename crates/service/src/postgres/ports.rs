@@ -1,6 +1,7 @@
 //! Ports for servers: one that is free, and as far as possible the same from start to start.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -34,6 +35,20 @@ pub(super) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
+/// Returns `true` if another program listens there. A port may be neither free nor taken: the first ones are for
+/// root alone.
+pub(super) fn is_taken(port: u16) -> bool {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    bound.is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
+}
+
+/// Returns `true` if only root may listen there, which no server runs as.
+pub(super) fn is_for_root(port: u16) -> bool {
+    const USUAL: u16 = 1024;
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    port < first.ok().and_then(|first| first.trim().parse().ok()).unwrap_or(USUAL)
+}
+
 fn first_of_the_systems() -> u16 {
     const USUAL: u16 = 32_768;
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
@@ -48,9 +63,10 @@ mod tests {
     fn a_port_is_the_same_until_it_is_taken() {
         let port = free("branch").unwrap();
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
-        assert!(!is_free(port));
+        assert!(!is_free(port) && is_taken(port));
         assert_ne!(free("branch").unwrap(), port);
         drop(taken);
+        assert!(!is_taken(port));
         assert_ne!(free("another").unwrap(), port);
     }
 }

@@ -20,6 +20,7 @@ use super::installation::Installation;
 use super::over_socket::{Known, OverSocket};
 use super::prepare::{finish, is_new, prepare};
 use super::process::start_ticks;
+use super::reaper::Reaper;
 use super::remembered::Remembered;
 use super::roles::superusers;
 use super::subscriptions::stand_alone;
@@ -95,6 +96,8 @@ impl Launch<'_> {
         account.private_directory(self.runtime)?;
         self.write_rules(&account)?;
 
+        // What would keep a server from being waited for is found before there is one.
+        let reaper = Reaper::new()?;
         let sockets = |port| OverSocket {
             installation: &installation,
             account: &account,
@@ -120,8 +123,7 @@ impl Launch<'_> {
                     })?;
                     server.uri =
                         uri::of_socket(self.runtime, port, known.role.as_deref(), &known.database);
-                    // Reaped, if this process outlives it: a zombie would keep its number taken.
-                    std::thread::spawn(move || child.wait());
+                    reaper.take(child);
                     return Ok(server);
                 }
                 Err(error) => {
@@ -130,9 +132,17 @@ impl Launch<'_> {
                         end(child.id(), None, STOP_PATIENCE)?;
                         let _reaped = child.wait();
                     }
-                    let taken = error.message.contains("Address already in use");
-                    if !taken || self.port.is_some() || attempt == PORT_ATTEMPTS {
-                        return Err(error);
+                    // Another program may have been quicker. The server's words are in its own language.
+                    match self.port {
+                        Some(asked) if ports::is_taken(asked) => return Err(port_taken(asked)),
+                        Some(asked) if ports::is_for_root(asked) => {
+                            let hint = format!(
+                                "port {asked} is for root alone, which no server runs as: name another"
+                            );
+                            return Err(Error { hint: Some(hint), ..error });
+                        }
+                        None if attempt < PORT_ATTEMPTS && ports::is_taken(port) => {}
+                        _ => return Err(error),
                     }
                 }
             }
@@ -145,6 +155,7 @@ impl Launch<'_> {
     fn choose_port(&self, remembered: &Remembered, attempt: usize) -> Result<u16> {
         let last = remembered.port(self.identity).filter(|port| ports::is_free(*port));
         match (self.port, last) {
+            (Some(asked), _) if ports::is_taken(asked) => Err(port_taken(asked)),
             (Some(asked), _) => Ok(asked),
             (None, Some(last)) if attempt == 1 => Ok(last),
             _ => ports::free(self.identity),
@@ -333,6 +344,12 @@ fn not_started(what: &str, words: &str) -> Error {
         )
     };
     Error::new(code, format!("{what}: {words}")).hint(hint)
+}
+
+fn port_taken(port: u16) -> Error {
+    let message = format!("port {port} of 127.0.0.1 is taken by another program");
+    Error::new(Code::Io, message)
+        .hint("name another with --port, or leave --port out for a free one")
 }
 
 fn pid_file_says_ready(directory: &Path, pid: u32) -> bool {
