@@ -263,7 +263,7 @@ fn a_fork_neither_archives_nor_follows_nor_subscribes() {
     run(Command::new("chmod").arg("777").arg(&archive));
     let settings = format!(
         "archive_mode = on\narchive_command = 'cp %p {}/%f'\nprimary_conninfo = 'host=127.0.0.1 port=1'\n\
-         restore_command = 'false'\nport = 1\nexternal_pid_file = '{}/pid'\ndata_directory = '/nowhere'\n",
+         restore_command = 'false'\nport = 1\nfsync = off\nfull_page_writes = off\nexternal_pid_file = '{}/pid'\ndata_directory = '/nowhere'\n",
         archive.display(),
         archive.display()
     );
@@ -278,6 +278,8 @@ fn a_fork_neither_archives_nor_follows_nor_subscribes() {
     assert_eq!(setting(&lab, &server, "archive_mode"), "off");
     assert_eq!(setting(&lab, &server, "max_logical_replication_workers"), "0");
     assert_eq!(setting(&lab, &server, "primary_conninfo"), "");
+    assert_eq!(setting(&lab, &server, "fsync"), "on");
+    assert_eq!(setting(&lab, &server, "full_page_writes"), "on");
     assert_eq!(setting(&lab, &server, "listen_addresses"), "127.0.0.1");
     assert_eq!(lab.ask(&server, "select pg_is_in_recovery()"), "f");
     assert_eq!(
