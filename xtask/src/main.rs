@@ -24,7 +24,7 @@ const USAGE: &str = "\
 usage: cargo xtask VERB
 
   test                   format, lints, tidiness, every test; as root also as an ordinary user
-  test fresh             of these the demo on a fresh Debian alone
+  test fresh             the demo on a fresh Debian, made by debootstrap as root
   demo                   the whole way once, with a real PostgreSQL and a real SQLite
   tidy                   the rules of the house that the compiler does not know
   bench AREA [FILTER]    figures beside peers: branch, kv, memory, values
