@@ -31,7 +31,6 @@ impl Outside {
         let port = free_port();
         let outside = Outside { bin, data, port };
         outside.run("initdb", &["-A", "trust", "-U", "postgres", "-N", "-D"], true);
-        // With its flushes: a branch takes the setting over, and is to outlive the end of its holder.
         let options = format!("-p {port} -k {}", home.display());
         let log = home.join("log");
         let log = log.to_str().unwrap();
