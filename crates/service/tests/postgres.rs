@@ -702,14 +702,17 @@ fn a_forks_subscriptions_are_dropped_without_a_word_to_the_publisher() {
     let own = "create subscription own connection 'host=/nowhere' publication p \
                with (connect = false, slot_name = 'own')";
     write(&lab, &fork.uri, own);
+    write(&lab, &fork.uri, r#"create database "host=x 'y\""#);
+    let odd = fork.uri.replace("/postgres?", "/host%3Dx%20%27y%5C?");
+    write(&lab, &odd, &own.replace("own", "odd"));
     fork.stop().unwrap();
     let fork = lab.start(&taken, "fork");
-    assert_eq!(lab.ask(&fork, state), "own false own");
+    assert_eq!(lab.ask(&fork, state), "odd false odd,own false own");
     fork.stop().unwrap();
     // A start that was killed before its server had done its part is finished by the next.
     fs::write(taken.directory.join("tine.branch"), "fork\nunfinished\n").unwrap();
     let fork = lab.start(&taken, "fork");
-    assert_eq!(lab.ask(&fork, state), "own false none");
+    assert_eq!(lab.ask(&fork, state), "odd false none,own false none");
 
     assert_eq!(publisher.connections(), before, "the fork spoke with the publisher");
     assert_eq!(publisher.ask(&lab, slots), "2");

@@ -64,9 +64,10 @@ impl OverSocket<'_> {
         let program = self.installation.program("psql");
         let mut psql = self.account.command(&program);
         psql.args(["-X", "-A", "-t", "-w", "-q", "-0", "-v", "ON_ERROR_STOP=1", "-c", query]);
-        // Options of their own: a database's name may look like a connection string otherwise.
-        psql.arg("-U").arg(role).arg("-h").arg(self.directory).args(["-p", &self.port.to_string()]);
-        psql.env("PGDATABASE", database);
+        // A database's name alone might look like a connection string.
+        let name = database.replace('\\', "\\\\").replace('\'', "\\'");
+        psql.arg("-d").arg(format!("dbname='{name}'")).arg("-U").arg(role);
+        psql.arg("-h").arg(self.directory).args(["-p", &self.port.to_string()]);
         psql.output().map_err(|error| Error::path("start", &program, error))
     }
 }
