@@ -210,7 +210,7 @@ impl Store {
     /// # Errors
     /// I/O errors.
     pub fn has_room_for(&self, bytes: u64) -> Result<bool> {
-        self.shared.engine()?.has_room_for(bytes)
+        self.shared.engine()?.finds_room_for(bytes)
     }
 
     /// Whether a failed write or flush has ended all writing, until the store is opened anew. It can still be read,

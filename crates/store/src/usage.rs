@@ -1,5 +1,6 @@
 //! What a store and its branches cost.
 
+use crate::admit::TRIES_MAX;
 use crate::branch::Core;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -105,6 +106,20 @@ impl Engine {
         let blocks = bytes.div_ceil(BLOCK_BYTES as u64);
         Ok(self.space.ready_for_data() >= blocks
             || self.space.available(self.host_free_blocks()?, &[]) >= blocks)
+    }
+
+    /// As [`Engine::has_room_for`], after branches and trees that were deleted have given back as much as it takes.
+    pub(crate) fn finds_room_for(&self, bytes: u64) -> Result<bool> {
+        for _ in 0..TRIES_MAX {
+            let freed = self.space.freed_blocks();
+            if self.has_room_for(bytes)? {
+                return Ok(true);
+            }
+            if self.reclaim.is_empty() || !self.make_room(freed)? {
+                break;
+            }
+        }
+        self.has_room_for(bytes)
     }
 
     fn host_free_blocks(&self) -> Result<u64> {

@@ -326,12 +326,17 @@ impl Space {
         };
         let run = match run {
             Some(run) => Some(run),
-            // Nothing new to be had from the host: the longest free run, down to a single block.
-            None => {
+            // Nothing new to be had from the host: the longest free run, what was to go to the host, then single blocks.
+            None => loop {
                 let longest = state.find(&*self.device, wanted, false)?;
-                let longest = longest.and_then(|run| state.part_that_leaves(run, floor));
-                longest.or_else(|| state.find_single())
-            }
+                let part = longest.and_then(|run| state.part_that_leaves(run, floor));
+                if part.is_some() {
+                    break part;
+                }
+                if !self.keep_leaving(state)? {
+                    break state.find_single();
+                }
+            },
         };
         let none = || Error::NoSpace { what: format!("{blocks} blocks of 4 KiB") };
         let run = run.ok_or_else(none)?;
@@ -374,13 +379,30 @@ impl Space {
     /// Makes one more chunk ready, or the rest of one.
     fn ready_chunk(&self, state: &mut State) -> Result<()> {
         let (index, run) = match self.find_or_grow(state, CHUNK_BLOCKS) {
+            Err(Error::NoSpace { .. }) if self.keep_leaving(state)? => return Ok(()),
             Err(Error::NoSpace { what }) => {
                 let rest = state.find_hole(&*self.device, 1)?;
                 rest.ok_or(Error::NoSpace { what })?
             }
             found => found?,
         };
-        self.open_chunks(state, index, (run.0, 1))
+        match self.open_chunks(state, index, (run.0, 1)) {
+            Err(Error::NoSpace { .. }) if self.keep_leaving(state)? => Ok(()),
+            opened => opened,
+        }
+    }
+
+    /// Takes a chunk back into use that was to go to the host, which holds its room still; whether there was one.
+    fn keep_leaving(&self, state: &mut State) -> Result<bool> {
+        loop {
+            let mut segments = state.segments.iter().enumerate();
+            let found = segments.find_map(|(index, s)| Some((index, s.first_leaving()?)));
+            let Some((index, chunk)) = found else { return Ok(false) };
+            match self.open_chunks(state, index, (chunk * CHUNK_BLOCKS, 1)) {
+                Err(Error::NoSpace { .. }) => state.segments[index].has_left(chunk),
+                opened => return opened.map(|()| true),
+            }
+        }
     }
 
     /// A segment with a run of `blocks` in holes, or else a new one.

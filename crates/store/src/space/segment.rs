@@ -137,6 +137,17 @@ impl Segment {
         }
     }
 
+    /// The first chunk with such blocks.
+    pub fn first_leaving(&self) -> Option<u64> {
+        let leaving = self.bits.as_ref().map_or(0, |_| self.leaving);
+        (leaving != 0).then(|| u64::from(leaving.trailing_zeros()))
+    }
+
+    /// The host holds no space for the chunk after all.
+    pub fn has_left(&mut self, chunk: u64) {
+        self.leaving &= !(1 << chunk);
+    }
+
     pub fn may_hold(&self, blocks: u64) -> bool {
         self.ready() >= blocks && self.longest >= blocks
     }
