@@ -206,6 +206,11 @@ impl Door {
         }
     }
 
+    /// Whether data was refused just now, and so much more is told to find no room.
+    fn is_hopeless(&self, bytes: u64) -> Result<bool, i32> {
+        Ok(self.shortage.refused_of_late() && !self.done(self.fs.has_room_for(bytes))?)
+    }
+
     /// Tells whoever looks after the mount.
     pub fn report(&self, what: &dyn Display) {
         (self.report)(what);
@@ -296,9 +301,14 @@ impl Door {
                 if kill_set_id {
                     self.expect_set_id_cleared(node, reply)?;
                 }
+                let range = |bytes| Refused { ino: node, offset, bytes };
+                if cached && self.is_hopeless(data.len() as u64)? {
+                    reply.refuse(range(data.len() as u64));
+                    return Err(libc::ENOSPC);
+                }
                 let written = self.fs.write(node, offset, data, kill_set_id);
                 if written.is_err() && cached {
-                    reply.refuse(Refused { ino: node, offset, bytes: data.len() as u64 });
+                    reply.refuse(range(data.len() as u64));
                 }
                 match &written {
                     Err(error) if error.errno() == libc::ENOSPC => self.shortage.refused(),
@@ -308,7 +318,7 @@ impl Door {
                 if cached {
                     self.cached.note(node);
                 } else if self.cached.has(node) {
-                    reply.overwrite(Refused { ino: node, offset, bytes: count as u64 });
+                    reply.overwrite(range(count as u64));
                 }
                 reply.u32(count as u32);
                 reply.u32(0);

@@ -114,6 +114,7 @@ impl Mount {
         if let Some(limits) = directory.and_then(Limits::lifted) {
             server.limit_by(limits);
         }
+        server.look_first();
         let mut mount =
             Mount { server, threads: Vec::new(), directory: directory.map(Path::to_owned) };
         let started = (0..options.threads.max(2))

@@ -94,6 +94,12 @@ impl Server {
         self.door.limit_by(limits);
     }
 
+    /// Looks what room there is, before anyone can write.
+    pub fn look_first(&self) {
+        // The kernel knows no file yet for which it would have to be told if there is none.
+        self.door.looks_full();
+    }
+
     /// Works at the queue, or rests, until the mount ends.
     pub fn serve(&self) {
         let mut inbox = Inbox::new();
@@ -201,6 +207,11 @@ impl Server {
         }
         if reply.refused().is_some() {
             self.refused_writes.fetch_add(1, Ordering::Relaxed);
+        }
+        // The kernel takes no attributes from an answer to what it asked before it was told to forget them; what `stat` shows
+        // is the answer nevertheless. So no write slips in between. Of a new file it can be told only afterwards.
+        for ino in reply.shown() {
+            self.send(&forget_attributes(*ino))?;
         }
         if let Some(overwritten) = reply.overwritten() {
             // Dropping pages may wait for requests that are served here.

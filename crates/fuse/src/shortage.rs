@@ -4,25 +4,32 @@
 //! next `fsync` that there was no room; who calls none goes on writing, gigabytes perhaps. Two things are done about it:
 //!
 //! * While room gets short, the kernel may keep less and less that it has not written back (where this process may say so;
-//!   elsewhere its own limit for FUSE holds, 1 % of the memory). So little is on its way when the disk is full.
+//!   elsewhere its own limit for FUSE holds, 1 % of the memory). So little is on its way when the disk is full. It is told
+//!   before the first write, and as long as it could keep more than there is room for: what it has taken, it has taken, and
+//!   writers would wait until that is refused instead of being told.
 //! * While the disk is full, the kernel is told that it no longer knows the attributes of any file. Before a write to its
 //!   cache it needs the mode, and asks by GETATTR with the file's handle; the error of that is the error of the write.
 //!   What else needs only the size, as a read at the end of a file and `lseek`, is not asked for, since the kernel
 //!   keeps the size itself. `stat` and `open` ask without a handle, and get their answer; then the kernel is told once
 //!   more. When there is room again, the next write asks, and is answered.
 //!
+//! What the kernel has taken all the same, as when others fill the disk at a stroke, is refused fast: writers that wait
+//! for it are told by their next write.
+//!
 //! Not in time would be attributes that expire at once: then reads at the end of a file ask by the handle as well.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use crate::tuning::Limits;
 
 /// How often somebody looks whether others filled the disk.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// With less room than this, the kernel keeps less: more than it keeps by default on most machines.
+/// With less room than this beyond what the kernel may keep by itself, it keeps less: more than is written between two looks.
 const SHORT_BYTES: u64 = 4 << 30;
+/// For so long after data was refused, more is refused at the first sight of no room: to try hard takes a checkpoint.
+const REFUSED_FOR: Duration = Duration::from_millis(100);
 /// What it may keep in any case, so that writes go on in pieces of some size,
 const KEPT_BYTES_MIN: u64 = 8 << 20;
 /// and one in so many of the bytes that find room besides.
@@ -45,7 +52,11 @@ pub(crate) struct Shortage {
     short: AtomicBool,
     /// Written since somebody looked.
     written_bytes: AtomicU64,
+    /// When data was last refused after trying hard.
+    refused_at: Mutex<Option<Instant>>,
     limits: Mutex<Option<Limits>>,
+    /// What it may keep while room is not short.
+    kept_bytes_by_itself: AtomicU64,
     /// What the kernel may keep while room is short.
     kept_bytes: AtomicU64,
 }
@@ -58,6 +69,7 @@ impl Shortage {
 
     /// The limits of the mount, which this process may change.
     pub fn limit_by(&self, limits: Limits) {
+        self.kept_bytes_by_itself.store(limits.kept_by_itself(), Ordering::Relaxed);
         *self.limits.lock().unwrap_or_else(|poison| poison.into_inner()) = Some(limits);
     }
 
@@ -68,10 +80,20 @@ impl Shortage {
 
     /// Data found no room: who writes next to the same file is asked for at once, others after a look.
     pub fn refused(&self) {
+        *self.refused_at() = Some(Instant::now());
         self.written_bytes.store(LOOK_BYTES, Ordering::Relaxed);
         if self.asks.load(Ordering::Relaxed) && !self.full.swap(true, Ordering::Relaxed) {
             self.untold.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Whether data was refused so short a while ago that it would be once more, unless room is told of.
+    pub fn refused_of_late(&self) -> bool {
+        self.refused_at().is_some_and(|when| when.elapsed() < REFUSED_FOR)
+    }
+
+    fn refused_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.refused_at.lock().unwrap_or_else(|poison| poison.into_inner())
     }
 
     /// Data found room again.
@@ -103,7 +125,7 @@ impl Shortage {
 
     fn limit(&self, room_bytes: u64) {
         let limits = self.limits.lock().unwrap_or_else(|poison| poison.into_inner());
-        let short = room_bytes < SHORT_BYTES;
+        let short = room_bytes < SHORT_BYTES + self.kept_bytes_by_itself.load(Ordering::Relaxed);
         let was_short = self.short.swap(short, Ordering::Relaxed);
         let Some(limits) = limits.as_ref() else { return };
         let kept = KEPT_BYTES_MIN + room_bytes / KEPT_SHARE;
@@ -151,7 +173,18 @@ mod tests {
         assert!(shortage.wants_a_look());
         shortage.look(SHORT_BYTES);
         assert!(!shortage.wants_a_look());
+        assert!(!shortage.refused_of_late());
         shortage.refused();
-        assert!(shortage.wants_a_look());
+        assert!(shortage.wants_a_look() && shortage.refused_of_late());
+    }
+
+    #[test]
+    fn room_is_short_as_long_as_the_kernel_could_keep_more_by_itself() {
+        let shortage = Shortage::default();
+        shortage.kept_bytes_by_itself.store(1 << 30, Ordering::Relaxed);
+        shortage.look(SHORT_BYTES + (1 << 30) - 1);
+        assert!(shortage.short.load(Ordering::Relaxed));
+        shortage.look(SHORT_BYTES + (1 << 30));
+        assert!(!shortage.short.load(Ordering::Relaxed));
     }
 }

@@ -36,6 +36,14 @@ impl Limits {
         limited && self.set("strict_limit", "1")
     }
 
+    /// Bytes that the kernel keeps by itself at most that it has not written back, of all file systems together.
+    pub fn kept_by_itself(&self) -> u64 {
+        const ENTRY: &str = "nr_dirty_threshold ";
+        let counters = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+        let pages = counters.lines().find_map(|line| line.strip_prefix(ENTRY)?.parse().ok());
+        pages.unwrap_or(0u64).saturating_mul(rustix::param::page_size() as u64)
+    }
+
     fn set(&self, name: &str, value: &str) -> bool {
         fs::write(self.0.join(name), value).is_ok()
     }

@@ -226,16 +226,16 @@ pub fn what_a_full_disk_refused_is_not_read_back_from_the_cache() {
     let mut file = File::create(&path).unwrap();
     file.write_all(&vec![1; 16 * MIB]).unwrap();
     file.sync_all().unwrap();
+    // A fork keeps what is overwritten: that makes no room.
+    workshop.store.fork("main", "before").unwrap();
     let mut ballast = File::create(mounted.path("ballast")).unwrap();
-    let full = loop {
-        let written = ballast.write_all(&vec![2; MIB]).and_then(|()| ballast.sync_all());
-        if let Err(error) = written {
-            break error;
-        }
-    };
-    assert_eq!(full.raw_os_error(), Some(Errno::NOSPC.raw_os_error()));
+    while workshop.store.room_bytes().unwrap() > 4 * MIB as u64 {
+        ballast.write_all(&vec![2; MIB]).unwrap();
+        ballast.sync_all().unwrap();
+    }
 
-    file.write_all_at(&vec![3; 16 * MIB], 0).unwrap();
+    // There is some room as the write begins, so that the kernel takes all of it, and finds room for a part only.
+    assert_eq!(file.write_at(&vec![3; 16 * MIB], 0).unwrap(), 16 * MIB);
     let refused = file.sync_all().unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(Errno::NOSPC.raw_os_error()));
     workshop.store.fork("main", "stored").unwrap();
@@ -246,6 +246,7 @@ pub fn what_a_full_disk_refused_is_not_read_back_from_the_cache() {
         assert_eq!(stored.read(ino, (n * MIB) as u64, chunk).unwrap(), MIB);
     }
     assert!(on_disk.contains(&1), "there was space for all of it");
+    assert!(on_disk.contains(&3), "nothing was written back before the disk was full");
     let deadline = Instant::now() + Duration::from_secs(20);
     while fs::read(&path).unwrap() != on_disk {
         assert!(Instant::now() < deadline, "the cache shows what the store has not");
