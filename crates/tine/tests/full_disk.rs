@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -74,7 +74,7 @@ fn a_disk_that_fills_under_a_server_loses_nothing_acknowledged_and_with_space_it
 }
 
 /// A mount of an empty branch of a store on a small ext4.
-fn small(test: &str, megabytes: u64) -> Option<(Lab, std::path::PathBuf)> {
+fn small(test: &str, megabytes: u64) -> Option<(Lab, PathBuf)> {
     if !needs_root(test) || !can_mount(test) {
         return None;
     }
@@ -144,28 +144,55 @@ fn writers_are_told_soon_that_the_disk_is_full_and_only_they_and_write_on_once_t
     assert_eq!(note.read(&mut [0; 10]).unwrap(), 0, "after stat too");
     assert_eq!(fs::read_dir(&mount).unwrap().count(), 4);
     // What writes is told at once, whichever file and however it was opened, after a stat as before.
-    wait_until("a write to another file is refused", || {
-        let appended =
-            OpenOptions::new().append(true).open(mount.join("note")).unwrap().write(b"more");
-        appended.is_err_and(|error| is_full(&error))
-    });
+    let append =
+        || OpenOptions::new().append(true).open(mount.join("note")).unwrap().write(b"more");
+    assert!(append().is_err_and(|error| is_full(&error)));
     fs::metadata(mount.join("note")).unwrap();
     assert!(note.write(b"more").is_err_and(|error| is_full(&error)));
     let fresh = open(&mount.join("fresh"));
     assert_eq!(fallocate(&fresh, FallocateFlags::empty(), 0, 50 * MIB), Err(Errno::NOSPC));
-    assert!((&fresh).write(b"new").is_err_and(|error| is_full(&error)));
+    // The kernel learns that it has to ask for a new file when it knows it already.
+    wait_until("a write to a new file is refused", || {
+        (&fresh).write(b"new").is_err_and(|error| is_full(&error))
+    });
+    drop(fresh);
 
     lab.ok(&["branch", "fork"]);
     fs::remove_file(mount.join("big0")).unwrap();
     File::options().write(true).open(mount.join("big1")).unwrap().set_len(1000).unwrap();
+    assert!(note.write(b"more").is_err_and(|error| is_full(&error)), "the fork keeps all of it");
+    lab.ok(&["delete", "fork"]);
     note.seek(SeekFrom::Start(0)).unwrap();
     note.write_all(b"space!").unwrap();
     note.sync_all().unwrap();
+    drop(note);
     fs::remove_file(mount.join("big2")).unwrap();
-    lab.ok(&["delete", "fork"]);
-    wait_until("the space is back", || free_bytes(&mount) > before - 8 * MIB);
+    // Of what is free inside the file a larger share is kept for nodes than of what has gone to the host.
+    wait_until("the space is back", || free_bytes(&mount) > before / 10 * 9);
     lab.ok(&["unmount", "main"]);
     assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]));
+}
+
+/// Makes directories until there is room for no more, each in one of those that are returned; at least one.
+fn make_directories_until_full(place: &Path) -> Vec<PathBuf> {
+    /// A directory takes fewer than 65,000.
+    const CHILDREN: usize = 1000;
+    let mut parents = Vec::new();
+    for n in 0.. {
+        let parent = place.join(format!("new{n}"));
+        let refused = match fs::create_dir(&parent) {
+            Ok(()) => {
+                parents.push(parent.clone());
+                (0..CHILDREN).find_map(|n| fs::create_dir(parent.join(format!("{n}"))).err())
+            }
+            Err(error) => Some(error),
+        };
+        if refused.is_some_and(|error| is_full(&error)) {
+            break;
+        }
+    }
+    assert!(!parents.is_empty(), "no room was left for names");
+    parents
 }
 
 #[test]
@@ -183,29 +210,30 @@ fn what_was_made_until_others_had_filled_the_host_can_be_removed_and_df_tells_wh
     }
     lab.ok(&["branch", "fork"]);
     let ballast = lab.disk().fill_up_to(1);
-    let full = (0..).find(|n| match fs::create_dir(mount.join(format!("new{n}"))) {
-        Ok(()) => false,
-        Err(error) => is_full(&error),
-    });
     let told = free_bytes(&mount);
-    let written = AtomicU64::new(0);
-    let mut file = open(&mount.join("note"));
-    write_until_told(&mut file, 64 << 10, &written);
+    let note = mount.join("note");
+    let mut file = open(&note);
+    write_until_told(&mut file, 64 << 10, &AtomicU64::new(0));
     drop(file);
-    assert!(told <= written.into_inner(), "{told} bytes were told to be free on a full host");
-    for n in 0..full.unwrap() {
-        fs::remove_dir(mount.join(format!("new{n}"))).unwrap();
+    let stored = fs::metadata(&note).unwrap().blocks() * 512;
+    assert!(stored >= told, "{stored} of {told} bytes told to be free on a full host were stored");
+    let parents = make_directories_until_full(&mount);
+    for parent in parents {
+        fs::remove_dir_all(parent).unwrap();
     }
     for n in (0..2000).rev() {
         fs::remove_dir(mount.join(format!("old{n}"))).unwrap();
     }
-    fs::remove_file(mount.join("note")).unwrap();
+    fs::remove_file(note).unwrap();
     lab.ok(&["delete", "fork"]);
     ballast.remove();
     lab.ok(&["unmount", "main"]);
     let mount = lab.mount("main");
     let (told, host) = (free_bytes(&mount), free_bytes(&lab.path("disk")));
-    assert!(told > 200 * MIB && told <= host + 64 * MIB, "{told} told, the host has {host}");
+    // What was removed may be on its way to the host, and is counted in one place.
+    let held = fs::metadata(lab.store()).unwrap().blocks() * 512;
+    assert!(told > 200 * MIB, "{told} told, the host has {host}");
+    assert!(told <= host + held, "{told} told, the host has {host}, and {held} are the store's");
     let written = AtomicU64::new(0);
     let mut file = open(&big);
     write_until_told(&mut file, 1 << 20, &written);
