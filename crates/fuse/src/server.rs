@@ -1,10 +1,10 @@
 //! Serving a mount: what each of its threads does, from one request to the next.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use tine_fs::Located;
+use tine_fs::{Ino, Located};
 
 use crate::blank::Blank;
 use crate::company::Company;
@@ -20,6 +20,9 @@ use crate::tuning::Limits;
 use crate::turns::Turns;
 use crate::{Error, Result};
 
+/// The kernel mostly knows a new file so long after the answer that has it.
+const NEW_TO_KERNEL: Duration = Duration::from_millis(2);
+
 /// What the threads of a mount share.
 pub(crate) struct Server {
     door: Door,
@@ -29,6 +32,9 @@ pub(crate) struct Server {
     seeks: Turns,
     company: Company,
     refusals: Refusals,
+    /// Files whose attributes the kernel was shown while the disk was full. One that is new to it it may not have known
+    /// yet when it was told to forget them, so it is told again.
+    shown: Mutex<Vec<Ino>>,
     /// Writes of the kernel's cache that the store did not take.
     refused_writes: AtomicU64,
     /// No message that may wait for the kernel to write back is sent after the threads were told to stop:
@@ -58,6 +64,7 @@ impl Server {
             seeks: Turns::default(),
             company: Company::default(),
             refusals: Refusals::default(),
+            shown: Mutex::new(Vec::new()),
             refused_writes: AtomicU64::new(0),
             stopped: RwLock::new(false),
         }
@@ -209,7 +216,7 @@ impl Server {
             self.refused_writes.fetch_add(1, Ordering::Relaxed);
         }
         // The kernel takes no attributes from an answer to what it asked before it was told to forget them; what `stat` shows
-        // is the answer nevertheless. So no write slips in between. Of a new file it can be told only afterwards.
+        // is the answer nevertheless. So no write slips in between. Of a new file it is told afterwards.
         for ino in reply.shown() {
             self.send(&forget_attributes(*ino))?;
         }
@@ -221,6 +228,10 @@ impl Server {
         }
         for ino in reply.shown() {
             self.send(&forget_attributes(*ino))?;
+        }
+        if !reply.shown().is_empty() {
+            self.shown().extend(reply.shown());
+            self.refusals.wake();
         }
         if let Some(refused) = reply.refused() {
             if self.door.is_full() {
@@ -274,9 +285,12 @@ impl Server {
 
     /// Looks after what room there is until the mount ends, and makes the kernel forget what was written back in vain or directly.
     pub fn look_after_room(&self) {
+        // Told once more, and to be told so another time.
+        let mut shown = Vec::new();
         loop {
             let next = self.refusals.next(LOOK_EVERY);
             let told = if self.door.looks_full() { self.have_writes_asked_for() } else { Ok(()) };
+            let told = told.and_then(|()| self.tell_again(&mut shown));
             let told = told.and_then(|()| match next {
                 Next::Range(refused, answer) => {
                     let dropped = self.notify(&refused.notice());
@@ -294,6 +308,22 @@ impl Server {
     /// Has the kernel ask before it takes the next write to any file.
     fn have_writes_asked_for(&self) -> Step<()> {
         self.door.known().into_iter().try_for_each(|ino| self.send(&forget_attributes(ino)))
+    }
+
+    /// Has the kernel ask for files that it was shown of late, and for those of the time before.
+    fn tell_again(&self, before: &mut Vec<Ino>) -> Step<()> {
+        let shown = std::mem::take(&mut *self.shown());
+        if !shown.is_empty() {
+            std::thread::sleep(NEW_TO_KERNEL);
+        }
+        let told =
+            before.iter().chain(&shown).try_for_each(|ino| self.send(&forget_attributes(*ino)));
+        *before = shown;
+        told
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Vec<Ino>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a message before whose end the kernel may write back, which the other threads serve.
