@@ -7,9 +7,12 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, open, statx};
+use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_change};
-use rustix::process::{getegid, geteuid};
+use rustix::process::{chdir, chroot, fchdir, getegid, geteuid};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use crate::ids::IdMap;
@@ -36,9 +39,51 @@ pub fn enter_private_mounts() -> Result<IdMap> {
         ids = IdMap::of_this_process().within(&ids);
     }
     // What is unmounted outside goes here too, where the system shares its mounts; nothing gets out.
-    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
-        .map_err(|why| Error::new("cannot make the mounts of this process private", why))?;
+    hide_mounts().map_err(|why| Error::new("cannot make the mounts of this process private", why))?;
     Ok(ids)
+}
+
+/// Lets no mount of this namespace be seen outside. A mount that is removed outside still goes here too.
+fn hide_mounts() -> io::Result<()> {
+    match mount_change("/", HIDDEN) {
+        // The kernel changes a mount by its root only, which a chroot may be below.
+        Err(Errno::INVAL) => hide_mounts_from_chroot(),
+        done => Ok(done?),
+    }
+}
+
+const HIDDEN: MountPropagationFlags =
+    MountPropagationFlags::DOWNSTREAM.union(MountPropagationFlags::REC);
+
+/// Leaves the chroot for as long as the change takes: it is no limit to a process that may mount.
+fn hide_mounts_from_chroot() -> io::Result<()> {
+    let directory = |path| open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let (root, current) = (directory("/")?, directory(".")?);
+    // With a root below it, the old root is a directory like any other: its parent can be reached.
+    chroot("/proc")?;
+    let hidden = climb_from(&root).and_then(|()| Ok(mount_change(".", HIDDEN)?));
+    fchdir(&root)?;
+    chroot(".")?;
+    fchdir(&current)?;
+    hidden
+}
+
+/// Makes the root of the mount namespace the current directory.
+fn climb_from(directory: &OwnedFd) -> io::Result<()> {
+    fchdir(directory)?;
+    let place = || {
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        statx(CWD, ".", AtFlags::empty(), wanted).map(|at| (at.stx_mnt_id, at.stx_ino))
+    };
+    let mut here = place()?;
+    loop {
+        chdir("..")?;
+        let above = place()?;
+        if above == here {
+            return Ok(());
+        }
+        here = above;
+    }
 }
 
 fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {

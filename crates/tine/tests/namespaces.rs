@@ -82,3 +82,38 @@ fn owners_are_the_same_inside_of_a_user_namespace_and_outside() {
         assert!(owners.iter().all(|owner| *owner == user.to_string()), "{outside:?}");
     }
 }
+
+#[test]
+fn a_command_runs_in_a_branch_below_a_chroot_that_is_no_mount() {
+    let test = "a_command_runs_in_a_branch_below_a_chroot_that_is_no_mount";
+    if !is_root() {
+        println!("skipped: {test}: an ordinary user may not change its root");
+        return;
+    }
+    let lab = Lab::bare();
+    let root = lab.make_directory("root");
+    let mut program = std::path::PathBuf::from(env!("CARGO_BIN_EXE_tine"));
+    program.pop();
+    // The outer namespace's mounts are shared on purpose: none of the inner ones may reach it.
+    let script = "set -e
+        mount --make-rshared /
+        for path in /usr /bin /sbin /lib /lib64 /etc /proc /dev \"$1\"; do
+            [ -e \"$path\" ] || continue
+            mkdir -p \"$0$path\"; mount --rbind \"$path\" \"$0$path\"
+        done
+        mkdir -p \"$0/work/src\" \"$0/tmp\"; echo text > \"$0/work/src/file\"
+        before=$(grep -c . /proc/self/mountinfo)
+        chroot \"$0\" /bin/sh -ec 'cd /work; export TINE_STORE=/work/store.tine
+            \"$0/tine\" init; \"$0/tine\" import src main
+            \"$0/tine\" run try --from main -- sh -c \"pwd; cat file; echo more > new; grep -c fuse /proc/self/mountinfo\"
+            \"$0/tine\" cat try new; ls src' \"$1\"
+        [ \"$before\" = \"$(grep -c . /proc/self/mountinfo)\" ]";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script]).arg(&root).arg(&program).env("HOME", "/work");
+    let output = said(command.output().unwrap());
+    assert_eq!(output.status, 0, "{output:?}");
+    for line in ["/work/src", "text", "more"] {
+        assert!(output.out.lines().any(|said| said == line), "{output:?}");
+    }
+    assert!(!output.out.lines().any(|said| said == "new"), "{output:?}");
+}
