@@ -21,7 +21,7 @@ use crate::blank::Blank;
 use crate::cached::Cached;
 use crate::foresight::Foresight;
 use crate::ids;
-use crate::init;
+use crate::init::{self, Negotiated};
 use crate::kernel_cache::Visitors;
 use crate::lookups::Lookups;
 use crate::protocol::capability;
@@ -42,7 +42,8 @@ pub(crate) struct Door {
     cached: Cached,
     visitors: Visitors,
     foresight: Foresight,
-    agreed: AtomicU64,
+    /// Those agreed with the kernel.
+    capabilities: AtomicU64,
     shortage: Shortage,
     report: Report,
 }
@@ -76,7 +77,7 @@ impl Door {
             cached: Cached::default(),
             visitors: Visitors::default(),
             foresight: Foresight::default(),
-            agreed: AtomicU64::new(0),
+            capabilities: AtomicU64::new(0),
             shortage: Shortage::default(),
             report,
         }
@@ -126,9 +127,10 @@ impl Door {
         self.fs.locate(self.lookups.known())
     }
 
-    /// Capabilities agreed with the kernel; 0 before INIT.
-    pub fn agreed(&self) -> u64 {
-        self.agreed.load(Ordering::Relaxed)
+    /// Notes what was agreed with the kernel.
+    pub fn agree(&self, negotiated: Negotiated) {
+        self.shortage.speaks(negotiated.minor);
+        self.capabilities.store(negotiated.capabilities, Ordering::Relaxed);
     }
 
     /// Whether nothing is left to flush.
@@ -224,9 +226,8 @@ impl Door {
             umask,
         };
         match request.call {
-            Call::Init { major, minor, max_readahead, capabilities } => {
-                self.init((major, minor), max_readahead, capabilities, reply)
-            }
+            // It was answered before anything else was asked.
+            Call::Init { .. } => Err(libc::EPROTO),
             Call::Lookup { name } => self.lookup(node, name, reply),
             Call::Forget { lookups } => self.forget(node, lookups),
             Call::BatchForget(ref forgets) => {
@@ -372,20 +373,6 @@ impl Door {
         }
     }
 
-    fn init(
-        &self,
-        version: (u32, u32),
-        max_readahead: u32,
-        offered: u64,
-        reply: &mut Reply,
-    ) -> Outcome {
-        if let Some(agreed) = init::agree(version, max_readahead, offered, reply)? {
-            self.shortage.speaks(version.1);
-            self.agreed.store(agreed.capabilities, Ordering::Relaxed);
-        }
-        Ok(Then::Answer)
-    }
-
     fn lookup(&self, parent: u64, name: &[u8], reply: &mut Reply) -> Outcome {
         // An error is not remembered, as a name that leads nowhere would be.
         if parent == ROOT && self.visitors.meet(name) {
@@ -462,7 +449,7 @@ impl Door {
 
     /// Opening is refused where the kernel agreed to take that as "open without asking".
     fn open(&self, unasked: u64, reply: &mut Reply) -> Outcome {
-        if self.agreed() & unasked != 0 {
+        if self.capabilities.load(Ordering::Relaxed) & unasked != 0 {
             return Err(libc::ENOSYS);
         }
         reply.opened();

@@ -2,6 +2,8 @@
 
 use crate::protocol::{self as wire, capability};
 use crate::reply::Reply;
+use crate::request::{Call, Request};
+use crate::{Error, Result};
 
 /// The most bytes that the kernel writes, reads or reads ahead in one request.
 pub(crate) const TRANSFER_BYTES_MAX: u32 = 1 << 20;
@@ -34,30 +36,51 @@ const WANTED: u64 = capability::ASYNC_READ
     | capability::HANDLE_KILLPRIV_V2
     | capability::INIT_EXT;
 
-/// What was agreed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Agreed {
+/// What the server and the kernel agreed on by INIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The minor version of the protocol that the kernel speaks.
+    pub minor: u32,
+    /// The capabilities that both use.
     pub capabilities: u64,
 }
 
-/// Answers INIT. `None` means that the kernel must ask again in our major version.
+/// Answers the first message of a mount; `reply` is then to be sent, also with an error, so that the
+/// kernel learns of it. `None` means that the kernel must ask again in our major version.
 ///
 /// # Errors
-/// `EPROTO` for a kernel that is too old.
-pub(crate) fn agree(
+/// When the message is not INIT, or of a kernel that is too old.
+pub(crate) fn answer(message: &[u8], reply: &mut Reply) -> Result<Option<Negotiated>> {
+    reply.start();
+    let request = Request::decode(message).map_err(|truncated| {
+        reply.finish(truncated.unique.unwrap_or(0), libc::EIO);
+        Error::Protocol("its first message is cut short".to_owned())
+    })?;
+    let Call::Init { major, minor, max_readahead, capabilities } = request.call else {
+        reply.finish(request.unique, libc::EPROTO);
+        return Err(Error::Protocol("its first message is not INIT".to_owned()));
+    };
+    if major < wire::MAJOR || (major == wire::MAJOR && minor < wire::MINOR_MIN) {
+        reply.finish(request.unique, libc::EPROTO);
+        return Err(Error::Protocol(format!("it speaks version {major}.{minor}")));
+    }
+    let negotiated = agree((major, minor), max_readahead, capabilities, reply);
+    reply.finish(request.unique, 0);
+    Ok(negotiated)
+}
+
+/// Writes the body of the answer to a kernel that is new enough.
+fn agree(
     (major, minor): (u32, u32),
     max_readahead: u32,
     offered: u64,
     reply: &mut Reply,
-) -> Result<Option<Agreed>, i32> {
-    if major < wire::MAJOR || (major == wire::MAJOR && minor < wire::MINOR_MIN) {
-        return Err(libc::EPROTO);
-    }
+) -> Option<Negotiated> {
     let capabilities = offered & WANTED;
     reply.u32(wire::MAJOR);
     reply.u32(wire::MINOR.min(minor));
     if major > wire::MAJOR {
-        return Ok(None);
+        return None;
     }
     reply.u32(max_readahead.max(TRANSFER_BYTES_MAX));
     reply.u32(capabilities as u32);
@@ -70,31 +93,67 @@ pub(crate) fn agree(
     reply.u16(0);
     reply.u32((capabilities >> 32) as u32);
     reply.bytes(&[0; 28]);
-    Ok(Some(Agreed { capabilities }))
+    Some(Negotiated { minor, capabilities })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const UNIQUE: u64 = 77;
+
+    fn message(opcode: u32, (major, minor): (u32, u32), offered: u64) -> Vec<u8> {
+        let arguments = [major, minor, 131_072, offered as u32, (offered >> 32) as u32];
+        let length = wire::IN_HEADER_BYTES + 4 * arguments.len();
+        let mut message = [length as u32, opcode].map(u32::to_ne_bytes).concat();
+        message.extend(UNIQUE.to_ne_bytes());
+        message.resize(wire::IN_HEADER_BYTES, 0);
+        message.extend(arguments.map(u32::to_ne_bytes).concat());
+        message
+    }
+
+    fn errno(reply: &Reply) -> i32 {
+        assert_eq!(reply.message()[8..16], UNIQUE.to_ne_bytes());
+        -i32::from_ne_bytes(reply.message()[4..8].try_into().unwrap())
+    }
+
     #[test]
     fn only_what_the_kernel_offers_is_agreed() {
         let offered = capability::WRITEBACK_CACHE | 1 << 3 | capability::INIT_EXT;
         let mut reply = Reply::new();
-        let agreed = agree((7, 45), 131_072, offered, &mut reply).unwrap().unwrap();
-        assert_eq!(agreed.capabilities, capability::WRITEBACK_CACHE | capability::INIT_EXT);
-        assert_eq!(reply.body_len(), 64);
+        let init = message(wire::opcode::INIT, (7, 45), offered);
+        let negotiated = answer(&init, &mut reply).unwrap().unwrap();
+        assert_eq!(
+            negotiated,
+            Negotiated {
+                minor: 45,
+                capabilities: capability::WRITEBACK_CACHE | capability::INIT_EXT
+            }
+        );
+        assert_eq!((errno(&reply), reply.body_len()), (0, 64));
     }
 
     #[test]
     fn a_kernel_too_old_is_refused() {
-        assert_eq!(agree((7, 30), 0, 0, &mut Reply::new()), Err(libc::EPROTO));
+        let mut reply = Reply::new();
+        let init = message(wire::opcode::INIT, (7, 30), 0);
+        let error = answer(&init, &mut reply).unwrap_err();
+        assert!(error.to_string().contains("7.30"), "{error}");
+        assert_eq!((errno(&reply), reply.body_len()), (libc::EPROTO, 0));
+    }
+
+    #[test]
+    fn anything_but_init_is_refused() {
+        let mut reply = Reply::new();
+        assert!(answer(&message(wire::opcode::STATFS, (7, 45), 0), &mut reply).is_err());
+        assert_eq!(errno(&reply), libc::EPROTO);
     }
 
     #[test]
     fn a_newer_major_version_is_asked_to_come_down() {
         let mut reply = Reply::new();
-        assert_eq!(agree((8, 0), 0, 0, &mut reply), Ok(None));
-        assert_eq!(reply.body_len(), 8);
+        let init = message(wire::opcode::INIT, (8, 0), 0);
+        assert_eq!(answer(&init, &mut reply).unwrap(), None);
+        assert_eq!((errno(&reply), reply.body_len()), (0, 8));
     }
 }

@@ -55,5 +55,6 @@ mod turns;
 
 pub use door::Report;
 pub use error::{Error, Result};
+pub use init::Negotiated;
 pub use kernel_cache::KernelCache;
-pub use mount::{Mount, MountOptions, mount_at};
+pub use mount::{Device, Mount, MountOptions, mount_at};

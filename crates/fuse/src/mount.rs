@@ -12,7 +12,9 @@ use tine_sys::fuse_device::{self, Placement};
 use tine_sys::ids::IdMap;
 
 use crate::door::{Door, Report};
+use crate::init::{self, Negotiated};
 use crate::queue::Queue;
+use crate::reply::Reply;
 use crate::server::Server;
 use crate::tuning::Limits;
 use crate::{Error, KernelCache, Result};
@@ -65,15 +67,32 @@ impl MountOptions {
     }
 }
 
+/// The device of a mount, which may be carried to another process together with what was negotiated.
+#[derive(Debug)]
+pub struct Device {
+    /// The requests of the kernel come from here, and answers go back.
+    pub descriptor: OwnedFd,
+    /// What the kernel agreed to while it mounted; absent if it still waits for the answer to INIT.
+    pub negotiated: Option<Negotiated>,
+}
+
+impl From<OwnedFd> for Device {
+    /// The device of a mount that still waits for the answer to INIT.
+    fn from(descriptor: OwnedFd) -> Device {
+        Device { descriptor, negotiated: None }
+    }
+}
+
 /// Mounts on `directory` and gives the device, whose requests [`Mount::start`] serves.
 ///
-/// Until somebody serves it, whoever touches the directory waits. The device may be carried to
-/// another process; when its last copy is closed, the mount answers `ENOTCONN`.
+/// Until it is served, each access to the directory waits. The device may be carried to another
+/// process; when its last copy is closed, the mount answers `ENOTCONN`.
 ///
 /// # Errors
-/// When the device is absent or not permitted, the directory none, or mounting refused.
-pub fn mount_at(directory: &Path, options: &MountOptions) -> Result<OwnedFd> {
-    Ok(fuse_device::mount(&Placement {
+/// When the device is absent or not permitted, the directory none, or mounting refused; where the
+/// kernel can tell so early (Linux 6.18), also when its FUSE cannot be served.
+pub fn mount_at(directory: &Path, options: &MountOptions) -> Result<Device> {
+    let placement = Placement {
         directory,
         source: &options.source,
         subtype: options.subtype,
@@ -81,7 +100,19 @@ pub fn mount_at(directory: &Path, options: &MountOptions) -> Result<OwnedFd> {
         allow_other: options.allow_other,
         suid: options.suid,
         dev: options.dev,
-    })?)
+    };
+    let mut negotiated = None;
+    let mut answer = |message: &[u8]| {
+        let mut reply = Reply::new();
+        negotiated = Some(init::answer(message, &mut reply));
+        reply.message().to_vec()
+    };
+    let descriptor = fuse_device::mount(&placement, Some(&mut answer));
+    match negotiated.transpose() {
+        // Tells more than the error that mount(2) makes of it.
+        Err(refused) => Err(refused),
+        Ok(negotiated) => Ok(Device { descriptor: descriptor?, negotiated: negotiated.flatten() }),
+    }
 }
 
 /// Threads that serve the mount of a branch.
@@ -103,14 +134,14 @@ impl Mount {
     /// When the kernel speaks no version of FUSE that is known, or threads cannot be started.
     pub fn start(
         fs: Fs,
-        device: OwnedFd,
+        device: Device,
         directory: Option<&Path>,
         options: &MountOptions,
     ) -> Result<Mount> {
-        let queue = Queue::new(device).map_err(Error::Start)?;
+        let queue = Queue::new(device.descriptor).map_err(Error::Start)?;
         let door = Door::new(fs, options.ids.clone(), options.report.clone());
         let server = Arc::new(Server::new(door, queue));
-        server.shake_hands()?;
+        server.negotiate(device.negotiated)?;
         if let Some(limits) = directory.and_then(Limits::lifted) {
             server.limit_by(limits);
         }

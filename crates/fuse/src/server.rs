@@ -10,6 +10,7 @@ use crate::blank::Blank;
 use crate::company::Company;
 use crate::crew::Crew;
 use crate::door::{Door, Then};
+use crate::init::{self, Negotiated};
 use crate::kernel_cache::Visitors;
 use crate::queue::{Ended, Inbox, Queue};
 use crate::refused::{Next, Refusals};
@@ -70,30 +71,30 @@ impl Server {
         }
     }
 
-    /// The first exchange, before any thread starts.
-    pub fn shake_hands(&self) -> Result<()> {
+    /// Answers INIT, if `mount(2)` did not wait for that; before any thread starts.
+    pub fn negotiate(&self, already: Option<Negotiated>) -> Result<()> {
+        let negotiated = match already {
+            Some(negotiated) => negotiated,
+            None => self.answer_init()?,
+        };
+        self.door.agree(negotiated);
+        Ok(())
+    }
+
+    fn answer_init(&self) -> Result<Negotiated> {
         let mut inbox = Inbox::new();
         let mut reply = Reply::new();
-        while self.door.agreed() == 0 {
+        loop {
             self.queue.wait().map_err(|Ended| Error::NotMounted)?;
             if !self.queue.take(&mut inbox).map_err(|Ended| Error::NotMounted)? {
                 continue;
             }
-            let Ok(request) = Request::decode(inbox.message()) else {
-                return Err(Error::Protocol("its first message is cut short".to_owned()));
-            };
-            let Call::Init { major, minor, .. } = request.call else {
-                return Err(Error::Protocol("its first message is not INIT".to_owned()));
-            };
-            self.door.serve(&request, &mut reply);
-            let answer = reply.message();
-            let refused = answer[4..8] != [0; 4];
-            self.send(answer).map_err(|Ended| Error::NotMounted)?;
-            if refused {
-                return Err(Error::Protocol(format!("it speaks version {major}.{minor}")));
+            let negotiated = init::answer(inbox.message(), &mut reply);
+            self.send(reply.message()).map_err(|Ended| Error::NotMounted)?;
+            if let Some(negotiated) = negotiated? {
+                return Ok(negotiated);
             }
         }
-        Ok(())
     }
 
     /// The limits of the mount, which this process may change.

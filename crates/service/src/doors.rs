@@ -119,8 +119,9 @@ fn attach(
         ids.ranges().iter().map(|range| (range.inside, range.outside, range.count)).collect()
     };
     let (users, groups) = (ranges(&options.ids.users), ranges(&options.ids.groups));
-    let attach = Request::Attach { name: name.into(), mount, users, groups };
-    let attached = holder.call_with(attach, &[device.as_fd()], &mut |_| {});
+    let negotiated = device.negotiated.map(|agreed| (agreed.minor, agreed.capabilities));
+    let attach = Request::Attach { name: name.into(), mount, users, groups, negotiated };
+    let attached = holder.call_with(attach, &[device.descriptor.as_fd()], &mut |_| {});
     drop(device);
     // The first look completes the mount, and tells whether it answers.
     let looked = attached.and_then(|response| match fs::metadata(&directory) {

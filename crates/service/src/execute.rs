@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use tine_fs::{Fs, NewRoot};
+use tine_fuse::{Device, Negotiated};
 use tine_store::{ForkOptions, Options, Store};
 use tine_sys::ids::{IdMap, Ids, Range};
 
@@ -219,9 +220,12 @@ pub fn execute(
             Ok(Response::Branch(OneBranch { branch: name }))
         }
         Request::Inspect { name } => inspect(context, &name).map(Response::Inspected),
-        Request::Attach { name, mount, users, groups } => {
+        Request::Attach { name, mount, users, groups, negotiated } => {
             let ids = IdMap { users: ids(users), groups: ids(groups) };
-            attach(context, &name, mount, ids, carried)
+            let negotiated =
+                negotiated.map(|(minor, capabilities)| Negotiated { minor, capabilities });
+            let device = Device { descriptor: one_descriptor(carried)?, negotiated };
+            attach(context, &name, mount, ids, device)
         }
         Request::Began { name, run } => Ok(Response::Began(mounts.forget_beginning(&name, run))),
         Request::Cut { name } => {
@@ -335,9 +339,8 @@ fn attach(
     name: &str,
     mount: Mount,
     ids: IdMap,
-    carried: Vec<OwnedFd>,
+    device: Device,
 ) -> Result<Response> {
-    let device = one_descriptor(carried)?;
     let branch = context.store.branch(name)?;
     if branch.sealed() && !mount.read_only {
         return Err(tine_store::Error::Sealed { name: name.into() }.into());

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tine_fs::Fs;
-use tine_fuse::KernelCache;
+use tine_fuse::{Device, KernelCache};
 use tine_sys::ids::IdMap;
 
 use crate::in_use::{self, Wanted};
@@ -40,7 +40,7 @@ impl Mounts {
         &self,
         name: &str,
         fs: Fs,
-        device: OwnedFd,
+        device: Device,
         mount: Mount,
         ids: IdMap,
     ) -> Result<()> {
@@ -48,7 +48,7 @@ impl Mounts {
         if let Some(other) = served.get(name) {
             return Err(in_use::busy(name, &other.mount, Wanted::Entered));
         }
-        must_have_descriptors(&device)?;
+        must_have_descriptors(&device.descriptor)?;
         let mut options = tine_fuse::MountOptions::new(name);
         options.read_only = mount.read_only;
         options.ids = ids;

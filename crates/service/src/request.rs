@@ -135,6 +135,9 @@ pub enum Request {
         users: Vec<(u32, u32, u32)>,
         /// The groups.
         groups: Vec<(u32, u32, u32)>,
+        /// The FUSE minor version and capabilities that were negotiated while it was mounted; absent if
+        /// the kernel still waits for the answer to INIT.
+        negotiated: Option<(u32, u64)>,
     },
     /// Whether the command that a branch was mounted for got as far as its mount; asked once.
     Began {

@@ -18,7 +18,8 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::process::{getegid, geteuid};
 
-use crate::{Error, Result, descriptors, environment};
+pub use crate::fuse_init::AnswerInit;
+use crate::{Error, Result, descriptors, environment, fuse_init};
 
 /// The device that every FUSE mount starts from.
 pub const PATH: &str = "/dev/fuse";
@@ -42,14 +43,17 @@ pub struct Placement<'a> {
     pub dev: bool,
 }
 
-/// Mounts a FUSE file system and returns its device; requests wait there until someone serves them.
+/// Mounts a FUSE file system and returns its device; requests wait there until they are served.
+///
+/// Where the kernel can wait for it, INIT is answered by `answer` before this returns. Otherwise, or
+/// without `answer`, INIT is the first of the requests that wait.
 ///
 /// Set-id bits and device nodes have no effect inside unless asked for.
 ///
 /// # Errors
-/// When the device is absent or not permitted, when the directory is none, or when neither the
-/// kernel nor `fusermount3` lets this user mount; the advice says what is missing.
-pub fn mount(placement: &Placement<'_>) -> Result<OwnedFd> {
+/// When the device is absent or not permitted, when the directory is none, when neither the kernel nor
+/// `fusermount3` lets this user mount (the advice says what is missing), or when `answer` refused.
+pub fn mount(placement: &Placement<'_>, answer: Option<AnswerInit<'_>>) -> Result<OwnedFd> {
     let directory = placement.directory;
     let about = fs::metadata(directory)
         .map_err(|why| Error::new(format!("cannot mount on {}", directory.display()), why))?;
@@ -72,7 +76,15 @@ pub fn mount(placement: &Placement<'_>) -> Result<OwnedFd> {
     flags.set(MountFlags::NODEV, !placement.dev);
     flags.set(MountFlags::RDONLY, placement.read_only);
     let kind = format!("fuse.{}", placement.subtype);
-    match rustix::mount::mount(placement.source, directory, kind, flags, options.as_c_str()) {
+    let attach =
+        || rustix::mount::mount(placement.source, directory, kind, flags, options.as_c_str());
+    let mounted = match answer {
+        Some(answer) if fuse_init::request_sync(&device) => {
+            fuse_init::answer_during(&device, answer, attach)
+        }
+        _ => attach(),
+    };
+    match mounted {
         Ok(()) => Ok(device),
         Err(Errno::PERM) if placement.suid || placement.dev => {
             Err(Error::new(format!("cannot mount on {}", directory.display()), Errno::PERM).hint(
@@ -286,7 +298,7 @@ mod tests {
     #[test]
     fn a_file_cannot_be_mounted_on() {
         let file = std::env::current_exe().unwrap();
-        let error = mount(&Placement {
+        let placement = Placement {
             directory: &file,
             source: "nothing",
             subtype: "nothing",
@@ -294,8 +306,8 @@ mod tests {
             allow_other: false,
             suid: false,
             dev: false,
-        })
-        .unwrap_err();
+        };
+        let error = mount(&placement, None).unwrap_err();
         assert_eq!(error.errno(), libc::ENOTDIR);
         assert!(error.to_string().contains(&*file.to_string_lossy()), "{error}");
     }

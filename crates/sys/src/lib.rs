@@ -16,6 +16,7 @@ pub mod arguments;
 pub mod descriptors;
 pub mod environment;
 pub mod fuse_device;
+mod fuse_init;
 pub mod ids;
 pub mod lineage;
 pub mod namespace;

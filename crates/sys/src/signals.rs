@@ -8,6 +8,8 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -42,6 +44,47 @@ pub fn ignore_file_size_limit() {
 pub fn heed_file_size_limit() {
     set_disposition(libc::SIGXFSZ, libc::SIG_DFL);
 }
+
+/// Has [`interrupt_until`] reach the calling thread. Returns the number by which it does.
+pub(crate) fn admit_interruption() -> libc::pid_t {
+    let mut set = empty_set();
+    // SAFETY: `set` is an initialised signal set that this function owns.
+    unsafe { libc::sigaddset(&mut set, INTERRUPTION) };
+    // Cannot fail: the operation is a known one. The parent may have started this process with the
+    // signal blocked.
+    let _ = set_mask(libc::SIG_UNBLOCK, &set, &mut empty_set());
+    rustix::thread::gettid().as_raw_nonzero().get()
+}
+
+/// Ends the system calls in which a thread of this process waits, one after another, until `done`.
+/// `thread_id` is 0 as long as the thread has not called [`admit_interruption`].
+pub(crate) fn interrupt_until(pause: Duration, thread_id: &AtomicI32, done: impl Fn() -> bool) {
+    extern "C" fn nothing(_: libc::c_int) {}
+    let _one_at_a_time = INTERRUPTING.lock().unwrap_or_else(PoisonError::into_inner);
+    // A handler without SA_RESTART: the system call ends with EINTR.
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: zeroes are a valid sigaction; the handler runs no code, and the pointers are to live
+    // values. The previous action is put back as the kernel returned it.
+    unsafe {
+        (*action.as_mut_ptr()).sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+        libc::sigaction(INTERRUPTION, action.as_ptr(), previous.as_mut_ptr());
+        while !done() {
+            let thread_id = thread_id.load(Ordering::Relaxed);
+            if thread_id != 0 {
+                libc::syscall(libc::SYS_tgkill, libc::getpid(), thread_id, INTERRUPTION);
+            }
+            std::thread::sleep(pause);
+        }
+        libc::sigaction(INTERRUPTION, previous.as_ptr(), ptr::null_mut());
+    }
+}
+
+/// A signal that is ignored by default, so that one that arrives late does nothing.
+const INTERRUPTION: libc::c_int = libc::SIGURG;
+
+/// The handler belongs to the process.
+static INTERRUPTING: Mutex<()> = Mutex::new(());
 
 fn set_disposition(signal: libc::c_int, disposition: libc::sighandler_t) {
     // SAFETY: the disposition is one of the two that run no code of this process, and it cannot fail
@@ -179,6 +222,20 @@ pub(crate) fn set_mask(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_is_interrupted_in_its_system_call() {
+        let (reader, _writer) = rustix::pipe::pipe().unwrap();
+        let thread_id = AtomicI32::new(0);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                thread_id.store(admit_interruption(), Ordering::Relaxed);
+                rustix::io::read(&reader, &mut [0; 1])
+            });
+            interrupt_until(Duration::from_millis(1), &thread_id, || waiting.is_finished());
+            assert_eq!(waiting.join().unwrap(), Err(rustix::io::Errno::INTR));
+        });
+    }
 
     #[test]
     fn a_blocked_signal_waits_until_it_is_taken() {

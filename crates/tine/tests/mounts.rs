@@ -7,7 +7,7 @@ use std::io::{BufRead, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use lab::{Lab, can_mount, needs_root, send, wait_until};
+use lab::{Lab, can_mount, is_root, needs_root, send, wait_until};
 
 #[test]
 fn a_command_in_another_process_namespace_reaches_the_holder() {
@@ -72,6 +72,34 @@ fn a_mounted_branch_is_not_renamed_and_no_flag_is_advised_that_there_is_not() {
     assert!(words.contains("--force"), "{words}");
     lab.ok(&["unmount", "main"]);
     lab.ok(&["rename", "main", "other"]);
+}
+
+#[test]
+fn only_root_has_set_id_bits_and_devices_heeded() {
+    if !can_mount("only_root_has_set_id_bits_and_devices_heeded") {
+        return;
+    }
+    let lab = Lab::with_main();
+    let directory = lab.make_directory("mnt");
+    let place = directory.to_str().unwrap();
+    let heed = ["mount", "main", place, "--suid", "--dev"];
+    if !is_root() {
+        let words = lab.fails(&heed, "not-permitted");
+        assert!(words.contains("leave out --suid and --dev"), "{words}");
+        assert_eq!(lab.mounts(), Vec::<String>::new());
+        return;
+    }
+    let options = |arguments: &[&str]| {
+        lab.ok(arguments);
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        lab.ok(&["unmount", "main"]);
+        let line = table.lines().find(|line| line.contains(place)).unwrap().to_owned();
+        line.split(' ').nth(5).unwrap().to_owned()
+    };
+    let plain = options(&heed[..3]);
+    assert!(plain.contains("nosuid") && plain.contains("nodev"), "{plain}");
+    let heeded = options(&heed);
+    assert!(!heeded.contains("nosuid") && !heeded.contains("nodev"), "{heeded}");
 }
 
 #[test]

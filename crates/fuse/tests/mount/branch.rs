@@ -75,12 +75,19 @@ impl Workshop {
         self.directory.path()
     }
 
-    /// Mounts a branch.
-    /// The file tree of a branch, which nobody has mounted.
+    /// A new directory to mount on.
+    pub fn make_directory(&self, name: &str) -> PathBuf {
+        let directory = self.aside().join(name);
+        std::fs::create_dir(&directory).unwrap();
+        directory
+    }
+
+    /// The file tree of a branch that is not mounted.
     pub fn tree(&self, name: &str) -> Fs {
         Fs::open(&self.store, self.store.branch(name).unwrap()).unwrap()
     }
 
+    /// Mounts a branch.
     pub fn mount(&self, name: &str) -> Mounted {
         self.mount_with(name, |_| ())
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use tine_fs::Fs;
-use tine_fuse::{Error, Mount, MountOptions, mount_at};
+use tine_fuse::{Device, Error, Mount, MountOptions, mount_at};
 
 use crate::branch::Workshop;
 use crate::{Test, tests};
@@ -193,11 +193,14 @@ pub fn the_device_works_in_another_process() {
     fs::create_dir(&directory).unwrap();
     let options = MountOptions::new("test");
     let device = mount_at(&directory, &options).unwrap();
-    tine_sys::descriptors::send(&ours, b"device", &[std::os::fd::AsFd::as_fd(&device)]).unwrap();
+    tine_sys::descriptors::send(&ours, b"device", &[std::os::fd::AsFd::as_fd(&device.descriptor)])
+        .unwrap();
+    let negotiated = device.negotiated;
     drop(device);
     let mut received = tine_sys::descriptors::receive(&theirs, &mut [0; 8]).unwrap().descriptors;
+    let carried = Device { descriptor: received.remove(0), negotiated };
     let fs_ = Fs::open(&workshop.store, workshop.store.branch("main").unwrap()).unwrap();
-    let mount = Mount::start(fs_, received.remove(0), None, &options).unwrap();
+    let mount = Mount::start(fs_, carried, None, &options).unwrap();
     fs::write(directory.join("f"), b"served from afar").unwrap();
     assert_eq!(fs::read(directory.join("f")).unwrap(), b"served from afar");
     tine_sys::fuse_device::unmount(&directory).unwrap();

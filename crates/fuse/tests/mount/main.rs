@@ -12,6 +12,7 @@ mod direct;
 mod files;
 mod flushes;
 mod handles;
+mod init;
 mod lifetime;
 mod programs;
 
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         files::TESTS,
         flushes::TESTS,
         handles::TESTS,
+        init::TESTS,
         lifetime::TESTS,
         programs::TESTS,
     ]
