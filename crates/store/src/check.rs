@@ -16,7 +16,7 @@ use crate::format::layout::{
 use crate::format::superblock::Superblock;
 use crate::space::{Bits, TableImage};
 use crate::sync::lock;
-use crate::tree::{Body, Child, Cursor, Link, Node, Root};
+use crate::tree::{Body, Bounds, Child, Cursor, Link, Node, Root};
 use std::collections::{BTreeMap, HashMap};
 
 /// How bad a finding is.
@@ -59,6 +59,8 @@ pub(crate) fn check(engine: &Engine) -> Result<CheckReport> {
         engine,
         report: CheckReport::default(),
         nodes: HashMap::new(),
+        recorded: BTreeMap::new(),
+        shared: HashMap::new(),
         data: Vec::new(),
         used: Vec::new(),
     };
@@ -68,11 +70,42 @@ pub(crate) fn check(engine: &Engine) -> Result<CheckReport> {
     Ok(checker.report)
 }
 
+/// The first and the last key of a subtree.
+#[derive(Clone)]
+struct KeyRange {
+    first: Vec<u8>,
+    last: Vec<u8>,
+}
+
+/// What became known of a subtree.
+struct Walked {
+    /// All its nodes could be read.
+    readable: bool,
+    /// `None` where that is not known.
+    keys: Option<KeyRange>,
+}
+
+/// Where in a store a node stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// The tree, for people.
+    tree: &'a str,
+    bounds: Bounds<'a>,
+    /// `None` for a root.
+    parent_birth: Option<u64>,
+    /// Its parent says how many entries and bytes it holds. Of the system tree nothing does.
+    sums_known: bool,
+}
+
 struct Checker<'a> {
     engine: &'a Engine,
     report: CheckReport,
     /// Pointers to each node.
     nodes: HashMap<u64, u32>,
+    /// Recorded counts by the first block of their range: how many blocks, and the count.
+    recorded: BTreeMap<u64, (u64, u32)>,
+    /// The keys below each node that several pointers should name.
+    shared: HashMap<u64, KeyRange>,
     /// Runs of data blocks, once per pointer.
     data: Vec<(u64, u64)>,
     /// Runs of blocks that must be marked used.
@@ -100,14 +133,28 @@ impl Checker<'_> {
         if !self.tree("the system tree", &system, false)? {
             return Ok(());
         }
-        let recorded = self.catalog(&system)?;
-        self.compare_counts(&recorded);
+        self.recorded = self.recorded_counts(&system)?;
+        self.catalog(&system)?;
+        self.compare_counts();
         self.compare_space(superblock)
     }
 
-    /// Walks what the system tree names; returns the counts that it records.
-    fn catalog(&mut self, system: &Root) -> Result<BTreeMap<u64, (u64, u32)>> {
+    fn recorded_counts(&self, system: &Root) -> Result<BTreeMap<u64, (u64, u32)>> {
         let mut counts = BTreeMap::new();
+        let nodes = &self.engine.nodes;
+        let mut cursor = Cursor::seek(nodes, system, &[PREFIX_COUNT])?;
+        let bad = |m: Malformed| Error::damaged(0, m.0);
+        while let Some((key, value)) = cursor.next(nodes)?
+            && key.first() == Some(&PREFIX_COUNT)
+        {
+            let addr = format::key_number(&key).map_err(bad)?;
+            counts.insert(addr, format::decode_count(&value).map_err(bad)?);
+        }
+        Ok(counts)
+    }
+
+    /// Walks what the system tree names.
+    fn catalog(&mut self, system: &Root) -> Result<()> {
         let mut bases: HashMap<u64, (u64, u64)> = HashMap::new();
         let nodes = &self.engine.nodes;
         let mut cursor = Cursor::seek(nodes, system, &[])?;
@@ -131,10 +178,6 @@ impl Checker<'_> {
                     let root = format::decode_reclaim(&value).map_err(bad)?;
                     self.tree("the reclaim queue", &Root::on_disk(&root), true)?;
                 }
-                Some(&PREFIX_COUNT) => {
-                    let addr = format::key_number(&key).map_err(bad)?;
-                    counts.insert(addr, format::decode_count(&value).map_err(bad)?);
-                }
                 _ => {}
             }
         }
@@ -144,45 +187,39 @@ impl Checker<'_> {
                 self.find(Severity::Error, what, format!("fork point {id}"));
             }
         }
-        Ok(counts)
+        Ok(())
     }
 
-    /// Counts a pointer to the root; walks the tree if it was not walked before.
-    fn tree(&mut self, place: &str, root: &Root, sums_known: bool) -> Result<bool> {
+    /// Counts a pointer to the root; walks the tree if it was not walked before. Returns `true` if
+    /// all of it could be read.
+    fn tree(&mut self, tree: &str, root: &Root, sums_known: bool) -> Result<bool> {
         let top = Child { link: root.link.clone(), entries: root.entries, bytes: root.bytes };
-        self.node(place, &top, root.level, (&[], None), None, sums_known)
+        let place = Place { tree, bounds: Bounds::ALL, parent_birth: None, sums_known };
+        Ok(self.node(place, &top, root.level)?.readable)
     }
 
-    fn node(
-        &mut self,
-        place: &str,
-        child: &Child,
-        level: u8,
-        (low, high): (&[u8], Option<&[u8]>),
-        parent_birth: Option<u64>,
-        sums_known: bool,
-    ) -> Result<bool> {
-        let Some(ptr) = child.link.ptr() else { return Ok(true) };
+    fn node(&mut self, place: Place<'_>, child: &Child, level: u8) -> Result<Walked> {
+        let Some(ptr) = child.link.ptr() else { return Ok(Walked { readable: true, keys: None }) };
+        let at = format!("{}, block {}", place.tree, ptr.addr);
         let pointers = self.nodes.entry(ptr.addr).or_default();
         *pointers += 1;
         if *pointers > 1 {
-            return Ok(true);
+            return Ok(self.node_again(place, &at, ptr.addr));
         }
-        let at = format!("{place}, block {}", ptr.addr);
         let node = match self.engine.nodes.read(&ptr, level) {
             Ok(node) => node,
             Err(Error::Damaged { what, .. }) => {
                 self.find(Severity::Error, what, at);
-                return Ok(false);
+                return Ok(Walked { readable: false, keys: None });
             }
             Err(error) => return Err(error),
         };
         self.report.blocks_checked += NODE_BLOCKS;
         self.used.push((ptr.addr, NODE_BLOCKS));
-        if parent_birth.is_some_and(|birth| node.birth > birth) {
+        if place.parent_birth.is_some_and(|birth| node.birth > birth) {
             self.find(Severity::Error, "it is younger than its parent", at.clone());
         }
-        if sums_known && node.sums() != (child.entries, child.bytes) {
+        if place.sums_known && node.sums() != (child.entries, child.bytes) {
             let what = format!(
                 "its sums are {:?}, its parent says {:?}",
                 node.sums(),
@@ -190,51 +227,75 @@ impl Checker<'_> {
             );
             self.find(Severity::Error, what, at.clone());
         }
-        self.body(place, &at, &node, (low, high), sums_known)
+        let empty_root = place.parent_birth.is_none() && node.records() == 0;
+        if !empty_root && let Err(Error::Damaged { what, .. }) = place.bounds.admit(&node) {
+            self.find(Severity::Error, what, at.clone());
+        }
+        let walked = self.body(place, &at, &node)?;
+        if let Some(keys) = &walked.keys
+            && self.is_recorded_shared(ptr.addr)
+        {
+            self.shared.insert(ptr.addr, keys.clone());
+        }
+        Ok(walked)
     }
 
-    fn body(
-        &mut self,
-        place: &str,
-        at: &str,
-        node: &Node,
-        (low, high): (&[u8], Option<&[u8]>),
-        sums_known: bool,
-    ) -> Result<bool> {
-        let mut sound = true;
+    /// A node that another pointer led to before. Where only one pointer is recorded, that is found
+    /// when counts are compared; of the system tree none are.
+    fn node_again(&mut self, place: Place<'_>, at: &str, addr: u64) -> Walked {
+        if !place.sums_known {
+            self.find(Severity::Fatal, "a node of the system tree stands in two places", at);
+            return Walked { readable: false, keys: None };
+        }
+        let keys = self.shared.get(&addr).cloned();
+        let Bounds { low, high } = place.bounds;
+        if keys.as_ref().is_some_and(|keys| {
+            keys.first.as_slice() < low || high.is_some_and(|high| keys.last.as_slice() >= high)
+        }) {
+            self.find(Severity::Error, "a tree node stands where its keys do not belong", at);
+        }
+        Walked { readable: true, keys }
+    }
+
+    fn is_recorded_shared(&self, addr: u64) -> bool {
+        let before = self.recorded.range(..=addr).next_back();
+        before.is_some_and(|(start, (blocks, _))| addr - start < *blocks)
+    }
+
+    fn body(&mut self, place: Place<'_>, at: &str, node: &Node) -> Result<Walked> {
         match &node.body {
             Body::Leaf(entries) => {
-                for i in 0..entries.len() {
-                    let key = entries.key(i);
-                    if key < low || high.is_some_and(|high| key >= high) {
-                        self.find(Severity::Error, "a key lies outside its node's bounds", at);
-                    }
-                    // The system tree holds records of its own, and no extents.
-                    if sums_known && Extent::peek_blocks(entries.value(i)) > 0 {
+                // The system tree holds records of its own, and no extents.
+                for i in (0..entries.len()).filter(|_| place.sums_known) {
+                    if Extent::peek_blocks(entries.value(i)) > 0 {
                         match Extent::decode(entries.value(i)) {
                             Ok(extent) => self.extent(at, &extent)?,
                             Err(m) => self.find(Severity::Error, m.0, at),
                         }
                     }
                 }
+                let keys = (entries.len() > 0).then(|| KeyRange {
+                    first: entries.key(0).to_vec(),
+                    last: entries.key(entries.len() - 1).to_vec(),
+                });
+                Ok(Walked { readable: true, keys })
             }
             Body::Inner { keys, children } => {
+                let (mut readable, mut first, mut last) = (true, None, None);
                 for (i, child) in children.iter().enumerate() {
-                    let child_low = if i == 0 { low } else { keys.key(i) };
-                    let child_high = if i + 1 < keys.len() { Some(keys.key(i + 1)) } else { high };
-                    let bounds = (child_low, child_high);
-                    sound &= self.node(
-                        place,
-                        child,
-                        node.level - 1,
-                        bounds,
-                        Some(node.birth),
-                        sums_known,
-                    )?;
+                    let bounds = place.bounds.of_child(keys, i);
+                    let below = Place { bounds, parent_birth: Some(node.birth), ..place };
+                    let walked = self.node(below, child, node.level - 1)?;
+                    readable &= walked.readable;
+                    last = walked.keys.as_ref().map(|keys| keys.last.clone());
+                    if i == 0 {
+                        first = walked.keys.map(|keys| keys.first);
+                    }
                 }
+                let keys = first.zip(last).map(|(first, last)| KeyRange { first, last });
+                Ok(Walked { readable, keys })
             }
         }
-        Ok(sound)
     }
 
     /// Verifies the data of an extent.
@@ -284,15 +345,16 @@ impl Checker<'_> {
         pieces
     }
 
-    fn compare_counts(&mut self, recorded: &BTreeMap<u64, (u64, u32)>) {
+    fn compare_counts(&mut self) {
         let mut pieces = self.data_counts();
         self.used.extend(pieces.iter().map(|(start, end, _)| (*start, end - start)));
         pieces.extend(self.nodes.iter().map(|(addr, count)| (*addr, addr + NODE_BLOCKS, *count)));
         pieces.retain(|piece| piece.2 > 1);
         pieces.sort_unstable();
         let expected = join(pieces.into_iter());
-        let stored =
-            join(recorded.iter().map(|(addr, (blocks, count))| (*addr, addr + blocks, *count)));
+        let stored = join(
+            self.recorded.iter().map(|(addr, (blocks, count))| (*addr, addr + blocks, *count)),
+        );
         if expected == stored {
             return;
         }

@@ -31,6 +31,8 @@ mod dirty;
 mod engine;
 mod environment;
 mod error;
+#[cfg(test)]
+mod forged;
 mod format;
 mod health;
 #[doc(hidden)]

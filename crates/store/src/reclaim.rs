@@ -5,7 +5,7 @@
 //! the queue. The last one in is the first one out, so the queue stays short.
 
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sync::{Mutex, lock, read};
 use crate::tree::{Body, Root};
 use std::collections::BTreeMap;
@@ -93,6 +93,13 @@ impl Engine {
     /// Takes one pointer to a node away, and the node if it was the last. An error changes nothing.
     fn take_apart(&self, root: &Root) -> Result<()> {
         let node = self.nodes.load(&root.link, root.level)?;
+        if let Some(ptr) = node.place.get()
+            && !self.space.is_recorded(ptr.addr)?
+        {
+            // In a forged tree one node may stand in many places: without this it would be taken
+            // apart once for each of them.
+            return Err(Error::damaged(ptr.addr, "a tree node is named after it was freed"));
+        }
         if !self.refs.release(&root.link)? {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::extent::Extent;
 use crate::format::layout::{BLOCK_BYTES, NODE_BLOCKS, NODE_BYTES};
 use crate::sync::{lock, read};
-use crate::tree::{Body, Link, Root};
+use crate::tree::{Body, Bounds, Node, Root};
 
 /// What the store takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -149,24 +149,30 @@ impl Engine {
     /// What is reached only through this root, walked.
     fn private_part(&self, root: &Root) -> Result<PrivatePart> {
         let mut part = PrivatePart::default();
-        self.add_private(&root.link, root.level, &mut part)?;
+        let top = self.nodes.load(&root.link, root.level)?;
+        if self.refs.count_of(&root.link)? == 1 {
+            self.add_private(&top, Bounds::ALL, &mut part)?;
+        }
         Ok(part)
     }
 
-    fn add_private(&self, link: &Link, level: u8, part: &mut PrivatePart) -> Result<()> {
-        if self.refs.count_of(link)? > 1 {
-            return Ok(());
-        }
-        let node = self.nodes.load(link, level)?;
+    /// Adds a node that only one pointer names, and what it leads to.
+    fn add_private(&self, node: &Node, bounds: Bounds<'_>, part: &mut PrivatePart) -> Result<()> {
         part.node_bytes += if node.place.get().is_some() {
             NODE_BLOCKS * BLOCK_BYTES as u64
         } else {
             NODE_BYTES as u64
         };
         match &node.body {
-            Body::Inner { children, .. } => {
-                for child in children {
-                    self.add_private(&child.link, level - 1, part)?;
+            Body::Inner { keys, children } => {
+                for (at, child) in children.iter().enumerate() {
+                    if self.refs.count_of(&child.link)? > 1 {
+                        continue;
+                    }
+                    let bounds = bounds.of_child(keys, at);
+                    let child = self.nodes.load(&child.link, node.level - 1)?;
+                    bounds.admit(&child)?;
+                    self.add_private(&child, bounds, part)?;
                 }
             }
             Body::Leaf(entries) => {

@@ -275,6 +275,16 @@ impl Space {
         Ok(())
     }
 
+    /// Returns `true` if the block is recorded as used: it was named, and not freed since.
+    pub fn is_recorded(&self, block: u64) -> Result<bool> {
+        let mut state = lock(&self.state);
+        let Some((index, at)) = segment_of(block) else { return Ok(false) };
+        if index >= state.segments.len() as u64 {
+            return Ok(false);
+        }
+        state.adjust(index as usize, |segment| segment.is_recorded(&*self.device, index, at))
+    }
+
     /// Gives blocks back that were handed out and never used.
     pub fn give_back_unused(&self, arena: &mut Arena) {
         lock(&self.state).release_arena(arena);

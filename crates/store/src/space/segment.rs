@@ -286,6 +286,12 @@ impl Segment {
         bits.image.set(at, len, used);
     }
 
+    /// Returns `true` if the image has the block as used.
+    pub fn is_recorded(&mut self, device: &dyn Device, index: u64, at: u64) -> Result<bool> {
+        self.load(device, index)?;
+        Ok(self.bits.as_ref().is_some_and(|bits| bits.image.get(at)))
+    }
+
     pub fn begin_cut(&mut self) {
         self.writing = self.dirty;
         self.dirty = false;

@@ -1,5 +1,6 @@
 //! Reading a tree: one key, the entry at or before a key, and ranges in order, both ways.
 
+use super::bounds::Bounds;
 use super::link::Root;
 use super::node::{Body, Node};
 use super::nodes::Nodes;
@@ -193,6 +194,7 @@ impl Cursor {
             && let Body::Inner { children, .. } = &node.body
         {
             let child = nodes.load(&children[*i].link, node.level - 1)?;
+            Bounds::below(self.path.iter().map(|(node, at)| (&**node, *at))).admit(&child)?;
             let index = index(&child);
             self.path.push((child, index));
         }

@@ -1,6 +1,7 @@
 //! What differs between two trees, in key order. Subtrees that both share are skipped, so the cost
 //! follows the changes.
 
+use super::bounds::Bounds;
 use super::cursor::Entry;
 use super::link::{Link, Root};
 use super::node::{Body, Node};
@@ -82,7 +83,9 @@ impl Side {
     /// Goes down into the subtree that comes next.
     fn enter(&mut self, nodes: &Nodes, link: &Link, level: u8, low: Vec<u8>) -> Result<()> {
         let node = nodes.load(link, level)?;
-        self.root = None;
+        if self.root.take().is_none() {
+            Bounds::below(self.path.iter().map(|step| (&*step.node, step.index))).admit(&node)?;
+        }
         self.path.push(Step { node, index: 0, low });
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! branches, counts or space.
 
 mod batch;
+mod bounds;
 mod cursor;
 mod diff;
 mod edit;
@@ -16,6 +17,7 @@ mod node;
 mod nodes;
 
 pub(crate) use batch::{Change, paths};
+pub(crate) use bounds::Bounds;
 pub(crate) use cursor::{Cursor, Found, find_below, get, rank};
 pub(crate) use diff::{Difference, RawChange};
 pub(crate) use edit::{Owner, Tree};
