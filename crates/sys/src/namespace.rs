@@ -39,7 +39,8 @@ pub fn enter_private_mounts() -> Result<IdMap> {
         ids = IdMap::of_this_process().within(&ids);
     }
     // What is unmounted outside goes here too, where the system shares its mounts; nothing gets out.
-    hide_mounts().map_err(|why| Error::new("cannot make the mounts of this process private", why))?;
+    hide_mounts()
+        .map_err(|why| Error::new("cannot make the mounts of this process private", why))?;
     Ok(ids)
 }
 
@@ -57,7 +58,8 @@ const HIDDEN: MountPropagationFlags =
 
 /// Leaves the chroot for as long as the change takes: it is no limit to a process that may mount.
 fn hide_mounts_from_chroot() -> io::Result<()> {
-    let directory = |path| open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let directory =
+        |path| open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let (root, current) = (directory("/")?, directory(".")?);
     // With a root below it, the old root is a directory like any other: its parent can be reached.
     chroot("/proc")?;
