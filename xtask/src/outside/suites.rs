@@ -38,7 +38,7 @@ pub const SUITES: &[Suite] = &[
         script: r#"
             for what in access chdir chmod chown copy-file dentry dir dirdeep dirmany dup fallocate fcntl \
                     filename flock fpunch fstat getdent hdd io link lockf lockofd mknod mmap open \
-                    readahead rename seek sendfile symlink sync-file touch unlink utime xattr; do
+                    readahead rename seek sendfile symlink sync-file touch utime xattr; do
                 stress-ng --$what 4 --timeout 10 --temp-path . --verify --oomable
             done
             [ -z "$(ls -A)" ]"#,
