@@ -4,7 +4,7 @@
 //! (`include/uapi/linux/posix_acl_xattr.h`): version 2, then an entry of 8 bytes each, little-endian: tag u16,
 //! rights u16, user or group u32. The list of a file and its mode are two views of one thing: its owner's, its
 //! mask's (or its group's) and the others' rights are the mode's. A list that says no more is not kept.
-//! Whether someone may do something is the kernel's to decide; see the door.
+//! The kernel decides by it what a caller may do.
 
 use crate::owners::change;
 use crate::{Error, Result};

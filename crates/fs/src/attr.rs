@@ -104,6 +104,13 @@ pub struct Attr {
     pub rdev: u32,
 }
 
+impl Attr {
+    /// Returns `true` if the mode lends the rights of the file's owner or group.
+    pub fn has_set_id(&self) -> bool {
+        self.mode & (libc::S_ISUID | libc::S_ISGID) != 0
+    }
+}
+
 /// On whose behalf something is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {

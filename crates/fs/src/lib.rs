@@ -2,7 +2,7 @@
 //!
 //! [`Fs`] is a file tree in one branch. Every call that changes something is one transaction of the
 //! store, so after a crash each is there whole or not at all; [`Fs::fsync`] makes durable what came before.
-//! Numbers of inodes are never used twice in a branch. Permissions are not checked here: the door does that
+//! Numbers of inodes are never used twice in a branch. Permissions are not checked here: the front end does that
 //! (a mount with `default_permissions` leaves it to the kernel); what is decided here is what POSIX ties to the
 //! operation itself, such as the inheritance of groups and the clearing of set-id bits.
 //!

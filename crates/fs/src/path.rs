@@ -35,7 +35,7 @@ impl Round {
     }
 }
 
-/// Refuses what cannot name an entry of a directory; `.` and `..` are the door's business. Names that are read are held
+/// Refuses what cannot name an entry of a directory; `.` and `..` are the front end's business. Names that are read are held
 /// to it as well as those that are given.
 pub(crate) fn check_name(name: &[u8]) -> Result<()> {
     if name.len() > NAME_BYTES_MAX {

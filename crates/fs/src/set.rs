@@ -1,6 +1,6 @@
 //! Setting attributes.
 
-use crate::fs::Fs;
+use crate::fs::{Fs, inode};
 use crate::live::Content;
 use crate::{Attr, Error, FILE_BYTES_MAX, Ino, Result, SetAttr, SetTime, Time};
 
@@ -46,6 +46,34 @@ impl Fs {
         edit.set(inode);
         edit.commit()?;
         Ok(inode.attr)
+    }
+}
+
+impl Fs {
+    /// Takes the set-id bits of a file as a change by an ordinary caller does. Returns `true` if it had
+    /// any.
+    pub fn clear_set_id(&self, ino: Ino) -> Result<bool> {
+        let mut inode = inode(&self.snapshot()?, ino)?;
+        if !inode.attr.has_set_id() {
+            return Ok(false);
+        }
+        inode.clear_set_id();
+        self.set_mode(ino, inode.attr.mode)?;
+        Ok(true)
+    }
+
+    /// Takes the set-group-id bit of a file, as a change of its access list by a caller outside of its
+    /// group does.
+    pub fn clear_set_gid(&self, ino: Ino) -> Result<()> {
+        let mode = self.getattr(ino)?.mode;
+        match mode & libc::S_ISGID {
+            0 => Ok(()),
+            _ => self.set_mode(ino, mode & !libc::S_ISGID),
+        }
+    }
+
+    fn set_mode(&self, ino: Ino, mode: u32) -> Result<()> {
+        self.setattr(ino, &SetAttr { mode: Some(mode), ..SetAttr::default() }).map(drop)
     }
 }
 

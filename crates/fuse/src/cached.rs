@@ -1,9 +1,10 @@
 //! Files of which the kernel may have pages in its cache.
 //!
-//! After a direct write the kernel drops the pages that it has of the same bytes, but only where it waited for the end
-//! of the write: one that was submitted asynchronously leaves a page that was read meanwhile, stale for as long
-//! as it is cached. So the server has it dropped before it answers the write. To spare those who do direct I/O
-//! alone the message, it is noted here which files were read or written through the cache.
+//! After a direct write the kernel drops the pages that it has of the same bytes, but only where it
+//! waited for the end of the write: one that was submitted asynchronously leaves a page that was read
+//! meanwhile, stale for as long as it is cached. So the server has it dropped before it answers the
+//! write. Programs that do direct I/O alone need not pay for that message: only files that were read or
+//! written through the cache are noted here.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
@@ -15,22 +16,21 @@ const SHARDS: usize = 16;
 
 /// The files that were read or written through the kernel's cache since the kernel got to know them.
 #[derive(Debug, Default)]
-pub(crate) struct Cached {
+pub(crate) struct CachedFiles {
     shards: [Mutex<HashSet<Ino>>; SHARDS],
 }
 
-impl Cached {
-    /// Notes a file; before it is read, so that whoever changes it afterwards sees the note.
-    pub fn note(&self, ino: Ino) {
+impl CachedFiles {
+    /// Notes a file. Called before it is read, so that a later write finds the note.
+    pub fn insert(&self, ino: Ino) {
         self.shard(ino).insert(ino);
     }
 
-    /// Whether a file was noted.
-    pub fn has(&self, ino: Ino) -> bool {
+    pub fn contains(&self, ino: Ino) -> bool {
         self.shard(ino).contains(&ino)
     }
 
-    /// Forgets a file that the kernel has forgotten.
+    /// Drops the note of a file that the kernel has forgotten.
     pub fn forget(&self, ino: Ino) {
         self.shard(ino).remove(&ino);
     }
@@ -46,12 +46,12 @@ mod tests {
 
     #[test]
     fn a_file_is_noted_until_the_kernel_forgets_it() {
-        let cached = Cached::default();
+        let cached = CachedFiles::default();
         let (one, other) = (3, 3 + SHARDS as Ino);
-        cached.note(one);
-        cached.note(one);
-        assert!(cached.has(one) && !cached.has(other));
+        cached.insert(one);
+        cached.insert(one);
+        assert!(cached.contains(one) && !cached.contains(other));
         cached.forget(one);
-        assert!(!cached.has(one));
+        assert!(!cached.contains(one));
     }
 }

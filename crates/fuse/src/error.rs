@@ -15,16 +15,16 @@ pub enum Error {
     /// The mount was gone before its first request.
     #[error("the mount was taken off before it could be served")]
     NotMounted,
-    /// The kernel speaks a FUSE that is too old or strange.
+    /// The kernel speaks an unknown or too old version of FUSE.
     #[error("the kernel's FUSE cannot be served: {0}; Linux 5.4 or later is needed")]
     Protocol(String),
-    /// The mount is not where this process can see it.
+    /// The mount is in another namespace.
     #[error("the mount is in another namespace; it ends with the last process there")]
     Elsewhere,
     /// The store did not take what the kernel wrote back.
     #[error("the store did not take what the kernel kept of the mount: {0}")]
     NotTaken(String),
-    /// Threads or descriptors could not be had.
+    /// A thread could not be started, or a descriptor not be made.
     #[error("cannot start serving a mount: {0}")]
     Start(#[source] io::Error),
 }

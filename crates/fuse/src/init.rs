@@ -1,4 +1,5 @@
-//! The first exchange on a mount: which of the kernel's capabilities are used, and how large things may be.
+//! The first exchange on a mount: which of the kernel's capabilities are used, and how large requests
+//! may be.
 
 use crate::protocol::{self as wire, capability};
 use crate::reply::Reply;
@@ -10,10 +11,10 @@ pub(crate) const TRANSFER_BYTES_MAX: u32 = 1 << 20;
 
 /// How many background requests (readahead, writeback) the kernel may have under way...
 const BACKGROUND_MAX: u16 = 64;
-/// ...and from how many on it slows down whoever causes more.
+/// ...and the number from which on it slows down the processes that cause more.
 const CONGESTION_THRESHOLD: u16 = 48;
 
-/// What is asked of the kernel, as far as it offers it.
+/// The capabilities that the server wants, as far as the kernel offers them.
 ///
 /// The writeback cache makes buffered writes as fast as memory. It is of use only with
 /// `HANDLE_KILLPRIV_V2`: otherwise the kernel asks for the capabilities of the file before every write.

@@ -7,11 +7,12 @@
 //! file, any descriptor, though it was opened just before and for reading: that writes back whatever the kernel
 //! has of the file, whoever wrote it, and waits for the end. It takes 2.5 µs where there is nothing.
 //!
-//! So the files that the kernel knows, which are all that it can have data of, are opened and closed one after
-//! another by a process that is not their server. For those that it cannot reach (it may not open them, or does
-//! not see the mount at its path), the server tells the kernel to forget the file, before which it is
-//! written back as well; that costs its cached pages, so it comes second. Whether the process saw this
-//! mount and not another is proven by a name that only the two know, and which arrives here as a lookup.
+//! So the files that the kernel knows, which are all that it can have data of, are opened and closed one
+//! after another by a process that is not their server. For those that it cannot reach (it may not open
+//! them, or does not see the mount at its path), the server makes the kernel invalidate the file, before
+//! which it is written back as well; that costs its cached pages, so it comes second. The process, the
+//! *visitor*, proves that it saw this mount and not another by a name that only the two know, which
+//! arrives here as a lookup.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -19,23 +20,24 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tine_fs::{Ino, Located};
 
-use crate::reply::notice;
+use crate::notify::inval_inode;
 use crate::server::Server;
 use crate::{Error, Result};
 
-/// The most visitors that are waited for at a time; those who never came make room for later ones.
+/// The most visitors that are expected at a time; those that never came make room for later ones.
 const VISITORS_MAX: usize = 64;
 
 /// The files of a mount as far as the kernel may have data of them that the store lacks.
 pub struct KernelCache(pub(crate) Arc<Server>);
 
 impl KernelCache {
-    /// A name to be looked up in the mounted root, to no avail, by whoever is to open and close its files.
+    /// A name that the process which opens and closes the files looks up in the mounted root. No file has
+    /// it.
     pub fn expect_visitor(&self) -> String {
         self.0.visitors().expect()
     }
 
-    /// The files that the kernel knows, and where to find them.
+    /// The files that the kernel knows, with their paths.
     ///
     /// # Errors
     /// Those of the store.
@@ -43,8 +45,8 @@ impl KernelCache {
         self.0.known_files()
     }
 
-    /// Has the kernel write back what it keeps of some files, and forget them; of all where the visitor never
-    /// came by. Afterwards the store has everything that was written to them before.
+    /// Makes the kernel write back and forget what it keeps of `files`, or of all files if the visitor
+    /// never came. Afterwards the store has everything that was written to them before.
     ///
     /// # Errors
     /// When the store did not take it, as on a full disk, and those of [`KernelCache::files`].
@@ -58,21 +60,21 @@ impl KernelCache {
                 &all
             }
         };
-        let refused_before = self.0.refused_writes();
+        let failed_before = self.0.failed_writebacks();
         for &ino in files {
             // After the end of the mount the kernel keeps nothing.
-            if self.0.notify(&notice(ino, 0, 0)).is_err() {
+            if self.0.notify(&inval_inode(ino, 0, 0)).is_err() {
                 return Ok(());
             }
         }
-        match self.0.refused_writes() - refused_before {
+        match self.0.failed_writebacks() - failed_before {
             0 => Ok(()),
             writes => Err(Error::NotTaken(format!("{writes} writes failed"))),
         }
     }
 }
 
-/// Who is waited for at the root of a mount.
+/// The names that are expected to be looked up in the root of a mount.
 #[derive(Debug, Default)]
 pub(crate) struct Visitors(Mutex<VecDeque<Visitor>>);
 
@@ -91,13 +93,14 @@ impl Visitors {
         name
     }
 
-    /// Whether a name that is looked up is a visitor's; notes that it came.
+    /// Notes that a name was looked up. Returns `true` if it is a visitor's.
     pub fn meet(&self, name: &[u8]) -> bool {
         let mut visitors = self.visitors();
         let visitor = visitors.iter_mut().find(|visitor| visitor.name.as_bytes() == name);
         visitor.map(|visitor| visitor.came = true).is_some()
     }
 
+    /// Ends the wait for a visitor. Returns `true` if it came.
     fn came(&self, name: &str) -> bool {
         let mut visitors = self.visitors();
         let place = visitors.iter().position(|visitor| visitor.name == name);
@@ -126,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_never_come_are_forgotten() {
+    fn visitors_that_never_come_are_forgotten() {
         let visitors = Visitors::default();
         let first = visitors.expect();
         (0..VISITORS_MAX).for_each(|_| drop(visitors.expect()));

@@ -1,8 +1,8 @@
-//! How often the kernel was told of each inode.
+//! How many lookups the kernel has of each inode.
 //!
 //! Every answer that names an inode counts one lookup; FORGET gives lookups back. As long as any is
-//! left the kernel may hold the inode open, since opening it asks nobody, so the file must live on
-//! without a name. Each inode with a lookup therefore counts as one use in the file system.
+//! left the kernel may hold the inode open, since files are opened without a request, so the file must
+//! live on without a name. Each inode with a lookup therefore counts as one use in the file system.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -39,16 +39,16 @@ impl Lookups {
             Entry::Occupied(mut lookups) => *lookups.get_mut() += 1,
             Entry::Vacant(vacant) => {
                 vacant.insert(1);
-                // Under the lock, so that nobody gives the use back before it is counted.
+                // Under the lock, so that no other thread gives the use back before it is counted.
                 first();
             }
         }
     }
 
-    /// Gives `lookups` of `ino` back; with the last one goes the use of the file, which is said by `true`.
+    /// Gives `lookups` of `ino` back. Returns `true` if that were all, and with them the use of the file.
     ///
     /// # Errors
-    /// When a file without a name could not be let go. It is reclaimed when the branch is opened next.
+    /// When a file without a name could not be evicted. It is reclaimed when the branch is opened next.
     pub fn forget(&self, fs: &Fs, ino: Ino, lookups: u64) -> tine_fs::Result<bool> {
         {
             let mut shard = self.shard(ino);
@@ -68,7 +68,7 @@ impl Lookups {
     /// Gives every lookup back, as the kernel does silently when a mount ends.
     ///
     /// # Errors
-    /// The first of those of [`Lookups::forget`]; the others are let go all the same.
+    /// The first of those of [`Lookups::forget`]; the other files are released all the same.
     pub fn forget_all(&self, fs: &Fs) -> tine_fs::Result<()> {
         let mut outcome = Ok(());
         for shard in &self.shards {

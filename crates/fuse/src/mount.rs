@@ -11,7 +11,7 @@ use tine_fs::Fs;
 use tine_sys::fuse_device::{self, Placement};
 use tine_sys::ids::IdMap;
 
-use crate::door::{Door, Report};
+use crate::dispatch::{Dispatcher, Report};
 use crate::init::{self, Negotiated};
 use crate::queue::Queue;
 use crate::reply::Reply;
@@ -37,11 +37,11 @@ pub struct MountOptions {
     pub suid: bool,
     /// Heed device nodes; only root may ask for it.
     pub dev: bool,
-    /// What users and groups of the mount's user namespace are called in the branch.
+    /// The numbers that the branch keeps for users and groups of the mount's user namespace.
     pub ids: IdMap,
     /// Threads that serve requests, at least 2.
     pub threads: usize,
-    /// Told of errors that programs see only as `EIO`, and of those that nobody sees.
+    /// Told of errors that programs see only as `EIO`, and of those that no program sees.
     pub report: Report,
 }
 
@@ -139,18 +139,15 @@ impl Mount {
         options: &MountOptions,
     ) -> Result<Mount> {
         let queue = Queue::new(device.descriptor).map_err(Error::Start)?;
-        let door = Door::new(fs, options.ids.clone(), options.report.clone());
-        let server = Arc::new(Server::new(door, queue));
+        let dispatcher = Dispatcher::new(fs, options.ids.clone(), options.report.clone());
+        let server = Arc::new(Server::new(dispatcher, queue));
         server.negotiate(device.negotiated)?;
-        if let Some(limits) = directory.and_then(Limits::lifted) {
-            server.limit_by(limits);
-        }
-        server.look_first();
+        server.prepare(directory.and_then(Limits::lifted));
         let mut mount =
             Mount { server, threads: Vec::new(), directory: directory.map(Path::to_owned) };
         let started = (0..options.threads.max(2))
-            .try_for_each(|number| mount.spawn(&format!("fuse-{number}"), Server::serve))
-            .and_then(|()| mount.spawn("fuse-room", Server::look_after_room));
+            .try_for_each(|number| mount.spawn(&format!("fuse-{number}"), Server::work))
+            .and_then(|()| mount.spawn("fuse-keeper", Server::keep_house));
         if let Err(error) = started {
             mount.stop();
             return Err(Error::Start(error));
@@ -165,12 +162,12 @@ impl Mount {
         Ok(())
     }
 
-    /// Where it is mounted, as far as this process sees it.
+    /// The directory of the mount, if this process sees it.
     pub fn directory(&self) -> Option<&Path> {
         self.directory.as_deref()
     }
 
-    /// Whether the mount still answers.
+    /// Returns `true` if the mount still answers.
     pub fn is_alive(&self) -> bool {
         self.server.is_connected() && !self.threads.iter().all(JoinHandle::is_finished)
     }
@@ -180,8 +177,8 @@ impl Mount {
         KernelCache(self.server.clone())
     }
 
-    /// Takes the mount off its directory. What is open stays usable until it is closed; when the last
-    /// such file goes, so do the threads.
+    /// Takes the mount off its directory. Files that are open stay usable until they are closed; the
+    /// threads end with the last one.
     ///
     /// # Errors
     /// When it is mounted in another namespace, or unmounting is refused.
@@ -198,7 +195,7 @@ impl Mount {
         self.server.stop();
     }
 
-    /// Waits until the mount has ended and everything that the kernel held is let go.
+    /// Waits until the mount has ended and everything that the kernel held is released.
     pub fn join(self) {
         for thread in self.threads {
             // Every call is guarded against panics; what remains would be a defect of this crate.

@@ -1,12 +1,12 @@
 //! Numbers of the FUSE protocol, as `include/uapi/linux/fuse.h` of Linux defines them (7.45).
 //!
-//! Only what this door speaks is listed. All fields on the wire are in the machine's own byte order.
+//! Only what this server speaks is listed. All fields on the wire are in the machine's own byte order.
 
 /// The major version; the kernel and the server must agree on it.
 pub const MAJOR: u32 = 7;
-/// The newest minor version that this door knows.
+/// The newest minor version that this server knows.
 pub const MINOR: u32 = 45;
-/// The oldest minor version that this door accepts: 7.31 (Linux 5.4) has the long INIT answer,
+/// The oldest minor version that this server accepts: 7.31 (Linux 5.4) has the long INIT answer,
 /// large requests and directories without handles.
 pub const MINOR_MIN: u32 = 31;
 
@@ -63,11 +63,12 @@ pub mod opcode {
 pub mod capability {
     /// Several reads of one file at a time.
     pub const ASYNC_READ: u64 = 1 << 0;
-    /// Handles of files (`name_to_handle_at`) are found by number: a lookup of `.` in any inode answers.
+    /// Handles of files (`name_to_handle_at`) are found by number: a lookup of `.` in any inode is
+    /// answered.
     pub const EXPORT_SUPPORT: u64 = 1 << 4;
     /// Writes larger than a page.
     pub const BIG_WRITES: u64 = 1 << 5;
-    /// The mask of who makes a file comes with the mode, and is applied here.
+    /// The umask of the calling process comes with the mode, and is applied here.
     pub const DONT_MASK: u64 = 1 << 6;
     /// READDIRPLUS exists...
     pub const DO_READDIRPLUS: u64 = 1 << 13;
@@ -117,9 +118,9 @@ pub const GETATTR_HANDLE: u32 = 1 << 0;
 pub const READ_LOCK_OWNER: u32 = 1 << 1;
 /// A write of pages that the kernel kept.
 pub const WRITE_CACHE: u32 = 1 << 0;
-/// A write by someone who may not keep the set-id bits of the file.
+/// A write by a caller that may not keep the set-id bits of the file.
 pub const WRITE_KILL_SUIDGID: u32 = 1 << 2;
 /// Cached pages stay valid over an open.
 pub const FOPEN_KEEP_CACHE: u32 = 1 << 1;
-/// A message of the server's own accord: forget what is cached of an inode.
+/// A message of the server's own accord: invalidate what is cached of an inode.
 pub const NOTIFY_INVAL_INODE: u32 = 2;

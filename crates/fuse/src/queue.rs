@@ -23,7 +23,7 @@ pub(crate) struct Ended;
 #[derive(Debug)]
 pub(crate) struct Queue {
     device: OwnedFd,
-    /// Becomes readable when the queue is to be left for good.
+    /// Becomes readable when the threads are to stop.
     stop: OwnedFd,
 }
 
@@ -58,7 +58,7 @@ impl Queue {
         Ok(Queue { device, stop })
     }
 
-    /// Takes a request if there is one.
+    /// Takes a request. Returns `false` if there is none.
     pub fn take(&self, inbox: &mut Inbox) -> Result<bool, Ended> {
         loop {
             match rustix::io::read(&self.device, &mut inbox.memory[inbox.start..]) {
@@ -67,14 +67,14 @@ impl Queue {
                     return Ok(true);
                 }
                 Err(Errno::AGAIN) => return Ok(false),
-                // The request was given up by its program before it was taken.
+                // The program that asked was interrupted before the request was taken.
                 Err(Errno::INTR | Errno::NOENT) => continue,
                 Err(_) => return Err(Ended),
             }
         }
     }
 
-    /// Takes a request that comes within a moment.
+    /// Takes a request that comes within a moment. Returns `false` if none does.
     pub fn look(&self, inbox: &mut Inbox) -> Result<bool, Ended> {
         let since = Instant::now();
         loop {
@@ -99,8 +99,8 @@ impl Queue {
         }
     }
 
-    /// Sends an answer or a notice. That nobody waits for it any more, or knows the inode, is no error;
-    /// what else the kernel has against it is the inner result.
+    /// Sends an answer or a notice. It is no error if the program was interrupted meanwhile or the kernel
+    /// does not know the inode; the inner result is what else the kernel has against it.
     pub fn send(&self, message: &[u8]) -> Result<Result<(), Errno>, Ended> {
         loop {
             match rustix::io::write(&self.device, message) {
@@ -112,12 +112,13 @@ impl Queue {
         }
     }
 
-    /// Wakes whoever waits, now and from now on, to find the end.
+    /// Makes [`Queue::wait`] return [`Ended`] from now on.
     pub fn stop(&self) {
-        // Adding one to a counter that nobody reads cannot overflow it.
+        // Adding one to a counter that is never read cannot overflow it.
         let _ = rustix::io::write(self.stop.as_fd(), &1u64.to_ne_bytes());
     }
 
+    /// Returns `true` unless the kernel has ended the connection.
     pub fn is_connected(&self) -> bool {
         let mut events = [PollFd::new(&self.device, PollFlags::empty())];
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -3,26 +3,21 @@
 //! The kernel is trusted to mean what it says, not to be bug-free: a message that is too short for
 //! what it claims to be is an error, never a panic.
 
-use tine_fs::Time;
+use tine_fs::{Ino, SetAttr, SetTime, Time};
 
+use crate::fields::{Fields, Short};
 use crate::protocol::{self as wire, opcode};
-
-/// Moving this much takes long. Less is over in the time that it takes to wake another thread: a short
-/// write stays in the memory of the store, and a short read waits for the disk once at most.
-const LONG_TRANSFER_BYTES: usize = 64 << 10;
 
 /// One request.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Request<'a> {
-    /// Names the request in its answer.
+    /// Identifies the request; its answer repeats it.
     pub unique: u64,
     /// The inode that it is about.
-    pub node: u64,
-    /// Who asks.
+    pub node: Ino,
+    /// The user and the group of the calling process.
     pub uid: u32,
-    /// The group of who asks.
     pub gid: u32,
-    /// What is asked.
     pub call: Call<'a>,
 }
 
@@ -43,7 +38,7 @@ pub(crate) enum Call<'a> {
     },
     BatchForget(Forgets<'a>),
     GetAttr {
-        /// Of an open file.
+        /// The attributes of an open file are asked for.
         by_handle: bool,
     },
     Statx,
@@ -76,12 +71,12 @@ pub(crate) enum Call<'a> {
     },
     Rename {
         name: &'a [u8],
-        new_parent: u64,
+        new_parent: Ino,
         new_name: &'a [u8],
         flags: u32,
     },
     Link {
-        node: u64,
+        node: Ino,
         new_name: &'a [u8],
     },
     Open,
@@ -90,16 +85,10 @@ pub(crate) enum Call<'a> {
     Read {
         offset: u64,
         size: u32,
-        /// Whether it fills the kernel's cache.
+        /// The data is for the kernel's cache.
         cached: bool,
     },
-    Write {
-        offset: u64,
-        /// Whether it comes from the kernel's cache, after the program was told that all is well.
-        cached: bool,
-        kill_set_id: bool,
-        data: &'a [u8],
-    },
+    Write(Write<'a>),
     FSync,
     SyncFs,
     StatFs,
@@ -132,84 +121,63 @@ pub(crate) enum Call<'a> {
         offset: u64,
         whence: u32,
     },
-    CopyRange {
-        offset: u64,
-        to_node: u64,
-        to_offset: u64,
-        length: u64,
-        wide: bool,
-    },
+    CopyRange(CopyRange),
     Destroy,
-    /// Something this door does not speak.
+    /// An operation that this server does not know, by its number.
     Other(u32),
 }
 
-/// The arguments of SETATTR; `None` leaves a field as it is.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct SetAttr {
-    pub mode: Option<u32>,
-    pub uid: Option<u32>,
-    pub gid: Option<u32>,
-    pub size: Option<u64>,
-    pub atime: Option<When>,
-    pub mtime: Option<When>,
-    pub ctime: Option<Time>,
-    pub kill_set_id: bool,
-}
-
-/// A time to set.
+/// The arguments of WRITE.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum When {
-    /// The time of the request.
-    Now,
-    /// Seconds and nanoseconds since 1970.
-    At(i64, u32),
+pub(crate) struct Write<'a> {
+    pub offset: u64,
+    /// The data comes from the kernel's cache, after the program was told that it was written.
+    pub cached: bool,
+    /// The caller may not keep the set-id bits of the file.
+    pub kill_set_id: bool,
+    pub data: &'a [u8],
 }
 
-/// The inodes of a BATCH_FORGET: pairs of inode and lookups.
+/// The arguments of COPY_FILE_RANGE, besides the source.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct CopyRange {
+    pub offset: u64,
+    pub to_node: Ino,
+    pub to_offset: u64,
+    pub length: u64,
+    /// The answer has 64 bits for the count.
+    pub wide: bool,
+}
+
+/// The inodes of a BATCH_FORGET, each with the number of lookups that the kernel gives back.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Forgets<'a>(&'a [u8]);
 
 impl Iterator for Forgets<'_> {
-    type Item = (u64, u64);
+    type Item = (Ino, u64);
 
-    fn next(&mut self) -> Option<(u64, u64)> {
-        let mut fields = Fields(self.0);
-        let pair = (fields.u64().ok()?, fields.u64().ok()?);
-        self.0 = fields.0;
+    fn next(&mut self) -> Option<(Ino, u64)> {
+        let mut fields = Fields::of(self.0);
+        let pair = (fields.ino().ok()?, fields.u64().ok()?);
+        self.0 = fields.rest();
         Some(pair)
     }
 }
 
-/// The message is shorter than its kind demands; carries the request's number when that much is there.
+/// The message is shorter than its kind demands; `unique` is known if that much is there.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Truncated {
     pub unique: Option<u64>,
 }
 
 impl<'a> Request<'a> {
-    /// Whether serving it may wait for a disk or move much data; of a flush this is not said, for it
-    /// depends on what was flushed before.
-    pub fn may_take_long(&self) -> bool {
-        match self.call {
-            Call::Write { data, .. } => data.len() >= LONG_TRANSFER_BYTES,
-            Call::Read { size, .. } => size as usize >= LONG_TRANSFER_BYTES,
-            Call::SyncFs
-            | Call::FAllocate { .. }
-            | Call::CopyRange { .. }
-            | Call::SetAttr(SetAttr { size: Some(_), .. })
-            | Call::BatchForget(_) => true,
-            _ => false,
-        }
-    }
-
     pub fn decode(message: &'a [u8]) -> Result<Request<'a>, Truncated> {
-        let mut fields = Fields(message);
+        let mut fields = Fields::of(message);
         let mut header = || -> Result<_, Short> {
             let length = fields.u32()?;
             let opcode = fields.u32()?;
             let unique = fields.u64()?;
-            let node = fields.u64()?;
+            let node = fields.ino()?;
             let (uid, gid) = (fields.u32()?, fields.u32()?);
             // The process, and the length of extensions; none are negotiated.
             fields.u64()?;
@@ -262,7 +230,7 @@ fn decode_call<'a>(code: u32, mut from: Fields<'a>) -> Result<Call<'a>, Short> {
         opcode::UNLINK => Call::Unlink { name: from.name()? },
         opcode::RMDIR => Call::RmDir { name: from.name()? },
         opcode::RENAME | opcode::RENAME2 => {
-            let new_parent = from.u64()?;
+            let new_parent = from.ino()?;
             let mut flags = 0;
             if code == opcode::RENAME2 {
                 flags = from.u32()?;
@@ -270,7 +238,7 @@ fn decode_call<'a>(code: u32, mut from: Fields<'a>) -> Result<Call<'a>, Short> {
             }
             Call::Rename { new_parent, flags, name: from.name()?, new_name: from.name()? }
         }
-        opcode::LINK => Call::Link { node: from.u64()?, new_name: from.name()? },
+        opcode::LINK => Call::Link { node: from.ino()?, new_name: from.name()? },
         opcode::OPEN => Call::Open,
         opcode::OPENDIR => Call::OpenDir,
         opcode::RELEASE | opcode::RELEASEDIR => Call::Release,
@@ -309,11 +277,11 @@ fn decode_call<'a>(code: u32, mut from: Fields<'a>) -> Result<Call<'a>, Short> {
         }
         opcode::COPY_FILE_RANGE | opcode::COPY_FILE_RANGE_64 => {
             from.u64()?;
-            let (offset, to_node) = (from.u64()?, from.u64()?);
+            let (offset, to_node) = (from.u64()?, from.ino()?);
             from.u64()?;
             let (to_offset, length) = (from.u64()?, from.u64()?);
             let wide = code == opcode::COPY_FILE_RANGE_64;
-            Call::CopyRange { offset, to_node, to_offset, length, wide }
+            Call::CopyRange(CopyRange { offset, to_node, to_offset, length, wide })
         }
         opcode::DESTROY => Call::Destroy,
         other => Call::Other(other),
@@ -342,11 +310,12 @@ fn decode_setattr(from: &mut Fields<'_>) -> Result<SetAttr, Short> {
     let mode = from.u32()?;
     from.u32()?;
     let (uid, gid) = (from.u32()?, from.u32()?);
-    let time = |which: usize, set: u32, now: u32| {
+    let time = |which: usize| Time { secs: seconds[which] as i64, nanos: nanos[which] };
+    let set_time = |which: usize, set: u32, now: u32| {
         if valid & now != 0 {
-            Some(When::Now)
+            Some(SetTime::Now)
         } else {
-            (valid & set != 0).then_some(When::At(seconds[which] as i64, nanos[which]))
+            (valid & set != 0).then(|| SetTime::At(time(which)))
         }
     };
     Ok(SetAttr {
@@ -354,10 +323,9 @@ fn decode_setattr(from: &mut Fields<'_>) -> Result<SetAttr, Short> {
         uid: (valid & flag::UID != 0).then_some(uid),
         gid: (valid & flag::GID != 0).then_some(gid),
         size: (valid & flag::SIZE != 0).then_some(size),
-        atime: time(0, flag::ATIME, flag::ATIME_NOW),
-        mtime: time(1, flag::MTIME, flag::MTIME_NOW),
-        ctime: (valid & flag::CTIME != 0)
-            .then_some(Time { secs: seconds[2] as i64, nanos: nanos[2] }),
+        atime: set_time(0, flag::ATIME, flag::ATIME_NOW),
+        mtime: set_time(1, flag::MTIME, flag::MTIME_NOW),
+        ctime: (valid & flag::CTIME != 0).then(|| time(2)),
         kill_set_id: valid & flag::KILL_SUIDGID != 0,
     })
 }
@@ -366,49 +334,12 @@ fn decode_write<'a>(from: &mut Fields<'a>) -> Result<Call<'a>, Short> {
     from.u64()?;
     let (offset, size, flags) = (from.u64()?, from.u32()?, from.u32()?);
     from.bytes(wire::WRITE_IN_BYTES - 24)?;
-    Ok(Call::Write {
+    Ok(Call::Write(Write {
         offset,
         cached: flags & wire::WRITE_CACHE != 0,
         kill_set_id: flags & wire::WRITE_KILL_SUIDGID != 0,
         data: from.bytes(size as usize)?,
-    })
-}
-
-/// What is left to decode.
-struct Fields<'a>(&'a [u8]);
-
-/// Fewer bytes are left than were asked for.
-#[derive(Debug)]
-struct Short;
-
-impl<'a> Fields<'a> {
-    fn bytes(&mut self, count: usize) -> Result<&'a [u8], Short> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(Short)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Short> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(Short)?;
-        self.0 = rest;
-        Ok(*taken)
-    }
-
-    fn u32(&mut self) -> Result<u32, Short> {
-        Ok(u32::from_ne_bytes(self.array()?))
-    }
-
-    fn u64(&mut self) -> Result<u64, Short> {
-        Ok(u64::from_ne_bytes(self.array()?))
-    }
-
-    /// Bytes up to a zero, which is taken too.
-    fn name(&mut self) -> Result<&'a [u8], Short> {
-        let end = self.0.iter().position(|&byte| byte == 0).ok_or(Short)?;
-        let name = self.bytes(end)?;
-        self.bytes(1)?;
-        Ok(name)
-    }
+    }))
 }
 
 #[cfg(test)]
@@ -455,7 +386,8 @@ mod tests {
         let Call::SetAttr(set) = Request::decode(&message).unwrap().call else {
             panic!("not a setattr");
         };
-        assert_eq!(set, SetAttr { mtime: Some(When::At(-2, 500)), ..SetAttr::default() });
+        let mtime = Some(SetTime::At(Time { secs: -2, nanos: 500 }));
+        assert_eq!(set, SetAttr { mtime, ..SetAttr::default() });
     }
 
     #[test]

@@ -1,83 +1,81 @@
-//! Serving a mount: what each of its threads does, from one request to the next.
+//! Serving a mount: what each worker thread does, from one request to the next.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use tine_fs::{Ino, Located};
 
-use crate::blank::Blank;
-use crate::company::Company;
-use crate::crew::Crew;
-use crate::door::{Door, Then};
+use crate::coalesce::Coalescer;
+use crate::dispatch::{Dispatcher, Disposition, Served};
+use crate::flush_policy::FlushPolicy;
+use crate::hole_range::HoleRange;
 use crate::init::{self, Negotiated};
+use crate::invalidation::InvalidationQueue;
 use crate::kernel_cache::Visitors;
+use crate::notify::inval_attr;
+use crate::plan::Plan;
 use crate::queue::{Ended, Inbox, Queue};
-use crate::refused::{Next, Refusals};
-use crate::reply::{Reply, forget_attributes};
-use crate::request::{Call, Request, Truncated};
-use crate::shortage::LOOK_EVERY;
+use crate::reply::Reply;
+use crate::request::{Request, Truncated};
 use crate::tuning::Limits;
-use crate::turns::Turns;
+use crate::workers::WorkerPool;
 use crate::{Error, Result};
-
-/// The kernel mostly knows a new file so long after the answer that has it.
-const NEW_TO_KERNEL: Duration = Duration::from_millis(2);
 
 /// What the threads of a mount share.
 pub(crate) struct Server {
-    door: Door,
+    pub(crate) dispatcher: Dispatcher,
     queue: Queue,
-    crew: Crew,
-    flushes: Turns,
-    seeks: Turns,
-    company: Company,
-    refusals: Refusals,
-    /// Files whose attributes the kernel was shown while the disk was full. One that is new to it it may not have known
-    /// yet when it was told to forget them, so it is told again.
-    shown: Mutex<Vec<Ino>>,
-    /// Writes of the kernel's cache that the store did not take.
-    refused_writes: AtomicU64,
-    /// No message that may wait for the kernel to write back is sent after the threads were told to stop:
-    /// nobody would serve the writes.
+    workers: WorkerPool,
+    flushes: Coalescer,
+    seeks: Coalescer,
+    flush_policy: FlushPolicy,
+    pub(crate) invalidations: InvalidationQueue,
+    /// Files whose attributes the kernel was shown while the disk was full, see `housekeeping`.
+    pub(crate) shown: Mutex<Vec<Ino>>,
+    /// How many writes of the kernel's cache the store did not take.
+    failed_writebacks: AtomicU64,
+    /// Set once the threads are told to stop. A message that may wait for the kernel to write back is
+    /// not sent afterwards: no thread would serve the writes.
     stopped: RwLock<bool>,
 }
 
-/// Something that the end of the device cuts short.
-type Step<T> = std::result::Result<T, Ended>;
+/// The result of a step that the end of the device cuts short.
+pub(crate) type Step<T> = std::result::Result<T, Ended>;
 
 /// Where a thread is after a request.
 enum Done {
     AtQueue,
-    /// At the queue, where nobody was meanwhile.
+    /// Back at the queue, which was unattended during the flush.
     BackFromFlush,
-    /// Somebody else is at the queue.
-    Away,
+    /// Away: the slot at the queue was released.
+    QueueReleased,
 }
 
 impl Server {
-    pub fn new(door: Door, queue: Queue) -> Server {
+    pub fn new(dispatcher: Dispatcher, queue: Queue) -> Server {
         Server {
-            door,
+            dispatcher,
             queue,
-            crew: Crew::default(),
-            flushes: Turns::default(),
-            seeks: Turns::default(),
-            company: Company::default(),
-            refusals: Refusals::default(),
-            shown: Mutex::new(Vec::new()),
-            refused_writes: AtomicU64::new(0),
+            workers: WorkerPool::default(),
+            flushes: Coalescer::default(),
+            seeks: Coalescer::default(),
+            flush_policy: FlushPolicy::default(),
+            invalidations: InvalidationQueue::default(),
+            shown: Mutex::default(),
+            failed_writebacks: AtomicU64::new(0),
             stopped: RwLock::new(false),
         }
     }
 
-    /// Answers INIT, if `mount(2)` did not wait for that; before any thread starts.
+    /// Answers INIT, unless that was done while `mount(2)` waited for it. Called before any thread
+    /// starts.
     pub fn negotiate(&self, already: Option<Negotiated>) -> Result<()> {
         let negotiated = match already {
             Some(negotiated) => negotiated,
             None => self.answer_init()?,
         };
-        self.door.agree(negotiated);
+        self.dispatcher.set_negotiated(negotiated);
         Ok(())
     }
 
@@ -97,280 +95,252 @@ impl Server {
         }
     }
 
-    /// The limits of the mount, which this process may change.
-    pub fn limit_by(&self, limits: Limits) {
-        self.door.limit_by(limits);
+    /// Takes the limits of the mount, which this process may change, and checks what room there is.
+    /// Called before anything is written: the kernel knows no file yet of which it would have to be
+    /// told.
+    pub fn prepare(&self, limits: Option<Limits>) {
+        if let Some(limits) = limits {
+            self.dispatcher.shortage().set_limits(limits);
+        }
+        self.dispatcher.check_room();
     }
 
-    /// Looks what room there is, before anyone can write.
-    pub fn look_first(&self) {
-        // The kernel knows no file yet for which it would have to be told if there is none.
-        self.door.looks_full();
-    }
-
-    /// Works at the queue, or rests, until the mount ends.
-    pub fn serve(&self) {
+    /// Works at the queue, or waits for a slot there, until the mount ends.
+    pub fn work(&self) {
         let mut inbox = Inbox::new();
         let mut reply = Reply::new();
-        while self.crew.report_for_duty() {
-            if let Err(Ended) = self.attend(&mut inbox, &mut reply) {
+        while self.workers.wait_for_slot() {
+            if let Err(Ended) = self.run(&mut inbox, &mut reply) {
                 self.stop();
                 return;
             }
         }
     }
 
-    /// Stays at the queue until somebody else does.
-    fn attend(&self, inbox: &mut Inbox, reply: &mut Reply) -> Step<()> {
+    /// Serves requests until the slot at the queue is released.
+    fn run(&self, inbox: &mut Inbox, reply: &mut Reply) -> Step<()> {
         let mut served_in_a_row = 0u32;
-        // The queue was left alone during a flush, and has not been seen empty since.
-        let mut left_alone = false;
+        // The queue was unattended during a flush, and has not been seen empty since.
+        let mut was_unattended = false;
         loop {
             if !self.queue.take(inbox)? {
-                (served_in_a_row, left_alone) = (0, false);
+                (served_in_a_row, was_unattended) = (0, false);
                 if !self.queue.look(inbox)? {
-                    if self.crew.leave_to_others() {
+                    if self.workers.try_park() {
                         return Ok(());
                     }
-                    self.crew.sleep_at_queue(|| self.queue.wait())?;
+                    self.workers.sleep_at_queue(|| self.queue.wait())?;
                     continue;
                 }
             }
             served_in_a_row += 1;
             if served_in_a_row.is_multiple_of(4) {
-                self.crew.call_for_help();
+                self.workers.wake_one();
             }
-            let message = inbox.message();
-            let done = match Request::decode(message) {
-                Ok(request) => {
-                    if left_alone && !matches!(request.call, Call::FSync) {
-                        self.company.kept_waiting();
-                    }
-                    self.take_on(&request, message, reply)?
-                }
-                Err(Truncated { unique }) => {
-                    self.refuse(unique, reply)?;
-                    Done::AtQueue
-                }
-            };
-            match done {
+            match self.decode_and_schedule(inbox.message(), was_unattended, reply)? {
                 Done::AtQueue => {}
-                Done::BackFromFlush => left_alone = true,
-                Done::Away => return Ok(()),
+                Done::BackFromFlush => was_unattended = true,
+                Done::QueueReleased => return Ok(()),
             }
-            self.crew.back_at_queue();
+            self.workers.note_return();
         }
     }
 
-    /// Serves a request, and a flush that it lets foresee.
-    fn take_on(&self, request: &Request<'_>, message: &[u8], reply: &mut Reply) -> Step<Done> {
-        let flush_follows = self.door.foresees_flush(request);
-        if matches!(request.call, Call::FSync) && !self.door.is_durable() {
-            if self.flushes.leave(message) {
+    fn decode_and_schedule(
+        &self,
+        message: &[u8],
+        was_unattended: bool,
+        reply: &mut Reply,
+    ) -> Step<Done> {
+        let request = match Request::decode(message) {
+            Ok(request) => request,
+            Err(truncated) => {
+                self.refuse(truncated, reply)?;
                 return Ok(Done::AtQueue);
             }
-            return self.flush(reply, |reply| self.answer(request, reply));
+        };
+        let plan = self.dispatcher.classify(&request);
+        if was_unattended && !plan.is_flush() {
+            self.flush_policy.on_delayed_request();
         }
-        if self.door.blank_under(request).is_some() {
-            if self.seeks.leave(message) {
-                return Ok(Done::AtQueue);
-            }
-            self.crew.step_away();
-            self.answer_seek(request, reply)?;
-            self.answer_turns(&self.seeks, reply, Self::answer_seek)?;
-            return Ok(Done::Away);
-        }
-        if request.may_take_long() {
-            self.crew.step_away();
-            self.answer(request, reply)?;
-            return Ok(Done::Away);
-        }
-        self.answer(request, reply)?;
-        if flush_follows && self.flushes.begin() {
-            return self.flush(reply, |_| {
-                self.door.flush_ahead(request.node);
-                Ok(())
-            });
-        }
-        Ok(Done::AtQueue)
+        self.schedule(&request, plan, message, reply)
     }
 
-    /// Flushes, away from the queue if others want it, and answers whoever asked for the same meanwhile.
+    /// Serves a request as planned.
+    fn schedule(
+        &self,
+        request: &Request<'_>,
+        plan: Plan,
+        message: &[u8],
+        reply: &mut Reply,
+    ) -> Step<Done> {
+        match plan {
+            Plan::Inline | Plan::FlushNothing => {
+                self.answer(request, reply)?;
+                Ok(Done::AtQueue)
+            }
+            Plan::InlineThenFlush => {
+                self.answer(request, reply)?;
+                if !self.flushes.try_lead() {
+                    return Ok(Done::AtQueue);
+                }
+                self.flush(reply, |_| {
+                    self.dispatcher.flush_ahead(request.node);
+                    Ok(())
+                })
+            }
+            Plan::Detached => {
+                self.workers.release_slot();
+                self.answer(request, reply)?;
+                Ok(Done::QueueReleased)
+            }
+            Plan::Flush if self.flushes.join(message) => Ok(Done::AtQueue),
+            Plan::Flush => self.flush(reply, |reply| self.answer(request, reply)),
+            Plan::SeekInHole if self.seeks.join(message) => Ok(Done::AtQueue),
+            Plan::SeekInHole => {
+                self.workers.release_slot();
+                self.answer_seek(request, reply)?;
+                self.answer_waiting(&self.seeks, reply, Self::answer_seek)?;
+                Ok(Done::QueueReleased)
+            }
+        }
+    }
+
+    /// Flushes as the leader, and answers the flushes that were asked for meanwhile.
     fn flush(&self, reply: &mut Reply, flush: impl FnOnce(&mut Reply) -> Step<()>) -> Step<Done> {
-        let alone = self.company.is_absent();
-        if !alone {
-            self.crew.step_away();
+        let leave_queue = self.flush_policy.may_leave_queue();
+        if !leave_queue {
+            self.workers.release_slot();
         }
         let start = Instant::now();
         flush(reply)?;
-        self.company.flushed(start.elapsed());
-        self.answer_turns(&self.flushes, reply, Self::answer)?;
-        Ok(if alone { Done::BackFromFlush } else { Done::Away })
+        self.flush_policy.on_flush(start.elapsed());
+        self.answer_waiting(&self.flushes, reply, Self::answer)?;
+        Ok(if leave_queue { Done::BackFromFlush } else { Done::QueueReleased })
     }
 
+    /// Serves a request, and does what follows from it.
     fn answer(&self, request: &Request<'_>, reply: &mut Reply) -> Step<()> {
-        let then = self.door.serve(request, reply);
-        if let Some(notice) = reply.notice() {
-            self.send(&notice)?;
+        let Served { disposition, follow_up } = self.dispatcher.serve(request, reply);
+        if let Some(ino) = follow_up.stale_attr {
+            self.send(&inval_attr(ino))?;
         }
-        if reply.refused().is_some() {
-            self.refused_writes.fetch_add(1, Ordering::Relaxed);
-        }
-        // The kernel takes no attributes from an answer to what it asked before it was told to forget them; what `stat` shows
-        // is the answer nevertheless. So no write slips in between. Of a new file it is told afterwards.
-        for ino in reply.shown() {
-            self.send(&forget_attributes(*ino))?;
-        }
-        if let Some(overwritten) = reply.overwritten() {
+        // The kernel takes no attributes from an answer to what it asked before it was told to forget
+        // them, and yet the program gets what `stat` shows. So no write slips in between.
+        self.invalidate_shown(&follow_up.shown)?;
+        if let Some(overwritten) = follow_up.overwritten {
             // Dropping pages may wait for requests that are served here.
-            self.refusals.push_before(overwritten, reply.message());
-        } else if then != Then::Silence {
+            self.invalidations.push_before(overwritten, reply.message());
+        } else if disposition != Disposition::NoReply {
             self.send(reply.message())?;
         }
-        for ino in reply.shown() {
-            self.send(&forget_attributes(*ino))?;
+        // A file that is new to the kernel it knows only by the answer.
+        self.invalidate_shown(&follow_up.shown)?;
+        if !follow_up.shown.is_empty() {
+            self.shown.lock().unwrap_or_else(PoisonError::into_inner).extend(follow_up.shown);
+            self.invalidations.wake();
         }
-        if !reply.shown().is_empty() {
-            self.shown().extend(reply.shown());
-            self.refusals.wake();
-        }
-        if let Some(refused) = reply.refused() {
-            if self.door.is_full() {
-                self.send(&forget_attributes(refused.ino))?;
+        if let Some(failed) = follow_up.failed_writeback {
+            self.failed_writebacks.fetch_add(1, Ordering::Relaxed);
+            if self.dispatcher.shortage().is_full() {
+                self.send(&inval_attr(failed.ino))?;
             }
-            self.refusals.push(refused);
-        } else if self.door.wants_a_look() {
-            self.refusals.wake();
+            self.invalidations.push(failed);
+        } else if self.dispatcher.shortage().wants_check() {
+            self.invalidations.wake();
         }
-        if then == Then::Stop { Err(Ended) } else { Ok(()) }
+        if disposition == Disposition::Shutdown { Err(Ended) } else { Ok(()) }
     }
 
     /// Answers a seek after the kernel has written back what it had where the store has nothing.
     fn answer_seek(&self, request: &Request<'_>, reply: &mut Reply) -> Step<()> {
-        let mut filled: Option<Blank> = None;
-        while let Some(blank) = self.door.blank_under(request) {
-            if filled.is_some_and(|filled| !blank.exceeds(&filled)) {
+        let mut written_back: Option<HoleRange> = None;
+        while let Some(hole) = self.dispatcher.unflushed_hole(request) {
+            if written_back.is_some_and(|written_back| !hole.extends_past(&written_back)) {
                 break;
             }
-            self.notify(&blank.notice())?;
-            filled = Some(blank);
+            self.notify(&hole.inval())?;
+            written_back = Some(hole);
         }
         self.answer(request, reply)
     }
 
-    /// Answers what was left to this thread.
-    fn answer_turns(
+    /// Answers what was left to this thread, as the leader of its kind.
+    fn answer_waiting(
         &self,
-        turns: &Turns,
+        coalescer: &Coalescer,
         reply: &mut Reply,
         answer: impl Fn(&Self, &Request<'_>, &mut Reply) -> Step<()>,
     ) -> Step<()> {
-        while let Some(messages) = turns.next() {
+        while let Some(messages) = coalescer.take_waiting() {
             for message in messages {
                 match Request::decode(&message) {
                     Ok(request) => answer(self, &request, reply)?,
-                    Err(Truncated { unique }) => self.refuse(unique, reply)?,
+                    Err(truncated) => self.refuse(truncated, reply)?,
                 }
             }
         }
         Ok(())
     }
 
-    /// Answers a message that is cut short, as far as it says whose it is.
-    fn refuse(&self, unique: Option<u64>, reply: &mut Reply) -> Step<()> {
+    /// Answers a message that is cut short, if its number is known.
+    fn refuse(&self, Truncated { unique }: Truncated, reply: &mut Reply) -> Step<()> {
         let Some(unique) = unique else { return Ok(()) };
         reply.start();
         reply.finish(unique, libc::EIO);
         self.send(reply.message())
     }
 
-    /// Looks after what room there is until the mount ends, and makes the kernel forget what was written back in vain or directly.
-    pub fn look_after_room(&self) {
-        // Told once more, and to be told so another time.
-        let mut shown = Vec::new();
-        loop {
-            let next = self.refusals.next(LOOK_EVERY);
-            let told = if self.door.looks_full() { self.have_writes_asked_for() } else { Ok(()) };
-            let told = told.and_then(|()| self.tell_again(&mut shown));
-            let told = told.and_then(|()| match next {
-                Next::Range(refused, answer) => {
-                    let dropped = self.notify(&refused.notice());
-                    dropped.and_then(|()| answer.map_or(Ok(()), |answer| self.send(&answer)))
-                }
-                Next::Nothing => Ok(()),
-                Next::Stop => Err(Ended),
-            });
-            if let Err(Ended) = told {
-                return;
-            }
-        }
+    /// Makes the kernel forget the attributes of files.
+    pub(crate) fn invalidate_shown(&self, inos: &[Ino]) -> Step<()> {
+        inos.iter().try_for_each(|ino| self.send(&inval_attr(*ino)))
     }
 
-    /// Has the kernel ask before it takes the next write to any file.
-    fn have_writes_asked_for(&self) -> Step<()> {
-        self.door.known().into_iter().try_for_each(|ino| self.send(&forget_attributes(ino)))
-    }
-
-    /// Has the kernel ask for files that it was shown of late, and for those of the time before.
-    fn tell_again(&self, before: &mut Vec<Ino>) -> Step<()> {
-        let shown = std::mem::take(&mut *self.shown());
-        if !shown.is_empty() {
-            std::thread::sleep(NEW_TO_KERNEL);
-        }
-        let told =
-            before.iter().chain(&shown).try_for_each(|ino| self.send(&forget_attributes(*ino)));
-        *before = shown;
-        told
-    }
-
-    fn shown(&self) -> MutexGuard<'_, Vec<Ino>> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends a message before whose end the kernel may write back, which the other threads serve.
+    /// Sends a message during which the kernel may write back. The worker threads serve these writes.
     pub fn notify(&self, message: &[u8]) -> Step<()> {
         let stopped = self.stopped.read().unwrap_or_else(PoisonError::into_inner);
         if *stopped { Err(Ended) } else { self.send(message) }
     }
 
-    /// How many writes of the kernel's cache the store did not take.
-    pub fn refused_writes(&self) -> u64 {
-        self.refused_writes.load(Ordering::Relaxed)
+    /// Sends a message during which the kernel does not wait for this server.
+    pub(crate) fn send(&self, message: &[u8]) -> Step<()> {
+        let sent = self.queue.send(message)?;
+        sent.unwrap_or_else(|errno| {
+            self.dispatcher.report(&format_args!("the kernel refused a message: {errno}"))
+        });
+        Ok(())
     }
 
-    /// Who is waited for at the root.
+    /// How many writes of the kernel's cache the store did not take.
+    pub fn failed_writebacks(&self) -> u64 {
+        self.failed_writebacks.load(Ordering::Relaxed)
+    }
+
+    /// The names by which a process proves that it sees this mount.
     pub fn visitors(&self) -> &Visitors {
-        self.door.visitors()
+        self.dispatcher.visitors()
     }
 
     /// The files that the kernel knows.
     pub fn known_files(&self) -> tine_fs::Result<Vec<Located>> {
-        self.door.known_files()
-    }
-
-    fn send(&self, message: &[u8]) -> Step<()> {
-        let sent = self.queue.send(message)?;
-        sent.unwrap_or_else(|errno| {
-            self.door.report(&format_args!("the kernel refused a message: {errno}"))
-        });
-        Ok(())
+        self.dispatcher.known_files()
     }
 
     /// Ends the work of all threads, once no message waits for it any more.
     pub fn stop(&self) {
         *self.stopped.write().unwrap_or_else(PoisonError::into_inner) = true;
-        self.crew.stop();
+        self.workers.stop();
         self.queue.stop();
-        self.refusals.stop();
+        self.invalidations.stop();
     }
 
-    /// Whether the kernel still speaks to the mount.
+    /// Returns `true` if the kernel still speaks to the mount.
     pub fn is_connected(&self) -> bool {
         self.queue.is_connected()
     }
 
-    /// Lets go of everything that the kernel knew; for after the last message.
+    /// Forgets everything that the kernel knew. Called after the last request.
     pub fn close(&self) {
-        self.door.close();
+        self.dispatcher.close();
     }
 }

@@ -1,14 +1,14 @@
-//! Limits of the kernel that are meant for unknown FUSE servers, lifted where this process may.
+//! Limits that the kernel sets for FUSE servers that it does not trust, lifted where this process may.
 //!
-//! A fresh FUSE mount may keep 1 % of the memory as dirty pages, strictly, and reads 128 KiB ahead.
-//! Large writes then stop and go. Only root may change it; without, everything works, more slowly.
+//! A fresh FUSE mount may keep 1 % of the memory as dirty pages, strictly, and reads 128 KiB ahead. Large
+//! writes then stop and go. Only root may change that; elsewhere everything works, more slowly.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use tine_sys::fuse_device::device_number;
 
-/// What is written where, below the directory of the mount's backing device.
+/// The files in the directory of the mount's backing device, and what is written to them.
 const LIFTED: [(&str, &str); 3] =
     [("strict_limit", "0"), ("max_ratio", "100"), ("read_ahead_kb", "1024")];
 
@@ -17,27 +17,27 @@ const LIFTED: [(&str, &str); 3] =
 pub(crate) struct Limits(PathBuf);
 
 impl Limits {
-    /// Lifts the limits of the mount on `directory`; `None` if not all of them could be lifted.
+    /// Lifts the limits of the mount on `directory`. Returns `None` if not all of them could be lifted.
     pub fn lifted(directory: &Path) -> Option<Limits> {
         let number = device_number(directory).ok()??;
         let limits = Limits(Path::new("/sys/class/bdi").join(number));
         limits.lift().then_some(limits)
     }
 
-    /// Whether the kernel may keep as much as it likes from now on.
+    /// Lets the kernel keep as many dirty pages as it likes. Returns `true` if that could be set.
     pub fn lift(&self) -> bool {
         LIFTED.iter().all(|(name, value)| self.set(name, value))
     }
 
-    /// Whether the kernel keeps at most about so many bytes from now on that it has not written back.
+    /// Lets the kernel keep about `bytes` of dirty pages at most. Returns `true` if that could be set.
     pub fn tighten(&self, bytes: u64) -> bool {
         // Before Linux 6.3 it takes whole percents of the memory only.
         let limited = self.set("max_bytes", &bytes.to_string()) || self.set("max_ratio", "1");
         limited && self.set("strict_limit", "1")
     }
 
-    /// Bytes that the kernel keeps by itself at most that it has not written back, of all file systems together.
-    pub fn kept_by_itself(&self) -> u64 {
+    /// The most bytes of dirty pages that the kernel keeps by itself, of all file systems together.
+    pub fn dirty_bytes_max(&self) -> u64 {
         const ENTRY: &str = "nr_dirty_threshold ";
         let counters = fs::read_to_string("/proc/vmstat").unwrap_or_default();
         let pages = counters.lines().find_map(|line| line.strip_prefix(ENTRY)?.parse().ok());
