@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use tine_store::{Branch, MemoryDevice, Options, Store};
 
-use crate::{Context, Progress, Request, Response, Result, execute};
+use crate::holder::{Context, execute};
+use crate::protocol::{Progress, Request, Response, Result};
 
 /// A store in memory, and in it the branch `main` with a file tree.
 ///

@@ -1,65 +1,35 @@
-//! Requests to results: everything that the command line, and later other faces, can ask of a store.
+//! Everything that the command line, and later other faces, can ask of a store.
 //!
-//! A [`Request`] is answered by [`execute`], and by nothing else. There are two ways to get there, and
-//! [`Client`] chooses: in the caller's own process when the store is free, else over the socket of the
-//! *holder* ([`hold`]), the one process that keeps a store open while branches are mounted. What has to
-//! happen where the caller is (opening a directory, mounting, flushing a mount) happens around the request,
-//! in [`doors`], [`unmount`], [`whole_branch`], [`transfer`], [`run`], [`servers`] and [`takein`].
+//! Two processes take part. [`commands`] is what the process of a command does; [`holder`] is what answers requests
+//! about an open store, and [`protocol`] what the two say to each other. [`Client`] chooses where a request is answered:
+//! in the caller's own process when the store is free, else over the socket of the *holder* ([`hold`]), the one process
+//! that keeps a store open while branches are mounted. The floors, each of which imports only those below it:
+//!
+//! ```text
+//! commands                what happens where the caller is: mounts, flushes, servers, copies in and out
+//! client                  reaches a store: opens it here, or connects to its holder
+//! holder                  answers requests about an open store; serves mounts
+//! copy                    directories into branches and back
+//! postgres                servers on plain directories
+//! machine                 what this machine has of a store besides its file: mounts, directories of servers
+//! protocol                requests, answers, errors, the socket
+//! ```
 //!
 //! This crate knows nothing about arguments, terminals or the wording of results.
 #![forbid(unsafe_code)]
 // These macros panic where nothing can be written.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-mod changes;
 mod client;
+pub mod commands;
 mod copy;
-mod durable;
-mod error;
-mod execute;
-mod flush;
-mod freeing;
 mod holder;
 #[doc(hidden)]
 pub mod hostile;
-mod identity;
-mod in_use;
-mod kept_log;
-mod links;
-mod listing;
-mod locked;
-mod log;
-mod mount_table;
-mod mounts;
-mod names;
-mod progress;
-mod raw;
-mod runtime;
-mod server_lock;
-mod socket;
-mod stale;
-mod time;
-mod wire;
-
-pub mod doors;
-pub mod look;
+mod machine;
 pub mod postgres;
-pub mod repair;
-pub mod request;
-pub mod response;
-pub mod run;
-pub mod servers;
-pub mod takein;
-pub mod transfer;
-pub mod unmount;
-pub mod whole_branch;
+pub mod protocol;
 
-pub use client::{Canceller, Client, Connection, Reach};
-pub use error::{Code, Error, Result};
-pub use execute::{Context, execute};
-pub use holder::hold;
-pub use progress::Progress;
-pub use raw::RawBytes;
-pub use request::Request;
-pub use response::Response;
-pub use wire::Step;
+pub use client::{Access, Canceller, Client, Connection, ProgressHooks};
+pub use holder::{Context, execute, hold};
+pub use protocol::{Code, Error, Progress, ProgressUpdate, RawBytes, Request, Response, Result};

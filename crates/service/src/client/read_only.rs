@@ -4,10 +4,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Access, access};
+use rustix::fs::access;
 
-use super::{Client, LOOK_EVERY, Reach};
-use crate::{Code, Context, Error, Result, locked};
+use super::{Client, LOOK_EVERY};
+use crate::client::{Access, locked};
+use crate::holder::Context;
+use crate::protocol::{Code, Error, Result};
 
 /// How long it waits for another user's process that writes the store: a short command is over by then, and a holder
 /// of mounts stays.
@@ -21,7 +23,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::reach`].
-    pub fn reach_to_read(&self) -> Result<Reach> {
+    pub fn reach_to_read(&self) -> Result<Access> {
         self.reach().or_else(|error| self.open_to_read(error))
     }
 
@@ -29,19 +31,19 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::hold`].
-    pub fn hold_to_read(&self) -> Result<Reach> {
-        self.hold().map(Reach::There).or_else(|error| self.open_to_read(error))
+    pub fn hold_to_read(&self) -> Result<Access> {
+        self.hold().map(Access::Remote).or_else(|error| self.open_to_read(error))
     }
 
     /// Opens the store for reading, after an error that opening it for writing ended with.
-    fn open_to_read(&self, error: Error) -> Result<Reach> {
+    fn open_to_read(&self, error: Error) -> Result<Access> {
         if !matches!(error.code, Code::NotPermitted | Code::NoSpace | Code::Io) {
             return Err(error);
         }
         let deadline = Instant::now() + self.patience.min(PATIENCE);
         loop {
             match Context::open_read_only(&self.store, &self.options) {
-                Ok(context) => return Ok(Reach::Here(Box::new(context))),
+                Ok(context) => return Ok(Access::Local(Box::new(context))),
                 // A holder that is there has said why it cannot serve.
                 Err(busy) if busy.code == Code::StoreLocked && error.code == Code::Io => {
                     return Err(error);
@@ -59,7 +61,7 @@ impl Client {
     pub(super) fn with_what_works(&self, error: Error) -> Error {
         let can = |what| access(&self.store, what).is_ok();
         let refused = matches!(error.code, Code::NotPermitted | Code::Io);
-        match refused && can(Access::READ_OK) && !can(Access::WRITE_OK) {
+        match refused && can(rustix::fs::Access::READ_OK) && !can(rustix::fs::Access::WRITE_OK) {
             true => error.hint(WHAT_WORKS),
             false => error,
         }

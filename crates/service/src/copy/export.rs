@@ -8,54 +8,33 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use rustix::fs::{FileType, Timespec, Timestamps, ftruncate};
 use tine_fs::{Attr, Fs, Ino, Kind, ROOT};
-use tine_store::Store;
 
 use super::beneath::{Directory, Made, Name};
-use super::crew::{self, Stack};
+use super::file_errors::{Failures, Trouble};
 use super::fingerprint::Meta;
-use super::pace::{CHUNK_BYTES, Pace};
-use super::trouble::{Failures, Trouble};
-use super::{exported, host, ids, verify};
-use crate::names;
-use crate::progress::Progress;
-use crate::response::Exported;
-use crate::time::elapsed_us;
-use crate::{Error, Result};
+use super::job::CopyJob;
+use super::throttle::{CHUNK_BYTES, Pace};
+use super::work_queue::{self, Stack};
+use super::{host, ids, verify, verify_export};
+use crate::protocol::{Error, Progress, Result};
 
-/// Copies the branch `name` into the empty directory `target`, which is at `path`.
-pub fn export(
-    store: &Store,
-    name: &str,
-    target: OwnedFd,
-    path: &Path,
-    pace: Pace<'_>,
-    progress: &Progress,
-) -> Result<Exported> {
-    let start = Instant::now();
-    let fork = names::reserve_fork(store, name)?;
-    let result = copy(store, fork.clone(), target, path, pace, progress);
-    let deleted = store.delete(&fork.name());
-    let (files, bytes) = result?;
-    deleted?;
-    Ok(Exported { branch: name.into(), files, bytes, elapsed_us: elapsed_us(start) })
+/// What an export has copied.
+pub struct Copied {
+    /// Things that are not directories.
+    pub files: u64,
+    /// Bytes of data written.
+    pub bytes: u64,
 }
 
-fn copy(
-    store: &Store,
-    fork: tine_store::Branch,
-    target: OwnedFd,
-    path: &Path,
-    pace: Pace<'_>,
-    progress: &Progress,
-) -> Result<(u64, u64)> {
-    let fs = Fs::open(store, fork)?;
+/// Copies the branch of the job, which must not change meanwhile, into the empty directory `target`.
+pub fn export(job: CopyJob<'_>, target: OwnedFd) -> Result<Copied> {
+    let CopyJob { store, branch, path, pace, progress } = job;
+    let fs = Fs::open(store, branch.clone())?;
     let target = Directory::target(target);
     let opened =
         |directory: &Directory| directory.again().map_err(|e| Error::path("open", path, e));
@@ -73,17 +52,17 @@ fn copy(
     };
     let directory = opened(&target)?;
     let top = Node { parent: None, directory, ino: ROOT, path: Vec::new() };
-    crew::work(Task::Directory(Arc::new(top)), |task, stack| export.step(task, stack))?;
+    work_queue::work(Task::Directory(Arc::new(top)), |task, stack| export.step(task, stack))?;
     let Export { privileged, shut, failures, files, bytes, .. } = export;
     failures.into_result("export into")?;
     target.sync().map_err(|error| Error::path("write out", path, error))?;
     progress.begin_verifying();
     let read = host::open_directory(target.as_fd(), b".");
     let read = read.map_err(|error| Error::path("open", path, error))?;
-    exported::verify(&fs, &Arc::new(read), privileged, pace, progress)?;
+    verify_export::verify(&fs, &Arc::new(read), privileged, pace, progress)?;
     shut_out(&target, shut.into_inner().unwrap_or_else(PoisonError::into_inner))
         .map_err(|error| Error::path("complete", path, error))?;
-    Ok((files.into_inner(), bytes.into_inner()))
+    Ok(Copied { files: files.into_inner(), bytes: bytes.into_inner() })
 }
 
 /// Sets the permission bits that would have kept their owner from reading the copy back; what is
@@ -276,8 +255,8 @@ impl Export<'_> {
             made.set_xattr(xattr, value)?;
         }
         if meta.kind != Kind::Symlink {
-            let last = exported::mode(meta, owned);
-            let mode = last | exported::needed(meta.kind, self.privileged);
+            let last = verify_export::mode(meta, owned);
+            let mode = last | verify_export::needed(meta.kind, self.privileged);
             made.set_mode(mode)?;
             if last != mode {
                 let mut shut = self.shut.lock().unwrap_or_else(PoisonError::into_inner);

@@ -16,7 +16,7 @@ use tine_fs::{Kind, Time};
 use super::BLOCK_BYTES;
 use super::fingerprint::Meta;
 use super::ids;
-use super::pace::{CHUNK_BYTES, Pace};
+use super::throttle::{CHUNK_BYTES, Pace};
 
 /// What the system says of an entry, without following it.
 pub fn stat(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {

@@ -8,77 +8,35 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use rustix::fs::{Dir, Stat, fstat, readlinkat};
 use tine_fs::{Caller, Fs, Ino, Kind, NewRoot, ROOT, SetAttr, SetTime, XattrMode};
-use tine_store::{Branch, Store};
 
-use super::crew::{self, Stack};
+use super::file_errors::{Failures, Trouble};
 use super::fingerprint::{Fingerprint, Meta};
+use super::job::CopyJob;
 use super::outside::{Outside, Told};
-use super::pace::{CHUNK_BYTES, Pace};
-use super::trouble::{Failures, Trouble};
+use super::throttle::{CHUNK_BYTES, Pace};
 use super::verify::{self, Prints};
+use super::work_queue::{self, Stack};
 use super::{host, ids, live_server};
-use crate::progress::Progress;
-use crate::response::Imported;
-use crate::time::elapsed_us;
-use crate::{Code, Error, Result, durable, names};
+use crate::protocol::{Code, Error, Progress, Result};
 
-/// Copies the directory `source`, which is at `path`, into the new branch `name`.
-pub fn import(
-    store: &Store,
-    source: OwnedFd,
-    path: &Path,
-    name: &str,
-    pace: Pace<'_>,
-    progress: &Progress,
-) -> Result<Imported> {
-    let start = Instant::now();
-    names::must_be_free(store, name)?;
-    let hidden = names::reserve(store)?;
-    let result = copy(store, &hidden, source, path, pace, progress).and_then(|counts| {
-        store.rename(&hidden.name(), name)?;
-        Ok(counts)
-    });
-    let (counts, told) = match result {
-        Ok(copied) => copied,
-        Err(error) => {
-            // The first error is the one to tell; what stays is swept by the next command.
-            let _ = store.delete(&hidden.name());
-            let _ = store.sync();
-            return Err(error);
-        }
-    };
-    durable::make(store, format_args!("the branch {name:?} is imported"))?;
-    Ok(Imported {
-        branch: name.into(),
-        files: counts.files.into_inner(),
-        directories: counts.directories.into_inner(),
-        bytes: counts.bytes.into_inner(),
-        elapsed_us: elapsed_us(start),
-        outside_links: told.links,
-        outside_links_count: told.count,
-        warnings: told.warnings,
-    })
+/// What an import has copied.
+pub struct Copied {
+    /// Things that are not directories.
+    pub files: u64,
+    /// Directories, without the root.
+    pub directories: u64,
+    /// Bytes of data read.
+    pub bytes: u64,
+    /// What leads out of the directory.
+    pub told: Told,
 }
 
-#[derive(Default)]
-struct Counts {
-    files: AtomicU64,
-    directories: AtomicU64,
-    bytes: AtomicU64,
-}
-
-fn copy(
-    store: &Store,
-    branch: &Branch,
-    source: OwnedFd,
-    path: &Path,
-    pace: Pace<'_>,
-    progress: &Progress,
-) -> Result<(Counts, Told)> {
+/// Copies the directory `source` into the empty branch of the job.
+pub fn import(job: CopyJob<'_>, source: OwnedFd) -> Result<Copied> {
+    let CopyJob { store, branch, path, pace, progress } = job;
     let stat = fstat(&source).map_err(|error| Error::path("read", path, error))?;
     let Caller { uid, gid, .. } = owner(&stat);
     let root = NewRoot { mode: stat.st_mode & 0o7777, uid, gid };
@@ -95,14 +53,26 @@ fn copy(
         counts: Counts::default(),
     };
     let top = Task::Directory { parent: source, name: b".".to_vec(), ino: ROOT, path: Vec::new() };
-    crew::work(top, |task, stack| import.step(task, stack))?;
+    work_queue::work(top, |task, stack| import.step(task, stack))?;
     let Import { fs, prints, outside, failures, counts, .. } = import;
     failures.into_result("import")?;
     fs.set_origin(path.as_os_str().as_encoded_bytes())?;
     fs.sync()?;
     progress.begin_verifying();
     verify::branch(&fs, prints, pace, progress)?;
-    Ok((counts, outside.told(path)))
+    Ok(Copied {
+        files: counts.files.into_inner(),
+        directories: counts.directories.into_inner(),
+        bytes: counts.bytes.into_inner(),
+        told: outside.told(path),
+    })
+}
+
+#[derive(Default)]
+struct Counts {
+    files: AtomicU64,
+    directories: AtomicU64,
+    bytes: AtomicU64,
 }
 
 enum Task {

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{host, live_server};
-use crate::links::leads_out;
+use crate::machine::links::leads_out;
 use crate::postgres::{configuration_elsewhere, is_read_by_a_fork};
-use crate::raw::RawBytes;
-use crate::response::OutsideLink;
+use crate::protocol::answers::OutsideLink;
+use crate::protocol::raw::RawBytes;
 
 /// Links that are told one by one; the rest is counted.
 const TOLD_MAX: usize = 100;

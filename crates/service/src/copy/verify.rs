@@ -5,12 +5,12 @@ use std::sync::{Mutex, PoisonError};
 
 use tine_fs::{Attr, Fs, Ino, Kind, ROOT, Seek};
 
-use super::crew::{self, Stack};
 use super::fingerprint::{Fingerprint, Meta};
-use super::pace::{CHUNK_BYTES, Pace};
+use super::throttle::{CHUNK_BYTES, Pace};
+use super::work_queue::{self, Stack};
 use super::{BLOCK_BYTES, host};
-use crate::progress::Progress;
-use crate::{Code, Error, Result};
+use crate::protocol::progress::Progress;
+use crate::protocol::{Code, Error, Result};
 
 /// The fingerprints of what was read, by inode of the branch.
 #[derive(Default)]
@@ -31,7 +31,7 @@ impl Prints {
 /// Reads a whole branch and compares it.
 pub fn branch(fs: &Fs, prints: Prints, pace: Pace<'_>, progress: &Progress) -> Result<()> {
     let top = (ROOT, Vec::new());
-    crew::work(top, |(ino, path), stack| {
+    work_queue::work(top, |(ino, path), stack| {
         progress.go_on()?;
         let attr = fs.getattr(ino)?;
         let Some(expected) = prints.take(ino) else {

@@ -11,7 +11,7 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use tine_sys::environment;
 
-use crate::{Code, Error, Result};
+use crate::protocol::{Code, Error, Result};
 
 /// The account of PostgreSQL's own packages.
 const PACKAGED: &str = "postgres";

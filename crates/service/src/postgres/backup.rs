@@ -21,8 +21,8 @@ use super::placeholders::unlisted;
 use super::refusal::{may_not_replicate, refusal, too_few_senders, too_little_wal};
 use super::remembered::Remembered;
 use super::source::{Source, Way};
-use crate::progress::Progress;
-use crate::{Code, Error, Result};
+use crate::protocol::progress::Progress;
+use crate::protocol::{Code, Error, Result};
 
 /// Since this version a tablespace may be a plain directory inside `pg_tblspc`, if a setting allows.
 const IN_PLACE_TABLESPACES: u32 = 15;

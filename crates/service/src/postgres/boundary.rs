@@ -17,8 +17,8 @@ use super::configuration::{Configuration, Include, MAIN_FILE, Setting, elsewhere
 use super::installation::Installation;
 use super::parameters::{Class, NEWEST_KNOWN, class_of};
 use super::{libraries, tablespace_map};
-use crate::links::{leads_out, open_root};
-use crate::{Code, Error, Result};
+use crate::machine::links::{leads_out, open_root};
+use crate::protocol::{Code, Error, Result};
 
 /// Files that a fork's server never opens, because TLS is off and its rules of access are its own.
 const UNREAD: [&str; 6] =

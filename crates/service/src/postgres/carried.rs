@@ -11,7 +11,7 @@ use super::account::Account;
 use super::conf_file::quoted;
 use super::configuration::{AUTO_FILE, Configuration, Include, MAIN_FILE};
 use super::parameters::{Class, class_of};
-use crate::{Code, Error, Result};
+use crate::protocol::{Code, Error, Result};
 
 /// Where the carried settings are, if the directory has a configuration of its own besides.
 const CARRIED_FILE: &str = "tine.conf";

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::process::start_ticks;
-use crate::{Code, Error, Result};
+use crate::protocol::{Code, Error, Result};
 
 /// How deep under a branch's root a cluster is looked for. Deeper ones are named by the caller.
 const DEPTH_MAX: usize = 6;

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use super::conf_file::{Entry, entries};
-use crate::{Error, Result};
+use crate::protocol::{Error, Result};
 
 pub(super) const MAIN_FILE: &str = "postgresql.conf";
 /// What `ALTER SYSTEM` writes.

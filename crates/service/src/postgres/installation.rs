@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tine_sys::environment;
 
-use crate::{Code, Error, Result};
+use crate::protocol::{Code, Error, Result};
 
 /// From here on standby and recovery are ordinary settings, which a fork's start can override.
 const VERSION_MIN: u32 = 12;

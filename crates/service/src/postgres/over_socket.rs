@@ -6,7 +6,7 @@ use std::process::Output;
 use super::account::Account;
 use super::installation::Installation;
 use super::remembered::Remembered;
-use crate::{Error, Result};
+use crate::protocol::{Error, Result};
 
 const DATABASES: &str = "select datname from pg_database where datallowconn and not datistemplate \
                          order by datname <> 'postgres', oid";

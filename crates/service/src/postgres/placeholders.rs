@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::carried::Given;
-use crate::Result;
+use crate::protocol::Result;
 
 /// A query with its answer's rows.
 pub(super) type Ask<'a, const COLUMNS: usize> = dyn Fn(&str) -> Result<Vec<[String; COLUMNS]>> + 'a;

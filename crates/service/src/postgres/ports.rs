@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{Error, Result};
+use crate::protocol::{Error, Result};
 
 /// Where ports for servers begin; up to here are those of well-known services.
 const FIRST: u16 = 15_000;

@@ -13,7 +13,7 @@ use super::boundary::Boundary;
 use super::cluster::live_server;
 use super::configuration::Configuration;
 use super::process::start_ticks;
-use crate::{Code, Error, Result};
+use crate::protocol::{Code, Error, Result};
 
 /// Names the branch that the directory was last prepared for. A fork carries its source's.
 const MARK: &str = "tine.branch";

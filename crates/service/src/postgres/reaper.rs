@@ -4,7 +4,7 @@ use std::process::Child;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-use crate::{Error, Result};
+use crate::protocol::{Error, Result};
 
 /// A thread that waits for a child once there is one.
 pub(super) struct Reaper {

@@ -1,6 +1,6 @@
 //! What a client program said when a server did not let it in, as an error that a person can act on.
 
-use crate::{Code, Error};
+use crate::protocol::{Code, Error};
 
 /// Words of servers and of libpq, what kind of refusal they are, and what to do; the first that fits counts.
 /// `ROLE` stands for the role.

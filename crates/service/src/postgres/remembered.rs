@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
-use crate::{Error, Result};
+use crate::protocol::{Error, Result};
 
 const NAME: &str = "tine.server";
 /// The names of a database and of a role take 63 bytes each.

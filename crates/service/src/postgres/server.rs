@@ -25,7 +25,7 @@ use super::remembered::Remembered;
 use super::roles::superusers;
 use super::subscriptions::stand_alone;
 use super::{ports, uri};
-use crate::{Code, Error, Result};
+use crate::protocol::{Code, Error, Result};
 
 /// Bytes of a Unix socket's path, its end mark left out (unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::over_socket::{OverSocket, cells};
 use super::roles::file_of_shared;
-use crate::{Code, Error, Result};
+use crate::protocol::{Code, Error, Result};
 
 /// The number of the catalogue `pg_subscription`, which all databases share.
 const PG_SUBSCRIPTION: u32 = 6100;

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
+use crate::protocol::{Error, Result};
 
 /// Number and place of each tablespace in the map; none without a map.
 ///

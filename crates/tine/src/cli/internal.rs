@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use tine_service::run::{self, Entry};
+use tine_service::commands::run::{self, Entry};
 use tine_service::{Result, hold};
 
 use crate::args::Global;

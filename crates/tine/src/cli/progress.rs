@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tine_service::{Progress, Step};
+use tine_service::{Progress, ProgressUpdate};
 
 /// How often a bar that follows work in this process is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(100);
@@ -33,7 +33,7 @@ impl Bar {
     }
 
     /// Draws how far it is.
-    pub fn step(&mut self, step: Step) {
+    pub fn step(&mut self, step: ProgressUpdate) {
         if step.verifying && !self.verifying {
             self.verifying = true;
             self.bar.reset();

@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use tine_service::run::{self, Ended, Entry, Run};
+use tine_service::commands::run::{self, Ended, Entry, Run};
 use tine_service::{Client, Result};
 
 use crate::amount::{count, size};

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
-use tine_service::response::*;
+use tine_service::protocol::answers::*;
 use tine_service::{Code, Error, RawBytes, Response, Result};
 
 use crate::amount::{count, duration, size};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tine_service::response::{BranchRow, Kind};
+use tine_service::protocol::answers::{BranchRow, Kind};
 
 use crate::amount::{count, size};
 

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use etcetera::BaseStrategy;
-use tine_service::doors::{self, Fork, How};
-use tine_service::response::{Response, Severity};
-use tine_service::run::{After, Run};
-use tine_service::servers::{self, Start};
-use tine_service::transfer::{self, Watch};
+use tine_service::commands::branch::{self, Fork};
+use tine_service::commands::mount::{self, MountFlags};
+
+use tine_service::commands::run::{After, Run};
+use tine_service::commands::servers::{self, Start};
+use tine_service::commands::{import_export, look, pg_import, repair, unmount, whole_branch};
+use tine_service::protocol::answers::{Checked, Severity};
 use tine_service::{
-    Client, Code, Error, Progress, Request, Result, look, repair, takein, unmount, whole_branch,
+    Canceller, Client, Code, Error, Progress, ProgressHooks, Request, Response, Result,
 };
 use tine_store::Options;
 
@@ -28,23 +30,23 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
         Verb::Init => client.init()?,
         Verb::Create { name } => client.call(Request::Create { name })?,
         Verb::Import { directory, name } => {
-            watched(voice, |watch| transfer::import(&client, &directory, &name, watch))?
+            watched(voice, |watch| import_export::import(&client, &directory, &name, watch))?
         }
         Verb::Export { name, directory } => {
-            watched(voice, |watch| transfer::export(&client, &name, &directory, watch))?
+            watched(voice, |watch| import_export::export(&client, &name, &directory, watch))?
         }
         Verb::Branch { new, from, count, ttl, no_flush } => {
             let fork = Fork { new, from, count, ttl_s: ttl, flush: !no_flush };
-            doors::branch(&client, fork)?
+            branch::branch(&client, fork)?
         }
-        Verb::Snapshot { name, snap } => doors::snapshot(&client, &name, &snap)?,
+        Verb::Snapshot { name, snap } => branch::snapshot(&client, &name, &snap)?,
         Verb::List => client.call(Request::List)?,
         Verb::Usage { name } => client.call(Request::Usage { name })?,
         Verb::Rename { old, new } => whole_branch::rename(&client, &old, new)?,
         Verb::Delete { names, force } => whole_branch::delete(&client, names, force)?,
         Verb::Reset { name, to, force } => whole_branch::reset(&client, &name, to, force)?,
         Verb::Mount { name, directory, read_only, allow_other, suid, dev, foreground } => {
-            let how = How { read_only, allow_other, suid, dev };
+            let how = MountFlags { read_only, allow_other, suid, dev };
             return mount(&client, &name, &directory, how, foreground, voice);
         }
         Verb::Unmount { name, force } => unmount::unmount_any(&client, &name, force)?,
@@ -56,7 +58,7 @@ pub fn perform(cli: Cli, voice: &Voice) -> Result<u8> {
             };
             return running::run(&client, Run { name, from, at, after, command }, voice);
         }
-        Verb::Diff { name, other } => doors::diff(&client, &name, other.as_deref())?,
+        Verb::Diff { name, other } => branch::diff(&client, &name, other.as_deref())?,
         Verb::Ls { name, path } => {
             let path = path.unwrap_or_default();
             Response::Entries(look::list(&client, &name, path.as_os_str().as_bytes())?)
@@ -97,7 +99,7 @@ fn no_json() -> Error {
 
 /// A check that finds the store unsound has failed as a command, too, and so has a repair that lost something.
 fn status(response: &Response) -> u8 {
-    let unsound = |checked: &tine_service::response::Checked| {
+    let unsound = |checked: &Checked| {
         checked.findings.iter().any(|finding| finding.severity != Severity::Warning)
     };
     match response {
@@ -137,17 +139,17 @@ pub fn store_path(global: &Global) -> Result<PathBuf> {
 /// Follows long work: draws it on a terminal, and stops it on Ctrl-C.
 fn watched(
     voice: &Voice,
-    work: impl FnOnce(&mut Watch<'_>) -> Result<Response>,
+    work: impl FnOnce(&mut ProgressHooks<'_>) -> Result<Response>,
 ) -> Result<Response> {
     let failed = |error| Error::io("preparing for signals", error);
     interrupt::hold_back().map_err(failed)?;
     let mut bar = Bar::new(voice.shows_progress());
-    let mut begin = |canceller: tine_service::Canceller| {
+    let mut begin = |canceller: Canceller| {
         // Without the watch a signal waits until the work has ended by itself.
         let _ = interrupt::watch(move || canceller.cancel());
     };
     let mut step = |step| bar.step(step);
-    let result = work(&mut Watch { begin: &mut begin, step: &mut step });
+    let result = work(&mut ProgressHooks { begin: &mut begin, step: &mut step });
     bar.end();
     result
 }
@@ -156,7 +158,7 @@ fn mount(
     client: &Client,
     name: &str,
     directory: &Path,
-    how: How,
+    how: MountFlags,
     foreground: bool,
     voice: &Voice,
 ) -> Result<u8> {
@@ -164,7 +166,7 @@ fn mount(
     if foreground {
         interrupt::hold_back().map_err(failed)?;
     }
-    let response = doors::mount(client, name, directory, how)?;
+    let response = mount::mount(client, name, directory, how)?;
     voice.result(&response)?;
     if foreground {
         let (other, branch, voice) = (client.clone(), name.to_owned(), *voice);
@@ -174,7 +176,7 @@ fn mount(
             }
         };
         interrupt::watch(end).map_err(failed)?;
-        doors::await_unmounted(client, name)?;
+        mount::await_unmounted(client, name)?;
     }
     Ok(0)
 }
@@ -204,5 +206,5 @@ fn take_in(client: &Client, uri: &str, name: &str, voice: &Voice) -> Result<Resp
         follower = begun.map_err(|error| Error::io("preparing for signals", error))?;
         Ok(())
     };
-    takein::take_in(client, uri, name, &progress, &mut begin)
+    pg_import::take_in(client, uri, name, &progress, &mut begin)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::{Code, Error, Result};
+use crate::protocol::{Code, Error, Result};
 
 /// A connection's parameters by keyword. One that is absent is not the same as one that is empty.
 pub(super) type Parameters = BTreeMap<String, Vec<u8>>;

@@ -13,7 +13,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 
 use crate::postgres::account::Account;
-use crate::{Error, Result};
+use crate::protocol::{Error, Result};
 
 /// Where a program finds its own descriptors; other names are never there.
 const DESCRIPTORS: &str = "/proc/self/fd";

@@ -25,7 +25,7 @@ use self::handed::Handed;
 use self::passwords::{PasswordFile, Place};
 use super::account::Account;
 use super::installation::Installation;
-use crate::Result;
+use crate::protocol::{Code, Error, Result};
 
 /// The variables that libpq reads for parameters that are not given, but for those of services and files.
 const VARIABLES: [&str; 28] = [
@@ -309,7 +309,7 @@ fn hide(way: &mut Way, hidden: &[(&String, &Vec<u8>)]) -> Result<()> {
         let whole = value.trim_ascii_end().len() == value.len() && !value.contains(&b'\n');
         if !whole {
             let what = format!("the value of {keyword} has a newline in it or a blank at its end");
-            return Err(crate::Error::new(crate::Code::Unsupported, what)
+            return Err(Error::new(Code::Unsupported, what)
                 .hint("take that out of it: there is no way to hand it over unseen"));
         }
         text.extend([keyword.as_bytes(), b"=", value, b"\n"].concat());

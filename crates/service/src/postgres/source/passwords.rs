@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::{Error, Result};
+use crate::protocol::{Error, Result};
 
 /// Where programs look for sockets unless told otherwise; which of them is built into each.
 const SOCKET_DIRECTORIES: [&[u8]; 3] = [b"/var/run/postgresql", b"/run/postgresql", b"/tmp"];

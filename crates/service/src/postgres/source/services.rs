@@ -9,7 +9,7 @@ use std::process::Command;
 use super::caller::Caller;
 use super::conninfo::Parameters;
 use crate::postgres::Installation;
-use crate::{Code, Error, Result};
+use crate::protocol::{Code, Error, Result};
 
 /// Keywords and values of one service.
 type Lines = Vec<(String, Vec<u8>)>;

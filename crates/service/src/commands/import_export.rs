@@ -1,0 +1,153 @@
+//! Commands that carry a directory in or a branch out.
+//!
+//! The command opens the directory and hands it to the holder, which copies: other commands, mounts
+//! and servers of the same store go on meanwhile.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use crate::client::{Access, Client, ProgressHooks};
+use crate::commands::flush::flush;
+use crate::machine::mount_table;
+use crate::protocol::{Code, Error, Request, Response, Result};
+
+/// Copies `directory` into the new branch `name`.
+///
+/// # Errors
+/// `branch-exists`, `name-invalid`; `base-changed` or `not-permitted` with the names of the files that could
+/// not be read; `no-space`, `interrupted`. Then there is no branch.
+pub fn import(
+    client: &Client,
+    directory: &Path,
+    name: &str,
+    hooks: &mut ProgressHooks<'_>,
+) -> Result<Response> {
+    let path =
+        fs::canonicalize(directory).map_err(|error| Error::path("read", directory, error))?;
+    let opened = File::open(&path).map_err(|error| Error::path("read", directory, error))?;
+    if !opened.metadata().is_ok_and(|meta| meta.is_dir()) {
+        let what = format!("cannot import {}: it is not a directory", directory.display());
+        return Err(Error::new(Code::Io, what).hint("name the directory that it is in"));
+    }
+    let mut holder = client.hold()?;
+    must_be_outside(client, &path)?;
+    let request = Request::Import { source: path, name: name.into() };
+    holder.call_long(request, opened.as_fd(), hooks)
+}
+
+/// An error if reading `path` would have the holder read the store itself, or a mount that it serves.
+fn must_be_outside(client: &Client, path: &Path) -> Result<()> {
+    if client.store().starts_with(path) {
+        let (path, store) = (path.display(), client.store().display());
+        let what = format!("cannot import {path}: the store itself, {store}, is in it");
+        return Err(Error::new(Code::Unsupported, what)
+            .hint("move the store out of that directory, and name it with --store or TINE_STORE"));
+    }
+    let mounts =
+        mount_table::ours().map_err(|error| Error::io("cannot read the table of mounts", error))?;
+    let own = mounts.iter().filter(|mount| mount.store == client.store());
+    for mount in own {
+        if path.starts_with(&mount.directory) || mount.directory.starts_with(path) {
+            let (directory, branch) = (mount.directory.display(), &mount.branch);
+            let what = format!(
+                "cannot import {}: branch {branch} of this store is mounted at {directory}",
+                path.display()
+            );
+            return Err(Error::new(Code::Unsupported, what).hint(format!(
+                "`tine branch NEW --from {branch}` copies it at no cost, or unmount it first"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Copies the branch `name` to `directory`, which is made, or must be empty.
+///
+/// # Errors
+/// `branch-not-found`, `no-space`, `not-permitted`, `interrupted`. Then `directory` is as it was.
+pub fn export(
+    client: &Client,
+    name: &str,
+    directory: &Path,
+    hooks: &mut ProgressHooks<'_>,
+) -> Result<Response> {
+    let target =
+        std::path::absolute(directory).map_err(|error| Error::path("write", directory, error))?;
+    must_be_free(&target)?;
+    let mut reach = client.hold_to_read()?;
+    flush(&mut reach, name)?;
+    let unfinished = make_beside(&target)?;
+    let result = fill(reach, name, &unfinished, &target, hooks);
+    if result.is_err() {
+        // The error to tell is why it failed.
+        let _ = remove_tree(&unfinished);
+    }
+    result
+}
+
+fn fill(
+    mut reach: Access,
+    name: &str,
+    unfinished: &Path,
+    target: &Path,
+    hooks: &mut ProgressHooks<'_>,
+) -> Result<Response> {
+    let opened = File::open(unfinished).map_err(|error| Error::path("open", unfinished, error))?;
+    let request = Request::Export { name: name.into(), target: target.into() };
+    let response = reach.call_long(request, opened.as_fd(), hooks)?;
+    fs::rename(unfinished, target).map_err(|error| Error::path("make", target, error))?;
+    Ok(response)
+}
+
+fn must_be_free(target: &Path) -> Result<()> {
+    let taken = |why: &str| {
+        let what = format!("cannot export to {}: {why}", target.display());
+        Err(Error::new(Code::Io, what).hint("name a directory that is new or empty"))
+    };
+    match fs::read_dir(target).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => taken("it is not empty"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            taken("it is not a directory")
+        }
+        Err(error) => Err(Error::path("write", target, error)),
+    }
+}
+
+/// A new directory beside the target, to take its place when it is complete.
+fn make_beside(target: &Path) -> Result<PathBuf> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    name.push(format!(".tine-{}", std::process::id()));
+    let unfinished = target.with_file_name(name);
+    match fs::create_dir(&unfinished) {
+        Ok(()) => Ok(unfinished),
+        Err(error) => Err(Error::path("make", target, error)),
+    }
+}
+
+/// Removes a tree, read-only directories included.
+fn remove_tree(root: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(root) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(root)?;
+            fs::remove_dir_all(root)
+        }
+        done => done,
+    }
+}
+
+fn open_up(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! Commands that touch a mount: making one, taking one off, and handing over what it still keeps.
+//!
+//! All of it happens in the command's process. The holder serves the mounts, so it must never wait for one.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::process::geteuid;
+use tine_fuse::MountOptions;
+use tine_sys::fuse_device;
+use tine_sys::ids::{IdMap, Ids};
+
+use crate::client::{Client, Connection};
+use crate::commands::inspect;
+use crate::commands::unmount::release;
+use crate::machine::busy::{self, Wanted};
+use crate::machine::mount_table;
+use crate::protocol::answers::{Inspected, Response};
+use crate::protocol::requests::{Mount, Request};
+use crate::protocol::{Code, Error, Result};
+
+/// MountFlags to mount.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MountFlags {
+    /// Refuse writes; a snapshot is always mounted so.
+    pub read_only: bool,
+    /// Let other users in.
+    pub allow_other: bool,
+    /// Heed set-id bits and file capabilities; only root may ask for it.
+    pub suid: bool,
+    /// Heed device nodes; only root may ask for it.
+    pub dev: bool,
+}
+
+/// Mounts the branch `name` on `directory`.
+///
+/// # Errors
+/// `branch-busy` when it is mounted already, `not-permitted` and `unsupported` where FUSE is not to be had.
+pub fn mount(client: &Client, name: &str, directory: &Path, how: MountFlags) -> Result<Response> {
+    // First, because it may be a holder's death that left the directory in its way.
+    let mut holder = client.hold()?;
+    let directory = mount_point(directory)?;
+    let inspected = inspect_unused(&mut holder, name)?;
+    let read_only = how.read_only || inspected.sealed;
+    let mount = Mount {
+        directory,
+        private_to: None,
+        run: None,
+        read_only,
+        allow_other: how.allow_other,
+        device: None,
+    };
+    let mut options = options_of(client, name, &mount);
+    options.ids = IdMap::of_this_process();
+    (options.suid, options.dev) = (how.suid, how.dev);
+    attach(&mut holder, name, mount, &options)
+}
+
+/// Mounts a branch where only this process sees it, in a namespace whose users are called outside as `ids` says; `run` is
+/// the process that waits for its end.
+pub(crate) fn mount_here(
+    client: &Client,
+    holder: &mut Connection,
+    name: &str,
+    mount: Here<'_>,
+    ids: IdMap,
+) -> Result<Response> {
+    let mount = Mount {
+        directory: mount.directory.to_owned(),
+        private_to: Some(std::process::id()),
+        run: mount.run,
+        read_only: mount.read_only,
+        // Others are kept out by the namespace; root's command may become another user in it.
+        allow_other: geteuid().is_root(),
+        device: None,
+    };
+    let mut options = options_of(client, name, &mount);
+    options.subtype = mount_table::PRIVATE;
+    options.ids = ids;
+    attach(holder, name, mount, &options)
+}
+
+/// A mount that only this process sees.
+pub(crate) struct Here<'a> {
+    /// Where it is.
+    pub directory: &'a Path,
+    /// Refuse writes.
+    pub read_only: bool,
+    /// The process that waits for the end of the command that it is for.
+    pub run: Option<u32>,
+}
+
+fn options_of(client: &Client, name: &str, mount: &Mount) -> MountOptions {
+    let mut options = MountOptions::new(mount_table::source(client.store(), name));
+    options.read_only = mount.read_only;
+    options.allow_other = mount.allow_other;
+    options
+}
+
+/// Mounts, and hands the device to the holder.
+fn attach(
+    holder: &mut Connection,
+    name: &str,
+    mut mount: Mount,
+    options: &MountOptions,
+) -> Result<Response> {
+    let directory = mount.directory.clone();
+    let device = tine_fuse::mount_at(&directory, options).map_err(not_mounted)?;
+    // Whatever else is mounted there is none of ours to take off.
+    let number = fuse_device::device_number(&directory);
+    mount.device = number.map_err(|error| Error::io("cannot read the table of mounts", error))?;
+    let ranges = |ids: &Ids| -> Vec<_> {
+        ids.ranges().iter().map(|range| (range.inside, range.outside, range.count)).collect()
+    };
+    let (users, groups) = (ranges(&options.ids.users), ranges(&options.ids.groups));
+    let negotiated = device.negotiated.map(|agreed| (agreed.minor, agreed.capabilities));
+    let attach = Request::Attach { name: name.into(), mount, users, groups, negotiated };
+    let attached = holder.call_with(attach, &[device.descriptor.as_fd()], &mut |_| {});
+    drop(device);
+    // The first look completes the mount, and tells whether it answers.
+    let looked = attached.and_then(|response| match fs::metadata(&directory) {
+        Ok(_) => Ok(response),
+        Err(error) => Err(Error::path("enter", &directory, error)),
+    });
+    if looked.is_err() {
+        // The error to tell is why it failed; an empty mount must not stay in the way.
+        let _ = fuse_device::unmount(&directory);
+    }
+    looked
+}
+
+/// The error of a namespace that the system does not let this user make.
+pub(crate) fn not_permitted(error: tine_sys::Error) -> Error {
+    let hint = error.advice().map(str::to_owned);
+    let error = Error::new(Code::NotPermitted, error.to_string());
+    hint.into_iter().fold(error, Error::hint)
+}
+
+/// What is known of a branch that is not in use.
+pub(crate) fn inspect_unused(holder: &mut Connection, name: &str) -> Result<Inspected> {
+    let mut inspected = inspect::inspect(holder, name)?;
+    if let Some(mount) = &inspected.mount {
+        if !release(holder, name)? {
+            return Err(busy::busy(name, mount, Wanted::Entered));
+        }
+        inspected = inspect::inspect(holder, name)?;
+    }
+    Ok(inspected)
+}
+
+/// The error of tine-fuse as the contract has it.
+fn not_mounted(error: tine_fuse::Error) -> Error {
+    let hint = error.advice().map(str::to_owned);
+    let code = match &error {
+        tine_fuse::Error::System(system) => match Errno::from_raw_os_error(system.errno()) {
+            Errno::PERM | Errno::ACCESS => Code::NotPermitted,
+            _ => Code::Unsupported,
+        },
+        _ => Code::Unsupported,
+    };
+    let error = Error::new(code, error.to_string());
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// The absolute path of a directory that can be mounted on.
+fn mount_point(directory: &Path) -> Result<std::path::PathBuf> {
+    let what = |why: &str| {
+        let what = format!("cannot mount on {}: {why}", directory.display());
+        Error::new(Code::Io, what)
+    };
+    let path = fs::canonicalize(directory).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            what("there is no such directory").hint("make it first: `mkdir -p`")
+        }
+        _ => Error::path("mount on", directory, error),
+    })?;
+    let mounts =
+        mount_table::ours().map_err(|error| Error::io("cannot read the table of mounts", error))?;
+    if let Some(mount) = mounts.iter().find(|mount| mount.directory == path) {
+        let what = what(&format!("branch {} is mounted there already", mount.branch));
+        return Err(Error { code: Code::BranchBusy, ..what }.hint(format!(
+            "name another directory, or take it off first: `tine unmount {}`",
+            path.display()
+        )));
+    }
+    let mut entries = fs::read_dir(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotADirectory => what("it is not a directory").hint("name a directory"),
+        _ => Error::path("mount on", directory, error),
+    })?;
+    match entries.next() {
+        None => Ok(path),
+        Some(_) => Err(what("it is not empty, and the mount would hide what is in it")
+            .hint("name an empty directory")),
+    }
+}
+
+/// Serves as the body of a mount in the foreground: returns when the branch is no longer mounted.
+///
+/// # Errors
+/// When the holder goes away.
+pub fn await_unmounted(client: &Client, name: &str) -> Result<()> {
+    let mut holder = client.hold()?;
+    loop {
+        let wait = Request::AwaitDetached { name: name.into(), timeout_ms: 1000 };
+        match holder.call(wait) {
+            Err(error) if error.code == Code::BranchBusy => {}
+            done => return done.map(drop),
+        }
+    }
+}

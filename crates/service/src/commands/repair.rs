@@ -1,0 +1,84 @@
+//! Copying what is whole in a damaged store into a new one, whose file trees then agree with themselves again. The
+//! damaged store is not opened, only read: no other process may write it meanwhile.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::thread;
+use std::time::Instant;
+
+use tine_store::{Branch, Loss, Repair, Severity};
+
+use crate::client::{Client, LOOK_EVERY, PATIENCE};
+use crate::protocol::answers::{Finding, Repaired};
+use crate::protocol::{Error, Response, Result};
+
+/// Copies what is whole in the client's store into a new one at `to`.
+///
+/// # Errors
+/// `store-locked` while another process writes the store, `store-exists` when anything is at `to`; those of reading
+/// the one and writing the other.
+pub fn repair(client: &Client, to: &Path) -> Result<Response> {
+    let to = std::path::absolute(to).map_err(|e| Error::path("find", to, e))?;
+    let deadline = Instant::now() + PATIENCE;
+    let copied = loop {
+        match Repair::begin(client.store(), &to, client.options()) {
+            Err(tine_store::Error::Locked { .. }) if Instant::now() < deadline => {
+                thread::sleep(LOOK_EVERY);
+            }
+            copied => break copied?,
+        }
+    };
+    let lost = mend(&copied)?;
+    let report = copied.finish()?;
+    Ok(Response::Repaired(Repaired {
+        store: to,
+        branches: report.branches,
+        blocks_copied: report.blocks,
+        lost: lost.into_iter().map(Finding::from).collect(),
+    }))
+}
+
+/// Mends the file trees of a repaired store; what was lost, by the paths that the trees then have.
+fn mend(copied: &Repair) -> Result<Vec<tine_store::Finding>> {
+    let mut mended = Vec::new();
+    for branch in copied.branches() {
+        for finding in tine_fs::mend(branch)? {
+            let place = format!("branch {}, {}", branch.name(), finding.place);
+            mended.push(tine_store::Finding { place, ..finding });
+        }
+    }
+    let mut found = Vec::new();
+    for Loss { what, place, keys } in copied.lost() {
+        let branch = |name: &String| copied.branches().find(|branch| branch.name() == *name);
+        let located = match keys {
+            Some((name, from, until)) => match branch(name) {
+                Some(branch) => located(branch, from, until.as_deref())?,
+                None => None,
+            },
+            None => None,
+        };
+        let place = located.unwrap_or_else(|| place.clone());
+        found.push(tine_store::Finding { severity: Severity::Error, what: what.clone(), place });
+    }
+    found.extend(mended);
+    Ok(found)
+}
+
+/// What lies at lost keys; none where they are those of no file tree.
+fn located(branch: &Branch, from: &[u8], until: Option<&[u8]>) -> Result<Option<String>> {
+    let tree = branch.read()?;
+    let (name, first) = (branch.name(), tine_fs::locate(&tree, from)?);
+    let last = match until {
+        Some(until) => tine_fs::locate(&tree, until)?,
+        None => None,
+    };
+    Ok(match (first, last) {
+        (Some(first), Some(last)) if first == last => Some(format!("branch {name}, {first}")),
+        (Some(first), Some(last)) => Some(format!("branch {name}, from {first} to {last}")),
+        (Some(first), None) => Some(format!("branch {name}, from {first} on")),
+        (None, Some(last)) => Some(format!("branch {name}, up to {last}")),
+        (None, None) => None,
+    })
+}

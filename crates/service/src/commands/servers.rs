@@ -1,0 +1,318 @@
+//! PostgreSQL servers on branches: each on a mount of its branch, remembered in a file beside its socket.
+//!
+//! The server outlives the command that starts it, and may outlive the holder: the files say which there
+//! are, and whoever comes by next tidies up after those that are gone. Each branch has a lock, which a command
+//! holds while it starts, stops or tidies up after its server; no branch stands in the way of another.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::geteuid;
+
+use crate::client::{Access, Client, Connection};
+use crate::commands::inspect::{inspect, unexpected};
+use crate::commands::mount::{self, MountFlags};
+use crate::commands::server_lock::ServerLock;
+use crate::commands::server_record::{self, Record};
+use crate::commands::{kept_log, unmount};
+use crate::machine::{busy, cleanup, in_use, runtime, server_place};
+use crate::postgres::{Cluster, Launch, Server};
+use crate::protocol::answers::{Inspected, OneBranch, ServerList, ServerRow};
+use crate::protocol::requests::Mount;
+use crate::protocol::time::elapsed_us;
+use crate::protocol::{Code, Error, Request, Response, Result};
+
+/// Recovery replays what a checkpoint has not written; that is minutes at most.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// MountFlags long the system may take to forget a process that has ended.
+const REAP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// MountFlags a server is to be started.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// The data directory inside the branch; the only one there is if absent.
+    pub data_dir: Option<PathBuf>,
+    /// The TCP port; a free one if absent.
+    pub port: Option<u16>,
+}
+
+/// Starts a server on the branch `name` and waits until it takes connections.
+///
+/// # Errors
+/// `branch-busy` when one runs already; `unsupported` without a data directory, or without an installed server
+/// of its version; `io` with the server's own words when it does not come up.
+pub fn start(client: &Client, name: &str, how: &Start) -> Result<Response> {
+    let begun = Instant::now();
+    let mut holder = client.hold()?;
+    let (_lock, inspected) = lock_for_start(client, &mut holder, name)?;
+    must_be_startable(name, &inspected)?;
+    let place = runtime::of_branch(client.store(), inspected.id)?;
+    let directory = runtime::mount_in(&place);
+    let (root, own_mount) = match &inspected.mount {
+        // A start that was killed may have left it.
+        Some(mount) => (mount.directory.clone(), mount.directory == directory),
+        None => {
+            runtime::make(&directory)?;
+            // Root's server runs as another user.
+            let how = MountFlags { allow_other: geteuid().is_root(), ..MountFlags::default() };
+            mount::mount(client, name, &directory, how)?;
+            (directory, true)
+        }
+    };
+    let record = |server: Server, ready: bool| {
+        server_record::write(&place, &Record { branch: name.into(), server, own_mount, ready })
+    };
+    let started = launch(name, &inspected, &root, &place, how, &mut |server| record(server, false));
+    let started = started.and_then(|server| match record(server.clone(), true) {
+        Ok(()) => Ok(server),
+        Err(error) => {
+            server.stop()?;
+            Err(error)
+        }
+    });
+    match started {
+        Ok(Server { pid, port, uri, .. }) => {
+            kept_log::forget(&place);
+            let elapsed_us = elapsed_us(begun);
+            let branch = name.to_owned();
+            Ok(Response::Server(ServerRow { branch, uri, port, pid, elapsed_us: Some(elapsed_us) }))
+        }
+        Err(error) => {
+            let error = kept_log::keep(&place, error);
+            // The error to tell is why the server did not start.
+            if own_mount {
+                let _ = unmount::unmount(client, name, true);
+                let _ = server_place::remove(&place);
+            } else {
+                let _ = fs::remove_file(server_place::record_path(&place));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Locks the server of a branch, ends what is left of an earlier one, and says how the branch is then.
+fn lock_for_start(
+    client: &Client,
+    holder: &mut Connection,
+    name: &str,
+) -> Result<(ServerLock, Inspected)> {
+    loop {
+        let id = inspect(holder, name)?.id;
+        let lock = ServerLock::wait(client.store(), id)?;
+        let place = runtime::place(client.store(), id);
+        if let Some(record) = server_record::read(&place)? {
+            if record.ready && record.server.is_alive() && is_mounted(client, &record)? {
+                let what = format!("a server runs on branch {name} already: {}", record.server.uri);
+                return Err(Error::new(Code::BranchBusy, what)
+                    .hint(format!("use it, or stop it with `tine postgres stop {name}`")));
+            }
+            end(client, &place, &record)?;
+        }
+        // While this waited, the branch may have been deleted, and another made of that name.
+        let inspected = inspect(holder, name)?;
+        if inspected.id == id {
+            return Ok((lock, inspected));
+        }
+    }
+}
+
+fn must_be_startable(name: &str, inspected: &Inspected) -> Result<()> {
+    if inspected.sealed {
+        return Err(tine_store::Error::Sealed { name: name.into() }.into());
+    }
+    match &inspected.mount {
+        Some(mount) if mount.private_to.is_some() || mount.read_only => {
+            let what = format!("branch {name} is in use at {}", mount.directory.display());
+            Err(Error::new(Code::BranchBusy, what)
+                .hint(format!("make a branch of it: `tine branch NEW --from {name}`")))
+        }
+        // Another directory would be taken for the branch.
+        Some(mount) if !in_use::is_in_place(mount) => {
+            Err(busy::busy(name, mount, busy::Wanted::Entered))
+        }
+        Some(mount) if geteuid().is_root() && !mount.allow_other => {
+            let directory = mount.directory.display();
+            let what = format!(
+                "branch {name} is mounted at {directory} for root alone, and a server runs as another user"
+            );
+            Err(Error::new(Code::BranchBusy, what).hint(format!(
+                "`tine unmount {name}` first; the server gets a mount of its own. Or mount it with --allow-other"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn launch(
+    name: &str,
+    inspected: &Inspected,
+    root: &Path,
+    place: &Path,
+    how: &Start,
+    began: &mut dyn FnMut(Server) -> Result<()>,
+) -> Result<Server> {
+    let cluster = match &how.data_dir {
+        Some(path) => Cluster::open_in(root, &root.join(path.strip_prefix("/").unwrap_or(path)))?,
+        None => Cluster::find(root).map_err(|error| {
+            let message = format!("branch {name} cannot be served: {}", error.message);
+            Error { message, ..error }
+        })?,
+    };
+    Launch {
+        cluster: &cluster,
+        identity: &inspected.identity,
+        label: name,
+        runtime: &place.join("run"),
+        port: how.port,
+        patience: PATIENCE,
+    }
+    .start_telling(began)
+}
+
+/// Stops the server of the branch `name`, and takes off the mount that was made for it. A command beside this one
+/// may have done so first.
+///
+/// # Errors
+/// `not-mounted` when there is no server on it.
+pub fn stop(client: &Client, name: &str) -> Result<Response> {
+    if !stop_any(client, name)? {
+        let what = format!("no server runs on branch {name}");
+        return Err(
+            Error::new(Code::NotMounted, what).hint("`tine postgres list` shows those that do")
+        );
+    }
+    Ok(Response::Branch(OneBranch { branch: name.into() }))
+}
+
+/// Stops the server of a branch, if there is one.
+///
+/// # Errors
+/// When it does not end.
+pub fn stop_if_running(client: &Client, name: &str) -> Result<()> {
+    match stop_any(client, name) {
+        Err(error) if error.code == Code::BranchNotFound => Ok(()),
+        done => done.map(drop),
+    }
+}
+
+/// Stops what there is; `false` if there was nothing.
+fn stop_any(client: &Client, name: &str) -> Result<bool> {
+    let mut reach = client.reach()?;
+    let Response::Inspected(inspected) = reach.call(Request::Inspect { name: name.into() })? else {
+        return Err(unexpected());
+    };
+    reach.leave()?;
+    let place = runtime::place(client.store(), inspected.id);
+    if !place.exists() {
+        return Ok(false);
+    }
+    let was_there = server_record::read(&place)?.is_some();
+    let _lock = ServerLock::wait(client.store(), inspected.id)?;
+    if let Some(record) = server_record::read(&place)? {
+        end(client, &place, &record)?;
+        return Ok(true);
+    }
+    // A start that was killed before its server began leaves the mount.
+    let left = mounted_on(client, &runtime::mount_in(&place))?;
+    if let Some(branch) = &left {
+        unmount::unmount(client, branch, true)?;
+        server_place::remove(&place)?;
+    }
+    Ok(was_there || left.is_some())
+}
+
+/// The servers that run on branches of the store.
+///
+/// # Errors
+/// When the records cannot be read.
+pub fn list(client: &Client) -> Result<Response> {
+    reap(client)?;
+    let running = server_record::all(client.store())?.into_iter().map(|(_, record)| record);
+    let running = running.filter(|record| record.ready && record.server.is_alive());
+    let rows = running.map(|record| ServerRow {
+        branch: record.branch,
+        uri: record.server.uri,
+        port: record.server.port,
+        pid: record.server.pid,
+        elapsed_us: None,
+    });
+    let mut servers: Vec<ServerRow> = rows.collect();
+    servers.sort_by(|a, b| a.branch.cmp(&b.branch));
+    Ok(Response::Servers(ServerList { servers }))
+}
+
+/// Tidies up after servers that were killed, after starts that were, and after mounts that are gone, but not where
+/// another command is at work.
+fn reap(client: &Client) -> Result<()> {
+    for (place, _) in server_record::all(client.store())? {
+        let Some(_lock) = ServerLock::try_take(&place)? else { continue };
+        let Some(record) = server_record::read(&place)? else { continue };
+        if record.ready && record.server.is_alive() && is_mounted(client, &record)? {
+            continue;
+        }
+        // What keeps this one from being tidied up is told to who works with it, and concerns no other.
+        let _ = end(client, &place, &record);
+    }
+    Ok(())
+}
+
+fn is_mounted(client: &Client, record: &Record) -> Result<bool> {
+    let mounts = mounts(client)?;
+    Ok(mounts.iter().any(|(branch, _)| *branch == record.branch))
+}
+
+/// The branch that is mounted on a directory.
+fn mounted_on(client: &Client, directory: &Path) -> Result<Option<String>> {
+    let found = mounts(client)?.into_iter().find(|(_, mount)| mount.directory == directory);
+    Ok(found.map(|(branch, _)| branch))
+}
+
+fn mounts(client: &Client) -> Result<Vec<(String, Mount)>> {
+    let mut reach = client.reach()?;
+    let mounts = match &mut reach {
+        // In this process nothing is mounted.
+        Access::Local(_) => Vec::new(),
+        Access::Remote(holder) => match holder.call(Request::Mounts)? {
+            Response::Mounts(mounts) => mounts,
+            _ => return Err(unexpected()),
+        },
+    };
+    reach.leave()?;
+    Ok(mounts)
+}
+
+/// Ends what a record is of. Called with the lock of the branch held.
+fn end(client: &Client, place: &Path, record: &Record) -> Result<()> {
+    record.server.stop()?;
+    await_reaped(record.server.pid);
+    let directory = runtime::mount_in(place);
+    if record.own_mount
+        && let Some(branch) = mounted_on(client, &directory)?
+    {
+        // The mount was made for the server alone, so whatever else has a copy of it was not given it.
+        match unmount::unmount(client, &branch, true) {
+            Err(error) if !matches!(error.code, Code::NotMounted | Code::BranchNotFound) => {
+                return Err(error);
+            }
+            _ => {}
+        }
+    }
+    // A mount whose holder died is nobody's any more.
+    cleanup::detach_one(&directory);
+    server_place::remove(place)
+}
+
+/// Waits for the system to forget a process that has ended. Until then its number looks taken, and the
+/// next server on the same data would take it for its rival.
+fn await_reaped(pid: u32) {
+    let deadline = Instant::now() + REAP_PATIENCE;
+    let process = PathBuf::from(format!("/proc/{pid}/stat"));
+    let ended =
+        |stat: String| stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z'));
+    while fs::read_to_string(&process).is_ok_and(ended) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,229 @@
+//! Taking mounts off: as the system does it, so that nothing in use is lost, or by force.
+//!
+//! The mount of a branch is the connection of a process that serves it, and one place or many where the kernel shows it.
+//! Without force the place goes where nothing uses it; what else keeps the connection is told by name. With
+//! force the connection ends, wherever the mount is shown, after the kernel has handed over what it keeps.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use tine_sys::fuse_device;
+
+use crate::client::{Access, Client, Connection};
+use crate::commands::flush::flush_at;
+use crate::commands::inspect::find_at;
+use crate::machine::busy::{self, Wanted};
+use crate::machine::{cleanup, in_use, mount_table};
+use crate::protocol::answers::OneBranch;
+use crate::protocol::requests::Mount;
+use crate::protocol::{Code, Error, Request, Response, Result};
+
+/// How long a mount may take to hand over its last data.
+const DETACH: Duration = Duration::from_secs(60);
+/// How long after an unmount something may keep the mount that is about to end.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long the holder is asked to wait at a time.
+const WAIT_MS: u64 = 100;
+
+/// Takes the mount of the branch `name` off its directory. With `force`, although it is in use, and everywhere: who
+/// works in it gets errors from then on.
+///
+/// # Errors
+/// `not-mounted`; `branch-busy` while a program uses it, or a copy of it in another mount namespace. With `force`,
+/// `no-space` or `io` when the last writes could not be stored; it is off nevertheless.
+pub fn unmount(client: &Client, name: &str, force: bool) -> Result<Response> {
+    unmount_where(client, name, force, |_| true)
+}
+
+fn unmount_where(
+    client: &Client,
+    name: &str,
+    force: bool,
+    wanted: impl Fn(&Mount) -> bool,
+) -> Result<Response> {
+    let mut reach = client.reach()?;
+    reach.call(Request::Usage { name: Some(name.into()) })?;
+    let mount = match &mut reach {
+        Access::Local(_) => None,
+        Access::Remote(holder) => find_at(holder, name)?.filter(wanted),
+    };
+    match (mount, &mut reach) {
+        (Some(mount), Access::Remote(holder)) if force => end(holder, name, &mount)?,
+        (Some(mount), Access::Remote(holder)) => take_off(holder, name, &mount)?,
+        _ => {
+            reach.leave()?;
+            let what = format!("branch {name} is not mounted");
+            return Err(Error::new(Code::NotMounted, what).hint("`tine list` shows what is"));
+        }
+    }
+    Ok(Response::Branch(OneBranch { branch: name.into() }))
+}
+
+/// The same for a branch, or a directory on which one is mounted. A branch of the name comes first; the
+/// directory may be that of a branch of another store.
+///
+/// # Errors
+/// As [`unmount`].
+pub fn unmount_any(client: &Client, name_or_directory: &Path, force: bool) -> Result<Response> {
+    // Before anything else, since whoever comes by takes dead mounts off.
+    let place = place(name_or_directory);
+    let entries = mount_table::ours();
+    let entries = entries.map_err(|why| Error::io("cannot read the table of mounts", why))?;
+    // The last one is on top.
+    let entry = entries.into_iter().rfind(|entry| Some(&entry.directory) == place.as_ref());
+    let by_name = match name_or_directory.to_str() {
+        Some(name) => unmount(client, name, force),
+        None => Err(Error::new(Code::NameInvalid, "no branch has such a name")),
+    };
+    let is_unknown = |error: &Error| {
+        matches!(error.code, Code::BranchNotFound | Code::NameInvalid | Code::StoreNotFound)
+    };
+    match (by_name, entry) {
+        (Err(error), Some(entry)) if is_unknown(&error) => unmount_entry(client, &entry, force),
+        (Err(error), None) if is_unknown(&error) && name_or_directory.is_dir() => {
+            let what = format!("no branch is mounted at {}", name_or_directory.display());
+            Err(Error::new(Code::NotMounted, what).hint("`tine list` shows what is mounted"))
+        }
+        (done, _) => done,
+    }
+}
+
+fn unmount_entry(client: &Client, entry: &mount_table::Entry, force: bool) -> Result<Response> {
+    let done = || Ok(Response::Branch(OneBranch { branch: entry.branch.clone() }));
+    cleanup::detach_one(&entry.directory);
+    if mount_table::ours().is_ok_and(|entries| !entries.contains(entry)) {
+        return done();
+    }
+    let of_store = Client::new(&entry.store, client.options().clone())?;
+    let is_it = |mount: &Mount| mount.device.as_ref() == Some(&entry.device);
+    match unmount_where(&of_store, &entry.branch, force, is_it) {
+        // The holder of a store that is gone, or that another has replaced, cannot be asked.
+        Err(error)
+            if matches!(
+                error.code,
+                Code::StoreNotFound | Code::NotMounted | Code::BranchNotFound
+            ) =>
+        {
+            match force {
+                true => fuse_device::unmount(&entry.directory).map_err(failed)?,
+                false => fuse_device::unmount_unused(&entry.directory).map_err(failed)?,
+            }
+            done()
+        }
+        unmounted => unmounted,
+    }
+}
+
+/// The absolute path of a directory, found without touching the directory itself.
+fn place(directory: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(directory).ok()?;
+    match (absolute.parent(), absolute.file_name()) {
+        (Some(parent), Some(name)) => Some(parent.canonicalize().ok()?.join(name)),
+        _ => Some(absolute),
+    }
+}
+
+fn failed(error: tine_sys::Error) -> Error {
+    let hint = error.advice().map(str::to_owned);
+    let code = match Errno::from_raw_os_error(error.errno()) {
+        Errno::BUSY => Code::BranchBusy,
+        _ => Code::Io,
+    };
+    let error = Error::new(code, error.to_string());
+    hint.into_iter().fold(error, Error::hint)
+}
+
+/// Takes a mount off where nothing works in it, and waits for its end.
+fn take_off(holder: &mut Connection, name: &str, mount: &Mount) -> Result<()> {
+    let busy = || busy::busy(name, mount, Wanted::Unmounted);
+    if mount.private_to.is_some() {
+        return Err(busy());
+    }
+    if in_use::is_in_place(mount) {
+        match fuse_device::unmount_unused(&mount.directory) {
+            Err(error) if error.errno() == Errno::BUSY.raw_os_error() => return Err(busy()),
+            done => done.map_err(failed)?,
+        }
+    }
+    let since = Instant::now();
+    while !has_ended(holder, name, mount)? {
+        if since.elapsed() < GRACE {
+            continue;
+        }
+        if release(holder, name)? {
+            return Ok(());
+        }
+        // What is nowhere to be seen may be the kernel, which still writes.
+        if since.elapsed() >= DETACH || !is_unseen(mount) {
+            let error = busy();
+            return if has_ended(holder, name, mount)? { Ok(()) } else { Err(error) };
+        }
+    }
+    Ok(())
+}
+
+fn is_unseen(mount: &Mount) -> bool {
+    mount.device.as_ref().is_some_and(|device| in_use::look(device).is_empty())
+}
+
+/// Waits a moment for the end of a mount; `true`: it has ended.
+fn has_ended(holder: &mut Connection, name: &str, mount: &Mount) -> Result<bool> {
+    let wait = Request::AwaitDetached { name: name.into(), timeout_ms: WAIT_MS };
+    match holder.call(wait) {
+        Ok(_) => Ok(true),
+        // Another command may have mounted the branch again.
+        Err(error) if error.code == Code::BranchBusy => {
+            let now = find_at(holder, name)?;
+            Ok(now.is_none_or(|now| now.device != mount.device))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Ends the mount of a branch that is left in nothing but copies which came along as commands were run in other
+/// branches, and which nothing uses; `true` if so. Such a copy was not asked for and must keep nothing.
+pub(crate) fn release(holder: &mut Connection, name: &str) -> Result<bool> {
+    let Some(mount) = find_at(holder, name)? else { return Ok(true) };
+    let Some(device) = &mount.device else { return Ok(false) };
+    let out_of_sight = mount.private_to.is_none() && in_use::places(&mount).is_empty();
+    if !out_of_sight || !in_use::look(device).is_unasked_for() {
+        return Ok(false);
+    }
+    end(holder, name, &mount)?;
+    Ok(true)
+}
+
+/// Ends a mount wherever it is, with all finished writes.
+fn end(holder: &mut Connection, name: &str, mount: &Mount) -> Result<()> {
+    // Open before it is off its directory, so that there is a way to it afterwards.
+    let root = in_use::way_in(mount).and_then(|path| File::open(path).ok());
+    detach(mount)?;
+    let way = match &root {
+        Some(root) => PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd())),
+        None => mount.directory.clone(),
+    };
+    let flushed = if mount.read_only { Ok(()) } else { flush_at(holder, name, &way) };
+    drop(root);
+    let ended = find_at(holder, name)?.is_none_or(|now| now.device != mount.device);
+    if ended {
+        return Ok(());
+    }
+    holder.call(Request::Cut { name: name.into() })?;
+    flushed.map_err(|error| {
+        let why = &error.message;
+        let what =
+            format!("branch {name} is unmounted, but its last writes could not be stored: {why}");
+        Error { message: what, ..error }
+    })
+}
+
+/// Takes a mount off every directory where this process sees it, although it is in use.
+pub(crate) fn detach(mount: &Mount) -> Result<()> {
+    for place in in_use::places(mount) {
+        fuse_device::unmount(&place).map_err(failed)?;
+    }
+    Ok(())
+}

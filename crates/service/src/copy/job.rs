@@ -1,0 +1,20 @@
+//! What a copy is told.
+
+use std::path::Path;
+
+use tine_store::{Branch, Store};
+
+use super::throttle::Pace;
+use crate::protocol::Progress;
+
+/// One copy between a branch and a directory of the host.
+#[derive(Clone, Copy)]
+pub struct CopyJob<'a> {
+    pub store: &'a Store,
+    /// The branch that is filled, or read from.
+    pub branch: &'a Branch,
+    /// Where the directory is, for messages.
+    pub path: &'a Path,
+    pub pace: Pace<'a>,
+    pub progress: &'a Progress,
+}

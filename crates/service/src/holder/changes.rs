@@ -1,0 +1,47 @@
+//! What changed, by path.
+
+use tine_store::Store;
+
+use crate::protocol::answers::{Change, ChangeKind, Diff};
+use crate::protocol::raw::RawBytes;
+use crate::protocol::{Error, Result};
+
+/// What changed in `name` since its fork point, or on the way from `name` to `other`.
+pub fn diff(store: &Store, name: &str, other: Option<&str>) -> Result<Diff> {
+    let branch = store.branch(name)?;
+    let (before, after) = match other {
+        Some(other) => (branch.read()?, store.branch(other)?.read()?),
+        None => match branch.base()? {
+            Some(base) => (base, branch.read()?),
+            None => return Err(Error::no_fork_point(name, "compare it with")),
+        },
+    };
+    let changes = tine_fs::diff(&before, &after)?;
+    Ok(Diff { changes: changes.into_iter().map(change).collect() })
+}
+
+fn change(change: tine_fs::PathChange) -> Change {
+    let (kind, from) = match change.change {
+        tine_fs::Change::Added => (ChangeKind::Added, None),
+        tine_fs::Change::Deleted => (ChangeKind::Deleted, None),
+        tine_fs::Change::Modified => (ChangeKind::Modified, None),
+        tine_fs::Change::Metadata => (ChangeKind::Metadata, None),
+        tine_fs::Change::Renamed { from } => (ChangeKind::Renamed, Some(from)),
+    };
+    let path = match change.path.as_slice() {
+        [] => ".".into(),
+        path => text(path),
+    };
+    Change {
+        path,
+        path_bytes: RawBytes::unless_text(&change.path),
+        change: kind,
+        from: from.as_deref().map(text),
+        from_bytes: from.as_deref().and_then(RawBytes::unless_text),
+        bytes: change.bytes,
+    }
+}
+
+fn text(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}

@@ -1,0 +1,94 @@
+//! An open store and the mounts that are served from it.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use tine_store::{Options, Store};
+
+use crate::holder::mounts::Mounts;
+use crate::holder::names;
+use crate::protocol::Result;
+use crate::protocol::identity::Identity;
+
+/// An open store and the mounts that are served from it.
+pub struct Context {
+    pub(super) store: Store,
+    pub(super) mounts: Mounts,
+    identity: Option<Identity>,
+    /// Whether changes would be gone with the process.
+    pub(super) read_only: bool,
+}
+
+impl Context {
+    /// Opens the store at `path`, and undoes what a process that died left half-made.
+    ///
+    /// # Errors
+    /// `store-not-found`, `store-locked` while another process has it open, `store-damaged`, `store-version`, `io`.
+    pub fn open(path: &Path, options: &Options) -> Result<Context> {
+        let seen = || std::fs::metadata(path).ok().map(|meta| Identity::of(&meta));
+        let before = seen();
+        let store = Store::open(path, options)?;
+        // Unless the file was replaced meanwhile, and either could be the one that is open.
+        let identity = seen().filter(|after| Some(*after) == before);
+        names::sweep(&store)?;
+        Ok(Context { identity, ..Context::over(store) })
+    }
+
+    /// Which file the store is in, where that is known for certain.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.identity
+    }
+
+    /// Opens the store at `path` without writing its file; requests that change something are refused.
+    ///
+    /// # Errors
+    /// As [`Context::open`].
+    pub fn open_read_only(path: &Path, options: &Options) -> Result<Context> {
+        let store = Store::open_read_only(path, options)?;
+        // In memory: what was half-made is not shown.
+        names::sweep(&store)?;
+        Ok(Context { read_only: true, ..Context::over(store) })
+    }
+
+    /// The requests of a store that is open already.
+    #[doc(hidden)]
+    pub fn over(store: Store) -> Context {
+        Context { store, mounts: Mounts::default(), identity: None, read_only: false }
+    }
+
+    /// Whether the store was opened without writing its file.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Deletes the branches whose time has come; one that is mounted waits until it is not.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn expire(&self) -> Result<()> {
+        let now = SystemTime::now();
+        for info in self.store.branches()? {
+            if info.expires.is_some_and(|time| time <= now)
+                && self.mounts.find(&info.name).is_none()
+            {
+                self.store.delete(&info.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is mounted.
+    pub fn is_idle(&self) -> bool {
+        self.mounts.list().is_empty()
+    }
+
+    /// Makes everything durable and lets go of the store.
+    pub fn close(self) -> Result<()> {
+        Ok(self.store.close()?)
+    }
+}

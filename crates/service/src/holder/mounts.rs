@@ -1,0 +1,153 @@
+//! The branches that this process serves over FUSE, each on one connection.
+//!
+//! A mount ends by itself when the kernel lets go of it; whoever looks next tidies up after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tine_fs::Fs;
+use tine_fuse::{Device, KernelCache};
+use tine_sys::ids::IdMap;
+
+use crate::holder::limits;
+use crate::machine::busy::{self, Wanted};
+use crate::protocol::requests::Mount;
+use crate::protocol::{Code, Error, Result};
+
+/// Descriptors that are kept free for commands when a branch is mounted: one that unmounts needs one, too.
+const KEPT_FREE: usize = 8;
+
+/// How often a waiting request looks whether a mount has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// The mounts of one holder; empty in a process that is none.
+#[derive(Default)]
+pub struct Mounts {
+    served: Mutex<BTreeMap<String, Served>>,
+    /// The branches that were mounted for one command, and the process that is going to ask whether they were.
+    begun: Mutex<BTreeSet<(String, u32)>>,
+}
+
+struct Served {
+    mount: Mount,
+    connection: tine_fuse::Mount,
+}
+
+impl Mounts {
+    /// Serves a branch on a mounted device.
+    pub fn attach(
+        &self,
+        name: &str,
+        fs: Fs,
+        device: Device,
+        mount: Mount,
+        ids: IdMap,
+    ) -> Result<()> {
+        let mut served = self.alive();
+        if let Some(other) = served.get(name) {
+            return Err(busy::busy(name, &other.mount, Wanted::Entered));
+        }
+        must_have_descriptors(&device.descriptor)?;
+        let mut options = tine_fuse::MountOptions::new(name);
+        options.read_only = mount.read_only;
+        options.ids = ids;
+        // Tuning is by number, not by path, so this touches no mount of ours.
+        let directory = mount.private_to.is_none().then_some(mount.directory.as_path());
+        let connection =
+            tine_fuse::Mount::start(fs, device, directory, &options).map_err(refused)?;
+        if let Some(run) = mount.run {
+            self.begun().insert((name.into(), run));
+        }
+        served.insert(name.into(), Served { mount, connection });
+        Ok(())
+    }
+
+    /// Whether a branch was mounted for the command that the process `run` waits for, since it last asked.
+    pub fn forget_beginning(&self, name: &str, run: u32) -> bool {
+        self.begun().remove(&(name.into(), run))
+    }
+
+    fn begun(&self) -> MutexGuard<'_, BTreeSet<(String, u32)>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a branch is mounted.
+    pub fn find(&self, name: &str) -> Option<Mount> {
+        self.alive().get(name).map(|served| served.mount.clone())
+    }
+
+    /// All of them, by branch.
+    pub fn list(&self) -> Vec<(String, Mount)> {
+        self.alive().iter().map(|(name, served)| (name.clone(), served.mount.clone())).collect()
+    }
+
+    /// What the kernel keeps of the files of a mounted branch.
+    pub fn kernel_cache(&self, name: &str) -> Option<KernelCache> {
+        self.alive().get(name).map(|served| served.connection.kernel_cache())
+    }
+
+    /// An error if the branch is mounted.
+    pub fn must_be_free(&self, name: &str, wanted: Wanted) -> Result<()> {
+        match self.find(name) {
+            Some(mount) => Err(busy::busy(name, &mount, wanted)),
+            None => Ok(()),
+        }
+    }
+
+    /// Cuts the connection of a branch, so that nobody can use the mount any more.
+    pub fn cut(&self, name: &str) {
+        let served = self.alive().remove(name);
+        if let Some(served) = served {
+            served.connection.stop();
+            served.connection.join();
+        }
+    }
+
+    /// Waits until a branch is no longer mounted.
+    pub fn await_detached(&self, name: &str, timeout: Duration) -> Result<()> {
+        let deadline = Instant::now() + timeout;
+        while self.find(name).is_some() {
+            if Instant::now() >= deadline {
+                // Who keeps it is for the command to find out, which asks often.
+                let what = format!("branch {name} is still mounted");
+                return Err(Error::new(Code::BranchBusy, what));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// The table without the mounts that have ended.
+    fn alive(&self) -> MutexGuard<'_, BTreeMap<String, Served>> {
+        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended: Vec<String> = served
+            .iter()
+            .filter(|(_, served)| !served.connection.is_alive())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in ended {
+            if let Some(ended) = served.remove(&name) {
+                ended.connection.join();
+            }
+        }
+        served
+    }
+}
+
+/// An error unless this process may open some more files beside those of a mount.
+fn must_have_descriptors(device: &OwnedFd) -> Result<()> {
+    let copies: std::io::Result<Vec<OwnedFd>> =
+        (0..KEPT_FREE).map(|_| device.try_clone()).collect();
+    copies.map(drop).map_err(|_| limits::no_descriptor())
+}
+
+fn refused(error: tine_fuse::Error) -> Error {
+    let hint = error.advice().map(str::to_owned);
+    let error = Error::new(Code::Unsupported, error.to_string());
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}

@@ -1,0 +1,201 @@
+//! What there is and what it costs, without changing anything.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tine_store::{BranchInfo, Store};
+
+use crate::holder::mounts::Mounts;
+use crate::holder::names;
+use crate::protocol::answers::*;
+use crate::protocol::time::rfc3339;
+use crate::protocol::{Code, Error, Result};
+
+/// How long a list may take to count what each branch holds alone: counting walks what is private to
+/// the branch, which is nothing for a fresh fork and much for thousands that have been worked in.
+const COUNT_FOR: Duration = Duration::from_secs(1);
+
+/// Every branch that a person made; what it holds alone is left out of those that time does not suffice for.
+pub fn branches(store: &Store, mounts: &Mounts) -> Result<BranchList> {
+    branches_within(store, mounts, COUNT_FOR)
+}
+
+/// The names of every branch that a person made.
+pub fn names(store: &Store) -> Result<Vec<String>> {
+    let names = store.branches()?.into_iter().map(|info| info.name);
+    Ok(names.filter(|name| names::is_visible(name)).collect())
+}
+
+fn branches_within(store: &Store, mounts: &Mounts, count_for: Duration) -> Result<BranchList> {
+    let mounted: BTreeMap<_, _> = mounts.list().into_iter().collect();
+    let deadline = Instant::now() + count_for;
+    let mut rows = Vec::new();
+    for info in store.branches()? {
+        if !names::is_visible(&info.name) {
+            continue;
+        }
+        let mut counted = None;
+        if Instant::now() < deadline {
+            counted = match store.branch(&info.name).and_then(|branch| branch.usage()) {
+                // It was deleted or renamed since the list was taken.
+                Err(tine_store::Error::BranchNotFound { .. }) => continue,
+                usage => Some(usage?),
+            };
+        }
+        rows.push(BranchRow {
+            mounted_at: mounted.get(&info.name).map(|mount| mount.directory.clone()),
+            name: info.name,
+            parent: info.parent.filter(|parent| names::is_visible(parent)),
+            kind: if info.sealed { Kind::Snapshot } else { Kind::Branch },
+            created: rfc3339(info.created),
+            expires: info.expires.map(rfc3339),
+            referenced_bytes: counted.map_or(info.referenced_bytes, |usage| usage.referenced_bytes),
+            exclusive_bytes: counted.map(|usage| usage.exclusive_bytes),
+        });
+    }
+    Ok(BranchList { branches: rows })
+}
+
+/// What the store costs.
+pub fn store_usage(store: &Store) -> Result<StoreUsage> {
+    let usage = store.usage()?;
+    Ok(StoreUsage {
+        file_bytes: usage.file_bytes,
+        data_bytes: usage.data_bytes,
+        metadata_bytes: usage.metadata_bytes,
+        free_bytes: usage.free_bytes,
+        // What the engine knows counts shared parts once for each deleted branch.
+        reclaim_pending_bytes: usage.reclaim_pending_bytes.min(usage.data_bytes),
+        // A copy in the making is no branch yet.
+        branches: names(store)?.len() as u64,
+    })
+}
+
+/// What one branch costs.
+pub fn branch_usage(store: &Store, name: &str) -> Result<BranchUsage> {
+    let usage = store.branch(name)?.usage()?;
+    Ok(BranchUsage {
+        branch: name.into(),
+        referenced_bytes: usage.referenced_bytes,
+        exclusive_bytes: usage.exclusive_bytes,
+        pinned_by_base_bytes: usage.pinned_by_base_bytes,
+    })
+}
+
+/// Verifies everything: the store below, and the file tree of every branch.
+pub fn check(store: &Store) -> Result<Checked> {
+    let report = store.check()?;
+    let findings = report.findings.into_iter().chain(check_trees(store)?);
+    let findings = findings.map(Finding::from).collect();
+    Ok(Checked { findings, blocks_checked: report.blocks_checked })
+}
+
+/// What is wrong with file trees. A branch that is still what its parent is needs no look of its own.
+fn check_trees(store: &Store) -> Result<Vec<tine_store::Finding>> {
+    let mut findings = Vec::new();
+    for info in store.branches()?.into_iter().filter(|info| names::is_visible(&info.name)) {
+        let checked = match check_tree(store, &info) {
+            Err(error) if error.code == Code::BranchNotFound => continue,
+            Err(error) => vec![tine_store::Finding {
+                severity: tine_store::Severity::Error,
+                what: error.message,
+                place: "its file tree".into(),
+            }],
+            Ok(found) => found,
+        };
+        findings.extend(checked.into_iter().map(|finding| tine_store::Finding {
+            place: format!("branch {}, {}", info.name, finding.place),
+            ..finding
+        }));
+    }
+    Ok(findings)
+}
+
+fn check_tree(store: &Store, info: &BranchInfo) -> Result<Vec<tine_store::Finding>> {
+    let tree = store.branch(&info.name)?.read()?;
+    if let Some(parent) = &info.parent
+        && let Ok(parent) = store.branch(parent).and_then(|parent| parent.read())
+        && tine_store::diff(&parent, &tree)?.next().is_none()
+    {
+        return Ok(Vec::new());
+    }
+    Ok(tine_fs::check(&tree)?)
+}
+
+/// The one branch that was not made from another: what a fork is made from unless told otherwise.
+pub fn only_root(store: &Store) -> Result<String> {
+    let mut roots: Vec<String> = store
+        .branches()?
+        .into_iter()
+        .filter(|info| info.parent.is_none() && !info.sealed && names::is_visible(&info.name))
+        .map(|info| info.name)
+        .collect();
+    match (roots.pop(), roots.pop()) {
+        (Some(root), None) => Ok(root),
+        (None, _) => {
+            let what = "there is no branch to start from: the store is empty";
+            Err(Error::new(Code::BranchNotFound, what)
+                .hint("take a directory in first: `tine import DIR NAME`"))
+        }
+        (Some(one), Some(another)) => {
+            let what = format!("which branch to start from? there are {another}, {one} and others");
+            let what = if roots.is_empty() { what.replace(" and others", "") } else { what };
+            Err(Error::new(Code::Usage, what).hint("name it: --from NAME"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_names_the_branch_whose_tree_is_wrong() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.tine");
+        let store = Store::create(&path, &tine_store::Options::default()).unwrap();
+        let main = store.create_branch("main").unwrap();
+        tine_fs::Fs::format(&main, &tine_fs::NewRoot { mode: 0o755, uid: 0, gid: 0 }).unwrap();
+        let broken = store.fork("main", "broken").unwrap();
+        store.fork("main", "fork").unwrap();
+        let mut txn = broken.write().unwrap();
+        // An orphan that is none: what begins with this letter is the list of them (docs of tine-fs).
+        txn.put(&[b"o", &7u64.to_be_bytes()[..]].concat(), b"").unwrap();
+        txn.commit().unwrap();
+        let places: Vec<String> =
+            check(&store).unwrap().findings.into_iter().map(|finding| finding.place).collect();
+        assert!(!places.is_empty());
+        assert!(places.iter().all(|place| place.starts_with("branch broken, ")), "{places:?}");
+    }
+
+    #[test]
+    fn a_list_without_time_to_count_is_complete_and_says_what_it_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.tine");
+        let store = Store::create(&path, &tine_store::Options::default()).unwrap();
+        let main = store.create_branch("main").unwrap();
+        let mut txn = main.write().unwrap();
+        txn.put(b"key", b"value").unwrap();
+        txn.commit().unwrap();
+        store.fork("main", "fork").unwrap();
+        let changed = store.fork("main", "changed").unwrap();
+        let mut txn = changed.write().unwrap();
+        txn.put(b"other", b"value").unwrap();
+        txn.commit().unwrap();
+        store.create_branch("empty").unwrap();
+        let mounts = Mounts::default();
+        let hasty = branches_within(&store, &mounts, Duration::ZERO).unwrap().branches;
+        let whole = branches(&store, &mounts).unwrap().branches;
+        let names =
+            |rows: &[BranchRow]| rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&hasty), ["changed", "empty", "fork", "main"]);
+        assert_eq!(names(&whole), names(&hasty));
+        assert!(hasty.iter().all(|row| row.exclusive_bytes.is_none()));
+        for row in whole {
+            let usage = branch_usage(&store, &row.name).unwrap();
+            assert_eq!(row.exclusive_bytes, Some(usage.exclusive_bytes));
+            assert_eq!(row.referenced_bytes, usage.referenced_bytes);
+            assert!(usage.exclusive_bytes <= usage.referenced_bytes, "{}: {usage:?}", row.name);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What deleted branches held, given back to the host although the command that deleted them is over.
+//!
+//! An open store frees it in the background, but a command has the store open for milliseconds. What takes
+//! not much longer is freed before the command ends. For the rest it starts the holder, which stays until
+//! nothing is left; should that be cut short, the next command goes on.
+
+use std::time::{Duration, Instant};
+
+use tine_store::Store;
+
+use crate::protocol::Result;
+use crate::protocol::requests::Request;
+
+/// How long a command goes on freeing after it has done what it was asked.
+const AT_ONCE: Duration = Duration::from_millis(50);
+/// Nodes taken apart between two looks at the clock.
+const STEPS: usize = 64;
+/// A store that frees nothing for so long is stuck at something it cannot read.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// Whether a request leaves something to be freed.
+pub fn follows(request: &Request) -> bool {
+    matches!(request, Request::Delete { .. } | Request::Reset { .. })
+}
+
+/// Frees what can be freed at once; `true`: there is more. With `expected` there was something to free, which
+/// the store may have begun with by itself.
+///
+/// # Errors
+/// Those of the store.
+pub fn begin(store: &Store, expected: bool) -> Result<bool> {
+    if !expected && !store.reclaim_some(1)? {
+        return Ok(false);
+    }
+    let since = Instant::now();
+    while store.reclaim_some(STEPS)? {
+        if since.elapsed() >= AT_ONCE {
+            return Ok(true);
+        }
+    }
+    store.reclaim_all()?;
+    // The queue is empty for a moment while the store's own worker takes its last node apart.
+    Ok(store.reclaim_some(1)?)
+}
+
+/// Follows how a store frees in the background.
+#[derive(Debug)]
+pub struct Reclaim {
+    left_bytes: u64,
+    since: Instant,
+}
+
+impl Reclaim {
+    pub fn new() -> Reclaim {
+        Reclaim { left_bytes: 0, since: Instant::now() }
+    }
+
+    /// Whether there is more to free, and it gets less. Errors show at the next command.
+    pub fn goes_on(&mut self, store: &Store) -> bool {
+        let left_bytes = store.usage().map_or(0, |usage| usage.reclaim_pending_bytes);
+        if left_bytes != self.left_bytes {
+            *self = Reclaim { left_bytes, since: Instant::now() };
+        }
+        left_bytes > 0 && self.since.elapsed() < STUCK
+    }
+}

@@ -1,0 +1,11 @@
+//! What this machine has of a store besides its file: mounts and who uses them, and the directories of servers.
+//!
+//! Commands and the holder both look here. Nothing here opens a store.
+
+pub mod busy;
+pub mod cleanup;
+pub mod in_use;
+pub mod links;
+pub mod mount_table;
+pub mod runtime;
+pub mod server_place;
