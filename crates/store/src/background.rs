@@ -1,8 +1,9 @@
 //! The workers of an open store: flushing and checkpointing by time and by need, and reclaiming.
 
-use crate::engine::{Engine, Shared};
+use crate::engine::Engine;
 use crate::error::Result;
-use crate::format::record::Record;
+use crate::journal::Record;
+use crate::open_store::Shared;
 use crate::signal::Woken;
 use crate::space::Keep;
 use crate::sync::atomic::Ordering;

@@ -6,14 +6,15 @@
 use crate::device::{Device, MemoryDevice};
 use crate::error::Result;
 use crate::format::checksum;
-use crate::format::group;
 use crate::format::layout::{BLOCK_BYTES, NODE_BYTES};
+use crate::format::pointer::Ptr;
 use crate::format::superblock::Superblock;
+use crate::journal::group;
 use crate::journal::replay;
 use crate::options::Options;
 use crate::recover::newest_superblock;
 use crate::store::Store;
-use crate::tree::{Node, Ptr};
+use crate::tree::Node;
 use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 

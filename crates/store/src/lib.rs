@@ -19,28 +19,34 @@
 extern crate self as tine_store;
 
 mod admit;
+mod apply;
 mod background;
 mod branch;
 mod changed;
 mod check;
 mod checkpoint;
+mod commit;
 mod defect;
 mod device;
 mod diff;
 mod dirty;
+mod durability;
 mod engine;
 mod environment;
 mod error;
 #[cfg(test)]
 mod forged;
 mod format;
+mod free;
 mod health;
 #[doc(hidden)]
 pub mod hostile;
 mod journal;
+mod open_store;
 mod options;
 mod pins;
 mod reclaim;
+mod reclaim_queue;
 mod recover;
 mod refs;
 mod repair;

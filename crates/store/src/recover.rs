@@ -15,21 +15,21 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog::{PREFIX_RECLAIM, decode_reclaim, key_number};
 use crate::format::codec::Malformed;
-use crate::format::group::Link;
 use crate::format::layout::{
     BLOCK_BYTES, FIRST_RING_BLOCK, FIRST_RING_BLOCKS, FIRST_SEGMENT_BLOCK, GROWN_RING_BLOCKS,
     SUPERBLOCK_COPIES, SUPERBLOCK_SLOTS,
 };
-use crate::format::record::Record;
 use crate::format::superblock::{self, Superblock, SuperblockFault};
 use crate::health::Health;
+use crate::journal::Record;
+use crate::journal::group::Link;
 use crate::journal::{Journal, Replayed, Ring, replay};
 use crate::options::Options;
 use crate::pins::Pins;
-use crate::reclaim::Reclaim;
+use crate::reclaim_queue::Reclaim;
 use crate::refs::Refs;
 use crate::signal::Signal;
-use crate::space::{Space, TableImage};
+use crate::space::{Purpose, Space, TableImage};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock, lock, read, write};
 use crate::tree::{self, Cursor, Nodes, Root};
@@ -315,5 +315,20 @@ impl Engine {
         let settled = runs.into_iter().map(|run: DataRun| self.settle_run(core, run));
         let runs = settled.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         Ok(Op::Map { map, block, runs })
+    }
+
+    /// Gives a replayed run its blocks, or claims those it names.
+    pub(crate) fn settle_run(&self, core: &Core, run: DataRun) -> Result<Vec<DataRun>> {
+        let RunData::Replayed(bytes) = &run.data else { return Ok(vec![run]) };
+        let blocks = (bytes.len() / BLOCK_BYTES) as u64;
+        let places = self.space.allocate(&mut lock(&core.arena), blocks, Purpose::Release)?;
+        let mut rest: &[u8] = bytes;
+        let mut runs = Vec::with_capacity(places.len());
+        for (addr, blocks) in places {
+            let (mine, others) = rest.split_at(blocks as usize * BLOCK_BYTES);
+            rest = others;
+            runs.push(self.place_run(addr, mine, true)?);
+        }
+        Ok(runs)
     }
 }

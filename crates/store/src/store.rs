@@ -3,8 +3,8 @@
 use crate::branch::{Branch, BranchInfo, ForkOptions};
 use crate::check::{self, CheckReport};
 use crate::device::{Device, FileDevice, LossyDevice, Overlay};
-use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::open_store::Shared;
 use crate::options::{Lossy, Options};
 use crate::recover;
 use crate::space::Keep;

@@ -1,7 +1,8 @@
 //! Which branches and fork points there are. Loaded from the system tree one by one, as needed.
 
+use super::core::Core;
+use super::info::BranchInfo;
 use super::overlay::Overlay;
-use super::{BranchInfo, Core};
 use crate::error::{Error, Result};
 use crate::format::catalog::{self as format, BranchMeta, PREFIX_BASE, PREFIX_BRANCH, number_key};
 use crate::sync::{lock, read, write};

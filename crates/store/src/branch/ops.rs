@@ -1,13 +1,14 @@
 //! Forking, sealing, renaming, resetting and deleting branches. Each is one journal record, and the
 //! same step when that record is replayed.
 
-use super::catalog::{Base, infos};
-use super::{BranchInfo, Catalog, Core, ForkOptions, State};
+use super::catalog::{Base, Catalog, infos};
+use super::core::{Core, State};
+use super::info::{BranchInfo, ForkOptions};
 use crate::defect::{Defect, seeded};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog::BranchMeta;
-use crate::format::record::Record;
+use crate::journal::Record;
 use crate::pins::Pin;
 use crate::space::Purpose;
 use crate::sync::{lock, read, write};

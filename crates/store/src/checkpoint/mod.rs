@@ -6,7 +6,10 @@
 //! fresh blocks, the system tree with the new counts, bitmaps; flush; superblock; flush. Only then
 //! is anything released that the cut freed.
 
+mod durable;
 mod nodes;
+
+pub(crate) use durable::Durable;
 
 use crate::branch::Frozen;
 use crate::defect::{Defect, seeded};
@@ -22,7 +25,7 @@ use crate::journal::Ring;
 use crate::refs;
 use crate::space::{Keep, Shared, TableImage};
 use crate::sync::{lock, read, write};
-use crate::tree::{Link, Node, Nodes, Root, Tree};
+use crate::tree::{Link, Node, Root, Tree};
 use nodes::{NodeWriter, SystemOwner};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,24 +37,6 @@ const RING_LASTS_MIN: Duration = Duration::from_secs(5);
 const RING_SHARE: u64 = 8;
 /// Chunks of 1 MiB given back to the host at a time.
 const PUNCH_CHUNKS_MAX: usize = 16;
-
-/// What the last durable checkpoint recorded.
-#[derive(Debug)]
-pub(crate) struct Durable {
-    pub superblock: Superblock,
-    /// By the clock of the environment.
-    pub when: Duration,
-}
-
-impl Durable {
-    /// The system tree, with the sums of its entries.
-    fn system(&self, nodes: &Nodes) -> Result<Option<Root>> {
-        let Some((ptr, level)) = self.superblock.system else { return Ok(None) };
-        let link = Link::Disk(ptr);
-        let (entries, bytes) = nodes.load(&link, level)?.sums();
-        Ok(Some(Root { link, level, entries, bytes }))
-    }
-}
 
 /// What the cut froze.
 struct Cut {

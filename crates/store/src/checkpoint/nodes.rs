@@ -5,8 +5,9 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog::DiskRoot;
 use crate::format::layout::{BLOCK_BYTES, NODE_BLOCKS, NODE_BYTES};
+use crate::format::pointer::Ptr;
 use crate::sync::{Mutex, lock};
-use crate::tree::{Body, Link, Node, Owner, Ptr, Root};
+use crate::tree::{Body, Link, Node, Owner, Root};
 use std::sync::Arc;
 
 /// Images gathered before they are written in one call.

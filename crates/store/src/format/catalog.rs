@@ -1,7 +1,7 @@
 //! Keys and values of the system tree: branches, their names, fork points, the reclaim queue, counts.
 
 use super::codec::{Decoded, Malformed, Reader, Writer};
-use crate::tree::Ptr;
+use super::pointer::Ptr;
 
 /// A branch's or fork point's root on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,14 @@
 //! The bytes on disk: pure encoders and decoders, no I/O. `docs/format.md` draws them.
 
 pub(crate) mod catalog;
+pub(crate) mod change;
 pub(crate) mod codec;
 pub(crate) mod extent;
-pub(crate) mod group;
 pub(crate) mod layout;
-pub(crate) mod record;
+pub(crate) mod pointer;
 pub(crate) mod segments;
 pub(crate) mod superblock;
+pub(crate) mod table_key;
 
 /// XXH3-128 of `bytes`: the checksum of nodes, groups, superblocks and bitmaps.
 pub(crate) fn checksum(bytes: &[u8]) -> u128 {

@@ -3,7 +3,7 @@
 use super::checksum;
 use super::codec::{Decoded, Malformed, Reader, Writer};
 use super::layout::{BLOCK_BYTES, FORMAT_VERSION};
-use crate::tree::Ptr;
+use super::pointer::Ptr;
 
 const MAGIC: &[u8; 8] = b"tine\xF0\x9F\x8C\xB1";
 

@@ -4,9 +4,12 @@
 //! one group and flushes once. Who comes meanwhile waits for it; then most find their work done, and
 //! one of the others leads the next group, which gathered during the flush.
 
+pub(crate) mod group;
+mod record;
 mod replay;
 mod ring;
 
+pub(crate) use record::Record;
 pub(crate) use replay::{Replayed, replay};
 pub(crate) use ring::{Mark, Ring};
 
@@ -14,11 +17,10 @@ use crate::defect::{Defect, seeded};
 use crate::device::Device;
 use crate::dirty::DirtySet;
 use crate::error::{Error, Result};
-use crate::format::group;
 use crate::format::layout::BLOCK_BYTES;
-use crate::format::record::{Record, dirty_runs};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, lock, wait};
+use record::dirty_runs;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -300,9 +302,8 @@ impl Journal {
 mod tests {
     use super::*;
     use crate::device::{Faults, MemoryDevice, SimulatedDevice, SyncFault};
-    use crate::format::group::Link;
-    use crate::format::record::last_batch;
-    use crate::txn::{DataRun, Op, RunData};
+    use crate::txn::{DataRun, Op, RunData, last_batch};
+    use group::Link;
 
     /// A commit of about so many KiB.
     fn commit(kib: usize) -> Record {

@@ -1,12 +1,12 @@
 //! Reading the journal after a crash or a close. Writes nothing.
 
+use super::group::{self, Header};
+use super::record::Record;
 use super::ring::{Mark, Ring};
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
 use crate::format::block_checksum;
-use crate::format::group::{self, Header};
 use crate::format::layout::BLOCK_BYTES;
-use crate::format::record::Record;
 use crate::format::superblock::Superblock;
 use crate::txn::{DataRun, RunData};
 

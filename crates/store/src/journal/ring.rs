@@ -1,8 +1,8 @@
 //! The ring of blocks that holds the journal.
 
+use super::group::{self, Link};
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
-use crate::format::group::{self, Link};
 use crate::format::layout::BLOCK_BYTES;
 use crate::format::superblock::Superblock;
 

@@ -15,10 +15,11 @@ use crate::defect::{Defect, seeded};
 use crate::error::{Error, Result};
 use crate::format::catalog::{PREFIX_COUNT, decode_count, key_number, number_key};
 use crate::format::layout::NODE_BLOCKS;
+use crate::format::pointer::Ptr;
 use crate::space::BlockRun;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock};
-use crate::tree::{Body, Cursor, Link, Node, Nodes, Ptr, Root};
+use crate::tree::{Body, Cursor, Link, Node, Nodes, Root};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 

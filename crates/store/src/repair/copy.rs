@@ -1,7 +1,7 @@
 //! Copying a branch into the new store, as a fork of one that was copied before and what differs.
 
+use super::report::{Loss, RepairReport};
 use super::salvage::Salvage;
-use super::{Loss, RepairReport};
 use crate::branch::{Branch, ForkOptions};
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result, hex};

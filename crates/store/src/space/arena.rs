@@ -1,6 +1,6 @@
 //! A run of free blocks held by one writer, so that what it writes lies in sequence.
 
-use super::BlockRun;
+use super::run::BlockRun;
 
 /// Arenas begin small, so that a branch with a few changes takes little, and double up to 4 MiB.
 const FIRST_BLOCKS: u64 = 16;

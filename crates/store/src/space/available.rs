@@ -3,7 +3,8 @@
 //! A free block counts once: inside the file where the host holds room for it, or among what the host has free. What is
 //! promised to others than data does not count.
 
-use super::{BlockRun, Purpose, Space, State};
+use super::run::BlockRun;
+use super::{Purpose, Space, State};
 use crate::format::layout::{BLOCK_BYTES, CHUNK_BLOCKS, STAGE_BYTES_MAX, segment_of};
 use crate::pins::Since;
 use crate::sync::lock;

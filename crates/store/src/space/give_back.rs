@@ -5,7 +5,8 @@
 //! between leaves room on the host behind a recorded hole: whoever recovers a store condemns all its holes once more, and to
 //! punch one that is empty changes nothing. Who needs room takes a condemned chunk back into use like any other hole.
 
-use super::{BlockRun, Space, State};
+use super::run::BlockRun;
+use super::{Space, State};
 use crate::error::{Error, Result};
 use crate::format::layout::{
     BLOCK_BYTES, CHUNK_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, segment_start,

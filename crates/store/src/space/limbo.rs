@@ -3,7 +3,7 @@
 //! A reader holds back what it may see: what was freed after it began, unless that was made after it began too. So one
 //! that stays for hours keeps its snapshot, and nothing of what was written and freed since.
 
-use super::BlockRun;
+use super::run::BlockRun;
 use crate::pins::{Readers, Since};
 use std::collections::{BTreeMap, VecDeque};
 

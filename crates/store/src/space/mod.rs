@@ -11,6 +11,7 @@ mod give_back;
 mod limbo;
 mod persist;
 mod reserve;
+mod run;
 mod segment;
 
 pub(crate) use arena::Arena;
@@ -19,6 +20,7 @@ pub(crate) use give_back::Keep;
 pub(crate) use limbo::Freed;
 pub(crate) use persist::TableImage;
 pub(crate) use reserve::{Purpose, Shared};
+pub(crate) use run::BlockRun;
 
 use crate::defect::{Defect, seeded};
 use crate::device::Device;
@@ -37,9 +39,6 @@ use std::sync::Arc;
 
 /// Bitmaps that are read to find room before the host is asked for more.
 const BITMAPS_READ_FIRST: usize = 16;
-
-/// A run of blocks: address and length.
-pub(crate) type BlockRun = (u64, u64);
 
 #[derive(Debug)]
 pub(crate) struct Space {

@@ -1,8 +1,9 @@
 //! Space state at a checkpoint: bitmaps into their slots, then the segment table that names them.
 
 use super::bits::Bits;
+use super::run::BlockRun;
 use super::segment::{Segment, read_bitmap};
-use super::{BlockRun, Space, State};
+use super::{Space, State};
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
 use crate::format::layout::{BLOCK_BYTES, SEGMENTS_MAX, segment_start};

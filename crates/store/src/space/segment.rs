@@ -1,7 +1,7 @@
 //! One segment of 64 MiB: its bitmaps, loaded when first needed.
 
-use super::BlockRun;
 use super::bits::Bits;
+use super::run::BlockRun;
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
 use crate::format::checksum;

@@ -13,7 +13,7 @@ mod write;
 
 pub use cursor::TableCursor;
 pub use diff::{TableChange, TableDiff};
-pub(crate) use name::{NAME_BYTES_MAX, Prefix, TABLE, name_in};
+pub(crate) use name::Prefix;
 pub use range::{TableEntry, TableRange};
 pub use read::Table;
 pub use write::TableMut;

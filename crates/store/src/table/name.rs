@@ -3,9 +3,7 @@
 
 use crate::error::{Error, Result, limit};
 use crate::format::layout::KEY_BYTES_MAX;
-
-pub(crate) const TABLE: u8 = b'T';
-pub(crate) const NAME_BYTES_MAX: usize = 64;
+use crate::format::table_key::{NAME_BYTES_MAX, TABLE};
 
 /// What the keys of a table begin with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,15 +72,4 @@ pub(crate) fn tables_from() -> [u8; 2] {
 /// More than any key of a table can be.
 pub(crate) fn tables_end() -> [u8; 2] {
     [TABLE, NAME_BYTES_MAX as u8 + 1]
-}
-
-/// The name of the table that a key of the tree belongs to.
-#[inline]
-pub(crate) fn name_in(key: &[u8]) -> Option<&str> {
-    let (len, rest) = key.strip_prefix(&[TABLE])?.split_first()?;
-    let len = usize::from(*len);
-    if len == 0 || len > NAME_BYTES_MAX {
-        return None;
-    }
-    std::str::from_utf8(rest.get(..len)?).ok()
 }

@@ -2,9 +2,10 @@
 
 use super::cursor::TableCursor;
 use super::diff::TableDiff;
-use super::name::{Prefix, name_in, tables_end, tables_from};
+use super::name::{Prefix, tables_end, tables_from};
 use super::range::{TableEntry, TableRange};
 use crate::error::Result;
+use crate::format::table_key::name_in;
 use crate::tree;
 use crate::txn::ReadTxn;
 use std::ops::{Bound, RangeBounds};

@@ -3,9 +3,9 @@
 
 use super::edit::{Owner, Piece, Sums, Tree, Writer, adopt, put_record};
 use super::entries::{Entries, RECORD_OVERHEAD};
-use super::link::{Link, Root};
-use super::node::{BODY_BYTES, Body, CHILD_BYTES, Node, entry_bytes};
+use super::node::{BODY_BYTES, Body, CHILD_BYTES, Link, Node, entry_bytes};
 use super::nodes::Nodes;
+use super::root::Root;
 use crate::error::{Error, Result};
 use crate::format::extent::{Extent, TAG_BYTES};
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! Reading a tree: one key, the entry at or before a key, and ranges in order, both ways.
 
 use super::bounds::Bounds;
-use super::link::Root;
 use super::node::{Body, Node};
 use super::nodes::Nodes;
+use super::root::Root;
 use crate::error::Result;
 use std::sync::Arc;
 

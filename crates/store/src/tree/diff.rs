@@ -3,9 +3,9 @@
 
 use super::bounds::Bounds;
 use super::cursor::Entry;
-use super::link::{Link, Root};
-use super::node::{Body, Node};
+use super::node::{Body, Link, Node};
 use super::nodes::Nodes;
+use super::root::Root;
 use crate::error::Result;
 use std::cmp::Ordering;
 use std::sync::Arc;

@@ -4,9 +4,9 @@
 //! changes no content: a call that fails leaves the tree with the content it had.
 
 use super::entries::Entries;
-use super::link::{Link, Root};
-use super::node::{BODY_BYTES, Body, Child, Node, entry_bytes};
+use super::node::{BODY_BYTES, Body, Child, Link, Node, entry_bytes};
 use super::nodes::Nodes;
+use super::root::Root;
 use crate::error::Result;
 use std::sync::Arc;
 

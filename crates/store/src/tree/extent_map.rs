@@ -4,8 +4,8 @@
 
 use super::cursor::Cursor;
 use super::edit::{Owner, Tree};
-use super::link::Root;
 use super::nodes::Nodes;
+use super::root::Root;
 use crate::error::{Error, Result};
 use crate::format::extent::{Extent, TAG_BYTES};
 use crate::format::layout::EXTENT_BLOCKS_MAX;

@@ -1,12 +1,12 @@
-//! A node, in memory and as 8 KiB on disk.
+//! A node, in memory and as 8 KiB on disk, and the links between nodes.
 
 use super::entries::Entries;
-use super::link::{Link, Ptr};
 use crate::format::checksum;
 use crate::format::codec::{Decoded, Malformed, Reader, Writer};
 use crate::format::layout::{KEY_BYTES_MAX, NODE_BYTES};
-use std::sync::OnceLock;
+use crate::format::pointer::Ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 const MAGIC: u32 = 0x646E_7431;
 /// magic 4, level 1, pad 1, records 2, own address 8, birth 8, prefix length 2, body bytes 4, pad 2.
@@ -17,6 +17,53 @@ pub(super) const CHILD_BYTES: usize = Ptr::BYTES + 16;
 pub(crate) const BODY_BYTES: usize = NODE_BYTES - HEADER_BYTES;
 /// Trees of more levels than this are hostile: 2^32 leaves need far fewer.
 pub(crate) const LEVELS_MAX: u8 = 24;
+
+/// A counted pointer to a node.
+#[derive(Debug, Clone)]
+pub(crate) enum Link {
+    Disk(Ptr),
+    Mem(Arc<Node>),
+}
+
+impl Link {
+    /// Whether both point to the same node, so that everything below is the same too.
+    pub fn same(&self, other: &Link) -> bool {
+        match (self, other) {
+            (Link::Mem(a), Link::Mem(b)) if Arc::ptr_eq(a, b) => true,
+            _ => match (self.ptr(), other.ptr()) {
+                (Some(a), Some(b)) => a == b,
+                _ => false,
+            },
+        }
+    }
+
+    /// Where the node lies on disk, if it was written.
+    pub fn ptr(&self) -> Option<Ptr> {
+        match self {
+            Link::Disk(ptr) => Some(*ptr),
+            Link::Mem(node) => node.place.get().copied(),
+        }
+    }
+
+    /// Lets go of nodes in memory that have their places on disk: all of the subtree, or as far as
+    /// this link's tree is the sole owner. They may be many, and go when the caller drops them.
+    pub fn demote(&mut self) -> Vec<Link> {
+        let mut gone = Vec::new();
+        self.demote_into(&mut gone);
+        gone
+    }
+
+    fn demote_into(&mut self, gone: &mut Vec<Link>) {
+        if let Some(ptr) = self.ptr() {
+            gone.push(std::mem::replace(self, Link::Disk(ptr)));
+        } else if let Link::Mem(node) = self
+            && let Some(node) = Arc::get_mut(node)
+            && let Body::Inner { children, .. } = &mut node.body
+        {
+            children.iter_mut().for_each(|child| child.link.demote_into(gone));
+        }
+    }
+}
 
 /// A child of an inner node, with the sums of its subtree.
 #[derive(Debug, Clone)]

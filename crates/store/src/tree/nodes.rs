@@ -1,10 +1,10 @@
 //! Loading nodes, through a bounded cache of those that lie on disk.
 
-use super::link::{Link, Ptr};
-use super::node::{Body, LEVELS_MAX, Node};
+use super::node::{Body, LEVELS_MAX, Link, Node};
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
 use crate::format::layout::{BLOCK_BYTES, NODE_BLOCKS, NODE_BYTES};
+use crate::format::pointer::Ptr;
 use crate::sync::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -3,8 +3,8 @@
 //! A put appends its bytes and remembers where they are; nothing is sorted before the commit, which
 //! needs the changes in the order of their keys and of each key only the last.
 
+use crate::format::change::{encode_delete, encode_put};
 use crate::format::codec::Writer;
-use crate::format::record::{encode_delete, encode_put};
 use crate::tree::Change;
 
 /// Where one change lies in the bytes.

@@ -9,9 +9,8 @@ mod write;
 
 pub(crate) use batch::Batch;
 pub(crate) use kinds::refuse_values_in_maps;
-pub(crate) use op::{DataRun, Op, RunData};
+pub(crate) use op::{DataRun, Op, RunData, extent_pieces, last_batch};
 pub(crate) use raw::raw;
 pub(crate) use read::value_of;
 pub use read::{Extents, Range, ReadTxn, Run, Value};
-pub(crate) use write::extent_pieces;
 pub use write::{Staged, WriteTxn};

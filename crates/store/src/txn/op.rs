@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use crate::dirty::DirtyData;
+use crate::format::layout::EXTENT_BLOCKS_MAX;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -44,4 +45,24 @@ pub(crate) enum RunData {
     Dirty(Arc<DirtyData>),
     /// Found inside a journal record; has no blocks yet.
     Replayed(Box<[u8]>),
+}
+
+/// The batch at the end of `ops`, which takes puts and deletes in.
+pub(crate) fn last_batch(ops: &mut Vec<Op>) -> &mut Batch {
+    if !matches!(ops.last(), Some(Op::Batch(_))) {
+        ops.push(Op::Batch(Batch::default()));
+    }
+    match ops.last_mut() {
+        Some(Op::Batch(batch)) => batch,
+        _ => unreachable!("a batch was just put at the end"),
+    }
+}
+
+/// A run as long as one extent entry can be.
+pub(crate) fn extent_pieces(run: &DataRun) -> impl Iterator<Item = (u64, Vec<u32>)> {
+    let step = EXTENT_BLOCKS_MAX as usize;
+    run.sums
+        .chunks(step)
+        .enumerate()
+        .map(move |(i, sums)| (run.addr + (i * step) as u64, sums.to_vec()))
 }

@@ -7,7 +7,7 @@
 //! A store of before may hold raw keys of that kind under themselves. Where they are no table's they are found there,
 //! and the next change of one moves it aside.
 
-use crate::table::{NAME_BYTES_MAX, TABLE, name_in};
+use crate::format::table_key::{NAME_BYTES_MAX, TABLE, name_in};
 use std::borrow::Cow;
 
 const NAME_MAX: u8 = NAME_BYTES_MAX as u8;

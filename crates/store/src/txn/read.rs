@@ -2,13 +2,15 @@
 
 use super::raw::{formerly, raw, stored, stored_map};
 use crate::device::AlignedBuf;
-use crate::engine::{Engine, Shared};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::block_checksum;
 use crate::format::extent::{Extent, TAG_BYTES};
 use crate::format::layout::BLOCK_BYTES;
+use crate::format::table_key::name_in;
+use crate::open_store::Shared;
 use crate::pins::Pin;
-use crate::table::{Prefix, name_in};
+use crate::table::Prefix;
 use crate::tree::{self, Cursor, Found, Node, Root, map_runs};
 use std::ops::Bound;
 use std::sync::{Arc, OnceLock};

@@ -1,18 +1,16 @@
 //! Changing a branch: operations gather in a transaction and are applied together at its commit.
 
 use super::batch::Batch;
-use super::op::{DataRun, Op, RunData};
+use super::op::{DataRun, Op, RunData, last_batch};
 use super::raw::{end_of_map, formerly, stored, stored_map};
 use super::read::ReadTxn;
 use crate::admit::TRIES_MAX;
 use crate::branch::Core;
-use crate::engine::{Engine, Shared};
+use crate::engine::Engine;
 use crate::error::{Error, Result, limit};
 use crate::format::block_checksum;
-use crate::format::layout::{
-    BLOCK_BYTES, EXTENT_BLOCKS_MAX, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX,
-};
-use crate::format::record::last_batch;
+use crate::format::layout::{BLOCK_BYTES, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::open_store::Shared;
 use crate::space::{Arena, BlockRun, Purpose};
 use crate::sync::atomic::Ordering;
 use crate::sync::{MutexGuard, lock, read};
@@ -347,15 +345,6 @@ impl Drop for WriteTxn<'_> {
             engine.discard(&std::mem::take(&mut self.ops));
         }
     }
-}
-
-/// A run as long as one extent entry can be.
-pub(crate) fn extent_pieces(run: &DataRun) -> impl Iterator<Item = (u64, Vec<u32>)> {
-    let step = EXTENT_BLOCKS_MAX as usize;
-    run.sums
-        .chunks(step)
-        .enumerate()
-        .map(move |(i, sums)| (run.addr + (i * step) as u64, sums.to_vec()))
 }
 
 /// What the keys of a map begin with in the tree.

@@ -1,11 +1,11 @@
 use super::*;
 use crate::device::MemoryDevice;
-use crate::format::group::Link;
-use crate::format::record::last_batch;
+use crate::journal::group::Link;
 use crate::options::Options;
 use crate::recover::newest_superblock;
 use crate::store::Store;
 use crate::txn::Op;
+use crate::txn::last_batch;
 use std::collections::VecDeque;
 use std::sync::Arc;
 

@@ -1,10 +1,11 @@
 //! Journal records: what a commit did, in logical terms.
 
-use super::catalog::BranchMeta;
-use super::codec::{Decoded, Malformed, Reader, Writer};
-use super::layout::{BLOCK_BYTES, EXTENT_BLOCKS_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::dirty::DirtyData;
-use crate::txn::{Batch, DataRun, Op, RunData};
+use crate::format::catalog::BranchMeta;
+use crate::format::change::{OP_DELETE, OP_PUT};
+use crate::format::codec::{Decoded, Malformed, Reader, Writer};
+use crate::format::layout::{BLOCK_BYTES, EXTENT_BLOCKS_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::txn::{DataRun, Op, RunData, last_batch};
 use std::sync::Arc;
 
 /// One totally ordered step of the store.
@@ -49,14 +50,9 @@ const RENAME: u8 = 5;
 const RESET: u8 = 6;
 const CLOSE: u8 = 7;
 
-const OP_PUT: u8 = 1;
-const OP_DELETE: u8 = 2;
 const OP_MAP: u8 = 3;
 const OP_UNMAP: u8 = 4;
 const OP_SHARE: u8 = 5;
-
-/// Bytes of a put or delete in front of its key: kind and length.
-const KEY_AT: usize = 3;
 
 const RUN_NAMED: u8 = 0;
 const RUN_INLINE: u8 = 1;
@@ -163,20 +159,6 @@ fn encoded_ops(op: &Op) -> u32 {
     }
 }
 
-/// Appends a put; where its key lies. Its value follows, with its length in front.
-pub(crate) fn encode_put(w: &mut Writer, key: &[u8], value: &[u8]) -> usize {
-    let at = w.0.len() + KEY_AT;
-    w.u8(OP_PUT).short(key).short(value);
-    at
-}
-
-/// Appends a delete; where its key lies.
-pub(crate) fn encode_delete(w: &mut Writer, key: &[u8]) -> usize {
-    let at = w.0.len() + KEY_AT;
-    w.u8(OP_DELETE).short(key);
-    at
-}
-
 fn encode_op(op: &Op, w: &mut Writer) {
     match op {
         Op::Batch(batch) => {
@@ -207,17 +189,6 @@ fn encode_run(run: &DataRun, w: &mut Writer) {
                 w.u32(*sum);
             }
         }
-    }
-}
-
-/// The batch at the end of `ops`, which takes puts and deletes in.
-pub(crate) fn last_batch(ops: &mut Vec<Op>) -> &mut Batch {
-    if !matches!(ops.last(), Some(Op::Batch(_))) {
-        ops.push(Op::Batch(Batch::default()));
-    }
-    match ops.last_mut() {
-        Some(Op::Batch(batch)) => batch,
-        _ => unreachable!("a batch was just put at the end"),
     }
 }
 

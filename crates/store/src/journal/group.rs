@@ -1,9 +1,9 @@
 //! A journal group: the records that one flush writes together, chained to the group before it.
 
-use super::checksum;
-use super::codec::{Decoded, Malformed, Reader, Writer};
-use super::layout::BLOCK_BYTES;
 use super::record::Record;
+use crate::format::checksum;
+use crate::format::codec::{Decoded, Malformed, Reader, Writer};
+use crate::format::layout::BLOCK_BYTES;
 
 const MAGIC: u32 = 0x6E6A_7431;
 const FLAG_WRAP: u32 = 1;

@@ -1,0 +1,92 @@
+//! How a commit goes through the parts: admitted, applied to the branch's tree in memory, then
+//! appended to the journal.
+
+use crate::branch::Core;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::format::layout::NODE_BYTES;
+use crate::journal::Record;
+use crate::space::Purpose;
+use crate::sync::atomic::Ordering;
+use crate::sync::write;
+use crate::tree::{self, Root};
+use crate::txn::Op;
+
+impl Engine {
+    /// Nodes that the operations may make: those on their paths, and what the new entries fill. Reads
+    /// what they need into the cache, before anyone waits for them.
+    pub(crate) fn reach(&self, root: &Root, ops: &[Op]) -> Result<u64> {
+        let mut nodes = 0;
+        for op in ops {
+            nodes += match op {
+                Op::Batch(batch) => {
+                    let changes: Vec<_> = batch.changes().collect();
+                    let (inner, leaves) = tree::paths(&self.nodes, root, &changes)?;
+                    self.nodes.prefetch(leaves.iter())?;
+                    inner + leaves.len() as u64
+                }
+                // A path for each end of what it covers.
+                _ => 2 * (u64::from(root.level) + 1),
+            };
+        }
+        let entry_bytes: u64 = ops.iter().map(entry_bytes_max).sum();
+        // Nodes that a split leaves are about half full.
+        Ok(nodes + entry_bytes.div_ceil(NODE_BYTES as u64 / 2))
+    }
+
+    /// Applies and logs a transaction that began after `resets` of the branch and may make so many nodes.
+    pub(crate) fn commit(
+        &self,
+        core: &Core,
+        resets: u64,
+        ops: Vec<Op>,
+        (nodes, purpose): (u64, Purpose),
+    ) -> Result<()> {
+        let frees = ops.iter().all(|op| match op {
+            Op::Batch(batch) => batch.only_deletes(),
+            Op::Unmap { .. } => true,
+            _ => false,
+        });
+        let _admitted = match self.admit(nodes, if frees { Purpose::Release } else { purpose }) {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                self.discard(&ops);
+                return Err(error);
+            }
+        };
+        let mut state = write(&core.state);
+        let share_gen = state.meta.share_gen;
+        let applied = core
+            .is_as_begun(&state, resets)
+            .and_then(|()| self.apply(&mut state.root, share_gen, &ops));
+        if let Err(error) = applied {
+            self.discard(&ops);
+            return Err(error);
+        }
+        state.cut = None;
+        if !core.dirty.swap(true, Ordering::AcqRel) {
+            self.changed.records(1);
+            self.signal.changed();
+        }
+        let number = self.journal.append(Record::Commit { branch: core.id, ops });
+        core.written.store(number + 1, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Bytes of tree entries that an operation may add.
+fn entry_bytes_max(op: &Op) -> u64 {
+    /// An extent entry with all its checksums and a fair key.
+    const EXTENT_BYTES: u64 = 1200;
+    match op {
+        Op::Batch(batch) if batch.only_deletes() => 0,
+        Op::Batch(batch) => batch.encoded().0.len() as u64,
+        Op::Map { runs, .. } => {
+            let blocks: u64 = runs.iter().map(|run| run.sums.len() as u64).sum();
+            blocks * 4 + (runs.len() as u64 + blocks / 256 + 1) * EXTENT_BYTES
+        }
+        // The ends of the span cut two entries.
+        Op::Unmap { .. } => EXTENT_BYTES,
+        Op::Share { blocks, .. } => EXTENT_BYTES * 2 + blocks.min(&(1 << 20)) * 8,
+    }
+}

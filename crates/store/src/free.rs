@@ -1,0 +1,68 @@
+//! Freeing nodes and data blocks: when they may be used again depends on who may still read them,
+//! and on whether the disk names them.
+
+use crate::engine::Engine;
+use crate::format::layout::NODE_BLOCKS;
+use crate::space::{BlockRun, Freed};
+use crate::tree::Node;
+use crate::txn::{DataRun, Op, RunData};
+
+impl Engine {
+    /// The last pointer to a node is gone.
+    pub(crate) fn bury(&self, node: &Node) {
+        if let Some(ptr) = self.refs.bury(node) {
+            self.space.free_named(self.freed((ptr.addr, NODE_BLOCKS), node.birth));
+        }
+    }
+
+    /// Blocks that are freed now, and were made in the generation `birth`.
+    pub(crate) fn freed(&self, run: BlockRun, birth: u64) -> Freed {
+        Freed { run, epoch: self.pins.epoch(), birth }
+    }
+
+    /// The last name of data blocks is gone.
+    ///
+    /// What was not written yet need not be, unless somebody still reads by the older name: then the
+    /// bytes must stay, and they are written like any others. The writer gave up its own view, and who
+    /// begins to read now sees the new state, as the branch's is held.
+    pub(crate) fn free_data(&self, run: BlockRun, birth: u64) {
+        if self.pins.may_see(birth) {
+            self.space.free_named(self.freed(run, birth));
+        } else {
+            self.free_unseen(run);
+        }
+    }
+
+    /// Frees data blocks that no reader can know.
+    pub(crate) fn free_unseen(&self, run: BlockRun) {
+        let freed = self.freed(run, Freed::UNSEEN);
+        if self.dirty.forget(run.0, run.1) {
+            self.space.free_unnamed(freed);
+        } else {
+            self.space.free_named(freed);
+        }
+    }
+
+    /// Frees the blocks of a transaction that will not be committed.
+    pub(crate) fn discard(&self, ops: &[Op]) {
+        for op in ops {
+            if let Op::Map { runs, .. } = op {
+                runs.iter().for_each(|run| self.free_staged(run));
+            }
+        }
+    }
+
+    /// Frees blocks that were staged and never named: what lies on the device already nothing there refers to.
+    pub(crate) fn free_staged(&self, run: &DataRun) {
+        let blocks = (run.addr, run.sums.len() as u64);
+        let written = match &run.data {
+            RunData::OnDevice => true,
+            RunData::Dirty(data) => data.on_device(),
+            RunData::Replayed(_) => false,
+        };
+        match written {
+            true => self.space.free_unnamed(self.freed(blocks, Freed::UNSEEN)),
+            false => self.free_unseen(blocks),
+        }
+    }
+}

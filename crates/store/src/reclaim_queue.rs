@@ -1,0 +1,74 @@
+//! Subtrees of dropped branches that wait to be taken apart: counted pointers.
+//!
+//! The last one in is the first one out, so the queue stays short.
+
+use crate::sync::{Mutex, lock};
+use crate::tree::Root;
+use std::collections::BTreeMap;
+
+#[derive(Debug, Default)]
+pub(crate) struct Reclaim(Mutex<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    items: BTreeMap<u64, Root>,
+    /// Items that could not be read. They stay in the store, and the next life tries again.
+    stuck: BTreeMap<u64, Root>,
+    next: u64,
+    /// Items added or taken since the last cut.
+    touched: BTreeMap<u64, ()>,
+}
+
+impl Reclaim {
+    /// The queue as a checkpoint left it.
+    pub fn load(items: BTreeMap<u64, Root>, next: u64) -> Reclaim {
+        Reclaim(Mutex::new(Queue { items, next, ..Queue::default() }))
+    }
+
+    pub fn push(&self, root: Root) {
+        let mut queue = lock(&self.0);
+        let id = queue.next;
+        queue.next += 1;
+        queue.touched.insert(id, ());
+        queue.items.insert(id, root);
+    }
+
+    pub fn pop(&self) -> Option<(u64, Root)> {
+        let mut queue = lock(&self.0);
+        let (id, root) = queue.items.pop_last()?;
+        queue.touched.insert(id, ());
+        Some((id, root))
+    }
+
+    /// Puts an item back, not to be taken again.
+    pub fn keep(&self, id: u64, root: Root) {
+        lock(&self.0).stuck.insert(id, root);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        lock(&self.0).items.is_empty()
+    }
+
+    /// Bytes that the queued trees reference: at most this much will be freed.
+    pub fn pending_bytes(&self) -> u64 {
+        let queue = lock(&self.0);
+        queue.items.values().chain(queue.stuck.values()).map(|root| root.bytes).sum()
+    }
+
+    /// A checkpoint cuts here: what to put into the system tree, and what to take out of it.
+    pub fn cut(&self) -> (Vec<(u64, Option<Root>)>, u64) {
+        let mut queue = lock(&self.0);
+        let touched = std::mem::take(&mut queue.touched);
+        let item = |id| queue.items.get(&id).or_else(|| queue.stuck.get(&id)).cloned();
+        (touched.into_keys().map(|id| (id, item(id))).collect(), queue.next)
+    }
+
+    /// The checkpoint is durable: items that it placed need their nodes in memory no more.
+    pub fn settle(&self) {
+        let mut queue = lock(&self.0);
+        let queue = &mut *queue;
+        for root in queue.items.values_mut().chain(queue.stuck.values_mut()) {
+            drop(root.link.demote());
+        }
+    }
+}
