@@ -9,8 +9,11 @@
 //! A branch is read and written as one map, or as named tables with ranges, cursors and differences of
 //! their own ([`WriteTxn::table`], [`ReadTxn::table`]).
 //!
-//! It knows nothing of files, mounts or processes: those are doors, in crates above this one.
-//! Data flows one way: transaction → journal → tree → checkpoint → device.
+//! The crate knows nothing of files, mounts or processes: crates above this one do.
+//!
+//! Entry points: a commit starts in `commit.rs`, is applied to the tree in memory in `apply.rs`, and is
+//! appended to the journal. `durability.rs` flushes the journal, `checkpoint` writes the changed
+//! nodes, and `recover.rs` opens a store. `engine.rs` lists the parts and the order of their locks.
 
 #![forbid(unsafe_code)]
 
