@@ -1,10 +1,10 @@
 //! Files of which the kernel may have pages in its cache.
 //!
 //! After a direct write the kernel drops the pages that it has of the same bytes, but only where it
-//! waited for the end of the write: one that was submitted asynchronously leaves a page that was read
-//! meanwhile, stale for as long as it is cached. So the server has it dropped before it answers the
-//! write. Programs that do direct I/O alone need not pay for that message: only files that were read or
-//! written through the cache are noted here.
+//! waited for the end of the write: one that was submitted asynchronously leaves a page that was
+//! read meanwhile, stale for as long as it is cached. So the server has it dropped before it
+//! answers the write. Programs that do direct I/O alone need not pay for that message: only files
+//! that were read or written through the cache are noted here.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
@@ -14,7 +14,8 @@ use tine_fs::Ino;
 /// Independent parts, so that threads seldom wait for one another.
 const SHARDS: usize = 16;
 
-/// The files that were read or written through the kernel's cache since the kernel got to know them.
+/// The files that were read or written through the kernel's cache since the kernel got to know
+/// them.
 #[derive(Debug, Default)]
 pub(crate) struct CachedFiles {
     shards: [Mutex<HashSet<Ino>>; SHARDS],

@@ -1,8 +1,8 @@
 //! Requests of one kind that arrive while one is being served: its thread serves them too.
 //!
 //! Flushes are coalesced, since the store flushes for all commits at once: the first of those that
-//! waited pays for the rest, and no thread is woken for them. Seeks are coalesced, since each may wait
-//! for writes of the kernel that other threads serve: not all threads may wait at once.
+//! waited pays for the rest, and no thread is woken for them. Seeks are coalesced, since each may
+//! wait for writes of the kernel that other threads serve: not all threads may wait at once.
 //!
 //! The store coalesces flushes once more, below, for those of several branches.
 
@@ -21,14 +21,14 @@ struct State {
 }
 
 impl Coalescer {
-    /// Makes the caller the leader, until [`Coalescer::take_waiting`] returns `None`. Returns `false` if
-    /// there is a leader already.
+    /// Makes the caller the leader, until [`Coalescer::take_waiting`] returns `None`. Returns
+    /// `false` if there is a leader already.
     pub fn try_lead(&self) -> bool {
         !std::mem::replace(&mut self.state().led, true)
     }
 
-    /// Leaves a message to the leader. Returns `false` if there was none: the caller is the leader now,
-    /// and serves the message itself.
+    /// Leaves a message to the leader. Returns `false` if there was none: the caller is the leader
+    /// now, and serves the message itself.
     pub fn join(&self, message: &[u8]) -> bool {
         let mut state = self.state();
         if state.led {

@@ -1,8 +1,8 @@
 //! Whether a thread may leave the queue unattended for the time of a flush.
 //!
-//! A program that works alone waits for its flush and asks for nothing meanwhile: another thread at the
-//! queue would only take the processor from it. Where several programs work, or a flush takes long,
-//! another thread has to attend the queue.
+//! A program that works alone waits for its flush and asks for nothing meanwhile: another thread at
+//! the queue would only take the processor from it. Where several programs work, or a flush takes
+//! long, another thread has to attend the queue.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;

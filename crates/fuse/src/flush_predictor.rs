@@ -1,10 +1,11 @@
-//! Predicts which write is the last before a flush: a program that commits writes one run of pages and
-//! flushes the file, again and again.
+//! Predicts which write is the last before a flush: a program that commits writes one run of pages
+//! and flushes the file, again and again.
 //!
-//! The kernel hands over the pages when the flush begins, waits for the answer, and only then asks for
-//! the flush itself. A server that predicts it flushes as soon as the pages are there, while the kernel
-//! still wakes the program and makes its request. Where the clock has ticked since the last flush, one
-//! more request lies between the two, a SETATTR with the times of the file; then that is the last.
+//! The kernel hands over the pages when the flush begins, waits for the answer, and only then asks
+//! for the flush itself. A server that predicts it flushes as soon as the pages are there, while
+//! the kernel still wakes the program and makes its request. Where the clock has ticked since the
+//! last flush, one more request lies between the two, a SETATTR with the times of the file; then
+//! that is the last.
 //!
 //! A wrong prediction costs one flush of the disk, and forgets the pattern.
 
@@ -37,8 +38,8 @@ impl Default for FlushPredictor {
 }
 
 impl FlushPredictor {
-    /// Notes a write of cached pages. Returns `true` if a flush should follow at once, which needs that
-    /// the kernel has sent the time `now` already.
+    /// Notes a write of cached pages. Returns `true` if a flush should follow at once, which needs
+    /// that the kernel has sent the time `now` already.
     pub fn on_write(&self, ino: Ino, now: Time) -> bool {
         self.with(ino, |history| {
             history.writes += 1;
@@ -47,7 +48,8 @@ impl FlushPredictor {
         })
     }
 
-    /// Notes a time of change that the kernel sends. Returns `true` if a flush should follow at once.
+    /// Notes a time of change that the kernel sends. Returns `true` if a flush should follow at
+    /// once.
     pub fn on_setattr(&self, ino: Ino, mtime: Time) -> bool {
         self.with(ino, |history| {
             history.mtime = mtime;

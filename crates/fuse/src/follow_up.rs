@@ -11,11 +11,11 @@ pub(crate) struct FollowUp {
     pub stale_attr: Option<Ino>,
     /// Data from the kernel's cache that was not taken.
     pub failed_writeback: Option<FileRange>,
-    /// Bytes that a direct write replaced: the kernel has to drop its pages of them before it gets the
-    /// answer.
+    /// Bytes that a direct write replaced: the kernel has to drop its pages of them before it gets
+    /// the answer.
     pub overwritten: Option<FileRange>,
-    /// Files whose attributes the answer shows while the disk is full: the kernel has to forget them,
-    /// so that it asks before it takes the next write.
+    /// Files whose attributes the answer shows while the disk is full: the kernel has to forget
+    /// them, so that it asks before it takes the next write.
     pub shown: Vec<Ino>,
     /// Whether the disk was full when the request came.
     disk_is_full: bool,

@@ -1,9 +1,9 @@
 //! Holes of the store in which the kernel may have data that it has not written back.
 //!
-//! `SEEK_DATA` and `SEEK_HOLE` are answered from the store. A file that was just written would look like
-//! one hole, and a program that copies by these calls would leave it out. So before the answer the
-//! kernel is made to write back what it has of the hole on which the answer rests, by an invalidation of
-//! that range. Pages of data that the store has stay cached.
+//! `SEEK_DATA` and `SEEK_HOLE` are answered from the store. A file that was just written would look
+//! like one hole, and a program that copies by these calls would leave it out. So before the answer
+//! the kernel is made to write back what it has of the hole on which the answer rests, by an
+//! invalidation of that range. Pages of data that the store has stay cached.
 
 use std::ops::Range;
 

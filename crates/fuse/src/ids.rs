@@ -1,8 +1,8 @@
 //! Owners of files as the user namespace of the mount numbers them.
 //!
-//! The kernel sends and takes owners by the numbers of the namespace in which the mount was made; the
-//! branch keeps those outside of it. A file whose owner has no number in the namespace is shown as owned
-//! by the overflow user, and the kernel refuses to change it.
+//! The kernel sends and takes owners by the numbers of the namespace in which the mount was made;
+//! the branch keeps those outside of it. A file whose owner has no number in the namespace is shown
+//! as owned by the overflow user, and the kernel refuses to change it.
 
 use tine_fs::{Attr, rename_owners};
 use tine_sys::ids::IdMap;
@@ -10,8 +10,8 @@ use tine_sys::ids::IdMap;
 /// No namespace has a number for it: the kernel shows the owner as the overflow user (65534).
 const UNKNOWN: u32 = u32::MAX - 1;
 
-/// The attributes of a file with the numbers of the namespace. Where it has one group only, every file is
-/// shown as of that group: the kernel would refuse to change a file of another.
+/// The attributes of a file with the numbers of the namespace. Where it has one group only, every
+/// file is shown as of that group: the kernel would refuse to change a file of another.
 pub(crate) fn as_mounted(map: &IdMap, attr: Attr) -> Attr {
     Attr {
         uid: map.users.inside(attr.uid).unwrap_or(UNKNOWN),

@@ -1,5 +1,5 @@
-//! The first exchange on a mount: which of the kernel's capabilities are used, and how large requests
-//! may be.
+//! The first exchange on a mount: which of the kernel's capabilities are used, and how large
+//! requests may be.
 
 use crate::protocol::{self as wire, capability};
 use crate::reply::Reply;
@@ -17,8 +17,9 @@ const CONGESTION_THRESHOLD: u16 = 48;
 /// The capabilities that the server wants, as far as the kernel offers them.
 ///
 /// The writeback cache makes buffered writes as fast as memory. It is of use only with
-/// `HANDLE_KILLPRIV_V2`: otherwise the kernel asks for the capabilities of the file before every write.
-/// The server is the only one that changes anything, so data stays cached until it says otherwise.
+/// `HANDLE_KILLPRIV_V2`: otherwise the kernel asks for the capabilities of the file before every
+/// write. The server is the only one that changes anything, so data stays cached until it says
+/// otherwise.
 const WANTED: u64 = capability::ASYNC_READ
     | capability::EXPORT_SUPPORT
     | capability::BIG_WRITES
@@ -46,8 +47,8 @@ pub struct Negotiated {
     pub capabilities: u64,
 }
 
-/// Answers the first message of a mount; `reply` is then to be sent, also with an error, so that the
-/// kernel learns of it. `None` means that the kernel must ask again in our major version.
+/// Answers the first message of a mount; `reply` is then to be sent, also with an error, so that
+/// the kernel learns of it. `None` means that the kernel must ask again in our major version.
 ///
 /// # Errors
 /// When the message is not INIT, or of a kernel that is too old.

@@ -1,14 +1,15 @@
 //! Pages that the kernel has to drop, because they are not what the store has.
 //!
-//! When a page cannot be written back, the kernel tells the next `fsync` so, and goes on showing the
-//! page as if it had been written. A database that recovers from that error would read in the cache
-//! what is on no disk, and build on it. So the pages of a failed write-back are dropped; what is read
-//! then comes from the store.
+//! When a page cannot be written back, the kernel tells the next `fsync` so, and goes on showing
+//! the page as if it had been written. A database that recovers from that error would read in the
+//! cache what is on no disk, and build on it. So the pages of a failed write-back are dropped; what
+//! is read then comes from the store.
 //!
-//! Pages that a direct write replaced are dropped as well, before the write is answered: see `cached`.
+//! Pages that a direct write replaced are dropped as well, before the write is answered: see
+//! `cached`.
 //!
-//! Dropping pages waits for those that are being written back, which the worker threads serve. A worker
-//! must not wait for itself, so a thread of its own drops them, fed through this queue.
+//! Dropping pages waits for those that are being written back, which the worker threads serve. A
+//! worker must not wait for itself, so a thread of its own drops them, fed through this queue.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};

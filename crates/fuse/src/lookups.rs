@@ -1,8 +1,9 @@
 //! How many lookups the kernel has of each inode.
 //!
 //! Every answer that names an inode counts one lookup; FORGET gives lookups back. As long as any is
-//! left the kernel may hold the inode open, since files are opened without a request, so the file must
-//! live on without a name. Each inode with a lookup therefore counts as one use in the file system.
+//! left the kernel may hold the inode open, since files are opened without a request, so the file
+//! must live on without a name. Each inode with a lookup therefore counts as one use in the file
+//! system.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -45,10 +46,12 @@ impl Lookups {
         }
     }
 
-    /// Gives `lookups` of `ino` back. Returns `true` if that were all, and with them the use of the file.
+    /// Gives `lookups` of `ino` back. Returns `true` if that were all, and with them the use of the
+    /// file.
     ///
     /// # Errors
-    /// When a file without a name could not be evicted. It is reclaimed when the branch is opened next.
+    /// When a file without a name could not be evicted. It is reclaimed when the branch is opened
+    /// next.
     pub fn forget(&self, fs: &Fs, ino: Ino, lookups: u64) -> tine_fs::Result<bool> {
         {
             let mut shard = self.shard(ino);
@@ -89,7 +92,8 @@ impl Lookups {
     }
 
     fn shard(&self, ino: Ino) -> std::sync::MutexGuard<'_, HashMap<Ino, u64>> {
-        // The table is right after every statement that changes it, so a panic elsewhere spoils nothing.
+        // The table is right after every statement that changes it, so a panic elsewhere spoils
+        // nothing.
         self.shards[ino as usize % SHARDS].lock().unwrap_or_else(|poison| poison.into_inner())
     }
 }

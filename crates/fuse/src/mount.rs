@@ -19,7 +19,8 @@ use crate::server::Server;
 use crate::tuning::Limits;
 use crate::{Error, KernelCache, Result};
 
-/// Threads that serve a mount unless told otherwise: as many requests may wait for the disk at a time.
+/// Threads that serve a mount unless told otherwise: as many requests may wait for the disk at a
+/// time.
 const THREADS: usize = 8;
 
 /// How a branch is mounted.
@@ -67,7 +68,8 @@ impl MountOptions {
     }
 }
 
-/// The device of a mount, which may be carried to another process together with what was negotiated.
+/// The device of a mount, which may be carried to another process together with what was
+/// negotiated.
 #[derive(Debug)]
 pub struct Device {
     /// The requests of the kernel come from here, and answers go back.
@@ -177,8 +179,8 @@ impl Mount {
         KernelCache(self.server.clone())
     }
 
-    /// Takes the mount off its directory. Files that are open stay usable until they are closed; the
-    /// threads end with the last one.
+    /// Takes the mount off its directory. Files that are open stay usable until they are closed;
+    /// the threads end with the last one.
     ///
     /// # Errors
     /// When it is mounted in another namespace, or unmounting is refused.

@@ -8,8 +8,8 @@ use crate::flush_predictor::FlushPredictor;
 use crate::hole_range::HoleRange;
 use crate::request::{Call, Request, Write};
 
-/// Moving this much takes long. Less is over in the time that it takes to wake another thread: a short
-/// write stays in the memory of the store, and a short read waits for the disk once at most.
+/// Moving this much takes long. Less is over in the time that it takes to wake another thread: a
+/// short write stays in the memory of the store, and a short read waits for the disk once at most.
 const LONG_TRANSFER_BYTES: usize = 64 << 10;
 
 /// How a thread serves a request.
@@ -25,8 +25,8 @@ pub(crate) enum Plan {
     Flush,
     /// As [`Plan::Inline`]: a flush that finds everything durable.
     FlushNothing,
-    /// Away from the queue, one of this kind at a time, after the kernel has written back what it has
-    /// of a hole.
+    /// Away from the queue, one of this kind at a time, after the kernel has written back what it
+    /// has of a hole.
     SeekInHole,
 }
 
@@ -72,7 +72,8 @@ fn inline_or_detached(long: bool, flush_follows: bool) -> Plan {
     }
 }
 
-/// The hole on which the answer to a seek rests, in which the kernel may have data that the store lacks.
+/// The hole on which the answer to a seek rests, in which the kernel may have data that the store
+/// lacks.
 pub(crate) fn unflushed_hole(request: &Request<'_>, fs: &Fs) -> Option<HoleRange> {
     let Call::Seek { offset, whence } = request.call else { return None };
     let seek = seek_mode(whence)?;

@@ -1,6 +1,7 @@
 //! Numbers of the FUSE protocol, as `include/uapi/linux/fuse.h` of Linux defines them (7.45).
 //!
-//! Only what this server speaks is listed. All fields on the wire are in the machine's own byte order.
+//! Only what this server speaks is listed. All fields on the wire are in the machine's own byte
+//! order.
 
 /// The major version; the kernel and the server must agree on it.
 pub const MAJOR: u32 = 7;

@@ -99,8 +99,8 @@ impl Queue {
         }
     }
 
-    /// Sends an answer or a notice. It is no error if the program was interrupted meanwhile or the kernel
-    /// does not know the inode; the inner result is what else the kernel has against it.
+    /// Sends an answer or a notice. It is no error if the program was interrupted meanwhile or the
+    /// kernel does not know the inode; the inner result is what else the kernel has against it.
     pub fn send(&self, message: &[u8]) -> Result<Result<(), Errno>, Ended> {
         loop {
             match rustix::io::write(&self.device, message) {

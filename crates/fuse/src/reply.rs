@@ -4,8 +4,8 @@ use tine_fs::{Attr, DirEntry, ROOT, Time};
 
 use crate::protocol::{self as wire, OUT_HEADER_BYTES};
 
-/// How long the kernel may trust names and attributes: for good, since only this mount changes them.
-/// (2^31 seconds; the kernel caps it at what its clock can express.)
+/// How long the kernel may trust names and attributes: for good, since only this mount changes
+/// them. (2^31 seconds; the kernel caps it at what its clock can express.)
 const TRUST_SECS: u64 = 1 << 31;
 
 /// What `stat` calls the preferred size of I/O: a block of the store.
@@ -59,7 +59,8 @@ impl Reply {
         self.used - OUT_HEADER_BYTES
     }
 
-    /// Room of `size` bytes at the end of the body, with anything in it; [`Reply::truncate`] cuts it.
+    /// Room of `size` bytes at the end of the body, with anything in it; [`Reply::truncate`] cuts
+    /// it.
     pub fn room(&mut self, size: usize) -> &mut [u8] {
         let start = self.used;
         self.used += size;
@@ -167,7 +168,8 @@ impl Reply {
         self.zeros(8 + 14 * 8);
     }
 
-    /// Adds an entry of a directory. Returns `false` if it does not fit into a body of `size_max` bytes.
+    /// Adds an entry of a directory. Returns `false` if it does not fit into a body of `size_max`
+    /// bytes.
     pub fn directory_entry(&mut self, listed: &Listed<'_>, size_max: usize) -> bool {
         let entry = &listed.entry;
         let prefix = if listed.plus { 128 } else { 0 };

@@ -12,13 +12,13 @@ use crate::flush_policy::FlushPolicy;
 use crate::hole_range::HoleRange;
 use crate::init::{self, Negotiated};
 use crate::invalidation::InvalidationQueue;
-use crate::kernel_cache::Visitors;
 use crate::notify::inval_attr;
 use crate::plan::Plan;
 use crate::queue::{Ended, Inbox, Queue};
 use crate::reply::Reply;
 use crate::request::{Request, Truncated};
 use crate::tuning::Limits;
+use crate::visitors::Visitors;
 use crate::workers::WorkerPool;
 use crate::{Error, Result};
 
@@ -35,8 +35,8 @@ pub(crate) struct Server {
     pub(crate) shown: Mutex<Vec<Ino>>,
     /// How many writes of the kernel's cache the store did not take.
     failed_writebacks: AtomicU64,
-    /// Set once the threads are told to stop. A message that may wait for the kernel to write back is
-    /// not sent afterwards: no thread would serve the writes.
+    /// Set once the threads are told to stop. A message that may wait for the kernel to write back
+    /// is not sent afterwards: no thread would serve the writes.
     stopped: RwLock<bool>,
 }
 
@@ -225,8 +225,8 @@ impl Server {
         if let Some(ino) = follow_up.stale_attr {
             self.send(&inval_attr(ino))?;
         }
-        // The kernel takes no attributes from an answer to what it asked before it was told to forget
-        // them, and yet the program gets what `stat` shows. So no write slips in between.
+        // The kernel takes no attributes from an answer to what it asked before it was told to
+        // forget them, and yet the program gets what `stat` shows. So no write slips in between.
         self.invalidate_shown(&follow_up.shown)?;
         if let Some(overwritten) = follow_up.overwritten {
             // Dropping pages may wait for requests that are served here.
@@ -296,7 +296,8 @@ impl Server {
         inos.iter().try_for_each(|ino| self.send(&inval_attr(*ino)))
     }
 
-    /// Sends a message during which the kernel may write back. The worker threads serve these writes.
+    /// Sends a message during which the kernel may write back. The worker threads serve these
+    /// writes.
     pub fn notify(&self, message: &[u8]) -> Step<()> {
         let stopped = self.stopped.read().unwrap_or_else(PoisonError::into_inner);
         if *stopped { Err(Ended) } else { self.send(message) }

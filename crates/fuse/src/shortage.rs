@@ -1,24 +1,26 @@
 //! Letting writers learn of a full disk soon.
 //!
-//! The kernel takes what programs write into its cache, and writes it back when it sees fit. By itself it
-//! tells only the next `fsync` that there was no room; a program that calls none goes on writing,
-//! gigabytes perhaps. Two things are done about it:
+//! The kernel takes what programs write into its cache, and writes it back when it sees fit. By
+//! itself it tells only the next `fsync` that there was no room; a program that calls none goes on
+//! writing, gigabytes perhaps. Two things are done about it:
 //!
-//! * While room gets short, the kernel may keep less and less that it has not written back (where this
-//!   process may set that; elsewhere the kernel's limit for FUSE holds, 1 % of the memory). So little is
-//!   on its way when the disk is full. The limit is set before the first write, and as long as the
-//!   kernel could keep more than there is room for: what it has taken it does not give back, and writers
-//!   would wait until that is refused instead of being told.
-//! * While the disk is full, the kernel is told to forget the attributes of every file. Before a write to
-//!   its cache it needs the mode, and asks by GETATTR with the file's handle; the error of that is the
-//!   error of the write. A read at the end of a file and `lseek` need only the size, which the kernel
-//!   keeps itself. `stat` and `open` ask without a handle, and get their answer; then the kernel is told
-//!   to forget once more. When there is room again, the next write asks, and is answered.
+//! * While room gets short, the kernel may keep less and less that it has not written back (where
+//!   this process may set that; elsewhere the kernel's limit for FUSE holds, 1 % of the memory). So
+//!   little is on its way when the disk is full. The limit is set before the first write, and as
+//!   long as the kernel could keep more than there is room for: what it has taken it does not give
+//!   back, and writers would wait until that is refused instead of being told.
+//! * While the disk is full, the kernel is told to forget the attributes of every file. Before a
+//!   write to its cache it needs the mode, and asks by GETATTR with the file's handle; the error of
+//!   that is the error of the write. A read at the end of a file and `lseek` need only the size,
+//!   which the kernel keeps itself. `stat` and `open` ask without a handle, and get their answer;
+//!   then the kernel is told to forget once more. When there is room again, the next write asks,
+//!   and is answered.
 //!
-//! What the kernel has taken all the same, as when other programs fill the disk at a stroke, is refused
-//! fast: writers that wait for it are told by their next write.
+//! What the kernel has taken all the same, as when other programs fill the disk at a stroke, is
+//! refused fast: writers that wait for it are told by their next write.
 //!
-//! Attributes that expire at once would not do: then reads at the end of a file ask by handle as well.
+//! Attributes that expire at once would not do: then reads at the end of a file ask by handle as
+//! well.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -28,21 +30,21 @@ use crate::tuning::Limits;
 
 /// How often the room is checked, since other programs may fill the disk.
 pub(crate) const CHECK_EVERY: Duration = Duration::from_secs(1);
-/// Room is short below this, beyond what the kernel may keep by itself: more than is written between two
-/// checks.
+/// Room is short below this, beyond what the kernel may keep by itself: more than is written
+/// between two checks.
 const SHORT_BYTES: u64 = 4 << 30;
-/// For this long after data was refused, more is refused as soon as there seems to be no room. Trying
-/// harder takes a checkpoint.
+/// For this long after data was refused, more is refused as soon as there seems to be no room.
+/// Trying harder takes a checkpoint.
 const REFUSE_FOR: Duration = Duration::from_millis(100);
-/// While room is short, the kernel may keep this in any case, so that writes go on in pieces of some
-/// size,
+/// While room is short, the kernel may keep this in any case, so that writes go on in pieces of
+/// some size,
 const KEPT_BYTES_MIN: u64 = 8 << 20;
 /// and one in this many of the bytes that find room besides.
 const KEPT_SHARE: u64 = 4;
 /// While room is short, it is checked each time that this much was written.
 const CHECK_BYTES: u64 = 8 << 20;
-/// The first minor version of the protocol whose kernels (Linux 5.18) ask before a write, but not before
-/// a read.
+/// The first minor version of the protocol whose kernels (Linux 5.18) ask before a write, but not
+/// before a read.
 const MINOR_THAT_ASKS: u32 = 36;
 
 /// How short of room a mount is.
@@ -83,8 +85,8 @@ impl Shortage {
         self.full.load(Ordering::Relaxed)
     }
 
-    /// Notes that data found no room. The next write to the same file is asked for at once, and those to
-    /// others after the next check.
+    /// Notes that data found no room. The next write to the same file is asked for at once, and
+    /// those to others after the next check.
     pub fn on_no_space(&self) {
         *self.refused_at() = Some(Instant::now());
         self.written_bytes_since_check.store(CHECK_BYTES, Ordering::Relaxed);
@@ -119,8 +121,8 @@ impl Shortage {
         self.written_bytes_since_check.load(Ordering::Relaxed) >= CHECK_BYTES
     }
 
-    /// Takes how much data finds room. Returns `true` if the kernel is to be told of all files that it
-    /// has to ask before it takes writes.
+    /// Takes how much data finds room. Returns `true` if the kernel is to be told of all files that
+    /// it has to ask before it takes writes.
     pub fn check(&self, room_bytes: u64) -> bool {
         self.written_bytes_since_check.store(0, Ordering::Relaxed);
         self.limit_kept_bytes(room_bytes);

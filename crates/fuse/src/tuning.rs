@@ -1,7 +1,9 @@
-//! Limits that the kernel sets for FUSE servers that it does not trust, lifted where this process may.
+//! Limits that the kernel sets for FUSE servers that it does not trust, lifted where this process
+//! may.
 //!
-//! A fresh FUSE mount may keep 1 % of the memory as dirty pages, strictly, and reads 128 KiB ahead. Large
-//! writes then stop and go. Only root may change that; elsewhere everything works, more slowly.
+//! A fresh FUSE mount may keep 1 % of the memory as dirty pages, strictly, and reads 128 KiB ahead.
+//! Large writes then stop and go. Only root may change that; elsewhere everything works, more
+//! slowly.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,8 @@ const LIFTED: [(&str, &str); 3] =
 pub(crate) struct Limits(PathBuf);
 
 impl Limits {
-    /// Lifts the limits of the mount on `directory`. Returns `None` if not all of them could be lifted.
+    /// Lifts the limits of the mount on `directory`. Returns `None` if not all of them could be
+    /// lifted.
     pub fn lifted(directory: &Path) -> Option<Limits> {
         let number = device_number(directory).ok()??;
         let limits = Limits(Path::new("/sys/class/bdi").join(number));
@@ -29,7 +32,8 @@ impl Limits {
         LIFTED.iter().all(|(name, value)| self.set(name, value))
     }
 
-    /// Lets the kernel keep about `bytes` of dirty pages at most. Returns `true` if that could be set.
+    /// Lets the kernel keep about `bytes` of dirty pages at most. Returns `true` if that could be
+    /// set.
     pub fn tighten(&self, bytes: u64) -> bool {
         // Before Linux 6.3 it takes whole percents of the memory only.
         let limited = self.set("max_bytes", &bytes.to_string()) || self.set("max_ratio", "1");

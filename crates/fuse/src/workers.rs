@@ -1,23 +1,24 @@
 //! The pool of threads that serve one queue.
 //!
-//! Waking a thread on another processor costs more than serving most requests (20 to 60 µs against less
-//! than 10), so a request should find a thread awake, and as few threads as possible should be awake. A
-//! thread that attends the queue has a *slot*: it takes a request, serves it, and looks for the next.
-//! Before a request that may take long it releases its slot; if that was the last one, it wakes a parked
-//! thread. When requests pile up, a thread with a slot wakes another one. A thread that finds the queue
-//! empty parks if another one has a slot.
+//! Waking a thread on another processor costs more than serving most requests (20 to 60 µs against
+//! less than 10), so a request should find a thread awake, and as few threads as possible should be
+//! awake. A thread that attends the queue has a *slot*: it takes a request, serves it, and looks
+//! for the next. Before a request that may take long it releases its slot; if that was the last
+//! one, it wakes a parked thread. When requests pile up, a thread with a slot wakes another one. A
+//! thread that finds the queue empty parks if another one has a slot.
 //!
-//! A request that should be short may still wait, for a checkpoint or for memory to be written out. So
-//! while there is work, one of the parked threads, the *watchdog*, wakes every other millisecond, and
-//! takes a slot if no thread came back to the queue meanwhile. It goes on for a while after the last
-//! request: waking it for each request anew would cost more than serving most of them.
+//! A request that should be short may still wait, for a checkpoint or for memory to be written out.
+//! So while there is work, one of the parked threads, the *watchdog*, wakes every other
+//! millisecond, and takes a slot if no thread came back to the queue meanwhile. It goes on for a
+//! while after the last request: waking it for each request anew would cost more than serving most
+//! of them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// How often the watchdog looks. Tests give a busy machine more time, since it may let a thread wait for
-/// longer than serving a request takes.
+/// How often the watchdog looks. Tests give a busy machine more time, since it may let a thread
+/// wait for longer than serving a request takes.
 const WATCH_EVERY: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 2 });
 
 /// How often the watchdog sees an idle queue before it parks like the others.
@@ -64,8 +65,8 @@ enum Alarm {
 }
 
 impl WorkerPool {
-    /// Waits for a slot; takes one at once if the queue is unattended. Returns `false` if the pool has
-    /// been stopped.
+    /// Waits for a slot; takes one at once if the queue is unattended. Returns `false` if the pool
+    /// has been stopped.
     pub fn wait_for_slot(&self) -> bool {
         let mut state = self.state();
         if state.slots == 0 {
@@ -157,8 +158,8 @@ impl WorkerPool {
         self.wake(&mut self.state());
     }
 
-    /// Gives up the caller's slot at an empty queue. Returns `false` if it is the only one: then the
-    /// caller keeps it.
+    /// Gives up the caller's slot at an empty queue. Returns `false` if it is the only one: then
+    /// the caller keeps it.
     pub fn try_park(&self) -> bool {
         let mut state = self.state();
         let others = state.slots > 1;

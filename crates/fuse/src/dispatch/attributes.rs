@@ -63,8 +63,8 @@ impl Dispatcher {
         ids::as_mounted(&self.ids, attr)
     }
 
-    /// Clears the set-id bits before a change that comes without word from the kernel about the rights
-    /// of the caller: all but root lose them, as by a write.
+    /// Clears the set-id bits before a change that comes without word from the kernel about the
+    /// rights of the caller: all but root lose them, as by a write.
     pub(super) fn clear_set_id(
         &self,
         request: &Request<'_>,
@@ -77,8 +77,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Has the kernel forget the mode of a file whose set-id bits a write is about to clear. The kernel
-    /// leaves the clearing to the server and goes on believing in the mode that it knows.
+    /// Has the kernel forget the mode of a file whose set-id bits a write is about to clear. The
+    /// kernel leaves the clearing to the server and goes on believing in the mode that it knows.
     pub(super) fn expect_set_id_cleared(
         &self,
         ino: Ino,
@@ -108,8 +108,8 @@ impl Dispatcher {
         Ok(Disposition::Reply)
     }
 
-    /// Returns `true` if the caller is known to be of the file's group. Of its further groups a request
-    /// says nothing.
+    /// Returns `true` if the caller is known to be of the file's group. Of its further groups a
+    /// request says nothing.
     fn is_of_group(&self, request: &Request<'_>) -> Result<bool, i32> {
         let attr = self.as_mounted(self.errno(self.fs.getattr(request.node))?);
         Ok(request.uid == 0 || request.gid == attr.gid)

@@ -62,7 +62,8 @@ impl Dispatcher {
         Ok(Disposition::Reply)
     }
 
-    /// Refuses a write that the kernel is about to take into its cache while there is no room for it.
+    /// Refuses a write that the kernel is about to take into its cache while there is no room for
+    /// it.
     pub(super) fn expect_room(&self) -> Result<(), i32> {
         if !self.errno(self.fs.has_room_for(1))? {
             return Err(libc::ENOSPC);

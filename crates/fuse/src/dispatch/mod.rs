@@ -1,9 +1,9 @@
 //! Requests of the kernel turned into calls of the file system: bytes in, bytes out.
 //!
-//! The dispatcher knows nothing of descriptors and threads. A transport gives it one request at a time,
-//! from as many threads as it likes, and sends the answer; reading `/dev/fuse` is one such transport.
-//! What an operation means is decided in `tine-fs`; what is decided here is only how the kernel is told
-//! of it, and which inodes it knows.
+//! The dispatcher knows nothing of descriptors and threads. A transport gives it one request at a
+//! time, from as many threads as it likes, and sends the answer; reading `/dev/fuse` is one such
+//! transport. What an operation means is decided in `tine-fs`; what is decided here is only how the
+//! kernel is told of it, and which inodes it knows.
 
 mod attributes;
 mod data;
@@ -23,13 +23,13 @@ use crate::follow_up::FollowUp;
 use crate::hole_range::HoleRange;
 use crate::ids;
 use crate::init::Negotiated;
-use crate::kernel_cache::Visitors;
 use crate::lookups::Lookups;
 use crate::plan::{self, Plan};
 use crate::protocol::capability;
 use crate::reply::Reply;
 use crate::request::{Call, Request};
 use crate::shortage::Shortage;
+use crate::visitors::Visitors;
 
 /// Told of what a program sees only as `EIO`, or not at all.
 pub type Report = Arc<dyn Fn(&dyn Display) + Send + Sync>;
@@ -94,8 +94,8 @@ impl Dispatcher {
         plan::classify(request, &self.fs, &self.predictor)
     }
 
-    /// The hole on which the answer to a seek rests, in which the kernel may have data that the store
-    /// lacks.
+    /// The hole on which the answer to a seek rests, in which the kernel may have data that the
+    /// store lacks.
     pub fn unflushed_hole(&self, request: &Request<'_>) -> Option<HoleRange> {
         plan::unflushed_hole(request, &self.fs)
     }
@@ -126,7 +126,8 @@ impl Dispatcher {
 
     /// Flushes a file before the program asks for it.
     pub fn flush_ahead(&self, ino: Ino) {
-        // An error comes with the flush that is asked for: a store that failed to flush goes on failing.
+        // An error comes with the flush that is asked for: a store that failed to flush goes on
+        // failing.
         if catch_unwind(AssertUnwindSafe(|| self.fs.fsync(ino))).is_err() {
             (self.report)(&format_args!("a defect of tine stopped a flush of inode {ino}"));
         }
@@ -159,8 +160,8 @@ impl Dispatcher {
         &self.shortage
     }
 
-    /// Checks how much data finds room. Returns `true` if the disk is full and the kernel is to be told
-    /// of all files that it has to ask before it takes writes.
+    /// Checks how much data finds room. Returns `true` if the disk is full and the kernel is to be
+    /// told of all files that it has to ask before it takes writes.
     pub fn check_room(&self) -> bool {
         // A failure is no shortage: the next write will get the error itself.
         let room = catch_unwind(AssertUnwindSafe(|| self.fs.room_bytes()));
@@ -243,8 +244,8 @@ impl Dispatcher {
             Call::Seek { offset, whence } => self.seek(node, offset, whence, reply),
             Call::CopyRange(ref copy) => self.copy_range(request, copy, reply, follow_up),
             Call::Destroy => Ok(Disposition::Shutdown),
-            // Among them FLUSH, ACCESS, CREATE, POLL and INTERRUPT: after one refusal the kernel stops
-            // asking, and does without, or, for CREATE, with MKNOD in its place.
+            // Among them FLUSH, ACCESS, CREATE, POLL and INTERRUPT: after one refusal the kernel
+            // stops asking, and does without, or, for CREATE, with MKNOD in its place.
             Call::Other(_) => Err(libc::ENOSYS),
         }
     }

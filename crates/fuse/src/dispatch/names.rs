@@ -30,8 +30,8 @@ impl Dispatcher {
         }
     }
 
-    /// Answers with the file of a number, which comes from a handle (`name_to_handle_at`). The kernel
-    /// compares the generations.
+    /// Answers with the file of a number, which comes from a handle (`name_to_handle_at`). The
+    /// kernel compares the generations.
     fn find_by_number(&self, ino: Ino, reply: &mut Reply, follow_up: &mut FollowUp) -> Handled {
         let attr = self.errno(self.fs.getattr(ino))?;
         if attr.nlink == 0 { Err(libc::ENOENT) } else { self.entry(Ok(attr), reply, follow_up) }

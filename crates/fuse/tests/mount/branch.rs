@@ -98,7 +98,8 @@ impl Workshop {
         let fs = self.tree(name);
         let reports = Arc::new(Mutex::new(Vec::new()));
         let mut options = MountOptions::new(format!("test#{name}"));
-        // The namespace is for these tests alone: mounts that came along into it are to keep nothing.
+        // The namespace is for these tests alone: mounts that came along into it are to keep
+        // nothing.
         options.subtype = "tine.private";
         // Programs of these tests become other users.
         options.allow_other = rustix::process::geteuid().is_root();

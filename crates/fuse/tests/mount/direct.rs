@@ -9,8 +9,9 @@ use crate::{Test, tests};
 pub const TESTS: &[Test] =
     tests!(direct: buffered_reads_are_never_stale_beside_asynchronous_direct_writes);
 
-/// Writes eight pages at a time, asynchronously and directly, while two processes read pages through the cache; then
-/// reads each of them through the cache, and prints how many are not what was written.
+/// Writes eight pages at a time, asynchronously and directly, while two processes read pages
+/// through the cache; then reads each of them through the cache, and prints how many are not what
+/// was written.
 const WRITER: &str = r#"
     use strict; use warnings;
     my ($setup, $submit, $get, $mmap, $read, $direct, $path) = @ARGV;

@@ -407,7 +407,8 @@ pub fn access_lists_are_kept_inherited_and_enforced() {
     let path = mounted.path("shared");
     std::fs::create_dir(&path).unwrap();
     std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
-    // One more user gets in, nobody else but the owner does. A user's own namespace has no other user.
+    // One more user gets in, nobody else but the owner does. A user's own namespace has no other
+    // user.
     let root = rustix::process::geteuid().is_root();
     let user = if root { 65533 } else { rustix::process::geteuid().as_raw() as u16 };
     let default = access_list(&[(1, 7, 0), (2, 7, user), (4, 0, 0), (0x10, 7, 0), (0x20, 0, 0)]);

@@ -12,8 +12,8 @@ pub const TESTS: &[Test] = tests!(handles:
     overlays_over_one_read_only_mount_share_its_cached_pages
 );
 
-/// The numbers of system calls, then what is asked: `name PATH` prints the handle of a path, `open HANDLE` what the
-/// file or the path of the directory holds that a handle leads to.
+/// The numbers of system calls, then what is asked: `name PATH` prints the handle of a path, `open
+/// HANDLE` what the file or the path of the directory holds that a handle leads to.
 const HANDLES: &str = r#"
     use strict; use warnings;
     my ($name_to_handle, $open_by_handle, $verb, $what) = @ARGV;

@@ -220,7 +220,8 @@ pub fn a_mount_elsewhere_is_not_unmounted_from_here() {
     mount.join();
 }
 
-/// The kernel keeps showing pages that it could not write back; a database that recovers would build on them.
+/// The kernel keeps showing pages that it could not write back; a database that recovers would
+/// build on them.
 pub fn what_a_full_disk_refused_is_not_read_back_from_the_cache() {
     const MIB: usize = 1 << 20;
     let workshop = Workshop::on_disk_of(160 * MIB as u64);
@@ -237,7 +238,8 @@ pub fn what_a_full_disk_refused_is_not_read_back_from_the_cache() {
         ballast.sync_all().unwrap();
     }
 
-    // There is some room as the write begins, so that the kernel takes all of it, and finds room for a part only.
+    // There is some room as the write begins, so that the kernel takes all of it, and finds room
+    // for a part only.
     assert_eq!(file.write_at(&vec![3; 16 * MIB], 0).unwrap(), 16 * MIB);
     let refused = file.sync_all().unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(Errno::NOSPC.raw_os_error()));

@@ -1,9 +1,9 @@
 //! Behaviour of a mounted branch, seen by programs through the kernel.
 //!
-//! Mounting asks for rights that the threads of an ordinary test program cannot get, so this one runs
-//! its tests itself: it first moves into a mount namespace of its own (as an ordinary user, into a
-//! user namespace too), where no mount can outlive it. Its output is that of any test program;
-//! what the machine does not allow is listed as ignored, with the reason.
+//! Mounting asks for rights that the threads of an ordinary test program cannot get, so this one
+//! runs its tests itself: it first moves into a mount namespace of its own (as an ordinary user,
+//! into a user namespace too), where no mount can outlive it. Its output is that of any test
+//! program; what the machine does not allow is listed as ignored, with the reason.
 
 #![forbid(unsafe_code)]
 

@@ -68,15 +68,17 @@ pub fn fsx_finds_no_fault_in_two_hundred_thousand_operations() -> Result<(), Str
 }
 
 pub fn fsx_finds_no_fault_in_five_million_operations() -> Result<(), String> {
-    // With other seeds fsx 0.3 may come to allocate nothing at all, which every kernel refuses: 11 is one.
+    // With other seeds fsx 0.3 may come to allocate nothing at all, which every kernel refuses: 11
+    // is one.
     exercise(1_000_000, &[2, 3, 5, 7, 13])
 }
 
-/// Random reads, writes, mappings, holes and copies of one file, each compared with what must be there.
+/// Random reads, writes, mappings, holes and copies of one file, each compared with what must be
+/// there.
 fn exercise(operations: u32, seeds: &[u32]) -> Result<(), String> {
     let fsx = program("fsx")?;
-    // fsx 0.3 leaves each mapping that it reads in place: with more of them than some thousands it and the kernel
-    // spend their time on them, and at some 65,000 the kernel refuses.
+    // fsx 0.3 leaves each mapping that it reads in place: with more of them than some thousands it
+    // and the kernel spend their time on them, and at some 65,000 the kernel refuses.
     let mapread = 200_000.0 / f64::from(operations);
     let workshop = Workshop::new();
     let configuration = workshop.aside().join("fsx.toml");
