@@ -1,6 +1,8 @@
-//! What the common operations cost without a kernel, in microseconds each: `cargo bench -p tine-fs`.
+//! What the common operations cost without a kernel, in microseconds each: `cargo bench -p
+//! tine-fs`.
 //!
-//! Nothing is made durable here, so the figures are the time of the processor in this crate and in the store.
+//! Nothing is made durable here, so the figures are the time of the processor in this crate and in
+//! the store.
 
 use std::time::Instant;
 

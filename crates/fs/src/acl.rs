@@ -1,12 +1,11 @@
 //! Access lists: rights for more users and groups than the mode has room for, as `acl(5)` says.
 //!
 //! A list is kept as the extended attribute by which programs read and set it, in the kernel's form
-//! (`include/uapi/linux/posix_acl_xattr.h`): version 2, then an entry of 8 bytes each, little-endian: tag u16,
-//! rights u16, user or group u32. The list of a file and its mode are two views of one thing: its owner's, its
-//! mask's (or its group's) and the others' rights are the mode's. A list that says no more is not kept.
-//! The kernel decides by it what a caller may do.
+//! (`include/uapi/linux/posix_acl_xattr.h`): version 2, then an entry of 8 bytes each,
+//! little-endian: tag u16, rights u16, user or group u32. The list of a file and its mode are two
+//! views of one thing: its owner's, its mask's (or its group's) and the others' rights are the
+//! mode's. A list that says no more is not kept. The kernel decides by it what a caller may do.
 
-use crate::owners::change;
 use crate::{Error, Result};
 
 /// The attribute that is a file's own access list, as programs and the kernel name it.
@@ -46,15 +45,22 @@ struct Entry {
     id: u32,
 }
 
-/// Puts other numbers in place of the users and groups that the bytes of a list name.
+/// Renumbers the users and groups that the bytes of a list name.
 pub(crate) fn rename(bytes: &mut [u8], user: &dyn Fn(u32) -> u32, group: &dyn Fn(u32) -> u32) {
     let entries = bytes.split_first_chunk_mut::<4>().map_or(&mut [][..], |(_, entries)| entries);
     for entry in entries.chunks_exact_mut(ENTRY_BYTES) {
         match Tag::of_number(u16::from_le_bytes([entry[0], entry[1]])) {
-            Some(Tag::User) => change(&mut entry[4..], user),
-            Some(Tag::Group) => change(&mut entry[4..], group),
+            Some(Tag::User) => renumber(&mut entry[4..], user),
+            Some(Tag::Group) => renumber(&mut entry[4..], group),
             _ => {}
         }
+    }
+}
+
+/// Renumbers an owner that is kept in four bytes.
+pub(crate) fn renumber(number: &mut [u8], to: &dyn Fn(u32) -> u32) {
+    if let Ok(bytes) = <[u8; 4]>::try_from(&*number) {
+        number.copy_from_slice(&to(u32::from_le_bytes(bytes)).to_le_bytes());
     }
 }
 
@@ -94,7 +100,7 @@ impl Acl {
     }
 
     /// Whether the mode says it all.
-    pub fn is_mode_alone(&self) -> bool {
+    pub fn is_mode_exclusive(&self) -> bool {
         self.0.len() == 3
     }
 
@@ -117,7 +123,8 @@ impl Acl {
         }
     }
 
-    /// Where the rights of an entry are in the mode, if they are: a mask stands in for the owning group.
+    /// Where the rights of an entry are in the mode, if they are: a mask stands in for the owning
+    /// group.
     fn shift(&self, tag: Tag) -> Option<u32> {
         match tag {
             Tag::Owner => Some(6),
@@ -168,7 +175,7 @@ mod tests {
     fn the_mask_and_not_the_owning_group_is_in_the_mode() {
         let bytes = list(&[(1, 7, 0), (2, 6, 9), (4, 4, 0), (0x10, 5, 0), (0x20, 1, 0)]);
         let mut acl = Acl::decode(&bytes).unwrap();
-        assert_eq!((acl.mode(), acl.is_mode_alone()), (0o751, false));
+        assert_eq!((acl.mode(), acl.is_mode_exclusive()), (0o751, false));
         assert_eq!(acl.encode(), bytes);
         acl.limit(0o640);
         assert_eq!(acl.mode(), 0o640);
@@ -176,7 +183,7 @@ mod tests {
         let opened = list(&[(1, 7, 0), (2, 6, 9), (4, 4, 0), (0x10, 7, 0), (0x20, 7, 0)]);
         assert_eq!(acl.encode(), opened);
         let plain = Acl::decode(&list(&[(1, 6, 0), (4, 4, 0), (0x20, 0, 0)])).unwrap();
-        assert_eq!((plain.mode(), plain.is_mode_alone()), (0o640, true));
+        assert_eq!((plain.mode(), plain.is_mode_exclusive()), (0o640, true));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is known of a file beside its data: the attributes that a caller sees and sets.
 
-use crate::clock;
+use crate::time::Time;
 
 /// The number of an inode, never used twice in a branch.
 pub type Ino = u64;
@@ -29,7 +29,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind in the type bits of a `st_mode`, if they name one; no bits at all mean a regular file, as in `mknod`.
+    /// The kind in the type bits of a `st_mode`, if they name one; no bits at all mean a regular
+    /// file, as in `mknod`.
     pub fn of_mode(mode: u32) -> Option<Kind> {
         Some(match mode & libc::S_IFMT {
             0 | libc::S_IFREG => Kind::File,
@@ -57,28 +58,13 @@ impl Kind {
     }
 }
 
-/// A point in time: seconds since 1970 (negative before) and nanoseconds into that second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Time {
-    /// Whole seconds, rounded down.
-    pub secs: i64,
-    /// 0 to 999,999,999.
-    pub nanos: u32,
-}
-
-impl Time {
-    /// The time that changes are stamped with now: that of the kernel's coarse clock.
-    pub fn now() -> Time {
-        clock::now()
-    }
-}
-
 /// The attributes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attr {
     /// Its number.
     pub ino: Ino,
-    /// Bytes of a regular file or of the target of a symbolic link; of a directory, a measure that is 0 when it is empty.
+    /// Bytes of a regular file or of the target of a symbolic link; of a directory, a measure that
+    /// is 0 when it is empty.
     pub size: u64,
     /// Space that its data takes, in units of 512 bytes; holes take none.
     pub blocks_512: u64,
@@ -118,7 +104,8 @@ pub struct Caller {
     pub uid: u32,
     /// Its group, unless the directory passes on its own.
     pub gid: u32,
-    /// Permission bits that it does not get, unless the directory has an access list for what is made in it.
+    /// Permission bits that it does not get, unless the directory has an access list for what is
+    /// made in it.
     pub umask: u32,
 }
 
@@ -157,8 +144,10 @@ pub struct SetAttr {
     pub atime: Option<SetTime>,
     /// The time of the last change of data.
     pub mtime: Option<SetTime>,
-    /// The time of the last change of attributes, where the caller keeps it; otherwise it is the time of the call.
+    /// The time of the last change of attributes, where the caller keeps it; otherwise it is the
+    /// time of the call.
     pub ctime: Option<Time>,
-    /// Whether a change of size clears the set-id bits, as it does for a caller without `CAP_FSETID`.
+    /// Whether a change of size clears the set-id bits, as it does for a caller without
+    /// `CAP_FSETID`.
     pub kill_set_id: bool,
 }

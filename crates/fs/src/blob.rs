@@ -1,7 +1,8 @@
 //! Values longer than one entry of the store: cut into chunks under one prefix, numbered from 0.
 //!
-//! An empty value is one empty chunk, so that it is told from none. All chunks but the last are full, and none is
-//! missing: anything else is damage, and no value is longer than the longest that can be put.
+//! An empty value is one empty chunk, so that it is told from none. All chunks but the last are
+//! full, and none is missing: anything else is damage, and no value is longer than the longest that
+//! can be put.
 
 use std::ops::Bound;
 

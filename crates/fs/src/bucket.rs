@@ -1,22 +1,24 @@
 //! A bucket: the entries of one directory whose names share a hash.
 //!
-//! The hash (56 bits, seeded per file tree so that nobody can make names that collide) and the slot in the
-//! bucket (7 bits) make the *position* of an entry. It stays the same for as long as the entry is there,
-//! which is what `telldir` needs; listing a directory is walking its buckets in order.
+//! The hash (56 bits, seeded per file tree so that nobody can make names that collide) and the slot
+//! in the bucket (7 bits) make the *position* of an entry. It stays the same for as long as the
+//! entry is there, which is what `telldir` needs; listing a directory is walking its buckets in
+//! order.
 //!
 //! ```text
 //! bucket = entry*      entry = slot u8 · kind u8 · ino u64 · name length u8 · name
 //! ```
 //!
-//! What a bucket says may come from any hand. So nothing of it is believed before it is checked: a name is one that
-//! [`check_name`] takes and has the hash that the bucket stands under, and no slot and no name is there twice. Then no
-//! directory can show one name twice, nor one that leads out of it.
+//! What a bucket says may come from any hand. So nothing of it is believed before it is checked: a
+//! name is one that [`check_name`] takes and has the hash that the bucket stands under, and no slot
+//! and no name is there twice. Then no directory can show one name twice, nor one that leads out of
+//! it.
 
 use tine_store::VALUE_BYTES_MAX;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::inode::kind;
-use crate::path::check_name;
+use crate::name::check_name;
 use crate::{Error, Ino, Kind, Result};
 
 const SLOT_BITS: u32 = 7;
@@ -105,8 +107,8 @@ pub(crate) fn entries(place: Place, bytes: &[u8]) -> impl Iterator<Item = Result
     })
 }
 
-/// The entries as they stand there, for those who want to know what is wrong with them; `None` where the bytes
-/// make no sense, and after that nothing.
+/// The entries as they stand there, for those who want to know what is wrong with them; `None`
+/// where the bytes make no sense, and after that nothing.
 pub(crate) fn unchecked(mut bytes: &[u8]) -> impl Iterator<Item = Option<Entry<'_>>> {
     std::iter::from_fn(move || {
         let entry = take(&mut bytes)?;

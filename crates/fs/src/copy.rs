@@ -6,12 +6,14 @@ use crate::{Error, FILE_BYTES_MAX, Ino, Result, key};
 
 /// The most bytes that one step copies rather than shares.
 const COPY_BYTES: u64 = 1 << 20;
-/// The most bytes that one call copies rather than shares; a call may copy less than it is asked to.
+/// The most bytes that one call copies rather than shares; a call may copy less than it is asked
+/// to.
 const COPY_BYTES_MAX: u64 = 16 << 20;
 
 impl Fs {
-    /// Copies bytes between files or inside one, sharing whole blocks where both offsets allow; says how many
-    /// bytes, which may be fewer than asked for, as with `copy_file_range(2)`. Each step of it is atomic, not the whole.
+    /// Copies bytes between files or inside one, sharing whole blocks where both offsets allow;
+    /// says how many bytes, which may be fewer than asked for, as with `copy_file_range(2)`. Each
+    /// step of it is atomic, not the whole.
     pub fn copy_range(
         &self,
         source: Ino,
@@ -56,34 +58,37 @@ impl Fs {
         Ok(done)
     }
 
-    /// Shares as many whole blocks as the two offsets and the bytes allow; says how many bytes those are.
+    /// Shares as many whole blocks as the two offsets and the bytes allow; says how many bytes
+    /// those are.
     fn share(&self, source: Ino, from: u64, target: Ino, to: u64, bytes: u64) -> Result<u64> {
         if !from.is_multiple_of(BLOCK) || !to.is_multiple_of(BLOCK) {
             return Ok(0);
         }
-        let (first, second) =
-            (self.live().content(source.min(target)), self.live().content(source.max(target)));
-        let _first = first.alone();
-        let _second = (source != target).then(|| second.alone());
-        let mut edit = self.edit()?;
-        let source = edit.file(source)?;
-        let mut target = edit.file(target)?;
+        let (first, second) = (
+            self.open_inodes().content(source.min(target)),
+            self.open_inodes().content(source.max(target)),
+        );
+        let _first = first.exclusive();
+        let _second = (source != target).then(|| second.exclusive());
+        let mut tree = self.begin()?;
+        let source = tree.file(source)?;
+        let mut target = tree.file(target)?;
         // The last block of the source is zero past its end, so the target may end with it too.
         let ends = from + bytes >= source.attr.size && to + bytes >= target.attr.size;
         let blocks = if ends { bytes.div_ceil(BLOCK) } else { bytes / BLOCK };
         let (source_block, target_block) = (from / BLOCK, to / BLOCK);
-        let gained = mapped_in(edit.view(), &source, source_block, source_block + blocks)?;
-        let lost = mapped_in(edit.view(), &target, target_block, target_block + blocks)?;
+        let gained = mapped_in(tree.view(), &source, source_block, source_block + blocks)?;
+        let lost = mapped_in(tree.view(), &target, target_block, target_block + blocks)?;
         if blocks == 0 || from + bytes > source.attr.size {
             return Ok(0);
         }
         let maps = [source.attr.ino, target.attr.ino].map(|ino| key::of(key::DATA, ino));
-        edit.txn.share(&maps[0], source_block, &maps[1], target_block, blocks)?;
+        tree.txn.share(&maps[0], source_block, &maps[1], target_block, blocks)?;
         target.set_blocks((target.blocks() + gained).saturating_sub(lost));
         let shared = (blocks * BLOCK).min(bytes);
         target.attr.size = target.attr.size.max(to + shared);
-        edit.changed(target, false)?;
-        edit.commit()?;
+        tree.put_changed_file(target, false)?;
+        tree.commit()?;
         Ok(shared)
     }
 }

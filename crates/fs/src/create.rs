@@ -1,21 +1,21 @@
-//! Making files of every kind.
+//! Creating files of every kind.
 
-use crate::edit::Edit;
 use crate::fs::Fs;
 use crate::inode::{Inode, Link};
-use crate::path::check_name;
-use crate::set::check_owner;
+use crate::name::check_name;
+use crate::setattr::check_owner;
+use crate::tree_txn::TreeTxn;
 use crate::{Attr, Caller, Error, Ino, Kind, Result, SYMLINK_BYTES_MAX, blob, key};
 
-/// What is made, apart from its place and its owner.
-struct New {
+/// A file to be created, without its place and its owner.
+struct NewFile {
     kind: Kind,
     mode: u32,
     rdev: u32,
 }
 
 impl Fs {
-    /// Makes a regular file, pipe, socket or device; `mode` has type and permission bits.
+    /// Creates a regular file, pipe, socket or device. `mode` has type and permission bits.
     pub fn mknod(
         &self,
         caller: &Caller,
@@ -30,42 +30,49 @@ impl Fs {
             }
             Some(kind) => {
                 let device = matches!(kind, Kind::CharDevice | Kind::BlockDevice);
-                let new = New { kind, mode, rdev: if device { rdev } else { 0 } };
-                self.make(caller, parent, name, &new, |_, _| Ok(()))
+                let new = NewFile { kind, mode, rdev: if device { rdev } else { 0 } };
+                self.create_inode(caller, parent, name, &new, |_, _| Ok(()))
             }
         }
     }
 
-    /// Makes a regular file; fails if the name is taken. The caller counts its own use with [`Fs::opened`].
+    /// Creates a regular file; fails if the name is taken. The caller counts its use with
+    /// [`Fs::opened`].
     pub fn create(&self, caller: &Caller, parent: Ino, name: &[u8], mode: u32) -> Result<Attr> {
-        self.make(caller, parent, name, &New { kind: Kind::File, mode, rdev: 0 }, |_, _| Ok(()))
+        self.create_inode(
+            caller,
+            parent,
+            name,
+            &NewFile { kind: Kind::File, mode, rdev: 0 },
+            |_, _| Ok(()),
+        )
     }
 
-    /// Makes a regular file without a name; it lives until its last user releases it, unless it is linked
-    /// before. It comes with one use counted, as if by [`Fs::opened`].
+    /// Creates a regular file without a name. It lives until its last user releases it, unless it
+    /// is linked before. One use is counted, as by [`Fs::opened`].
     pub fn tmpfile(&self, caller: &Caller, parent: Ino, mode: u32) -> Result<Attr> {
         check_owner(caller.uid, caller.gid)?;
         let ino = self.new_ino()?;
-        let mut edit = self.edit()?;
-        let dir = edit.dir(parent)?;
-        let new = New { kind: Kind::File, mode, rdev: 0 };
-        let mut inode = inode(&mut edit, ino, caller, &dir, &new)?;
+        let mut tree = self.begin()?;
+        let dir = tree.dir(parent)?;
+        let new = NewFile { kind: Kind::File, mode, rdev: 0 };
+        let mut inode = new_inode(&mut tree, ino, caller, &dir, &new)?;
         inode.attr.nlink = 0;
-        edit.txn.put(&key::of(key::ORPHAN, ino), &[])?;
-        edit.set(inode);
-        edit.commit()?;
+        tree.txn.put(&key::of(key::ORPHAN, ino), &[])?;
+        tree.put_inode(inode);
+        tree.commit()?;
         self.opened(ino);
-        self.live().set_unlinked(ino, true);
+        self.open_inodes().set_unlinked(ino, true);
         Ok(inode.attr)
     }
 
-    /// Makes a directory.
+    /// Creates a directory.
     pub fn mkdir(&self, caller: &Caller, parent: Ino, name: &[u8], mode: u32) -> Result<Attr> {
-        let new = New { kind: Kind::Directory, mode, rdev: 0 };
-        self.make(caller, parent, name, &new, |_, _| Ok(()))
+        let new = NewFile { kind: Kind::Directory, mode, rdev: 0 };
+        self.create_inode(caller, parent, name, &new, |_, _| Ok(()))
     }
 
-    /// Makes a symbolic link.
+    /// Creates a symbolic link.
     pub fn symlink(
         &self,
         caller: &Caller,
@@ -74,10 +81,10 @@ impl Fs {
         target: &[u8],
     ) -> Result<Attr> {
         check_target(target)?;
-        let new = New { kind: Kind::Symlink, mode: 0o777, rdev: 0 };
-        self.make(caller, parent, name, &new, |edit, inode| {
+        let new = NewFile { kind: Kind::Symlink, mode: 0o777, rdev: 0 };
+        self.create_inode(caller, parent, name, &new, |tree, inode| {
             inode.attr.size = target.len() as u64;
-            blob::put(&mut edit.txn, &key::of(key::TARGET, inode.attr.ino), target)
+            blob::put(&mut tree.txn, &key::of(key::TARGET, inode.attr.ino), target)
         })
     }
 
@@ -92,29 +99,30 @@ impl Fs {
         target.ok_or(Error::Damaged { ino, what: "the target" })
     }
 
-    fn make(
+    fn create_inode(
         &self,
         caller: &Caller,
         parent: Ino,
         name: &[u8],
-        new: &New,
-        fill: impl FnOnce(&mut Edit<'_>, &mut Inode) -> Result<()>,
+        new: &NewFile,
+        fill: impl FnOnce(&mut TreeTxn<'_>, &mut Inode) -> Result<()>,
     ) -> Result<Attr> {
         check_name(name)?;
         check_owner(caller.uid, caller.gid)?;
         let ino = self.new_ino()?;
-        let mut edit = self.edit()?;
-        let dir = edit.dir(parent)?;
-        let mut inode = inode(&mut edit, ino, caller, &dir, new)?;
-        inode.home = edit.add_entry(parent, name, ino, new.kind)?;
-        fill(&mut edit, &mut inode)?;
-        edit.set(inode);
-        edit.commit()?;
+        let mut tree = self.begin()?;
+        let dir = tree.dir(parent)?;
+        let mut inode = new_inode(&mut tree, ino, caller, &dir, new)?;
+        inode.home = tree.add_entry(parent, name, ino, new.kind)?;
+        fill(&mut tree, &mut inode)?;
+        tree.put_inode(inode);
+        tree.commit()?;
         Ok(inode.attr)
     }
 }
 
-/// Refuses what cannot be the target of a symbolic link, whether it is given or read.
+/// Refuses what cannot be the target of a symbolic link, whether it comes from a caller or from the
+/// store.
 pub(crate) fn check_target(target: &[u8]) -> Result<()> {
     if target.len() > SYMLINK_BYTES_MAX {
         return Err(Error::NameTooLong { bytes: target.len(), bytes_max: SYMLINK_BYTES_MAX });
@@ -125,24 +133,31 @@ pub(crate) fn check_target(target: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// A new whiteout in a directory, still without a name.
+/// A new whiteout for a directory, still without a name.
 pub(crate) fn whiteout(
-    edit: &mut Edit<'_>,
+    tree: &mut TreeTxn<'_>,
     ino: Ino,
     caller: &Caller,
     dir: &Inode,
 ) -> Result<Inode> {
-    inode(edit, ino, caller, dir, &New { kind: Kind::CharDevice, mode: 0, rdev: 0 })
+    new_inode(tree, ino, caller, dir, &NewFile { kind: Kind::CharDevice, mode: 0, rdev: 0 })
 }
 
-/// A new inode in a directory. A set-gid directory passes on its group, and to directories the bit as well; one
-/// with a default access list passes that on, in place of the caller's mask.
-fn inode(edit: &mut Edit<'_>, ino: Ino, caller: &Caller, dir: &Inode, new: &New) -> Result<Inode> {
+/// A new inode for a directory, still without a name. A set-gid directory passes on its group, and
+/// to directories the bit as well; a directory with a default access list passes that on, in place
+/// of the caller's umask.
+fn new_inode(
+    tree: &mut TreeTxn<'_>,
+    ino: Ino,
+    caller: &Caller,
+    dir: &Inode,
+    new: &NewFile,
+) -> Result<Inode> {
     let is_dir = new.kind == Kind::Directory;
     let inherits = dir.attr.mode & libc::S_ISGID != 0;
     let mut mode = match new.kind {
         Kind::Symlink => new.mode,
-        _ => match edit.inherit_acl(dir.attr.ino, ino, new.mode, is_dir)? {
+        _ => match tree.inherit_acl(dir.attr.ino, ino, new.mode, is_dir)? {
             Some(mode) => mode,
             None => new.mode & !caller.umask,
         },
@@ -154,10 +169,10 @@ fn inode(edit: &mut Edit<'_>, ino: Ino, caller: &Caller, dir: &Inode, new: &New)
         ino,
         size: 0,
         blocks_512: 0,
-        atime: edit.now,
-        mtime: edit.now,
-        ctime: edit.now,
-        crtime: edit.birth,
+        atime: tree.now,
+        mtime: tree.now,
+        ctime: tree.now,
+        crtime: tree.birth,
         kind: new.kind,
         mode,
         nlink: if is_dir { 2 } else { 1 },

@@ -1,14 +1,15 @@
 //! Reading and writing the data of regular files.
 //!
-//! Data is staged outside the transaction, so that a large write of one file keeps nobody waiting; the
-//! transaction then only names it. Two rules hold between operations: bytes of the last block past the end of the file are
-//! zero, and no block is mapped behind it. A file can so grow without touching what it has.
+//! Data is staged outside the transaction, so that no other operation waits for a large write; the
+//! transaction then only maps it. Two invariants hold between operations: the bytes of the last
+//! block past the end of the file are zero, and no block is mapped behind it. So a file grows
+//! without a write to what it has.
 
 use tine_store::{BLOCK_BYTES, ReadTxn, STAGE_BYTES_MAX, Staged};
 
-use crate::edit::Edit;
 use crate::fs::{Fs, inode};
 use crate::inode::Inode;
+use crate::tree_txn::TreeTxn;
 use crate::{Error, FILE_BYTES_MAX, Ino, Kind, Result, key};
 
 pub(crate) const BLOCK: u64 = BLOCK_BYTES as u64;
@@ -26,8 +27,8 @@ impl Fs {
         Ok(bytes)
     }
 
-    /// Writes bytes of a regular file, all of them, and says how many; `kill_set_id` for a caller without
-    /// `CAP_FSETID`.
+    /// Writes all of `data` to a regular file, and returns its length. `kill_set_id` is set for a
+    /// caller without `CAP_FSETID`.
     pub fn write(&self, ino: Ino, offset: u64, data: &[u8], kill_set_id: bool) -> Result<usize> {
         if data.is_empty() {
             return Ok(0);
@@ -37,19 +38,18 @@ impl Fs {
             return Err(Error::FileTooLarge { ino, bytes: end });
         }
         let whole = offset.is_multiple_of(BLOCK) && end.is_multiple_of(BLOCK);
-        let content = self.live().content(ino);
-        let _shared = whole.then(|| content.shared());
-        let _alone = (!whole).then(|| content.alone());
+        let content = self.open_inodes().content(ino);
+        let _guard = content.lock_for_write(whole);
         let pieces = match whole {
             true => self.stage(offset / BLOCK, data)?,
             false => self.stage_partial(ino, offset, data)?,
         };
-        let mut edit = self.edit()?;
-        let mut inode = edit.file(ino)?;
-        edit.map_data(&mut inode, offset / BLOCK, end.div_ceil(BLOCK), pieces)?;
+        let mut tree = self.begin()?;
+        let mut inode = tree.file(ino)?;
+        tree.map_data(&mut inode, offset / BLOCK, end.div_ceil(BLOCK), pieces)?;
         inode.attr.size = inode.attr.size.max(end);
-        edit.changed(inode, kill_set_id)?;
-        edit.commit()?;
+        tree.put_changed_file(inode, kill_set_id)?;
+        tree.commit()?;
         Ok(data.len())
     }
 
@@ -61,7 +61,8 @@ impl Fs {
             .collect()
     }
 
-    /// Stages data that begins or ends inside a block, with what the file has in the rest of that block.
+    /// Stages data that begins or ends inside a block, with what the file has in the rest of that
+    /// block.
     fn stage_partial(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<Pieces> {
         let head = (offset % BLOCK) as usize;
         let bytes = (head + data.len()).next_multiple_of(BLOCK_BYTES);
@@ -79,7 +80,8 @@ impl Fs {
         self.stage(first, &buf)
     }
 
-    /// One block of a file with a range of its bytes set to zero; nothing if it is a hole.
+    /// Stages a block of a file with a range of its bytes set to zero. Returns `None` if it is a
+    /// hole.
     pub(crate) fn stage_zeroed(
         &self,
         txn: &ReadTxn,
@@ -94,18 +96,18 @@ impl Fs {
         let mut buf = vec![0; BLOCK_BYTES];
         txn.read_map(&map, block * BLOCK, &mut buf)?;
         buf[zeros].fill(0);
-        // The blocks beside it come free.
+        // The other blocks of the range come free.
         Ok(Some(self.branch().stage_giving_back(&buf)?))
     }
 }
 
-impl Edit<'_> {
-    /// An inode that is a regular file.
+impl TreeTxn<'_> {
+    /// A regular file.
     pub fn file(&self, ino: Ino) -> Result<Inode> {
         regular(self.inode(ino)?)
     }
 
-    /// Maps staged blocks and counts those that were holes. `first..last` are the blocks that they cover.
+    /// Maps staged blocks, which cover the blocks `first..last`, and counts those that were holes.
     pub fn map_data(
         &mut self,
         inode: &mut Inode,
@@ -122,19 +124,19 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Stamps a file whose data changed, and takes its privileges if the caller is an ordinary one.
-    pub fn changed(&mut self, mut inode: Inode, kill_set_id: bool) -> Result<()> {
+    /// Stamps a file whose data changed, and clears its set-id bits and capabilities if asked to.
+    pub fn put_changed_file(&mut self, mut inode: Inode, kill_set_id: bool) -> Result<()> {
         inode.attr.mtime = self.now;
         inode.attr.ctime = self.now;
         if kill_set_id {
             self.kill_privileges(&mut inode)?;
         }
-        self.set(inode);
+        self.put_inode(inode);
         Ok(())
     }
 }
 
-/// How many of the blocks `first..last` of a map are not holes.
+/// How many of the blocks `first..last` of a map have data.
 pub(crate) fn mapped(txn: &ReadTxn, map: &[u8], first: u64, last: u64) -> Result<u64> {
     let mut blocks = 0;
     for run in txn.extents(map, first) {
@@ -148,7 +150,7 @@ pub(crate) fn mapped(txn: &ReadTxn, map: &[u8], first: u64, last: u64) -> Result
     Ok(blocks)
 }
 
-/// As [`mapped`], without looking where the file has no holes.
+/// As [`mapped`], without a search where the file has no holes.
 pub(crate) fn mapped_in(txn: &ReadTxn, inode: &Inode, first: u64, last: u64) -> Result<u64> {
     let last = last.min(inode.size_blocks());
     if inode.blocks() == inode.size_blocks() || first >= last {
@@ -157,7 +159,7 @@ pub(crate) fn mapped_in(txn: &ReadTxn, inode: &Inode, first: u64, last: u64) -> 
     mapped(txn, &key::of(key::DATA, inode.attr.ino), first, last)
 }
 
-/// An inode of a snapshot that is a regular file.
+/// A regular file of a snapshot.
 pub(crate) fn file(txn: &ReadTxn, ino: Ino) -> Result<Inode> {
     regular(inode(txn, ino)?)
 }

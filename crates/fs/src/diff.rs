@@ -1,7 +1,8 @@
 //! What changed between two snapshots, by path.
 //!
-//! The store tells which entries differ and skips what the snapshots share, so the cost follows the changes. They are
-//! gathered by inode; a path is then found by going up from the inode to its directories.
+//! The store tells which entries differ and skips what the snapshots share, so the cost follows the
+//! changes. They are gathered by inode; a path is then found by going up from the inode to its
+//! directories.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,8 @@ pub enum Change {
     Deleted,
     /// Its data changed.
     Modified,
-    /// It had another path before (the same inode); its data may have changed too, see [`PathChange::bytes`].
+    /// It had another path before (the same inode); its data may have changed too, see
+    /// [`PathChange::bytes`].
     Renamed {
         /// The path before.
         from: Vec<u8>,
@@ -38,8 +40,8 @@ pub struct PathChange {
     pub kind: Kind,
     /// How it changed.
     pub change: Change,
-    /// Bytes of data that changed, in whole blocks: of an added or deleted file, what its data takes; of
-    /// others, what was written or cut.
+    /// Bytes of data that changed, in whole blocks: of an added or deleted file, what its data
+    /// takes; of others, what was written or cut.
     pub bytes: u64,
 }
 
@@ -60,11 +62,12 @@ struct Touched {
     entries: bool,
 }
 
-/// What changed between two snapshots of a file tree, sorted by path; costs what changed, not what there is.
+/// What changed between two snapshots of a file tree, sorted by path; costs what changed, not what
+/// there is.
 ///
-/// An inode is the same file on both sides if its number and its time of birth agree. A file that lost one name and gained
-/// another is renamed; a further name of an old file is added. Of a directory whose entries changed, the times are not
-/// looked at: the entries say it.
+/// An inode is the same file on both sides if its number and its time of birth agree. A file that
+/// lost one name and gained another is renamed; a further name of an old file is added. Of a
+/// directory whose entries changed, the times are not looked at: the entries say it.
 pub fn diff(before: &ReadTxn, after: &ReadTxn) -> Result<Vec<PathChange>> {
     let (before_paths, after_paths) = (Paths::new(before)?, Paths::new(after)?);
     let seeds = [before_paths.seed(), after_paths.seed()];
@@ -302,7 +305,8 @@ fn attributes_differ(old: &Inode, new: &Inode, entries_changed: bool) -> bool {
         || old.mtime != new.mtime && !entries_changed
 }
 
-/// Sorts changes by path, and says of a file that was replaced by another of its kind that it was modified.
+/// Sorts changes by path, and says of a file that was replaced by another of its kind that it was
+/// modified.
 fn in_order(mut changes: Vec<PathChange>) -> Vec<PathChange> {
     changes.sort_by(|a, b| {
         (&a.path, a.change != Change::Deleted).cmp(&(&b.path, b.change != Change::Deleted))

@@ -4,9 +4,9 @@ use std::ops::Bound;
 
 use tine_store::{ReadTxn, Value};
 
-use crate::edit::no_entry;
 use crate::fs::{Fs, inode};
 use crate::inode::{Inode, Link};
+use crate::tree_txn::no_entry;
 use crate::{Attr, Error, Ino, Kind, NAME_BYTES_MAX, ROOT, Result, bucket, key};
 
 /// The positions after `.` and `..`; those of entries are greater, see [`crate::bucket`].
@@ -65,8 +65,8 @@ impl Fs {
         }
     }
 
-    /// Visits the entries of a directory after a position (0 is the start) until the visitor says `false`; the
-    /// first two are `.` and `..`.
+    /// Visits the entries of a directory after a position (0 is the start) until the visitor says
+    /// `false`; the first two are `.` and `..`.
     pub fn readdir(
         &self,
         ino: Ino,

@@ -5,17 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tine_store::{BLOCK_BYTES, Branch, ReadTxn, Store};
 
-use crate::clock::Moment;
-use crate::edit::Edit;
-use crate::header::Header;
+use crate::eviction_queue::EvictionQueue;
+use crate::header::{self, Header};
 use crate::inode::{Inode, Link};
-use crate::live::LiveTable;
-use crate::orphan::Pending;
+use crate::open_inodes::OpenInodes;
+use crate::time::{self, Moment};
 use crate::{
-    Attr, Error, Ino, Kind, NAME_BYTES_MAX, NewRoot, ROOT, Result, blob, bucket, clock, key, path,
+    Attr, Error, Ino, Kind, NAME_BYTES_MAX, NewRoot, ROOT, Result, blob, bucket, key, path,
 };
 
-/// How many numbers of inodes are set aside at a time, so that a new file need not write the header.
+/// How many inode numbers are reserved at a time, so that a new file need not write the header.
 const INOS_PER_RESERVATION: u64 = 4096;
 
 /// The file tree of one open branch; cheap to clone, shared by threads.
@@ -27,8 +26,8 @@ struct Inner {
     branch: Branch,
     seed: u64,
     inos: Mutex<Range<Ino>>,
-    live: LiveTable,
-    pending: Pending,
+    open_inodes: OpenInodes,
+    eviction_queue: EvictionQueue,
 }
 
 /// Space and limits of the file system, as `statfs(2)` tells them.
@@ -51,8 +50,8 @@ impl Fs {
         if txn.get(key::HEADER)?.is_some() {
             return Err(Error::Invalid("the branch holds a file tree already"));
         }
-        let Moment { now, birth } = clock::moment();
-        let header = Header { seed: clock::seed(), next: ROOT + 1 };
+        let Moment { now, birth } = time::moment();
+        let header = Header { seed: header::new_seed(), next: ROOT + 1 };
         let attr = Attr {
             ino: ROOT,
             size: 0,
@@ -74,11 +73,12 @@ impl Fs {
         Ok(txn.commit()?)
     }
 
-    /// Opens the file tree of a branch, and reclaims the files that nobody can reach any more: unlinked while
-    /// in use, then cut off by a crash or a fork. A snapshot opens too; every change of it is refused.
+    /// Opens the file tree of a branch, and evicts the files that cannot be reached any more: those
+    /// that were unlinked while in use when a crash or a fork ended that use. A snapshot opens too;
+    /// every change of it is refused.
     ///
-    /// A branch has one open tree at a time, clones aside: a second would reclaim what the first has in use. To look
-    /// into a branch that is open elsewhere, fork it and open the fork.
+    /// A branch has one open tree at a time, with its clones: a second one would evict what the
+    /// first has in use. To look into a branch that is open elsewhere, fork it and open the fork.
     pub fn open(store: &Store, branch: Branch) -> Result<Fs> {
         let header = Header::read(&branch)?;
         let fs = Fs(Arc::new(Inner {
@@ -86,11 +86,11 @@ impl Fs {
             branch,
             seed: header.seed,
             inos: Mutex::new(0..0),
-            live: LiveTable::new(),
-            pending: Pending::default(),
+            open_inodes: OpenInodes::new(),
+            eviction_queue: EvictionQueue::default(),
         }));
         if !fs.branch().sealed() {
-            fs.reclaim_orphans()?;
+            fs.evict_orphans()?;
         }
         Ok(fs)
     }
@@ -100,12 +100,12 @@ impl Fs {
         &self.0.branch
     }
 
-    pub(crate) fn live(&self) -> &LiveTable {
-        &self.0.live
+    pub(crate) fn open_inodes(&self) -> &OpenInodes {
+        &self.0.open_inodes
     }
 
-    pub(crate) fn pending(&self) -> &Pending {
-        &self.0.pending
+    pub(crate) fn eviction_queue(&self) -> &EvictionQueue {
+        &self.0.eviction_queue
     }
 
     pub(crate) fn seed(&self) -> u64 {
@@ -121,16 +121,7 @@ impl Fs {
         Ok(self.0.branch.read()?)
     }
 
-    pub(crate) fn edit(&self) -> Result<Edit<'_>> {
-        Edit::begin(self)
-    }
-
-    /// An edit that lets go of more than it takes.
-    pub(crate) fn removal(&self) -> Result<Edit<'_>> {
-        Edit::begin_giving_back(self)
-    }
-
-    /// A number for a new inode. It is taken even if the inode comes to nothing.
+    /// A number for a new inode. It is not given again, even if the inode is not made.
     pub(crate) fn new_ino(&self) -> Result<Ino> {
         let mut inos = self.0.inos.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ino) = inos.next() {
@@ -153,14 +144,14 @@ impl Fs {
         Ok(inode(&self.snapshot()?, ino)?.attr)
     }
 
-    /// Counts one more user of an inode: an open file, or a kernel that remembers it.
+    /// Counts one more user of an inode: an open file, or a kernel that knows it.
     pub fn opened(&self, ino: Ino) {
-        self.0.live.opened(ino);
+        self.0.open_inodes.opened(ino);
     }
 
-    /// Counts one user less; the last one of a file without a name lets it go.
+    /// Counts one user less. After the last one, a file without a name is evicted.
     pub fn released(&self, ino: Ino) -> Result<()> {
-        if self.0.live.released(ino) { self.let_go(ino) } else { Ok(()) }
+        if self.0.open_inodes.released(ino) { self.evict(ino) } else { Ok(()) }
     }
 
     /// Makes every finished operation on a file durable, and on all others with it.
@@ -169,21 +160,21 @@ impl Fs {
         Ok(self.0.branch.sync()?)
     }
 
-    /// Whether every finished operation is durable already.
+    /// Returns `true` if every finished operation is durable already.
     pub fn is_durable(&self) -> bool {
         self.0.branch.is_durable()
     }
 
     /// Makes every finished operation durable.
     pub fn sync(&self) -> Result<()> {
-        self.reclaim_pending()?;
+        self.evict_queued()?;
         Ok(self.0.branch.sync()?)
     }
 
     /// Space and limits of the store that the branch is in.
     pub fn statfs(&self) -> Result<Stat> {
         if !self.0.branch.sealed() {
-            self.reclaim_pending()?;
+            self.evict_queued()?;
         }
         let space = self.0.store.space()?;
         let blocks_free = space.available_bytes / BLOCK_BYTES as u64;
@@ -196,12 +187,12 @@ impl Fs {
         })
     }
 
-    /// Bytes of data that the store has room for.
+    /// How many bytes of data the store has room for.
     pub fn room_bytes(&self) -> Result<u64> {
         Ok(self.0.store.room_bytes()?)
     }
 
-    /// Whether the store has room for so many bytes of data.
+    /// Returns `true` if the store has room for `bytes` of data.
     pub fn has_room_for(&self, bytes: u64) -> Result<bool> {
         Ok(self.0.store.has_room_for(bytes)?)
     }

@@ -1,8 +1,10 @@
-//! The header of a file tree: what is decided once, and which numbers of inodes are spoken for.
+//! The header of a file tree: the seed of its hash, and which inode numbers are reserved.
 //!
 //! ```text
-//! version u8 · seed u64 (of the hash of names) · next u64 (the first number that nobody has reserved)
+//! version u8 · seed u64 (of the hash of names) · next u64 (the first number that is not reserved)
 //! ```
+
+use std::hash::{BuildHasher, RandomState};
 
 use tine_store::{Branch, ReadTxn};
 
@@ -25,7 +27,7 @@ impl Header {
         out
     }
 
-    /// What the bytes of the header say; `branch` names it in errors.
+    /// Decodes the header of a branch.
     pub fn decode(branch: &Branch, bytes: Option<Vec<u8>>) -> Result<Header> {
         match bytes {
             Some(bytes) => Header::parse(&branch.name(), bytes),
@@ -33,6 +35,7 @@ impl Header {
         }
     }
 
+    /// Decodes a header; errors name `branch`.
     pub fn parse(branch: &str, bytes: Vec<u8>) -> Result<Header> {
         match <[u8; BYTES]>::try_from(bytes) {
             Ok([VERSION, rest @ ..]) => {
@@ -50,7 +53,7 @@ impl Header {
         }
     }
 
-    /// The seed by which a snapshot finds names; without a header there are none to find.
+    /// The seed of a snapshot's hash; 0 where there is no header, and so no names.
     pub fn seed(txn: &ReadTxn) -> Result<u64> {
         match txn.get(key::HEADER)? {
             Some(bytes) => Ok(Header::parse("", bytes)?.seed),
@@ -61,6 +64,11 @@ impl Header {
     pub fn read(branch: &Branch) -> Result<Header> {
         Header::decode(branch, branch.read()?.get(key::HEADER)?)
     }
+}
+
+/// An unpredictable seed for the hash of a new tree.
+pub(crate) fn new_seed() -> u64 {
+    RandomState::new().hash_one(0u64)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! Trees of a hostile hand, for tests and fuzzing: records that no call of this crate writes, under right checksums.
+//! Trees of a hostile hand, for tests and fuzzing: records that no call of this crate writes, under
+//! right checksums.
 //!
-//! The maker of a store can make such a tree. Each reader of it has to end, with an error where the tree makes no
-//! sense, and no writer onto the host may leave its target because of it.
+//! The maker of a store can make such a tree. Each reader of it has to end, with an error where the
+//! tree makes no sense, and no writer onto the host may leave its target because of it.
 
 use std::sync::Arc;
 
@@ -37,7 +38,8 @@ impl<'b> Hand<'b> {
         Link { parent: dir, position: bucket::position(bucket::hash(self.seed, name), 0) }
     }
 
-    /// An entry of a directory, under the right hash unless `astray`; it replaces what is in its bucket.
+    /// An entry of a directory, under the right hash unless `astray`; it replaces what is in its
+    /// bucket.
     pub fn entry(
         &mut self,
         dir: Ino,
@@ -205,7 +207,8 @@ pub fn fuzz(data: &[u8]) {
     }
 }
 
-/// Looks at everything in a tree that says what it likes, and changes some of it: each call ends, and none panics.
+/// Looks at everything in a tree that says what it likes, and changes some of it: each call ends,
+/// and none panics.
 pub fn look(store: &Store, branch: Branch) -> Result<()> {
     let txn: ReadTxn = branch.read()?;
     let _ = crate::check(&txn);
@@ -228,7 +231,7 @@ pub fn look(store: &Store, branch: Branch) -> Result<()> {
             continue;
         }
         for (name, attr) in found {
-            assert!(crate::path::check_name(&name).is_ok(), "a name out of rule is shown");
+            assert!(crate::name::check_name(&name).is_ok(), "a name out of rule is shown");
             let _ = fs.lookup(ino, &name);
             one(&fs, &attr);
             if attr.kind == Kind::Directory {

@@ -1,10 +1,11 @@
 //! The record of an inode, and its bytes.
 //!
 //! ```text
-//!  0  version  1  kind  2  mode u16  4  nlink u32  8  uid u32  12  gid u32  16  rdev u32  20  flags u32
+//!  0  version  1  kind  2  mode u16  4  nlink u32  8  uid u32  12  gid u32  16  rdev u32
+//! 20  flags u32
 //! 24  size u64         32  blocks u64
 //! 40  atime, mtime, ctime, crtime: seconds i64, nanoseconds u32 each
-//! 88  parent u64       96  position u64: the first name of the file; for a directory, its place in its parent
+//! 88  parent u64       96  position u64: the first name of the file; of a directory, its only one
 //! ```
 //!
 //! Numbers are little-endian.
@@ -53,8 +54,8 @@ impl Inode {
         self.attr.size.div_ceil(BLOCK_BYTES as u64)
     }
 
-    /// Fails unless an entry that says so of this inode is right. A directory has one place: an entry anywhere else
-    /// would let a walk reach it twice, or from inside itself.
+    /// Fails unless an entry that says so of this inode is right. A directory has one place: an
+    /// entry anywhere else would let a walk reach it twice, or from inside itself.
     pub fn must_be_at(&self, kind: Kind, link: Link) -> Result<()> {
         let placed = !self.is_dir() || self.home == link;
         match self.attr.kind == kind && self.attr.nlink > 0 && placed {
@@ -67,8 +68,8 @@ impl Inode {
         self.attr.kind == Kind::Directory
     }
 
-    /// Takes away the set-id bits as a write by an ordinary caller does. Set-gid without execution by the group
-    /// is no privilege, and stays.
+    /// Takes away the set-id bits as a write by an ordinary caller does. Set-gid without execution
+    /// by the group is no privilege, and stays.
     pub fn clear_set_id(&mut self) {
         self.attr.mode &= !libc::S_ISUID;
         if self.attr.mode & libc::S_IXGRP != 0 {
@@ -133,8 +134,9 @@ impl Inode {
         if inode.can_be() { Ok(inode) } else { Err(damaged) }
     }
 
-    /// Whether every field holds what the calls of this crate can write: all else comes from another hand, and would
-    /// mean something else to the system (an owner -1 is "leave it", some nanoseconds are "now").
+    /// Whether every field holds what the calls of this crate can write: all else comes from
+    /// another hand, and would mean something else to the system (an owner -1 is "leave it", some
+    /// nanoseconds are "now").
     fn can_be(&self) -> bool {
         let attr = &self.attr;
         let times = [attr.atime, attr.mtime, attr.ctime, attr.crtime];
@@ -195,7 +197,8 @@ mod tests {
         }
     }
 
-    /// The bytes of the sample, laid out by hand from the drawing above: a store in the field has them so.
+    /// The bytes of the sample, laid out by hand from the drawing above: a store in the field has
+    /// them so.
     const GOLDEN: &str = concat!(
         "0107ff0fe8fd0000feffffff070000000108000001000000ffffffffffffff7f0300000000000000",
         "ffffffffffffffffffc99a3b0200000000000000ffc99a3bffffffffffffff7fffc99a3b04000000",
@@ -221,7 +224,8 @@ mod tests {
             bytes[at] = byte;
             Inode::decode(42, &bytes).unwrap_err().to_string()
         };
-        // Version, kinds, mode, links, a size and a count beyond reason, nanoseconds of each time, the position.
+        // Version, kinds, mode, links, a size and a count beyond reason, nanoseconds of each time,
+        // the position.
         let bad = [(0, 9), (1, 0), (1, 8), (3, 0x10), (7, 1), (31, 0x80), (39, 0xff), (51, 0x3c)];
         let more = [(63, 0x3c), (75, 0x3c), (87, 0x3c), (103, 0x80)];
         for message in bad.into_iter().chain(more).map(|(at, byte)| wrong(at, byte)) {

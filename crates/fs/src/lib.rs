@@ -1,12 +1,16 @@
-//! POSIX files in a branch of a store: inodes, directories, extents and their meaning, with no kernel in the loop.
+//! POSIX files in a branch of a store: inodes, directories, extents and their meaning, with no
+//! kernel in the loop.
 //!
 //! [`Fs`] is a file tree in one branch. Every call that changes something is one transaction of the
-//! store, so after a crash each is there whole or not at all; [`Fs::fsync`] makes durable what came before.
-//! Numbers of inodes are never used twice in a branch. Permissions are not checked here: the front end does that
-//! (a mount with `default_permissions` leaves it to the kernel); what is decided here is what POSIX ties to the
-//! operation itself, such as the inheritance of groups and the clearing of set-id bits.
+//! store, so after a crash each is there whole or not at all; [`Fs::fsync`] makes durable what came
+//! before. Inode numbers are never used twice in a branch. Permissions are not checked here: the
+//! front end does that (a mount with `default_permissions` leaves it to the kernel). What is
+//! decided here is what POSIX ties to the operation itself, such as the inheritance of groups and
+//! the clearing of set-id bits.
 //!
-//! [`check`] looks whether a tree agrees with itself, and [`mend`] makes one agree again of which parts are lost. [`diff`] says by path what changed between two snapshots, at the cost of the changes.
+//! [`check`] verifies that a tree is consistent, and [`mend`] makes a tree consistent again of
+//! which parts are lost. [`diff`] says by path what changed between two snapshots, at the cost of
+//! the changes.
 //!
 //! This crate knows nothing about FUSE, requests, processes or host directories.
 #![forbid(unsafe_code)]
@@ -15,14 +19,14 @@ mod acl;
 mod attr;
 mod blob;
 mod bucket;
-mod change;
 mod check;
-mod clock;
 mod copy;
+mod create;
 mod data;
+mod diff;
 mod dir;
-mod edit;
 mod error;
+mod eviction_queue;
 mod fs;
 mod header;
 #[doc(hidden)]
@@ -30,23 +34,25 @@ pub mod hostile;
 mod inode;
 mod key;
 mod link;
-mod live;
 mod locate;
 mod located;
-mod make;
 mod mend;
+mod name;
+mod open_inodes;
 mod orphan;
 mod owners;
 mod path;
 mod range;
 mod rename;
-mod set;
+mod setattr;
+mod time;
+mod tree_txn;
 mod xattr;
 
 pub use acl::ACCESS as ACCESS_LIST;
-pub use attr::{Attr, Caller, Ino, Kind, NewRoot, ROOT, SetAttr, SetTime, Time};
-pub use change::{Change, PathChange, diff};
+pub use attr::{Attr, Caller, Ino, Kind, NewRoot, ROOT, SetAttr, SetTime};
 pub use check::check;
+pub use diff::{Change, PathChange, diff};
 pub use dir::DirEntry;
 pub use error::{Error, Result};
 pub use fs::{Fs, Stat, origin};
@@ -56,6 +62,7 @@ pub use mend::mend;
 pub use owners::rename_owners;
 pub use range::{Fallocate, Seek};
 pub use rename::RenameMode;
+pub use time::Time;
 pub use xattr::XattrMode;
 
 /// The longest name of a directory entry, in bytes.

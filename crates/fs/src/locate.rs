@@ -5,7 +5,8 @@ use tine_store::ReadTxn;
 use crate::path::Paths;
 use crate::{Result, key};
 
-/// What of which file lies at a key, for people; none where there is no file tree, or the key is none of it.
+/// What of which file lies at a key, for people; none where there is no file tree, or the key is
+/// none of it.
 pub fn locate(txn: &ReadTxn, at: &[u8]) -> Result<Option<String>> {
     if txn.get(key::HEADER)?.is_none() {
         return Ok(None);

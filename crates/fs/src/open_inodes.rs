@@ -1,4 +1,4 @@
-//! What is true of an inode only while the tree is open: how many use it, and who changes its data.
+//! Inodes that are in use or being changed: how many users each has, and the lock over its data.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -7,25 +7,25 @@ use crate::Ino;
 
 const SHARDS: usize = 64;
 
-/// The inodes that are in use or being changed; everything else takes no memory.
-pub(crate) struct LiveTable {
-    shards: [Mutex<HashMap<Ino, Live>>; SHARDS],
+/// The inodes that are in use or being changed. All others take no memory.
+pub(crate) struct OpenInodes {
+    shards: [Mutex<HashMap<Ino, OpenInode>>; SHARDS],
 }
 
 #[derive(Default)]
-struct Live {
+struct OpenInode {
     users: u64,
-    /// It has no name any more: the last user lets it go.
+    /// It has no name any more, and is evicted after its last use.
     unlinked: bool,
     content: Arc<RwLock<()>>,
 }
 
-impl LiveTable {
-    pub fn new() -> LiveTable {
-        LiveTable { shards: std::array::from_fn(|_| Mutex::default()) }
+impl OpenInodes {
+    pub fn new() -> OpenInodes {
+        OpenInodes { shards: std::array::from_fn(|_| Mutex::default()) }
     }
 
-    fn shard(&self, ino: Ino) -> MutexGuard<'_, HashMap<Ino, Live>> {
+    fn shard(&self, ino: Ino) -> MutexGuard<'_, HashMap<Ino, OpenInode>> {
         let shard = &self.shards[ino as usize % SHARDS];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -35,7 +35,7 @@ impl LiveTable {
         self.shard(ino).entry(ino).or_default().users += 1;
     }
 
-    /// Counts one user less; whether the inode is now to be let go.
+    /// Counts one user less. Returns `true` if the inode is to be evicted now.
     pub fn released(&self, ino: Ino) -> bool {
         let mut shard = self.shard(ino);
         let Some(live) = shard.get_mut(&ino) else { return false };
@@ -50,7 +50,7 @@ impl LiveTable {
         unlinked
     }
 
-    /// Marks an inode as one without a name, or with one again; whether anybody uses it.
+    /// Marks an inode as one without a name, or with one again. Returns `true` if it is in use.
     pub fn set_unlinked(&self, ino: Ino, unlinked: bool) -> bool {
         match self.shard(ino).get_mut(&ino) {
             Some(live) if live.users > 0 => {
@@ -61,26 +61,41 @@ impl LiveTable {
         }
     }
 
-    /// The lock over the data of an inode. Writers of whole blocks share it, for the transaction orders them; who keeps
-    /// a part of a block, or moves the end of the file, has it alone.
+    /// The lock over the data of an inode. Writers of whole blocks share it, since the transaction
+    /// orders them; a change that keeps a part of a block, or moves the end of the file, takes it
+    /// exclusively.
     pub fn content(&self, ino: Ino) -> Content<'_> {
         let lock = self.shard(ino).entry(ino).or_default().content.clone();
         Content { table: self, ino, lock }
     }
 }
 
+/// Keeps the data of an inode locked.
+pub(crate) enum ContentGuard<'a> {
+    Shared { _guard: RwLockReadGuard<'a, ()> },
+    Exclusive { _guard: RwLockWriteGuard<'a, ()> },
+}
+
 pub(crate) struct Content<'a> {
-    table: &'a LiveTable,
+    table: &'a OpenInodes,
     ino: Ino,
     lock: Arc<RwLock<()>>,
 }
 
 impl Content<'_> {
-    pub fn shared(&self) -> RwLockReadGuard<'_, ()> {
+    /// Locks it for a write of whole blocks, or of parts of blocks.
+    pub fn lock_for_write(&self, whole_blocks: bool) -> ContentGuard<'_> {
+        match whole_blocks {
+            true => ContentGuard::Shared { _guard: self.shared() },
+            false => ContentGuard::Exclusive { _guard: self.exclusive() },
+        }
+    }
+
+    fn shared(&self) -> RwLockReadGuard<'_, ()> {
         self.lock.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+    pub fn exclusive(&self) -> RwLockWriteGuard<'_, ()> {
         self.lock.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -88,7 +103,7 @@ impl Content<'_> {
 impl Drop for Content<'_> {
     fn drop(&mut self) {
         let mut shard = self.table.shard(self.ino);
-        // Two are left when nobody else holds the lock: ours and the table's.
+        // Two references are left when no other thread has the lock: this one and the table's.
         if Arc::strong_count(&self.lock) == 2
             && shard.get(&self.ino).is_some_and(|live| live.users == 0)
         {
@@ -101,17 +116,17 @@ impl Drop for Content<'_> {
 mod tests {
     use super::*;
 
-    fn known(table: &LiveTable) -> usize {
+    fn known(table: &OpenInodes) -> usize {
         table.shards.iter().map(|shard| shard.lock().unwrap().len()).sum()
     }
 
     #[test]
-    fn an_inode_that_nobody_uses_takes_no_memory() {
-        let table = LiveTable::new();
+    fn an_inode_that_is_not_in_use_takes_no_memory() {
+        let table = OpenInodes::new();
         table.opened(7);
         {
             let (seven, eight) = (table.content(7), table.content(8));
-            let _guards = (seven.alone(), eight.shared());
+            let _guards = (seven.exclusive(), eight.shared());
             assert_eq!(known(&table), 2);
         }
         assert_eq!(known(&table), 1);
@@ -120,8 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_user_lets_an_unlinked_inode_go() {
-        let table = LiveTable::new();
+    fn an_unlinked_inode_is_evicted_after_its_last_use() {
+        let table = OpenInodes::new();
         assert!(!table.set_unlinked(7, true));
         table.opened(7);
         table.opened(7);
@@ -133,12 +148,12 @@ mod tests {
 
     #[test]
     fn a_lock_outlives_the_last_release_of_its_inode() {
-        let table = LiveTable::new();
+        let table = OpenInodes::new();
         table.opened(7);
         let first = table.content(7);
         assert!(!table.released(7));
         let second = table.content(7);
-        let _alone = first.alone();
+        let _exclusive = first.exclusive();
         assert!(second.lock.try_read().is_err());
     }
 }

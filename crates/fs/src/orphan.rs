@@ -1,98 +1,80 @@
-//! Inodes without a name: kept while somebody uses them, then reclaimed.
+//! Inodes without a name: kept while they are in use, then evicted.
 //!
-//! An orphan is recorded in the branch by the transaction that takes its last name, so that no crash loses it.
-//! Small ones whose last user has gone wait a little, and go together with the next name that is removed or
-//! when enough have gathered: removing many files then costs one transaction each, not two.
+//! An orphan is recorded in the branch by the transaction that removes its last name, so that no
+//! crash loses it. Small ones whose last user has gone are queued, and evicted together with the
+//! next name that is removed or when enough have gathered: removing many files then costs one
+//! transaction each, not two.
 
 use std::ops::Bound;
-use std::sync::{Mutex, PoisonError};
 
-use crate::edit::Edit;
 use crate::fs::Fs;
 use crate::inode::Inode;
+use crate::tree_txn::TreeTxn;
 use crate::{Error, Ino, Kind, Result, key};
 
-/// The most blocks of an orphan that goes inside the transaction of another operation.
+/// The most blocks of an orphan that is evicted by the transaction of another operation.
 const SMALL_BLOCKS: u64 = 256;
-/// The most runs of data that one transaction lets go.
+/// The most runs of data that one transaction unmaps.
 const RUNS_PER_STEP: usize = 4096;
-/// How many small orphans wait at most.
-const PENDING_MAX: usize = 64;
-/// How many of them go with another operation.
-const PENDING_PER_EDIT: usize = 8;
-
-/// Orphans that nobody uses any more and that are still there.
-#[derive(Default)]
-pub(crate) struct Pending(Mutex<Vec<Ino>>);
-
-impl Pending {
-    pub fn add(&self, ino: Ino) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(ino);
-    }
-
-    fn take(&self, at_most: usize) -> Vec<Ino> {
-        let mut inos = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let rest = inos.len().saturating_sub(at_most);
-        inos.split_off(rest)
-    }
-
-    fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-}
+/// The most orphans that are queued.
+const QUEUED_MAX: usize = 64;
+/// The most queued orphans that another operation evicts.
+const QUEUED_PER_REMOVAL: usize = 8;
 
 impl Fs {
-    /// Lets an inode without a name go, now that nobody uses it.
-    pub(crate) fn let_go(&self, ino: Ino) -> Result<()> {
+    /// Evicts an inode without a name or user, now or a little later.
+    pub(crate) fn evict(&self, ino: Ino) -> Result<()> {
         let blocks = match crate::path::inode(&self.snapshot()?, ino)? {
             Some(inode) if inode.attr.nlink == 0 => inode.blocks(),
             _ => return Ok(()),
         };
-        self.pending().add(ino);
-        if blocks > SMALL_BLOCKS || self.pending().len() >= PENDING_MAX {
-            self.reclaim_pending()?;
+        self.eviction_queue().add(ino);
+        if blocks > SMALL_BLOCKS || self.eviction_queue().len() >= QUEUED_MAX {
+            self.evict_queued()?;
         }
         Ok(())
     }
 
-    /// Reclaims every inode that waits for it.
-    pub(crate) fn reclaim_pending(&self) -> Result<()> {
-        let inos = self.pending().take(usize::MAX);
-        self.reclaim_all(&inos)
+    /// Evicts every queued inode.
+    pub(crate) fn evict_queued(&self) -> Result<()> {
+        let inos = self.eviction_queue().take(usize::MAX);
+        self.evict_all(&inos)
     }
 
-    /// Reclaims every orphan of the branch; nobody may use any.
-    pub(crate) fn reclaim_orphans(&self) -> Result<()> {
+    /// Evicts every orphan of the branch. None may be in use.
+    pub(crate) fn evict_orphans(&self) -> Result<()> {
         let inos = orphans(&self.snapshot()?).collect::<Result<Vec<_>>>()?;
-        self.reclaim_all(&inos)
+        self.evict_all(&inos)
     }
 
-    /// Reclaims orphans, the large ones step by step. What fails stays an orphan, for the next opening of the tree.
-    fn reclaim_all(&self, inos: &[Ino]) -> Result<()> {
-        for group in inos.chunks(PENDING_MAX) {
+    /// Evicts orphans, the large ones step by step. One that fails stays an orphan until the tree
+    /// is opened again.
+    fn evict_all(&self, inos: &[Ino]) -> Result<()> {
+        for group in inos.chunks(QUEUED_MAX) {
             for &ino in group {
                 while self.shrink(ino)? {}
             }
-            let mut edit = self.removal()?;
+            let mut tree = self.begin_removal()?;
             for &ino in group {
-                edit.reclaim_orphan(ino)?;
+                tree.evict_orphan(ino)?;
             }
-            edit.commit()?;
+            tree.commit()?;
         }
         Ok(())
     }
 
-    /// Cuts the data of an orphan, from its end, by what one transaction may let go; whether there was so much.
+    /// Unmaps as much data of an orphan as one transaction may. Returns `false` if the rest is no
+    /// more than that.
     fn shrink(&self, ino: Ino) -> Result<bool> {
-        let mut edit = self.removal()?;
+        let mut tree = self.begin_removal()?;
         let map = key::of(key::DATA, ino);
-        let orphan = edit.inode(ino).is_ok_and(|inode| inode.attr.nlink == 0);
-        let mut runs = edit.view().extents(&map, 0);
+        let orphan = tree.inode(ino).is_ok_and(|inode| inode.attr.nlink == 0);
+        let mut runs = tree.view().extents(&map, 0);
         let Some(run) = runs.nth(RUNS_PER_STEP).filter(|_| orphan).transpose()? else {
             return Ok(false);
         };
-        edit.txn.unmap(&map, 0, run.block)?;
-        edit.commit()?;
+        tree.txn.unmap(&map, 0, run.block)?;
+        tree.commit()?;
         Ok(true)
     }
 }
@@ -106,27 +88,28 @@ pub(crate) fn orphans(txn: &tine_store::ReadTxn) -> impl Iterator<Item = Result<
     })
 }
 
-impl Edit<'_> {
-    /// Whether an inode is small enough to go in the transaction that takes its last name.
-    pub fn goes_at_once(&self, inode: &Inode) -> bool {
+impl TreeTxn<'_> {
+    /// Returns `true` if the transaction that removes the last name of an inode may evict it as
+    /// well.
+    pub fn is_small(&self, inode: &Inode) -> bool {
         inode.blocks() <= SMALL_BLOCKS
     }
 
-    /// Takes along a few of the orphans that wait.
-    pub fn reclaim_some_pending(&mut self) -> Result<()> {
-        for ino in self.fs.pending().take(PENDING_PER_EDIT) {
+    /// Evicts a few of the queued orphans.
+    pub fn evict_some_queued(&mut self) -> Result<()> {
+        for ino in self.fs.eviction_queue().take(QUEUED_PER_REMOVAL) {
             match self.inode(ino) {
-                Ok(inode) if !self.goes_at_once(&inode) => self.fs.pending().add(ino),
-                _ => self.reclaim_orphan(ino)?,
+                Ok(inode) if !self.is_small(&inode) => self.fs.eviction_queue().add(ino),
+                _ => self.evict_orphan(ino)?,
             }
         }
         Ok(())
     }
 
-    /// Reclaims an orphan, if it still is one.
-    fn reclaim_orphan(&mut self, ino: Ino) -> Result<()> {
+    /// Evicts an inode, if it still is an orphan.
+    fn evict_orphan(&mut self, ino: Ino) -> Result<()> {
         match self.inode(ino) {
-            Ok(inode) if inode.attr.nlink == 0 => self.reclaim(&inode),
+            Ok(inode) if inode.attr.nlink == 0 => self.delete_everything(&inode),
             Ok(_) => Ok(()),
             Err(Error::NoInode { .. }) => Ok(self.txn.delete(&key::of(key::ORPHAN, ino))?),
             Err(error) => Err(error),
@@ -134,9 +117,9 @@ impl Edit<'_> {
     }
 
     /// Removes everything that belongs to an inode.
-    pub fn reclaim(&mut self, inode: &Inode) -> Result<()> {
+    pub fn delete_everything(&mut self, inode: &Inode) -> Result<()> {
         let ino = inode.attr.ino;
-        self.erase(ino)?;
+        self.delete_inode(ino)?;
         self.txn.delete(&key::of(key::ORPHAN, ino))?;
         if inode.attr.kind == Kind::File && inode.blocks() > 0 {
             self.txn.unmap(&key::of(key::DATA, ino), 0, u64::MAX)?;

@@ -1,15 +1,15 @@
-//! Users and groups that extended attributes name, and which are called something else in a user namespace.
+//! Users and groups that extended attributes name, which have other numbers in a user namespace.
 
 use crate::acl;
 
 const CAPABILITY: &[u8] = b"security.capability";
-/// Of a capability that counts in a user namespace alone, the version, and where the root of that namespace is named
-/// (`include/uapi/linux/capability.h`).
+/// The version of a capability that counts in one user namespace only, and where the value names
+/// the root of that namespace (`include/uapi/linux/capability.h`).
 const CAPABILITY_VERSION_MASK: u32 = 0xff00_0000;
 const CAPABILITY_OF_NAMESPACE: u32 = 0x0300_0000;
 const CAPABILITY_ROOT: usize = 20;
 
-/// Puts other numbers in place of those of users and groups that the value of an extended attribute names.
+/// Renumbers the users and groups that the value of an extended attribute names.
 pub fn rename_owners(
     name: &[u8],
     value: &mut [u8],
@@ -23,14 +23,7 @@ pub fn rename_owners(
         && u32::from_le_bytes(*version) & CAPABILITY_VERSION_MASK == CAPABILITY_OF_NAMESPACE
         && let Some(root) = value.get_mut(CAPABILITY_ROOT..CAPABILITY_ROOT + 4)
     {
-        change(root, user);
-    }
-}
-
-/// Changes a number of four bytes.
-pub(crate) fn change(number: &mut [u8], to: &dyn Fn(u32) -> u32) {
-    if let Ok(bytes) = <[u8; 4]>::try_from(&*number) {
-        number.copy_from_slice(&to(u32::from_le_bytes(bytes)).to_le_bytes());
+        acl::renumber(root, user);
     }
 }
 

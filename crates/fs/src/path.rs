@@ -7,10 +7,12 @@ use tine_store::ReadTxn;
 
 use crate::header::Header;
 use crate::inode::{Inode, Link};
-use crate::{Error, Ino, NAME_BYTES_MAX, ROOT, Result, bucket, key};
+use crate::name::shown;
+use crate::{Error, Ino, ROOT, Result, bucket, key};
 
-/// Notices that a walk from one inode to the next goes round for ever, as one upwards does where a damaged tree makes a
-/// directory its own ancestor: at the latest after twice as many steps as the way is long (Brent's algorithm).
+/// Notices that a walk from one inode to the next goes round for ever, as one upwards does where a
+/// damaged tree makes a directory its own ancestor: at the latest after twice as many steps as the
+/// way is long (Brent's algorithm).
 pub(crate) struct Round {
     mark: Ino,
     steps: u64,
@@ -22,7 +24,8 @@ impl Round {
         Round { mark: start, steps: 0, until: 1 }
     }
 
-    /// Returns `true` if the inode that the walk comes to was met before and the walk will never end.
+    /// Returns `true` if the inode that the walk comes to was met before and the walk will never
+    /// end.
     pub fn closes_at(&mut self, ino: Ino) -> bool {
         if ino == self.mark {
             return true;
@@ -33,31 +36,6 @@ impl Round {
         }
         false
     }
-}
-
-/// Refuses what cannot name an entry of a directory; `.` and `..` are the front end's business. Names that are read are held
-/// to it as well as those that are given.
-pub(crate) fn check_name(name: &[u8]) -> Result<()> {
-    if name.len() > NAME_BYTES_MAX {
-        return Err(Error::NameTooLong { bytes: name.len(), bytes_max: NAME_BYTES_MAX });
-    }
-    if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0)
-    {
-        return Err(Error::Invalid("not a name: empty, '.', '..', or with '/' or NUL in it"));
-    }
-    Ok(())
-}
-
-/// A name or a path for people: no byte of it moves a terminal's cursor.
-pub(crate) fn shown(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for letter in String::from_utf8_lossy(bytes).chars() {
-        match letter.is_control() {
-            true => out.extend(letter.escape_default()),
-            false => out.push(letter),
-        }
-    }
-    out
 }
 
 /// An inode of a snapshot, if it is there.
@@ -81,7 +59,8 @@ pub(crate) fn link(rest: &[u8]) -> Option<Link> {
     Some(Link { parent: key::number(parent)?, position: key::number(position)? })
 }
 
-/// The paths of a snapshot, found by going up from an inode to its directories; each directory is looked up once.
+/// The paths of a snapshot, found by going up from an inode to its directories; each directory is
+/// looked up once.
 pub(crate) struct Paths<'a> {
     txn: &'a ReadTxn,
     seed: u64,
@@ -104,7 +83,8 @@ impl<'a> Paths<'a> {
         self.txn
     }
 
-    /// The path of a name, without a leading slash; none if a directory above has lost its own name.
+    /// The path of a name, without a leading slash; none if a directory above has lost its own
+    /// name.
     pub fn of_link(&mut self, link: Link) -> Result<Option<Vec<u8>>> {
         let name = self.name_at(link)?;
         self.of_name(link.parent, &name)

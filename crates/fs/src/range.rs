@@ -3,16 +3,17 @@
 use std::ops::Range;
 
 use crate::data::{BLOCK, Pieces, file, mapped_in};
-use crate::edit::Edit;
 use crate::fs::Fs;
 use crate::inode::Inode;
+use crate::tree_txn::TreeTxn;
 use crate::{Error, FILE_BYTES_MAX, Ino, Result, key};
 
 /// What to do with a range of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fallocate {
-    /// The file is at least as long as the end of the range, unless `keep_size`. Blocks are allocated when they are
-    /// written: nothing that is written here is ever changed in place, so space set aside could not be used.
+    /// The file is at least as long as the end of the range, unless `keep_size`. Blocks are
+    /// allocated when they are written: nothing that is written here is ever changed in place, so
+    /// space set aside could not be used.
     Allocate {
         /// Whether the size stays.
         keep_size: bool,
@@ -67,8 +68,8 @@ impl Fs {
         if end > FILE_BYTES_MAX {
             return Err(Error::FileTooLarge { ino, bytes: end });
         }
-        let content = self.live().content(ino);
-        let _alone = content.alone();
+        let content = self.open_inodes().content(ino);
+        let _exclusive = content.exclusive();
         let (zeroes, keep_size) = match what {
             Fallocate::Allocate { keep_size } => (false, keep_size),
             Fallocate::PunchHole => (true, true),
@@ -78,19 +79,20 @@ impl Fs {
             self.expect_room(ino, offset, end)?;
         }
         let hole = zeroes.then(|| self.hole(ino, offset, end)).transpose()?;
-        let mut edit = if zeroes { self.removal()? } else { self.edit()? };
-        let mut inode = edit.file(ino)?;
+        let mut tree = if zeroes { self.begin_removal()? } else { self.begin()? };
+        let mut inode = tree.file(ino)?;
         if let Some(hole) = hole {
-            edit.make_hole(&mut inode, hole)?;
+            tree.make_hole(&mut inode, hole)?;
         }
         if !keep_size {
             inode.attr.size = inode.attr.size.max(end);
         }
-        edit.changed(inode, false)?;
-        edit.commit()
+        tree.put_changed_file(inode, false)?;
+        tree.commit()
     }
 
-    /// Refuses to allocate more than there is room for: no space is set aside, but who asks for it means to use it.
+    /// Refuses to allocate more than there is room for: no space is set aside, but who asks for it
+    /// means to use it.
     fn expect_room(&self, ino: Ino, offset: u64, end: u64) -> Result<()> {
         let txn = self.snapshot()?;
         let inode = file(&txn, ino)?;
@@ -131,7 +133,8 @@ impl Fs {
         Ok(block.saturating_mul(BLOCK).max(offset).min(size))
     }
 
-    /// Prepares bytes `offset..end` of a file to read as zeros. The caller has the content of the file alone.
+    /// Prepares bytes `offset..end` of a file to read as zeros. The caller has the content of the
+    /// file alone.
     pub(crate) fn hole(&self, ino: Ino, offset: u64, end: u64) -> Result<Hole> {
         let txn = self.snapshot()?;
         let inode = file(&txn, ino)?;
@@ -160,7 +163,7 @@ impl Fs {
     }
 }
 
-impl Edit<'_> {
+impl TreeTxn<'_> {
     /// Makes a prepared hole.
     pub fn make_hole(&mut self, inode: &mut Inode, hole: Hole) -> Result<()> {
         let map = key::of(key::DATA, inode.attr.ino);

@@ -1,10 +1,11 @@
 //! Renaming, with what the flags of `renameat2(2)` ask for.
 
-use crate::edit::{Edit, Named, exists, no_entry};
+use crate::create;
 use crate::fs::Fs;
 use crate::inode::{Inode, Link};
-use crate::make;
-use crate::path::{Round, check_name};
+use crate::name::check_name;
+use crate::path::Round;
+use crate::tree_txn::{Named, TreeTxn, exists, no_entry};
 use crate::{Caller, Error, Ino, Kind, ROOT, Result};
 
 /// What a rename does when the new name is taken.
@@ -19,7 +20,8 @@ pub enum RenameMode {
 }
 
 impl RenameMode {
-    /// The meaning of the flags of `renameat2(2)`, but for `RENAME_WHITEOUT`, see [`Fs::rename_leaving_whiteout`].
+    /// The meaning of the flags of `renameat2(2)`, but for `RENAME_WHITEOUT`, see
+    /// [`Fs::rename_leaving_whiteout`].
     pub fn of_flags(flags: u32) -> Result<RenameMode> {
         match flags {
             0 => Ok(RenameMode::Replace),
@@ -43,8 +45,9 @@ impl Fs {
         self.move_name((parent, name), (new_parent, new_name), mode, None)
     }
 
-    /// Gives a file another name, and leaves a whiteout of the caller's under the old one: a character device
-    /// with the number 0, by which an overlay file system hides what a lower layer has there.
+    /// Gives a file another name, and leaves a whiteout of the caller's under the old one: a
+    /// character device with the number 0, by which an overlay file system hides what a lower layer
+    /// has there.
     pub fn rename_leaving_whiteout(
         &self,
         caller: &Caller,
@@ -71,11 +74,11 @@ impl Fs {
             Some(caller) => Some((caller, self.new_ino()?)),
             None => None,
         };
-        let mut edit = self.edit()?;
-        let old_dir = edit.dir(parent)?;
-        edit.dir(new_parent)?;
-        let source = edit.existing(parent, name)?;
-        let target = edit.find(new_parent, new_name)?;
+        let mut tree = self.begin()?;
+        let old_dir = tree.dir(parent)?;
+        tree.dir(new_parent)?;
+        let source = tree.existing(parent, name)?;
+        let target = tree.find(new_parent, new_name)?;
         match (mode, target) {
             (RenameMode::NoReplace, Some(_)) => return Err(exists(new_parent, new_name)),
             (RenameMode::Exchange, None) => return Err(no_entry(new_parent, new_name)),
@@ -84,56 +87,56 @@ impl Fs {
         if target.is_some_and(|target| target.ino == source.ino) {
             return Ok(());
         }
-        not_below(&edit, source, new_parent)?;
-        let mut late = None;
+        not_below(&tree, source, new_parent)?;
+        let mut orphaned = None;
         match (mode, target) {
             (RenameMode::Exchange, Some(target)) => {
-                not_below(&edit, target, parent)?;
-                edit.replace_entry(&source, name, &target)?;
-                edit.replace_entry(&target, new_name, &source)?;
-                moved(&mut edit, source, target.link)?;
-                moved(&mut edit, target, source.link)?;
+                not_below(&tree, target, parent)?;
+                tree.replace_entry(&source, name, &target)?;
+                tree.replace_entry(&target, new_name, &source)?;
+                moved(&mut tree, source, target.link)?;
+                moved(&mut tree, target, source.link)?;
             }
             (_, Some(target)) => {
-                edit.txn.gives_back();
-                replaceable(&edit, source, target)?;
-                leave(&mut edit, &old_dir, name, source, whiteout)?;
-                edit.replace_entry(&target, new_name, &source)?;
-                moved(&mut edit, source, target.link)?;
-                late = edit.drop_link(target)?.then_some(target.ino);
+                tree.txn.gives_back();
+                replaceable(&tree, source, target)?;
+                leave(&mut tree, &old_dir, name, source, whiteout)?;
+                tree.replace_entry(&target, new_name, &source)?;
+                moved(&mut tree, source, target.link)?;
+                orphaned = tree.drop_link(target)?.then_some(target.ino);
             }
             (_, None) => {
-                leave(&mut edit, &old_dir, name, source, whiteout)?;
-                let link = edit.add_entry(new_parent, new_name, source.ino, source.kind)?;
-                moved(&mut edit, source, link)?;
+                leave(&mut tree, &old_dir, name, source, whiteout)?;
+                let link = tree.add_entry(new_parent, new_name, source.ino, source.kind)?;
+                moved(&mut tree, source, link)?;
             }
         }
-        edit.commit()?;
-        late.map_or(Ok(()), |ino| self.let_go(ino))
+        tree.commit()?;
+        orphaned.map_or(Ok(()), |ino| self.evict(ino))
     }
 }
 
 /// Takes the old name away, or lets it name a whiteout.
 fn leave(
-    edit: &mut Edit<'_>,
+    tree: &mut TreeTxn<'_>,
     dir: &Inode,
     name: &[u8],
     source: Named,
     whiteout: Option<(&Caller, Ino)>,
 ) -> Result<()> {
     let Some((caller, ino)) = whiteout else {
-        return edit.remove_entry(dir.attr.ino, name, source.kind);
+        return tree.remove_entry(dir.attr.ino, name, source.kind);
     };
-    let mut inode = make::whiteout(edit, ino, caller, dir)?;
+    let mut inode = create::whiteout(tree, ino, caller, dir)?;
     inode.home = source.link;
     let named = Named { ino, kind: Kind::CharDevice, link: source.link };
-    edit.replace_entry(&source, name, &named)?;
-    edit.set(inode);
+    tree.replace_entry(&source, name, &named)?;
+    tree.put_inode(inode);
     Ok(())
 }
 
 /// Refuses to move a directory into itself or below.
-fn not_below(edit: &Edit<'_>, moved: Named, dir: Ino) -> Result<()> {
+fn not_below(tree: &TreeTxn<'_>, moved: Named, dir: Ino) -> Result<()> {
     if moved.kind != Kind::Directory || moved.link.parent == dir {
         return Ok(());
     }
@@ -142,7 +145,7 @@ fn not_below(edit: &Edit<'_>, moved: Named, dir: Ino) -> Result<()> {
         if at == moved.ino {
             return Err(Error::Invalid("a directory cannot move into itself"));
         }
-        at = edit.inode(at)?.home.parent;
+        at = tree.inode(at)?.home.parent;
         if round.closes_at(at) {
             return Err(Error::Damaged { ino: dir, what: "the place" });
         }
@@ -150,22 +153,23 @@ fn not_below(edit: &Edit<'_>, moved: Named, dir: Ino) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to put a directory in place of a file, a file in place of a directory, or anything in place of a full one.
-fn replaceable(edit: &Edit<'_>, source: Named, target: Named) -> Result<()> {
+/// Refuses to put a directory in place of a file, a file in place of a directory, or anything in
+/// place of a full one.
+fn replaceable(tree: &TreeTxn<'_>, source: Named, target: Named) -> Result<()> {
     let ino = target.ino;
     match (source.kind == Kind::Directory, target.kind == Kind::Directory) {
         (true, false) => Err(Error::NotDirectory { ino }),
         (false, true) => Err(Error::IsDirectory { ino }),
-        (true, true) if edit.inode(ino)?.attr.size != 0 => Err(Error::NotEmpty { ino }),
+        (true, true) if tree.inode(ino)?.attr.size != 0 => Err(Error::NotEmpty { ino }),
         _ => Ok(()),
     }
 }
 
 /// Lets an inode know its new place.
-fn moved(edit: &mut Edit<'_>, named: Named, link: Link) -> Result<()> {
-    let mut inode = edit.inode(named.ino)?;
-    edit.move_link(&mut inode, named.link, link)?;
-    inode.attr.ctime = edit.now;
-    edit.set(inode);
+fn moved(tree: &mut TreeTxn<'_>, named: Named, link: Link) -> Result<()> {
+    let mut inode = tree.inode(named.ino)?;
+    tree.move_link(&mut inode, named.link, link)?;
+    inode.attr.ctime = tree.now;
+    tree.put_inode(inode);
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! Setting attributes.
 
 use crate::fs::{Fs, inode};
-use crate::live::Content;
+use crate::open_inodes::Content;
 use crate::{Attr, Error, FILE_BYTES_MAX, Ino, Result, SetAttr, SetTime, Time};
 
 impl Fs {
-    /// Sets attributes and gives them all back. A new owner takes the set-id bits of anything but a directory.
+    /// Sets attributes, and returns all of them. A change of owner clears the set-id bits of
+    /// anything but a directory.
     pub fn setattr(&self, ino: Ino, set: &SetAttr) -> Result<Attr> {
         if let Some(bytes) = set.size.filter(|size| *size > FILE_BYTES_MAX) {
             return Err(Error::FileTooLarge { ino, bytes });
@@ -15,27 +16,27 @@ impl Fs {
             check_time(resolve(time, Time::default()))?;
         }
         check_time(set.ctime.unwrap_or_default())?;
-        let content = set.size.map(|_| self.live().content(ino));
-        let _alone = content.as_ref().map(Content::alone);
+        let content = set.size.map(|_| self.open_inodes().content(ino));
+        let _exclusive = content.as_ref().map(Content::exclusive);
         let hole = set.size.map(|size| self.hole(ino, size, u64::MAX)).transpose()?;
-        let mut edit = self.edit()?;
-        let mut inode = edit.inode(ino)?;
+        let mut tree = self.begin()?;
+        let mut inode = tree.inode(ino)?;
         if set.size.is_some_and(|size| size < inode.attr.size) {
-            edit.txn.gives_back();
+            tree.txn.gives_back();
         }
         if let Some((size, hole)) = set.size.zip(hole) {
-            edit.make_hole(&mut inode, hole)?;
+            tree.make_hole(&mut inode, hole)?;
             inode.attr.size = size;
-            inode.attr.mtime = edit.now;
+            inode.attr.mtime = tree.now;
         }
         let chown = (set.uid.is_some() || set.gid.is_some()) && !inode.is_dir();
         if chown || set.size.is_some() && set.kill_set_id {
-            edit.kill_privileges(&mut inode)?;
+            tree.kill_privileges(&mut inode)?;
         }
         if let Some(mode) = set.mode {
-            edit.set_acl_mode(ino, mode)?;
+            tree.set_acl_mode(ino, mode)?;
         }
-        let now = edit.now;
+        let now = tree.now;
         let attr = &mut inode.attr;
         attr.mode = set.mode.map_or(attr.mode, |mode| mode & 0o7777);
         attr.uid = set.uid.unwrap_or(attr.uid);
@@ -43,15 +44,15 @@ impl Fs {
         attr.atime = set.atime.map_or(attr.atime, |time| resolve(time, now));
         attr.mtime = set.mtime.map_or(attr.mtime, |time| resolve(time, now));
         attr.ctime = set.ctime.unwrap_or(now);
-        edit.set(inode);
-        edit.commit()?;
+        tree.put_inode(inode);
+        tree.commit()?;
         Ok(inode.attr)
     }
 }
 
 impl Fs {
-    /// Takes the set-id bits of a file as a change by an ordinary caller does. Returns `true` if it had
-    /// any.
+    /// Takes the set-id bits of a file as a change by an ordinary caller does. Returns `true` if it
+    /// had any.
     pub fn clear_set_id(&self, ino: Ino) -> Result<bool> {
         let mut inode = inode(&self.snapshot()?, ino)?;
         if !inode.attr.has_set_id() {
@@ -62,8 +63,8 @@ impl Fs {
         Ok(true)
     }
 
-    /// Takes the set-group-id bit of a file, as a change of its access list by a caller outside of its
-    /// group does.
+    /// Takes the set-group-id bit of a file, as a change of its access list by a caller outside of
+    /// its group does.
     pub fn clear_set_gid(&self, ino: Ino) -> Result<()> {
         let mode = self.getattr(ino)?.mode;
         match mode & libc::S_ISGID {
@@ -77,7 +78,7 @@ impl Fs {
     }
 }
 
-/// Refuses the number that stands for no owner: to `chown(2)` it says that the owner stays.
+/// Refuses the number that means "no change" to `chown(2)`.
 pub(crate) fn check_owner(uid: u32, gid: u32) -> Result<()> {
     match [uid, gid].contains(&u32::MAX) {
         true => Err(Error::Invalid("4294967295 is no user or group number")),

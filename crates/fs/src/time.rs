@@ -1,22 +1,35 @@
-//! The one place where time and chance come in.
-
-use std::hash::{BuildHasher, RandomState};
+//! Points in time, and the clock that stamps files.
 
 use rustix::time::{ClockId, clock_getres, clock_gettime};
 
-use crate::Time;
-
 const NANOS_A_SECOND: i64 = 1_000_000_000;
 
-/// When something is changed or made.
+/// A point in time: seconds since 1970 (negative before) and nanoseconds into that second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time {
+    /// Whole seconds, rounded down.
+    pub secs: i64,
+    /// 0 to 999,999,999.
+    pub nanos: u32,
+}
+
+impl Time {
+    /// The time that changes are stamped with now: that of the kernel's coarse clock.
+    pub fn now() -> Time {
+        now()
+    }
+}
+
+/// The time of a change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
-    /// The time that files are stamped with: the coarse clock that the kernel stamps its own files with, so
-    /// that stamps of the two compare.
+    /// The time that files are stamped with: by the coarse clock with which the kernel stamps its
+    /// own files, so that stamps of the two compare.
     pub now: Time,
-    /// The time of birth of what is made at this moment, as fine as the machine can tell: with the number of
-    /// the inode it identifies a file across branches, see [`crate::diff`]. It is two ticks behind the fine
-    /// clock, as late as the coarse one is seen to be on virtual machines, and never later than `now`.
+    /// The time of birth of a file that is made at this moment, as fine as the machine can tell:
+    /// with the number of the inode it identifies a file across branches, see [`crate::diff`]. It
+    /// is two ticks behind the fine clock, as late as the coarse one can be on virtual machines,
+    /// and never later than `now`.
     pub birth: Time,
 }
 
@@ -29,19 +42,14 @@ pub(crate) fn moment() -> Moment {
         secs: fine.tv_sec - 2 * tick.tv_sec + nanos.div_euclid(NANOS_A_SECOND),
         nanos: nanos.rem_euclid(NANOS_A_SECOND) as u32,
     };
-    // A thread that was held up between the two clocks, or a late tick, leaves the coarse one behind.
+    // The coarse clock is behind if its tick is late, or the thread was interrupted between the
+    // two.
     Moment { now, birth: behind.min(now) }
 }
 
-/// The time that files are stamped with.
-pub(crate) fn now() -> Time {
+fn now() -> Time {
     let now = clock_gettime(ClockId::RealtimeCoarse);
     Time { secs: now.tv_sec, nanos: now.tv_nsec as u32 }
-}
-
-/// A number that nobody can foresee.
-pub(crate) fn seed() -> u64 {
-    RandomState::new().hash_one(0u64)
 }
 
 #[cfg(test)]

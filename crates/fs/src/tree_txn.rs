@@ -1,21 +1,22 @@
-//! One change of the tree: a transaction of the store, with the inodes that it has touched held back until the
-//! commit, so that an operation that meets one inode in two roles (a rename inside one directory) sees one state of it.
+//! One change of the tree: a transaction of the store that writes the inodes it has changed at its
+//! commit, so that an operation that meets one inode in two roles (a rename inside one directory)
+//! sees one state of it.
 
 use tine_store::{ReadTxn, WriteTxn};
 
 use crate::bucket::{self, Place};
-use crate::clock::{self, Moment};
 use crate::fs::Fs;
 use crate::inode::{Inode, Link};
+use crate::time::{self, Moment};
 use crate::{Error, Ino, Kind, LINK_MAX, Result, Time, key};
 
-pub(crate) struct Edit<'a> {
+pub(crate) struct TreeTxn<'a> {
     pub fs: &'a Fs,
     pub txn: WriteTxn<'a>,
     pub now: Time,
-    /// The time of birth of what this change makes.
+    /// The time of birth of the inodes that it makes.
     pub birth: Time,
-    touched: Vec<Inode>,
+    changed: Vec<Inode>,
 }
 
 /// What an entry of a directory names, and where it is.
@@ -26,27 +27,30 @@ pub(crate) struct Named {
     pub link: Link,
 }
 
-impl<'a> Edit<'a> {
-    pub fn begin(fs: &'a Fs) -> Result<Edit<'a>> {
-        let txn = fs.branch().write()?;
-        let Moment { now, birth } = clock::moment();
-        Ok(Edit { fs, txn, now, birth, touched: Vec::new() })
+impl Fs {
+    /// Begins a change of the tree.
+    pub(crate) fn begin(&self) -> Result<TreeTxn<'_>> {
+        let txn = self.branch().write()?;
+        let Moment { now, birth } = time::moment();
+        Ok(TreeTxn { fs: self, txn, now, birth, changed: Vec::new() })
     }
 
-    /// As [`Edit::begin`], for a change that lets go of more than it takes: it works on a full disk too.
-    pub fn begin_giving_back(fs: &'a Fs) -> Result<Edit<'a>> {
-        let mut edit = Edit::begin(fs)?;
-        edit.txn.gives_back();
-        Ok(edit)
+    /// As [`Fs::begin`], for a change that frees more than it takes. It works on a full disk too.
+    pub(crate) fn begin_removal(&self) -> Result<TreeTxn<'_>> {
+        let mut tree = self.begin()?;
+        tree.txn.gives_back();
+        Ok(tree)
     }
+}
 
+impl TreeTxn<'_> {
     /// The state before the change.
     pub fn view(&self) -> &ReadTxn {
         self.txn.view()
     }
 
     pub fn inode(&self, ino: Ino) -> Result<Inode> {
-        if let Some(inode) = self.touched.iter().find(|inode| inode.attr.ino == ino) {
+        if let Some(inode) = self.changed.iter().find(|inode| inode.attr.ino == ino) {
             return Ok(*inode);
         }
         match self.txn.get(&key::of(key::INODE, ino))? {
@@ -55,7 +59,7 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// A directory that still has its place in the tree, so that entries can be made in it.
+    /// A directory that has not been removed, so that entries can be made in it.
     pub fn dir(&self, ino: Ino) -> Result<Inode> {
         let inode = self.inode(ino)?;
         if !inode.is_dir() {
@@ -68,21 +72,21 @@ impl<'a> Edit<'a> {
     }
 
     /// Writes the inode at the commit.
-    pub fn set(&mut self, inode: Inode) {
-        match self.touched.iter_mut().find(|known| known.attr.ino == inode.attr.ino) {
+    pub fn put_inode(&mut self, inode: Inode) {
+        match self.changed.iter_mut().find(|known| known.attr.ino == inode.attr.ino) {
             Some(known) => *known = inode,
-            None => self.touched.push(inode),
+            None => self.changed.push(inode),
         }
     }
 
     /// Removes the record of an inode.
-    pub fn erase(&mut self, ino: Ino) -> Result<()> {
-        self.touched.retain(|inode| inode.attr.ino != ino);
+    pub fn delete_inode(&mut self, ino: Ino) -> Result<()> {
+        self.changed.retain(|inode| inode.attr.ino != ino);
         Ok(self.txn.delete(&key::of(key::INODE, ino))?)
     }
 
     pub fn commit(mut self) -> Result<()> {
-        for inode in &self.touched {
+        for inode in &self.changed {
             self.txn.put(&key::of(key::INODE, inode.attr.ino), &inode.encode())?;
         }
         Ok(self.txn.commit()?)
@@ -103,7 +107,7 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
-    /// What a name of a directory names, if it is there.
+    /// What a name of a directory leads to, if it is there.
     pub fn find(&self, dir: Ino, name: &[u8]) -> Result<Option<Named>> {
         let (place, bytes) = self.bucket(dir, name)?;
         Ok(bucket::find(place, &bytes, name)?.map(|entry| Named {
@@ -113,12 +117,15 @@ impl<'a> Edit<'a> {
         }))
     }
 
-    /// As [`Edit::find`], where there has to be one.
+    /// As [`TreeTxn::find`], for a name that has to be there.
     pub fn existing(&self, dir: Ino, name: &[u8]) -> Result<Named> {
         self.find(dir, name)?.ok_or_else(|| no_entry(dir, name))
     }
 
-    /// Adds an entry to a directory and stamps it; the name must be free.
+    /// Adds an entry to a directory and stamps the directory.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if the name is taken.
     pub fn add_entry(&mut self, dir: Ino, name: &[u8], ino: Ino, kind: Kind) -> Result<Link> {
         let mut parent = self.dir(dir)?;
         let (place, mut bytes) = self.bucket(dir, name)?;
@@ -135,7 +142,7 @@ impl<'a> Edit<'a> {
         Ok(Link { parent: dir, position: bucket::position(place.hash, slot) })
     }
 
-    /// Removes an entry from a directory and stamps it.
+    /// Removes an entry from a directory and stamps the directory.
     pub fn remove_entry(&mut self, dir: Ino, name: &[u8], kind: Kind) -> Result<()> {
         let mut parent = self.inode(dir)?;
         let (place, bytes) = self.bucket(dir, name)?;
@@ -149,7 +156,7 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
-    /// Lets an entry name another inode, at the same position, and stamps the directory.
+    /// Makes an entry name another inode, at the same position, and stamps the directory.
     pub fn replace_entry(&mut self, old: &Named, name: &[u8], new: &Named) -> Result<()> {
         let dir = old.link.parent;
         let mut parent = self.inode(dir)?;
@@ -168,10 +175,10 @@ impl<'a> Edit<'a> {
     fn stamp(&mut self, mut dir: Inode) {
         dir.attr.mtime = self.now;
         dir.attr.ctime = self.now;
-        self.set(dir);
+        self.put_inode(dir);
     }
 
-    /// Notes one more name of an inode: the first in its record, others beside it.
+    /// Records one more name of an inode: the first in the inode, others under keys of their own.
     pub fn add_link(&mut self, inode: &mut Inode, link: Link) -> Result<()> {
         if inode.home == Link::NONE {
             inode.home = link;
@@ -181,7 +188,7 @@ impl<'a> Edit<'a> {
         Ok(self.txn.put(&key, &[])?)
     }
 
-    /// Forgets one name of an inode; when that was the first, another becomes it.
+    /// Removes one recorded name of an inode. If it was the first, another becomes the first.
     pub fn remove_link(&mut self, inode: &mut Inode, link: Link) -> Result<()> {
         let ino = inode.attr.ino;
         if inode.home != link {
@@ -197,7 +204,7 @@ impl<'a> Edit<'a> {
         Ok(self.txn.delete(&key::link(ino, next.parent, next.position))?)
     }
 
-    /// Moves one name of an inode.
+    /// Replaces one recorded name of an inode.
     pub fn move_link(&mut self, inode: &mut Inode, old: Link, new: Link) -> Result<()> {
         if inode.home == old {
             inode.home = new;

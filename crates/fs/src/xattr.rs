@@ -3,9 +3,9 @@
 use std::ops::Bound;
 
 use crate::acl::{self, Acl};
-use crate::edit::Edit;
 use crate::fs::{Fs, inode};
 use crate::inode::Inode;
+use crate::tree_txn::TreeTxn;
 use crate::{Error, Ino, Kind, NAME_BYTES_MAX, Result, XATTR_BYTES_MAX, blob, key};
 
 pub(crate) const CAPABILITY: &[u8] = b"security.capability";
@@ -68,10 +68,10 @@ impl Fs {
         if value.len() > XATTR_BYTES_MAX {
             return Err(Error::XattrTooLarge { bytes: value.len(), bytes_max: XATTR_BYTES_MAX });
         }
-        let mut edit = self.edit()?;
-        let mut inode = edit.inode(ino)?;
+        let mut tree = self.begin()?;
+        let mut inode = tree.inode(ino)?;
         let prefix = key::xattr(ino, name);
-        match (mode, blob::get(edit.view(), &prefix)?) {
+        match (mode, blob::get(tree.view(), &prefix)?) {
             (XattrMode::Create, Some(_)) => {
                 return Err(Error::XattrExists { ino, name: text(name) });
             }
@@ -79,34 +79,35 @@ impl Fs {
             _ => {}
         }
         match name {
-            acl::ACCESS | acl::DEFAULT => edit.set_acl(&mut inode, name, value)?,
-            _ => blob::put(&mut edit.txn, &prefix, value)?,
+            acl::ACCESS | acl::DEFAULT => tree.set_acl(&mut inode, name, value)?,
+            _ => blob::put(&mut tree.txn, &prefix, value)?,
         }
         inode.capability |= name == CAPABILITY;
-        inode.attr.ctime = edit.now;
-        edit.set(inode);
-        edit.commit()
+        inode.attr.ctime = tree.now;
+        tree.put_inode(inode);
+        tree.commit()
     }
 
     /// Removes an extended attribute.
     pub fn removexattr(&self, ino: Ino, name: &[u8]) -> Result<()> {
-        let mut edit = self.removal()?;
-        let mut inode = edit.inode(ino)?;
+        let mut tree = self.begin_removal()?;
+        let mut inode = tree.inode(ino)?;
         let prefix = key::xattr(ino, name);
-        if blob::get(edit.view(), &prefix)?.is_none() {
+        if blob::get(tree.view(), &prefix)?.is_none() {
             // Every file has an access list, if only its mode.
             return if is_acl(name) { Ok(()) } else { Err(no_xattr(ino, name)) };
         }
-        blob::delete(&mut edit.txn, &prefix)?;
+        blob::delete(&mut tree.txn, &prefix)?;
         inode.capability &= name != CAPABILITY;
-        inode.attr.ctime = edit.now;
-        edit.set(inode);
-        edit.commit()
+        inode.attr.ctime = tree.now;
+        tree.put_inode(inode);
+        tree.commit()
     }
 }
 
-impl Edit<'_> {
-    /// Takes away what gives a program more than its caller's rights, as a change of the file or of its owner does.
+impl TreeTxn<'_> {
+    /// Takes away what gives a program more than its caller's rights, as a change of the file or of
+    /// its owner does.
     pub fn kill_privileges(&mut self, inode: &mut Inode) -> Result<()> {
         inode.clear_set_id();
         if inode.capability {
@@ -116,7 +117,8 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Gives a file an access list, and the mode that goes with it; or a directory that for what is made in it.
+    /// Gives a file an access list, and the mode that goes with it; or a directory that for what is
+    /// made in it.
     fn set_acl(&mut self, inode: &mut Inode, name: &[u8], value: &[u8]) -> Result<()> {
         let acl = Acl::decode(value)?;
         let prefix = key::xattr(inode.attr.ino, name);
@@ -130,13 +132,14 @@ impl Edit<'_> {
             return blob::put(&mut self.txn, &prefix, value);
         }
         inode.attr.mode = inode.attr.mode & !0o777 | acl.mode();
-        match acl.is_mode_alone() {
+        match acl.is_mode_exclusive() {
             true => blob::delete(&mut self.txn, &prefix),
             false => blob::put(&mut self.txn, &prefix, value),
         }
     }
 
-    /// Gives a new inode what its directory has for it; the mode is then what the list and `mode` both allow.
+    /// Gives a new inode what its directory has for it; the mode is then what the list and `mode`
+    /// both allow.
     pub fn inherit_acl(
         &mut self,
         dir: Ino,
@@ -149,7 +152,7 @@ impl Edit<'_> {
         };
         let mut acl = Acl::decode(&default)?;
         acl.limit(mode);
-        if !acl.is_mode_alone() {
+        if !acl.is_mode_exclusive() {
             blob::put(&mut self.txn, &key::xattr(ino, acl::ACCESS), &acl.encode())?;
         }
         if is_dir {

@@ -1,4 +1,5 @@
-//! After a power cut the tree is one that was there: at the last `fsync` or later, whole, and with nothing left behind.
+//! After a power cut the tree is one that was there: at the last `fsync` or later, whole, and with
+//! nothing left behind.
 
 mod model_tree;
 mod tree;

@@ -1,5 +1,6 @@
-//! Every sequence of up to three operations on two names, with the power cut at every change of the device: the tree
-//! that comes back is one that was there, at the last `fsync` or later, in all branches at once.
+//! Every sequence of up to three operations on two names, with the power cut at every change of the
+//! device: the tree that comes back is one that was there, at the last `fsync` or later, in all
+//! branches at once.
 
 mod tree;
 
@@ -171,7 +172,8 @@ fn read_world(store: &Store) -> World {
     infos.iter().map(|info| (info.name.clone(), read(&info.name))).collect()
 }
 
-/// Does the operations, makes all durable, and cuts at every change of the device; how many cuts there were.
+/// Does the operations, makes all durable, and cuts at every change of the device; how many cuts
+/// there were.
 fn judge(disk: &MemoryDevice, first: &World, ops: &[Op]) -> u64 {
     let device = Arc::new(SimulatedDevice::over(disk));
     let store = Store::open_on(device.clone(), &quiet()).unwrap();

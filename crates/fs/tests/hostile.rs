@@ -1,4 +1,5 @@
-//! Trees that another hand wrote: every reader ends, shows no name that cannot be one, and `check` finds what is wrong.
+//! Trees that another hand wrote: every reader ends, shows no name that cannot be one, and `check`
+//! finds what is wrong.
 
 mod tree;
 

@@ -1,4 +1,5 @@
-//! What the tree keeps beside names and data: attributes by name, files without a name, where it came from.
+//! What the tree keeps beside names and data: attributes by name, files without a name, where it
+//! came from.
 
 mod tree;
 
@@ -281,7 +282,8 @@ fn records_that_make_no_sense_are_errors_and_not_panics() {
         .range(std::ops::Bound::Unbounded, std::ops::Bound::Unbounded)
         .map(|entry| entry.unwrap())
         .collect();
-    // Every record of the tree is cut, overwritten and bent in turn; whatever is then asked has an answer.
+    // Every record of the tree is cut, overwritten and bent in turn; whatever is then asked has an
+    // answer.
     for (n, (key, value)) in entries.iter().enumerate() {
         for (m, junk) in junk(value).iter().enumerate() {
             let fork = t.store.fork("main", &format!("f{n}-{m}")).unwrap();
@@ -315,7 +317,8 @@ fn records_that_make_no_sense_are_errors_and_not_panics() {
     }
 }
 
-/// A few values in place of a good one: short, long, and the good one with four bytes after the other set or cleared.
+/// A few values in place of a good one: short, long, and the good one with four bytes after the
+/// other set or cleared.
 fn junk(value: &Value) -> Vec<Vec<u8>> {
     let mut junk = vec![Vec::new(), b"x".to_vec(), vec![0xff; 104], vec![1; 104]];
     if let Value::Bytes(good) = value {

@@ -1,5 +1,5 @@
-//! Random operations on the tree and on a plain one in memory, which must never disagree: not in what they answer,
-//! not in what is there afterwards, and not in any fork that was made between.
+//! Random operations on the tree and on a plain one in memory, which must never disagree: not in
+//! what they answer, not in what is there afterwards, and not in any fork that was made between.
 
 mod model_tree;
 mod tree;
@@ -26,7 +26,8 @@ proptest! {
         for op in &ops {
             match op {
                 Op::Fork => {
-                    // The old branch goes on living: it must keep what it has now while the new one moves on.
+                    // The old branch goes on living: it must keep what it has now while the new one
+                    // moves on.
                     fs.sync().unwrap();
                     let fork = Fs::open(
                         &t.store,

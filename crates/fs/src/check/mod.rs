@@ -1,8 +1,9 @@
 //! Whether the records of a file tree agree with each other.
 //!
-//! Everything that is kept twice is counted anew from what it stands for: sizes and links of directories from
-//! their entries, links of files from the names that lead to them, blocks from the data that is mapped. What a tree may
-//! come from is any hand: names, buckets, values and the ways between directories are held to what this crate writes.
+//! Everything that is kept twice is counted anew from what it stands for: sizes and links of
+//! directories from their entries, links of files from the names that lead to them, blocks from the
+//! data that is mapped. What a tree may come from is any hand: names, buckets, values and the ways
+//! between directories are held to what this crate writes.
 
 mod values;
 
@@ -12,10 +13,11 @@ use std::ops::Bound;
 use tine_store::{Finding, ReadTxn, Severity, Value};
 
 use crate::data::{BLOCK, mapped};
-use crate::edit::entry_size;
 use crate::header::Header;
 use crate::inode::{Inode, Link};
-use crate::path::{Paths, shown};
+use crate::name::shown;
+use crate::path::Paths;
+use crate::tree_txn::entry_size;
 use crate::{Ino, Kind, ROOT, Result, bucket, key};
 
 /// What the entries say of an inode.
@@ -26,7 +28,8 @@ struct Counted {
     subdirs: u32,
 }
 
-/// Checks the file tree of a snapshot and says what is wrong with it; nothing, if all is well or there is none.
+/// Checks the file tree of a snapshot and says what is wrong with it; nothing, if all is well or
+/// there is none.
 pub fn check(txn: &ReadTxn) -> Result<Vec<Finding>> {
     let (inodes, counted) = (BTreeMap::new(), BTreeMap::new());
     let mut check = Check { txn, seed: None, inodes, counted, found: Vec::new() };
@@ -160,7 +163,8 @@ impl Check<'_> {
         }
     }
 
-    /// Every directory hangs below the root by the places noted: in no other way can one be reached from itself.
+    /// Every directory hangs below the root by the places noted: in no other way can one be reached
+    /// from itself.
     fn reach(&mut self) {
         let mut reached = BTreeSet::from([ROOT]);
         let mut lost = BTreeSet::new();

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::Check;
-use crate::path::shown;
+use crate::name::shown;
 use crate::xattr::{self, CAPABILITY};
-use crate::{Kind, Result, blob, key, make};
+use crate::{Kind, Result, blob, create, key};
 
 impl Check<'_> {
     /// Every target and every attribute is whole and one that could be set.
@@ -20,7 +20,7 @@ impl Check<'_> {
             let attr = self.inodes.get(&ino).map(|inode| inode.attr);
             let fits = attr.zip(found.value).is_some_and(|(attr, target)| {
                 let is_link = attr.kind == Kind::Symlink;
-                is_link && attr.size == target.len() as u64 && make::check_target(&target).is_ok()
+                is_link && attr.size == target.len() as u64 && create::check_target(&target).is_ok()
             });
             if attr.is_some() && !fits {
                 self.found(ino, "a target that is not whole, or of what is no symbolic link");

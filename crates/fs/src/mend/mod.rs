@@ -1,9 +1,10 @@
 //! Making a file tree of which parts are lost agree with itself again.
 //!
-//! What a damaged store still gives is some of a tree's records. From them the tree is made anew: a file whose name
-//! is lost hangs in `lost+found` under its number, one whose attributes are lost gets such that only the owner of the root can
-//! use it, and what is kept twice is counted from what it stands for. What is whole stays as it is. Afterwards
-//! [`crate::check`] finds nothing, and every loss that a user can see is told.
+//! What a damaged store still gives is some of a tree's records. From them the tree is made anew: a
+//! file whose name is lost hangs in `lost+found` under its number, one whose attributes are lost
+//! gets such that only the owner of the root can use it, and what is kept twice is counted from
+//! what it stands for. What is whole stays as it is. Afterwards [`crate::check`] finds nothing, and
+//! every loss that a user can see is told.
 
 mod names;
 mod survey;
@@ -56,9 +57,11 @@ impl Notes {
     }
 }
 
-/// Mends the file tree of a branch that is open nowhere, and says what of it was lost; a branch without one stays as it is.
+/// Mends the file tree of a branch that is open nowhere, and says what of it was lost; a branch
+/// without one stays as it is.
 ///
-/// It is made of several transactions: a branch of which the mending was broken off has to be mended again.
+/// It is made of several transactions: a branch of which the mending was broken off has to be
+/// mended again.
 pub fn mend(branch: &Branch) -> Result<Vec<Finding>> {
     let view = branch.read()?;
     let mut notes = Notes::default();
@@ -79,7 +82,8 @@ pub fn mend(branch: &Branch) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Cuts what is mapped behind the end of a file, lets its last block be zero there, and counts its blocks.
+/// Cuts what is mapped behind the end of a file, lets its last block be zero there, and counts its
+/// blocks.
 fn data(inode: &mut Inode, branch: &Branch, batch: &mut Batch<'_>) -> Result<()> {
     let map = key::of(key::DATA, inode.attr.ino);
     let end = match inode.attr.kind {

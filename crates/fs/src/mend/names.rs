@@ -1,11 +1,12 @@
-//! The shape of a mended tree: which names there are, where each file hangs, and what follows from that.
+//! The shape of a mended tree: which names there are, where each file hangs, and what follows from
+//! that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Notes;
 use super::survey::{Named, Survey};
-use crate::edit::entry_size;
 use crate::inode::Link;
+use crate::tree_txn::entry_size;
 use crate::{Ino, Kind, LINK_MAX, ROOT, bucket, key};
 
 const LOST_AND_FOUND: &[u8] = b"lost+found";
@@ -25,7 +26,8 @@ pub(super) fn shape(survey: &mut Survey, notes: &mut Notes) -> Shape {
     lay_out(survey, names, notes)
 }
 
-/// The names that can stay: each once, of a file that is there, in a directory, and of a directory only one.
+/// The names that can stay: each once, of a file that is there, in a directory, and of a directory
+/// only one.
 fn sensible(survey: &mut Survey, notes: &mut Notes) -> Vec<Named> {
     let mut kept = Vec::new();
     let (mut taken, mut links) = (BTreeSet::new(), BTreeMap::<Ino, u32>::new());
@@ -39,7 +41,8 @@ fn sensible(survey: &mut Survey, notes: &mut Notes) -> Vec<Named> {
         };
         let in_directory = survey.inodes.get(&named.dir).is_some_and(|dir| dir.is_dir());
         let home = inode.home;
-        // A directory hangs where it says, if a name is there; else at the first name that leads to it.
+        // A directory hangs where it says, if a name is there; else at the first name that leads to
+        // it.
         let elsewhere = inode.is_dir()
             && home != named.link
             && homes.contains(&(named.ino, home.parent, home.position));
@@ -60,7 +63,8 @@ fn sensible(survey: &mut Survey, notes: &mut Notes) -> Vec<Named> {
 fn hang_up(survey: &mut Survey, names: &mut Vec<Named>, notes: &mut Notes) {
     let named: BTreeSet<Ino> = names.iter().map(|named| named.ino).collect();
     let full: BTreeSet<Ino> = names.iter().map(|named| named.dir).collect();
-    // Without a name, one that counts none was in use when it lost the last: it goes when the tree is next opened.
+    // Without a name, one that counts none was in use when it lost the last: it goes when the tree
+    // is next opened.
     let lost = survey.inodes.values().filter(|inode| {
         let ino = inode.attr.ino;
         let orphan = inode.attr.nlink == 0 && !full.contains(&ino);

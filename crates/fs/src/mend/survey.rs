@@ -9,8 +9,8 @@ use super::Notes;
 use crate::data::BLOCK;
 use crate::header::Header;
 use crate::inode::{Inode, Link};
-use crate::path::check_name;
-use crate::{Attr, FILE_BYTES_MAX, Ino, Kind, ROOT, Result, bucket, clock, key};
+use crate::name::check_name;
+use crate::{Attr, FILE_BYTES_MAX, Ino, Kind, ROOT, Result, bucket, header, key, time};
 
 /// Numbers from here on were never given: a branch makes fewer files.
 const INO_END: Ino = 1 << 62;
@@ -41,7 +41,7 @@ impl Survey {
             None => None,
         };
         let mut survey = Survey {
-            seed: header.map_or_else(clock::seed, |header| header.seed),
+            seed: header.map_or_else(header::new_seed, |header| header.seed),
             next: header.map_or(0, |header| header.next),
             inodes: inodes(txn)?,
             names: Vec::new(),
@@ -49,8 +49,8 @@ impl Survey {
         };
         let directories = survey.entries(txn)?;
         let targets = owners(txn, key::TARGET)?;
-        // Other data may have keys that look like those of a tree; its records and the root's names are not met by
-        // chance.
+        // Other data may have keys that look like those of a tree; its records and the root's names
+        // are not met by chance.
         let trace = !survey.inodes.is_empty() || survey.names.iter().any(|n| n.dir == ROOT);
         if header.is_none() && !trace {
             return Ok(None);
@@ -120,7 +120,7 @@ impl Survey {
     /// An inode that only the owner of the root can use.
     pub fn make_up(&mut self, ino: Ino, kind: Kind, size: u64) {
         let owner = self.inodes.get(&ROOT).map_or((0, 0), |root| (root.attr.uid, root.attr.gid));
-        let clock::Moment { now, birth } = clock::moment();
+        let time::Moment { now, birth } = time::moment();
         let mode = match kind {
             Kind::Directory => 0o700,
             Kind::Symlink => 0o777,

@@ -6,11 +6,12 @@ use super::Notes;
 use super::survey::Survey;
 use super::write::Batch;
 use crate::acl::{self, Acl};
-use crate::path::shown;
+use crate::name::shown;
 use crate::xattr::{self, CAPABILITY};
-use crate::{Kind, Result, blob, key, make};
+use crate::{Kind, Result, blob, create, key};
 
-/// Takes the symbolic links out of the survey that have lost their targets, and the targets of which no link is left.
+/// Takes the symbolic links out of the survey that have lost their targets, and the targets of
+/// which no link is left.
 pub(super) fn targets(survey: &mut Survey, batch: &mut Batch<'_>) -> Result<()> {
     let mut whole = BTreeSet::new();
     for found in blob::all(batch.view(), key::TARGET) {
@@ -21,7 +22,7 @@ pub(super) fn targets(survey: &mut Survey, batch: &mut Batch<'_>) -> Result<()> 
         };
         let owner = owner.filter(|inode| inode.attr.kind == Kind::Symlink);
         if let (Some(inode), Some(target)) = (owner, &found.value)
-            && make::check_target(target).is_ok()
+            && create::check_target(target).is_ok()
             // What was made up knows no size.
             && [0, target.len() as u64].contains(&inode.attr.size)
         {
