@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tine_store::hostile::node(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tine_store::fuzzing::node(data));

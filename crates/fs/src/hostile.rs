@@ -212,7 +212,7 @@ pub fn fuzz(data: &[u8]) {
 pub fn look(store: &Store, branch: Branch) -> Result<()> {
     let txn: ReadTxn = branch.read()?;
     let _ = crate::check(&txn);
-    if let Some(base) = branch.base()? {
+    if let Some(base) = branch.fork_point()? {
         let _ = crate::diff(&base, &txn);
         let _ = crate::diff(&txn, &base);
     }

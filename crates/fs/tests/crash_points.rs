@@ -214,7 +214,8 @@ fn judge(disk: &MemoryDevice, first: &World, ops: &[Op]) -> u64 {
     let mut replay = tape.replay();
     for at in 0..=tape.changes() {
         replay.advance_to(at, 0);
-        let store = Store::open_on(Arc::new(replay.cut(at as u64 * 7 + 1)), &quiet()).unwrap();
+        let store =
+            Store::open_on(Arc::new(replay.cut_power(at as u64 * 7 + 1)), &quiet()).unwrap();
         let found = read_world(&store);
         let known = durable.iter().filter(|(since, _)| *since <= at);
         let least = known.map(|(_, state)| *state).max().unwrap();

@@ -75,7 +75,7 @@ impl Engine {
     /// use. For a full host, since it takes a checkpoint.
     pub(crate) fn make_room(&self, freed: u64) -> Result<bool> {
         self.health.check()?;
-        let mut some = self.give_back_arenas();
+        let mut some = self.release_preallocations();
         for _ in 0..RECLAIM_STEPS {
             let ready = self.space.reserve_ready(self.blocks_to_write(), Purpose::Release);
             // What cannot be taken apart stays, and hides nothing from the caller.
@@ -95,12 +95,12 @@ impl Engine {
     }
 
     /// Gives back what writers hold for what they write next; whether there was any.
-    pub(crate) fn give_back_arenas(&self) -> bool {
+    pub(crate) fn release_preallocations(&self) -> bool {
         let mut some = false;
-        for core in lock(&self.catalog).loaded() {
-            let mut arena = lock(&core.arena);
-            if !arena.is_empty() {
-                self.space.give_back_unused(&mut arena);
+        for branch in lock(&self.catalog).loaded() {
+            let mut preallocation = lock(&branch.preallocation);
+            if !preallocation.is_empty() {
+                self.space.release_preallocation(&mut preallocation);
                 some = true;
             }
         }

@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::format::extent::Extent;
 use crate::sync::atomic::Ordering;
-use crate::tree::{self, NewRun, Node, Owner, Root, Tree};
+use crate::tree::{self, NewRun, Node, Root, ShadowPolicy, Tree};
 use crate::txn::{Batch, Op, extent_pieces, refuse_values_in_maps};
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use std::sync::Arc;
 const CHANGES_MAX: usize = 16384;
 
 /// A branch's tree open for changes.
-pub(crate) struct BranchOwner<'a> {
+pub(crate) struct BranchPolicy<'a> {
     engine: &'a Engine,
     birth: u64,
     share_gen: u64,
 }
 
-impl Owner for BranchOwner<'_> {
+impl ShadowPolicy for BranchPolicy<'_> {
     fn birth(&self) -> u64 {
         self.birth
     }
@@ -28,7 +28,7 @@ impl Owner for BranchOwner<'_> {
     fn superseded(&self, node: &Arc<Node>) -> Result<()> {
         self.engine.changed.node();
         if node.birth > self.share_gen || !self.engine.refs.supersede(node)? {
-            self.engine.bury(node);
+            self.engine.free_node(node);
         }
         Ok(())
     }
@@ -37,7 +37,7 @@ impl Owner for BranchOwner<'_> {
     }
 }
 
-impl BranchOwner<'_> {
+impl BranchPolicy<'_> {
     /// A branch's entry no longer names these blocks.
     fn dropped(&self, extent: &Extent) -> Result<()> {
         let run = (extent.addr, extent.blocks());
@@ -53,26 +53,29 @@ impl Engine {
     /// Applies operations to a branch's tree. An error leaves the content as it was, or else the
     /// store takes no more writes.
     pub(crate) fn apply(&self, root: &mut Root, share_gen: u64, ops: &[Op]) -> Result<()> {
-        let owner =
-            BranchOwner { engine: self, birth: self.generation.load(Ordering::Acquire), share_gen };
+        let policy = BranchPolicy {
+            engine: self,
+            birth: self.generation.load(Ordering::Acquire),
+            share_gen,
+        };
         refuse_values_in_maps(&self.nodes, root, ops)?;
-        let mut tree = Tree { nodes: &self.nodes, owner: &owner, root };
+        let mut tree = Tree { nodes: &self.nodes, policy: &policy, root };
         if ops.len() > 1 || matches!(ops, [Op::Batch(batch)] if batch.len() > 1) {
             // What can fail is tried for all before anything changes.
             for op in ops {
                 match op {
-                    Op::Batch(batch) => own_batch(&mut tree, batch)?,
+                    Op::Batch(batch) => shadow_batch(&mut tree, batch)?,
                     Op::Map { map, block, .. } | Op::Unmap { map, block, .. } => {
-                        tree.own_path(&tree::map_key(map, *block))?;
+                        tree.shadow_path(&tree::map_key(map, *block))?;
                     }
                     Op::Share { to, to_block, .. } => {
-                        tree.own_path(&tree::map_key(to, *to_block))?
+                        tree.shadow_path(&tree::map_key(to, *to_block))?
                     }
                 }
             }
         }
         for (done, op) in ops.iter().enumerate() {
-            let applied = self.apply_one(&mut tree, &owner, op);
+            let applied = self.apply_one(&mut tree, &policy, op);
             let single = matches!(op, Op::Batch(batch) if batch.len() == 1);
             if done > 0 || !single {
                 self.health.guard(applied)?;
@@ -85,11 +88,11 @@ impl Engine {
 
     fn apply_one(
         &self,
-        tree: &mut Tree<'_, BranchOwner<'_>>,
-        owner: &BranchOwner<'_>,
+        tree: &mut Tree<'_, BranchPolicy<'_>>,
+        policy: &BranchPolicy<'_>,
         op: &Op,
     ) -> Result<()> {
-        let mut dropped = |extent: &Extent| owner.dropped(extent);
+        let mut dropped = |extent: &Extent| policy.dropped(extent);
         match op {
             Op::Batch(batch) => {
                 let changes: Vec<_> = batch.changes().collect();
@@ -99,11 +102,12 @@ impl Engine {
             Op::Map { map, block, runs } => {
                 let blocks = runs.iter().map(|run| run.sums.len() as u64).sum();
                 tree.unmap(map, *block, blocks, &mut dropped)?;
-                runs.iter().for_each(|run| self.space.name((run.addr, run.sums.len() as u64)));
+                runs.iter()
+                    .for_each(|run| self.space.mark_allocated((run.addr, run.sums.len() as u64)));
                 let mut at = *block;
                 for (addr, sums) in runs.iter().flat_map(extent_pieces) {
                     let blocks = sums.len() as u64;
-                    tree.map(map, at, &NewRun { addr, sums, shared: false, birth: owner.birth })?;
+                    tree.map(map, at, &NewRun { addr, sums, shared: false, birth: policy.birth })?;
                     at += blocks;
                 }
                 Ok(())
@@ -131,7 +135,7 @@ impl Engine {
     /// Marks one entry of the source as shared and names its part of the span a second time.
     fn share_one(
         &self,
-        tree: &mut Tree<'_, BranchOwner<'_>>,
+        tree: &mut Tree<'_, BranchPolicy<'_>>,
         mapped: &tree::Mapped,
         (from, span): (&[u8], (u64, u64)),
         (to, to_block): (&[u8], u64),
@@ -150,7 +154,7 @@ impl Engine {
 }
 
 /// Shadows the paths of a batch's changes.
-fn own_batch<O: Owner>(tree: &mut Tree<'_, O>, batch: &Batch) -> Result<()> {
+fn shadow_batch<O: ShadowPolicy>(tree: &mut Tree<'_, O>, batch: &Batch) -> Result<()> {
     let changes: Vec<_> = batch.changes().collect();
-    tree.own_paths(&changes)
+    tree.shadow_paths(&changes)
 }

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::journal::Record;
 use crate::open_store::Shared;
 use crate::signal::Woken;
-use crate::space::Keep;
+use crate::space::TrimPolicy;
 use crate::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,8 +34,8 @@ impl Shared {
                     std::thread::Builder::new().name(name.into()).spawn(move || work(&engine));
                 thread.map_err(|e| crate::Error::io("starting a background worker", e))
             };
-            background.push(spawn("tine-flush", keep_durable, &engine)?);
-            background.push(spawn("tine-reclaim", keep_reclaiming, &engine)?);
+            background.push(spawn("tine-flush", flush_worker, &engine)?);
+            background.push(spawn("tine-reclaim", reclaim_worker, &engine)?);
         }
         Ok(Shared::new(engine, background))
     }
@@ -61,7 +61,7 @@ impl Engine {
     }
 }
 
-fn keep_durable(engine: &Engine) {
+fn flush_worker(engine: &Engine) {
     let mut seen = 0;
     let mut last = Instant::now();
     let (mut written, mut rests_since) = (engine.journal.next(), last);
@@ -84,30 +84,30 @@ fn keep_durable(engine: &Engine) {
         } else {
             let _ = engine.sync_to(engine.journal.next());
         }
-        give_back(engine, rests_since.elapsed());
+        trim(engine, rests_since.elapsed());
     }
 }
 
 /// Gives free space back to the host, step by step, as long as nothing is more urgent. `rest`: since when nobody wrote.
-fn give_back(engine: &Engine, rest: Duration) {
-    let keep = match engine.signal.has_changed() {
-        true => Keep::Chunks,
-        false if rest < LONG_REST => Keep::Share,
-        false => Keep::Least,
+fn trim(engine: &Engine, rest: Duration) {
+    let policy = match engine.signal.has_changed() {
+        true => TrimPolicy::Busy,
+        false if rest < LONG_REST => TrimPolicy::Idle,
+        false => TrimPolicy::LongIdle,
     };
     let at_leisure = || !engine.must_checkpoint() && !engine.signal.stopped();
     let mut some = false;
-    while at_leisure() && engine.condemn_space(keep) {
+    while at_leisure() && engine.mark_space_for_trim(policy) {
         some = true;
     }
     // While others write, the checkpoint that records it comes by itself.
-    if some && keep != Keep::Chunks {
+    if some && policy != TrimPolicy::Busy {
         let _ = engine.checkpoint();
     }
     while at_leisure() && engine.punch_space().unwrap_or(false) {}
 }
 
-fn keep_reclaiming(engine: &Engine) {
+fn reclaim_worker(engine: &Engine) {
     let mut seen = 0;
     loop {
         let rest = if engine.reclaim.is_empty() { RECLAIM_IDLE } else { RECLAIM_REST };
@@ -145,13 +145,14 @@ mod tests {
             txn.unmap(b"file", block * 256, 128).unwrap();
             txn.commit().unwrap();
         }
-        let rest = |keep| {
+        let rest = |policy| {
             main.sync().unwrap();
             store.checkpoint().unwrap();
-            main.shared.engine().unwrap().give_back_space(keep).unwrap();
+            main.shared.engine().unwrap().trim_space(policy).unwrap();
             disk.allocated_bytes().unwrap() as usize / MIB
         };
-        let (busy, short, long) = (rest(Keep::Chunks), rest(Keep::Share), rest(Keep::Least));
+        let (busy, short, long) =
+            (rest(TrimPolicy::Busy), rest(TrimPolicy::Idle), rest(TrimPolicy::LongIdle));
         assert!(short + 8 < busy && long + 2 < short, "{busy}, {short}, {long} MiB");
         assert!(long <= 20 + 6 + 4, "{long} MiB for 20, a journal of 6 and what deletes need");
         let mut txn = main.write().unwrap();

@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::block_checksum;
 use crate::format::catalog::{
-    self as format, PREFIX_BASE, PREFIX_BRANCH, PREFIX_COUNT, PREFIX_RECLAIM,
+    self as format, PREFIX_BRANCH, PREFIX_COUNT, PREFIX_FORK_POINT, PREFIX_RECLAIM,
 };
 use crate::format::codec::Malformed;
 use crate::format::extent::Extent;
@@ -155,7 +155,7 @@ impl Checker<'_> {
 
     /// Walks what the system tree names.
     fn catalog(&mut self, system: &Root) -> Result<()> {
-        let mut bases: HashMap<u64, (u64, u64)> = HashMap::new();
+        let mut fork_points: HashMap<u64, (u64, u64)> = HashMap::new();
         let nodes = &self.engine.nodes;
         let mut cursor = Cursor::seek(nodes, system, &[])?;
         let bad = |m: Malformed| Error::damaged(0, m.0);
@@ -163,15 +163,15 @@ impl Checker<'_> {
             match key.first() {
                 Some(&PREFIX_BRANCH) => {
                     let (meta, root) = format::decode_branch(&value).map_err(bad)?;
-                    if meta.base != 0 {
-                        bases.entry(meta.base).or_default().0 += 1;
+                    if meta.fork_point != 0 {
+                        fork_points.entry(meta.fork_point).or_default().0 += 1;
                     }
                     self.tree(&format!("branch {}", meta.name), &Root::on_disk(&root), true)?;
                 }
-                Some(&PREFIX_BASE) => {
-                    let (users, root) = format::decode_base(&value).map_err(bad)?;
+                Some(&PREFIX_FORK_POINT) => {
+                    let (users, root) = format::decode_fork_point(&value).map_err(bad)?;
                     let id = format::key_number(&key).map_err(bad)?;
-                    bases.entry(id).or_default().1 = users;
+                    fork_points.entry(id).or_default().1 = users;
                     self.tree(&format!("fork point {id}"), &Root::on_disk(&root), true)?;
                 }
                 Some(&PREFIX_RECLAIM) => {
@@ -181,7 +181,7 @@ impl Checker<'_> {
                 _ => {}
             }
         }
-        for (id, (users, recorded)) in bases {
+        for (id, (users, recorded)) in fork_points {
             if users != recorded {
                 let what = format!("it has {users} branches, and records {recorded}");
                 self.find(Severity::Error, what, format!("fork point {id}"));

@@ -1,7 +1,7 @@
 //! How a commit goes through the parts: admitted, applied to the branch's tree in memory, then
 //! appended to the journal.
 
-use crate::branch::Core;
+use crate::branch::BranchInner;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::format::layout::NODE_BYTES;
@@ -15,7 +15,7 @@ use crate::txn::Op;
 impl Engine {
     /// Nodes that the operations may make: those on their paths, and what the new entries fill. Reads
     /// what they need into the cache, before anyone waits for them.
-    pub(crate) fn reach(&self, root: &Root, ops: &[Op]) -> Result<u64> {
+    pub(crate) fn estimate_and_prefetch(&self, root: &Root, ops: &[Op]) -> Result<u64> {
         let mut nodes = 0;
         for op in ops {
             nodes += match op {
@@ -37,7 +37,7 @@ impl Engine {
     /// Applies and logs a transaction that began after `resets` of the branch and may make so many nodes.
     pub(crate) fn commit(
         &self,
-        core: &Core,
+        branch: &BranchInner,
         resets: u64,
         ops: Vec<Op>,
         (nodes, purpose): (u64, Purpose),
@@ -54,22 +54,22 @@ impl Engine {
                 return Err(error);
             }
         };
-        let mut state = write(&core.state);
+        let mut state = write(&branch.state);
         let share_gen = state.meta.share_gen;
-        let applied = core
+        let applied = branch
             .is_as_begun(&state, resets)
             .and_then(|()| self.apply(&mut state.root, share_gen, &ops));
         if let Err(error) = applied {
             self.discard(&ops);
             return Err(error);
         }
-        state.cut = None;
-        if !core.dirty.swap(true, Ordering::AcqRel) {
+        state.fork_point = None;
+        if !branch.dirty.swap(true, Ordering::AcqRel) {
             self.changed.records(1);
             self.signal.changed();
         }
-        let number = self.journal.append(Record::Commit { branch: core.id, ops });
-        core.written.store(number + 1, Ordering::Release);
+        let number = self.journal.append(Record::Commit { branch: branch.id, ops });
+        branch.written.store(number + 1, Ordering::Release);
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct DirtyData {
     bytes: AlignedBuf,
     state: AtomicU8,
     /// Checkpoint cuts before it was made: an older one may be named by the disk.
-    cut: u64,
+    cuts: u64,
 }
 
 impl DirtyData {
@@ -65,7 +65,7 @@ pub(crate) struct DirtySet {
 struct State {
     by_addr: BTreeMap<u64, Arc<DirtyData>>,
     bytes: usize,
-    cut: u64,
+    cuts: u64,
 }
 
 impl DirtySet {
@@ -78,7 +78,7 @@ impl DirtySet {
         let bytes = AlignedBuf::from_slice(data);
         let mut state = lock(&self.state);
         let dirty =
-            Arc::new(DirtyData { addr, bytes, state: AtomicU8::new(FRESH), cut: state.cut });
+            Arc::new(DirtyData { addr, bytes, state: AtomicU8::new(FRESH), cuts: state.cuts });
         state.bytes += data.len();
         state.by_addr.insert(addr, Arc::clone(&dirty));
         dirty
@@ -91,7 +91,8 @@ impl DirtySet {
     /// Drops exactly this run if nothing but memory knows it; whether it did.
     pub fn forget(&self, addr: u64, blocks: u64) -> bool {
         let mut state = lock(&self.state);
-        let held = state.by_addr.get(&addr).filter(|d| d.blocks() == blocks && d.cut == state.cut);
+        let held =
+            state.by_addr.get(&addr).filter(|d| d.blocks() == blocks && d.cuts == state.cuts);
         let forgotten = held.is_some_and(|d| d.turns(FRESH, FORGOTTEN));
         if forgotten && let Some(gone) = state.by_addr.remove(&addr) {
             state.bytes -= gone.bytes.len();
@@ -133,7 +134,7 @@ impl DirtySet {
 
     /// A checkpoint cuts here: what it froze may name everything held now.
     pub fn cut(&self) {
-        lock(&self.state).cut += 1;
+        lock(&self.state).cuts += 1;
     }
 
     /// Writes out all that is held; returns when all of it is on the device (not flushed).

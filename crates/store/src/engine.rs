@@ -17,7 +17,7 @@ use crate::health::Health;
 use crate::journal::Journal;
 use crate::options::Options;
 use crate::pins::{Pin, Pins};
-use crate::reclaim_queue::Reclaim;
+use crate::reclaim_queue::ReclaimQueue;
 use crate::refs::Refs;
 use crate::signal::Signal;
 use crate::space::Space;
@@ -38,7 +38,7 @@ pub(crate) struct Engine {
     pub dirty: DirtySet,
     pub journal: Journal,
     pub catalog: Mutex<Catalog>,
-    pub reclaim: Reclaim,
+    pub reclaim: ReclaimQueue,
     pub pins: Arc<Pins>,
     pub health: Health,
     /// Advanced by every fork; what is made carries the generation of its birth.

@@ -9,9 +9,9 @@ use crate::txn::{DataRun, Op, RunData};
 
 impl Engine {
     /// The last pointer to a node is gone.
-    pub(crate) fn bury(&self, node: &Node) {
-        if let Some(ptr) = self.refs.bury(node) {
-            self.space.free_named(self.freed((ptr.addr, NODE_BLOCKS), node.birth));
+    pub(crate) fn free_node(&self, node: &Node) {
+        if let Some(ptr) = self.refs.free_node(node) {
+            self.space.free_after_checkpoint(self.freed((ptr.addr, NODE_BLOCKS), node.birth));
         }
     }
 
@@ -27,19 +27,19 @@ impl Engine {
     /// begins to read now sees the new state, as the branch's is held.
     pub(crate) fn free_data(&self, run: BlockRun, birth: u64) {
         if self.pins.may_see(birth) {
-            self.space.free_named(self.freed(run, birth));
+            self.space.free_after_checkpoint(self.freed(run, birth));
         } else {
-            self.free_unseen(run);
+            self.free_unread(run);
         }
     }
 
     /// Frees data blocks that no reader can know.
-    pub(crate) fn free_unseen(&self, run: BlockRun) {
+    pub(crate) fn free_unread(&self, run: BlockRun) {
         let freed = self.freed(run, Freed::UNSEEN);
         if self.dirty.forget(run.0, run.1) {
-            self.space.free_unnamed(freed);
+            self.space.free_after_readers(freed);
         } else {
-            self.space.free_named(freed);
+            self.space.free_after_checkpoint(freed);
         }
     }
 
@@ -61,8 +61,8 @@ impl Engine {
             RunData::Replayed(_) => false,
         };
         match written {
-            true => self.space.free_unnamed(self.freed(blocks, Freed::UNSEEN)),
-            false => self.free_unseen(blocks),
+            true => self.space.free_after_readers(self.freed(blocks, Freed::UNSEEN)),
+            false => self.free_unread(blocks),
         }
     }
 }

@@ -18,7 +18,7 @@ impl Engine {
         self.changed.records(1);
         // What a damaged node leads to keeps its space; the rest goes on.
         let taken = self.take_apart(&root);
-        taken.inspect_err(|_| self.reclaim.keep(id, root)).map(|()| true)
+        taken.inspect_err(|_| self.reclaim.set_aside(id, root)).map(|()| true)
     }
 
     /// Takes one pointer to a node away, and the node if it was the last. An error changes nothing.
@@ -52,7 +52,7 @@ impl Engine {
                 self.refs.release_runs(&runs, |at, run| self.free_data(run, extents[at].birth))?;
             }
         }
-        self.bury(&node);
+        self.free_node(&node);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use crate::tree::Root;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Default)]
-pub(crate) struct Reclaim(Mutex<Queue>);
+pub(crate) struct ReclaimQueue(Mutex<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -19,10 +19,10 @@ struct Queue {
     touched: BTreeMap<u64, ()>,
 }
 
-impl Reclaim {
+impl ReclaimQueue {
     /// The queue as a checkpoint left it.
-    pub fn load(items: BTreeMap<u64, Root>, next: u64) -> Reclaim {
-        Reclaim(Mutex::new(Queue { items, next, ..Queue::default() }))
+    pub fn load(items: BTreeMap<u64, Root>, next: u64) -> ReclaimQueue {
+        ReclaimQueue(Mutex::new(Queue { items, next, ..Queue::default() }))
     }
 
     pub fn push(&self, root: Root) {
@@ -41,7 +41,7 @@ impl Reclaim {
     }
 
     /// Puts an item back, not to be taken again.
-    pub fn keep(&self, id: u64, root: Root) {
+    pub fn set_aside(&self, id: u64, root: Root) {
         lock(&self.0).stuck.insert(id, root);
     }
 
@@ -64,7 +64,7 @@ impl Reclaim {
     }
 
     /// The checkpoint is durable: items that it placed need their nodes in memory no more.
-    pub fn settle(&self) {
+    pub fn finish_checkpoint(&self) {
         let mut queue = lock(&self.0);
         let queue = &mut *queue;
         for root in queue.items.values_mut().chain(queue.stuck.values_mut()) {

@@ -5,10 +5,9 @@
 //! journal may still hold can never be taken for valid again. After a clean close the journal simply goes
 //! on, with a session number of its own: what a later life broke off continues no other.
 
-use crate::branch::{Catalog, Core};
+use crate::branch::{BranchInner, Catalog};
 use crate::changed::Changed;
 use crate::checkpoint::{self, Durable};
-use crate::defect::{Defect, seeded};
 use crate::device::{AlignedBuf, Device};
 use crate::dirty::DirtySet;
 use crate::engine::Engine;
@@ -21,12 +20,13 @@ use crate::format::layout::{
 };
 use crate::format::superblock::{self, Superblock, SuperblockFault};
 use crate::health::Health;
+use crate::injected_bug::{InjectedBug, injected};
 use crate::journal::Record;
 use crate::journal::group::Link;
 use crate::journal::{Journal, Replayed, Ring, replay};
 use crate::options::Options;
 use crate::pins::Pins;
-use crate::reclaim_queue::Reclaim;
+use crate::reclaim_queue::ReclaimQueue;
 use crate::refs::Refs;
 use crate::signal::Signal;
 use crate::space::{Purpose, Space, TableImage};
@@ -66,7 +66,7 @@ pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<E
         table_sum: 0,
         system: None,
         next_branch: 1,
-        next_base: 1,
+        next_fork_point: 1,
         next_reclaim: 1,
     };
     let space = Space::empty(Arc::clone(&device));
@@ -89,12 +89,12 @@ pub(crate) fn open(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Eng
         let mut durable = lock(&engine.durable);
         let ring = Ring::of(&durable.superblock);
         let fresh = options.environment.fresh_number();
-        let salt = if seeded(Defect::SaltKept) { ring.link.salt } else { fresh };
+        let salt = if injected(InjectedBug::SaltKept) { ring.link.salt } else { fresh };
         let ring = Ring { link: Link { salt, ..ring.link }, ..ring };
         engine.checkpoint_with_ring(&mut durable, ring)?;
     }
     if !closed {
-        engine.space.condemn_holes();
+        engine.space.mark_holes_for_trim();
     }
     Ok(engine)
 }
@@ -144,7 +144,7 @@ fn check_numbers(sb: Superblock) -> Result<Superblock> {
         sb.generation,
         sb.replay_sequence,
         sb.next_branch,
-        sb.next_base,
+        sb.next_fork_point,
         sb.next_reclaim,
     ];
     match counters.iter().all(|number| *number < NUMBER_MAX) {
@@ -197,9 +197,9 @@ fn assemble(
             nodes,
             system,
             superblock.next_branch,
-            superblock.next_base,
+            superblock.next_fork_point,
         )),
-        reclaim: Reclaim::load(reclaim, superblock.next_reclaim),
+        reclaim: ReclaimQueue::load(reclaim, superblock.next_reclaim),
         pins: Arc::new(Pins::default()),
         health: Health::default(),
         generation: AtomicU64::new(superblock.generation),
@@ -249,7 +249,7 @@ impl Engine {
         Ok(())
     }
 
-    fn replay_branch(&self, id: u64) -> Result<Arc<Core>> {
+    fn replay_branch(&self, id: u64) -> Result<Arc<BranchInner>> {
         lock(&self.catalog)
             .branch(id)?
             .ok_or_else(|| inconsistent("names a branch that does not exist"))
@@ -259,16 +259,16 @@ impl Engine {
         let _epoch = read(&self.epoch);
         match record {
             Record::Commit { branch, ops } => {
-                let core = self.replay_branch(branch)?;
+                let branch = self.replay_branch(branch)?;
                 let ops = ops
                     .into_iter()
-                    .map(|op| self.settle_op(&core, op))
+                    .map(|op| self.allocate_replayed_op(&branch, op))
                     .collect::<Result<Vec<_>>>()?;
-                let mut state = write(&core.state);
+                let mut state = write(&branch.state);
                 let share_gen = state.meta.share_gen;
                 self.apply(&mut state.root, share_gen, &ops)?;
-                state.cut = None;
-                core.dirty.store(true, Ordering::Release);
+                state.fork_point = None;
+                branch.dirty.store(true, Ordering::Release);
             }
             Record::Create { branch, meta } => {
                 self.do_create(&mut lock(&self.catalog), branch, meta);
@@ -280,20 +280,20 @@ impl Engine {
                 self.do_fork(&mut catalog, &source, &mut state, branch, meta)?;
             }
             Record::Delete { branch } => {
-                let core = self.replay_branch(branch)?;
-                self.do_delete(&mut lock(&self.catalog), &core)?;
+                let branch = self.replay_branch(branch)?;
+                self.do_delete(&mut lock(&self.catalog), &branch)?;
             }
             Record::Rename { branch, name } => {
-                let core = self.replay_branch(branch)?;
-                self.do_rename(&mut lock(&self.catalog), &core, &name);
+                let branch = self.replay_branch(branch)?;
+                self.do_rename(&mut lock(&self.catalog), &branch, &name);
             }
-            Record::Reset { branch, to, base } => {
-                let core = self.replay_branch(branch)?;
+            Record::Reset { branch, to, fork_point } => {
+                let branch = self.replay_branch(branch)?;
                 let mut catalog = lock(&self.catalog);
-                let mut state = write(&core.state);
+                let mut state = write(&branch.state);
                 if to == 0 {
-                    self.do_reset(&mut catalog, &core, &mut state)?;
-                } else if to == branch {
+                    self.do_reset(&mut catalog, &branch, &mut state)?;
+                } else if to == branch.id {
                     return Err(inconsistent("resets a branch to itself"));
                 } else {
                     let source = catalog
@@ -301,7 +301,7 @@ impl Engine {
                         .ok_or_else(|| inconsistent("resets to a branch that does not exist"))?;
                     let mut from = write(&source.state);
                     let from = (&*source, &mut *from);
-                    self.do_reset_to(&mut catalog, (&core, &mut state), from, base)?;
+                    self.do_reset_to(&mut catalog, (&branch, &mut state), from, fork_point)?;
                 }
             }
             Record::Close => {}
@@ -310,18 +310,23 @@ impl Engine {
     }
 
     /// Gives the data inside a replayed operation its blocks.
-    fn settle_op(&self, core: &Core, op: Op) -> Result<Op> {
+    fn allocate_replayed_op(&self, branch: &BranchInner, op: Op) -> Result<Op> {
         let Op::Map { map, block, runs } = op else { return Ok(op) };
-        let settled = runs.into_iter().map(|run: DataRun| self.settle_run(core, run));
-        let runs = settled.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        let placed = runs.into_iter().map(|run: DataRun| self.allocate_replayed_run(branch, run));
+        let runs = placed.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         Ok(Op::Map { map, block, runs })
     }
 
     /// Gives a replayed run its blocks, or claims those it names.
-    pub(crate) fn settle_run(&self, core: &Core, run: DataRun) -> Result<Vec<DataRun>> {
+    pub(crate) fn allocate_replayed_run(
+        &self,
+        branch: &BranchInner,
+        run: DataRun,
+    ) -> Result<Vec<DataRun>> {
         let RunData::Replayed(bytes) = &run.data else { return Ok(vec![run]) };
         let blocks = (bytes.len() / BLOCK_BYTES) as u64;
-        let places = self.space.allocate(&mut lock(&core.arena), blocks, Purpose::Release)?;
+        let places =
+            self.space.allocate(&mut lock(&branch.preallocation), blocks, Purpose::Release)?;
         let mut rest: &[u8] = bytes;
         let mut runs = Vec::with_capacity(places.len());
         for (addr, blocks) in places {

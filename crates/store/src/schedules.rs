@@ -52,7 +52,7 @@ impl Run {
     }
 
     fn happened(&self, branch: &Branch, began: usize, done: Done) {
-        let number = branch.core.written.load(Ordering::Acquire) - 1;
+        let number = branch.inner.written.load(Ordering::Acquire) - 1;
         self.log().events.push(Event { number, began, done });
     }
 
@@ -80,7 +80,7 @@ impl Run {
             self.happened(&branch, began, done);
             if dice.roll(3) == 0 {
                 branch.sync()?;
-                self.acknowledged(branch.core.written.load(Ordering::Acquire));
+                self.acknowledged(branch.inner.written.load(Ordering::Acquire));
             }
         }
         Ok(())
@@ -213,7 +213,7 @@ fn one_run() {
     let mut at = 0;
     while at <= tape.changes() {
         replay.advance_to(at, dice.roll(u64::MAX));
-        let disk = Arc::new(replay.cut(dice.roll(u64::MAX)));
+        let disk = Arc::new(replay.cut_power(dice.roll(u64::MAX)));
         let store = Store::open_on(disk, &options).unwrap();
         let found = read_world(&store).unwrap();
         history.prefix_at(at, &found).unwrap_or_else(|why| panic!("cut {at}: {why}"));

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::open_store::Shared;
 use crate::options::{Lossy, Options};
 use crate::recover;
-use crate::space::Keep;
+use crate::space::TrimPolicy;
 use crate::usage::{StoreSpace, StoreUsage};
 use std::io;
 use std::path::Path;
@@ -101,8 +101,8 @@ impl Store {
         Ok(Store { shared: Shared::start(recover::open(device, options)?)? })
     }
 
-    fn branch_of(&self, core: Arc<crate::branch::Core>) -> Branch {
-        Branch { shared: Arc::clone(&self.shared), core }
+    fn branch_of(&self, inner: Arc<crate::branch::BranchInner>) -> Branch {
+        Branch { shared: Arc::clone(&self.shared), inner }
     }
 
     /// Makes an empty branch.
@@ -168,8 +168,8 @@ impl Store {
     /// # Errors
     /// [`Error::BranchNotFound`].
     pub fn branch(&self, name: &str) -> Result<Branch> {
-        let core = crate::sync::lock(&self.shared.engine()?.catalog).named(name)?;
-        Ok(self.branch_of(core))
+        let inner = crate::sync::lock(&self.shared.engine()?.catalog).named(name)?;
+        Ok(self.branch_of(inner))
     }
 
     /// All branches and snapshots, by name.
@@ -248,7 +248,7 @@ impl Store {
             }
         }
         engine.checkpoint()?;
-        engine.give_back_space(Keep::Share)
+        engine.trim_space(TrimPolicy::Idle)
     }
 
     /// Takes up to `steps` nodes of what deleted branches held apart; whether there is more. A checkpoint makes their

@@ -1,7 +1,7 @@
 //! What a store and its branches cost.
 
 use crate::admit::TRIES_MAX;
-use crate::branch::Core;
+use crate::branch::BranchInner;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::extent::Extent;
@@ -46,7 +46,7 @@ pub struct BranchUsage {
     /// Bytes that deleting it would free, its fork point aside.
     pub exclusive_bytes: u64,
     /// Bytes that only its fork point keeps.
-    pub pinned_by_base_bytes: u64,
+    pub pinned_by_fork_point_bytes: u64,
 }
 
 /// What only one root reaches.
@@ -127,20 +127,20 @@ impl Engine {
         Ok(bytes.map_err(|e| Error::io("measuring the host", e))? / BLOCK_BYTES as u64)
     }
 
-    pub(crate) fn branch_usage(&self, core: &Core) -> Result<BranchUsage> {
+    pub(crate) fn branch_usage(&self, branch: &BranchInner) -> Result<BranchUsage> {
         let (root, _pin) = {
-            let state = read(&core.state);
+            let state = read(&branch.state);
             (state.root.clone(), self.pin())
         };
-        let base = self.base_root(core)?;
+        let fork_point = self.fork_point_root(branch)?;
         let private = self.private_part(&root)?;
         // What a root counts is content, which for small records is less than the nodes they lie in.
         let shared = root.bytes.saturating_sub(private.data_bytes + private.record_bytes);
         Ok(BranchUsage {
             referenced_bytes: shared + private.bytes(),
             exclusive_bytes: private.bytes(),
-            pinned_by_base_bytes: match &base {
-                Some((base, _pin)) => self.private_part(base)?.bytes(),
+            pinned_by_fork_point_bytes: match &fork_point {
+                Some((fork_point, _pin)) => self.private_part(fork_point)?.bytes(),
                 None => 0,
             },
         })

@@ -130,9 +130,9 @@ fn what_one_branch_writes_no_other_sees() {
     assert_eq!(get(&store, "then", b"k"), Some(b"first".to_vec()));
     assert!(snapshot.sealed() && matches!(snapshot.write(), Err(Error::Sealed { .. })));
     assert!(matches!(store.reset("then", Some("main")), Err(Error::Sealed { .. })));
-    let base = trial.base().unwrap().unwrap();
+    let base = trial.fork_point().unwrap().unwrap();
     assert_eq!(base.get(b"k").unwrap(), Some(b"first".to_vec()));
-    assert!(main.base().unwrap().is_none());
+    assert!(main.fork_point().unwrap().is_none());
     assert_sound(&store);
 }
 

@@ -249,7 +249,7 @@ fn a_cut_in_the_first_flush_behind_a_close_mark_keeps_the_store_and_all_before_i
     for at in one..=two {
         replay.advance_to(at, 0);
         for seed in 0..40 {
-            let store = Store::open_on(Arc::new(replay.cut(seed)), &quiet()).unwrap();
+            let store = Store::open_on(Arc::new(replay.cut_power(seed)), &quiet()).unwrap();
             let read = store.branch("main").unwrap().read().unwrap();
             assert_eq!(read.get(b"one").unwrap(), Some(b"v".to_vec()));
             assert_sound(&store);

@@ -4,7 +4,7 @@ mod oracle;
 
 use oracle::Dice;
 use std::path::{Path, PathBuf};
-use tine_store::hostile;
+use tine_store::fuzzing;
 
 fn corpus(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target)
@@ -50,31 +50,31 @@ fn run(target: &str, decode: fn(&[u8]), rounds: u64) {
 
 #[test]
 fn hostile_superblocks_are_values_or_errors() {
-    run("superblock", hostile::superblock, 4000);
+    run("superblock", fuzzing::superblock, 4000);
 }
 
 #[test]
 fn hostile_nodes_are_nodes_or_errors() {
-    run("node", hostile::node, 40_000);
+    run("node", fuzzing::node, 40_000);
 }
 
 #[test]
 fn hostile_journals_are_replayed_or_refused() {
-    run("journal", hostile::journal, 6000);
+    run("journal", fuzzing::journal, 6000);
 }
 
 #[test]
 #[ignore = "soak: a long run of hostile bytes through the decoders"]
 fn many_hostile_bytes_are_values_or_errors() {
-    run("superblock", hostile::superblock, 100_000);
-    run("node", hostile::node, 2_000_000);
-    run("journal", hostile::journal, 200_000);
+    run("superblock", fuzzing::superblock, 100_000);
+    run("node", fuzzing::node, 2_000_000);
+    run("journal", fuzzing::journal, 200_000);
 }
 
 #[test]
 #[ignore = "writes the corpus anew"]
 fn write_the_corpus() {
-    for (number, (target, bytes)) in hostile::seeds().into_iter().enumerate() {
+    for (number, (target, bytes)) in fuzzing::seeds().into_iter().enumerate() {
         std::fs::create_dir_all(corpus(target)).unwrap();
         std::fs::write(corpus(target).join(format!("small-{number:02}")), bytes).unwrap();
     }

@@ -49,7 +49,7 @@ fn a_failed_flush_ends_all_writing_and_what_was_acknowledged_before_comes_back()
             let tape = device.tape();
             let mut replay = tape.replay();
             replay.advance_to(tape.changes(), number);
-            let store = Store::open_on(Arc::new(replay.cut(number)), &quiet()).unwrap();
+            let store = Store::open_on(Arc::new(replay.cut_power(number)), &quiet()).unwrap();
             life.history.prefix_at(tape.changes(), &read_world(&store).unwrap()).unwrap();
             assert_sound(&store);
         }
@@ -226,7 +226,7 @@ fn reads_that_fail_at_random_during_a_run_never_bring_wrong_data() {
         let tape = device.tape();
         let mut replay = tape.replay();
         replay.advance_to(tape.changes(), seed);
-        let store = Store::open_on(Arc::new(replay.cut(seed)), &quiet()).unwrap();
+        let store = Store::open_on(Arc::new(replay.cut_power(seed)), &quiet()).unwrap();
         life.history.prefix_at(tape.changes(), &read_world(&store).unwrap()).unwrap();
         assert_sound(&store);
     }
@@ -250,7 +250,7 @@ fn fill_at(seed: u64, full_from: usize) {
     replay.advance_to(tape.changes(), seed);
     for seed in 0..2 {
         let faults = Faults { full_from: Some(0), ..faults.clone() };
-        let device = Arc::new(SimulatedDevice::with_faults(&replay.cut(seed), faults));
+        let device = Arc::new(SimulatedDevice::with_faults(&replay.cut_power(seed), faults));
         let store = Store::open_on(device.clone(), &quiet())
             .unwrap_or_else(|error| panic!("{what}: it does not open: {error}"));
         let found = read_world(&store).unwrap();

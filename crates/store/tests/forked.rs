@@ -93,7 +93,7 @@ fn every_call_in_a_child_is_refused_and_its_parent_goes_on() {
         assert!(store.is_poisoned());
 
         refused("Branch::read", main.read());
-        refused("Branch::base", main.base());
+        refused("Branch::base", main.fork_point());
         refused("Branch::stage", main.stage(&numbered(5, 1)));
         refused("Branch::write", other.write());
         refused("Branch::sync", main.sync());

@@ -91,7 +91,7 @@ fn what_a_power_cut_kept_from_going_back_goes_back_in_the_next_life() {
     let mut replay = tape.replay();
     for at in 0..=tape.changes() {
         replay.advance_to(at, 7);
-        let disk = replay.cut(at as u64);
+        let disk = replay.cut_power(at as u64);
         let before = disk.allocated_bytes().unwrap();
         let device = Arc::new(SimulatedDevice::over(&disk));
         let store = Store::open_on(device.clone(), &quiet()).unwrap();
@@ -118,7 +118,7 @@ fn whole_chunks_go_back_while_others_write_once_a_checkpoint_recorded_them() {
     txn.unmap(b"f", 0, 32 * 256).unwrap();
     txn.commit().unwrap();
     let before = disk.allocated_bytes().unwrap();
-    // Frees; condemns; records and gives back, sixteen chunks a time.
+    // Frees; marks; records and gives back, sixteen chunks a time.
     let given = [(); 5].map(|()| {
         store.checkpoint().unwrap();
         before.saturating_sub(disk.allocated_bytes().unwrap()) / MIB

@@ -91,7 +91,7 @@ fn reads_as_it_was_written(image: &str) {
     assert_eq!(names(&store).len(), 5);
     assert_eq!(read_branches(&store).unwrap(), read_branches(&expected).unwrap());
     let base = |store: &Store| {
-        let base = store.branch("reset").unwrap().base().unwrap().unwrap();
+        let base = store.branch("reset").unwrap().fork_point().unwrap().unwrap();
         read_content(&base).unwrap()
     };
     assert_eq!(base(&store), base(&expected));

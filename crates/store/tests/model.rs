@@ -287,7 +287,7 @@ impl Run {
         for info in self.store().branches().unwrap() {
             let branch = self.store().branch(&info.name).unwrap();
             let content = read_model(&branch.read().unwrap());
-            let base = branch.base().unwrap().map(|base| read_model(&base));
+            let base = branch.fork_point().unwrap().map(|base| read_model(&base));
             world.branches.insert(info.name, (content, base, info.sealed));
         }
         world

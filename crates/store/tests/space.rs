@@ -24,7 +24,7 @@ fn write_mib(branch: &Branch, map: &[u8], mib: u64, first: u64) {
     }
 }
 
-fn settled_bytes(store: &Store, disk: &MemoryDevice) -> u64 {
+fn bytes_at_rest(store: &Store, disk: &MemoryDevice) -> u64 {
     store.reclaim_all().unwrap();
     store.checkpoint().unwrap();
     store.checkpoint().unwrap();
@@ -35,7 +35,7 @@ fn settled_bytes(store: &Store, disk: &MemoryDevice) -> u64 {
 fn what_a_deleted_branch_alone_held_goes_back_to_the_host() {
     let (disk, store) = fresh();
     write_mib(&store.create_branch("main").unwrap(), b"f", 8, 0);
-    let before = settled_bytes(&store, &disk);
+    let before = bytes_at_rest(&store, &disk);
     let trial = store.fork("main", "trial").unwrap();
     write_mib(&trial, b"f", 8, 9000);
     write_mib(&trial, b"g", 24, 20_000);
@@ -43,7 +43,7 @@ fn what_a_deleted_branch_alone_held_goes_back_to_the_host() {
     assert!(disk.allocated_bytes().unwrap() >= before + 32 * MIB);
     drop(trial);
     store.delete("trial").unwrap();
-    let after = settled_bytes(&store, &disk);
+    let after = bytes_at_rest(&store, &disk);
     // A few chunks of 1 MiB stay for the next writer.
     assert!(after <= before + 5 * MIB, "{before} bytes before, {after} after");
     assert_sound(&store);
@@ -114,7 +114,7 @@ fn what_is_overwritten_again_and_again_takes_the_place_of_little_more_than_once(
     let (disk, store) = fresh();
     let main = store.create_branch("main").unwrap();
     write_mib(&main, b"f", 4, 0);
-    let once = settled_bytes(&store, &disk);
+    let once = bytes_at_rest(&store, &disk);
     for round in 1..100 {
         write_mib(&main, b"f", 4, round * 10_000);
         store.checkpoint().unwrap();
@@ -329,7 +329,7 @@ fn a_checkpoint_on_a_full_host_loses_no_value_that_was_committed_before() {
 fn forks_and_deletes_by_the_thousand_leave_a_store_as_small_as_before() {
     let (disk, store) = fresh();
     write_mib(&store.create_branch("main").unwrap(), b"f", 1, 0);
-    let before = settled_bytes(&store, &disk);
+    let before = bytes_at_rest(&store, &disk);
     for round in 0..10 {
         for n in 0..200 {
             let name = format!("t{round}-{n}");
@@ -343,7 +343,7 @@ fn forks_and_deletes_by_the_thousand_leave_a_store_as_small_as_before() {
         }
         store.checkpoint().unwrap();
     }
-    let after = settled_bytes(&store, &disk);
+    let after = bytes_at_rest(&store, &disk);
     assert!(after <= before + 5 * MIB, "{before} bytes before, {after} after");
     assert_sound(&store);
 }

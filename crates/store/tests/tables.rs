@@ -315,7 +315,7 @@ fn a_bulk_load_larger_than_the_journal_is_durable_when_sync_returns() {
     let store = Store::create(&path, &Options::default()).unwrap();
     let main = store.create_branch("main").unwrap();
     let count = 150_000;
-    // Every third key twice, so that the load has to settle which stays.
+    // Every third key twice, so that the load has to choose which stays.
     filled(&main, "t", (0..count).rev().chain((0..count).step_by(3)));
     main.sync().unwrap();
     drop(main);

@@ -206,8 +206,8 @@ fn readers_cursors_and_differences_that_are_open_at_a_change_of_the_whole_branch
         let table = read.table("table").unwrap();
         let seen = all(&read);
         let wanted: Vec<_> = diff(&other, &read).unwrap().map(Result::unwrap).collect();
-        let base = branch.base().unwrap().unwrap();
-        let at_base = all(&base);
+        let base = branch.fork_point().unwrap().unwrap();
+        let at_fork_point = all(&base);
         let mut range = read.range(Bound::Unbounded, Bound::Unbounded);
         let first = range.next().unwrap().unwrap();
         let mut changes = diff(&other, &read).unwrap();
@@ -225,7 +225,7 @@ fn readers_cursors_and_differences_that_are_open_at_a_change_of_the_whole_branch
             store.checkpoint().unwrap();
         }
 
-        assert!(all(&read) == seen && all(&base) == at_base, "{what}");
+        assert!(all(&read) == seen && all(&base) == at_fork_point, "{what}");
         let rest: Vec<_> = range.map(Result::unwrap).collect();
         let again: Vec<_> =
             read.range(Bound::Unbounded, Bound::Unbounded).map(Result::unwrap).collect();

@@ -30,7 +30,7 @@
 //!
 //! // What changed, at the cost of the change.
 //! let branch = what_if.branch();
-//! let before = branch.base()?.expect("a fork keeps its fork point");
+//! let before = branch.fork_point()?.expect("a fork keeps its fork point");
 //! let changes = tine::diff(&before, &branch.read()?)?;
 //! assert_eq!(changes[0].path, b"note");
 //! # Ok(())

@@ -11,7 +11,7 @@ pub fn diff(store: &Store, name: &str, other: Option<&str>) -> Result<Diff> {
     let branch = store.branch(name)?;
     let (before, after) = match other {
         Some(other) => (branch.read()?, store.branch(other)?.read()?),
-        None => match branch.base()? {
+        None => match branch.fork_point()? {
             Some(base) => (base, branch.read()?),
             None => return Err(Error::no_fork_point(name, "compare it with")),
         },

@@ -93,7 +93,7 @@ pub fn execute(
         Request::Reset { name, to, force } => {
             if let Some(to) = &to {
                 store.branch(to)?;
-            } else if store.branch(&name)?.base()?.is_none() {
+            } else if store.branch(&name)?.fork_point()?.is_none() {
                 return Err(Error::no_fork_point(&name, "reset it to"));
             }
             claim(context, &name, force)?;
@@ -229,7 +229,7 @@ fn inspect(context: &Context, name: &str) -> Result<Inspected> {
     // A branch of another store may have the same number; it was made at another time.
     let created = created_at(&context.store, name)?;
     let identity = format!("{}-{created}", branch.id());
-    let forked = branch.base()?.is_some();
+    let forked = branch.fork_point()?.is_some();
     Ok(Inspected { id: branch.id(), identity, sealed, forked, origin, mount })
 }
 

@@ -78,7 +78,7 @@ pub fn branch_usage(store: &Store, name: &str) -> Result<BranchUsage> {
         branch: name.into(),
         referenced_bytes: usage.referenced_bytes,
         exclusive_bytes: usage.exclusive_bytes,
-        pinned_by_base_bytes: usage.pinned_by_base_bytes,
+        pinned_by_base_bytes: usage.pinned_by_fork_point_bytes,
     })
 }
 

@@ -1,10 +1,12 @@
 //! Which branches and fork points there are. Loaded from the system tree one by one, as needed.
 
-use super::core::Core;
 use super::info::BranchInfo;
+use super::inner::BranchInner;
 use super::overlay::Overlay;
 use crate::error::{Error, Result};
-use crate::format::catalog::{self as format, BranchMeta, PREFIX_BASE, PREFIX_BRANCH, number_key};
+use crate::format::catalog::{
+    self as format, BranchMeta, PREFIX_BRANCH, PREFIX_FORK_POINT, number_key,
+};
 use crate::sync::{lock, read, write};
 use crate::tree::{self, Cursor, Nodes, Root};
 use std::collections::{BTreeMap, HashMap};
@@ -17,7 +19,7 @@ const IDLE_MAX: usize = 1024;
 
 /// A kept fork point: one for all forks of the same cut.
 #[derive(Debug, Clone)]
-pub(crate) struct Base {
+pub(crate) struct ForkPoint {
     pub root: Root,
     /// Branches that keep it.
     pub users: u64,
@@ -29,26 +31,26 @@ pub(crate) struct Catalog {
     /// The system tree of the last durable checkpoint.
     system: Option<Root>,
     names: Overlay<String, u64>,
-    bases: Overlay<u64, Base>,
+    fork_points: Overlay<u64, ForkPoint>,
     deleted: Overlay<u64, ()>,
-    loaded: HashMap<u64, Arc<Core>>,
+    loaded: HashMap<u64, Arc<BranchInner>>,
     /// More loaded branches are worth a look at which of them are idle.
     loaded_max: usize,
     /// Of the checkpoint that is being written: until it is durable, the disk knows them as they were.
-    cutting: Vec<Arc<Core>>,
+    cutting: Vec<Arc<BranchInner>>,
     pub next_branch: u64,
-    pub next_base: u64,
+    pub next_fork_point: u64,
 }
 
 /// The catalog's changes at a cut.
 #[derive(Debug)]
 pub(crate) struct Frozen {
-    pub branches: Vec<(Arc<Core>, BranchMeta, Root)>,
+    pub branches: Vec<(Arc<BranchInner>, BranchMeta, Root)>,
     pub deleted: Vec<u64>,
     pub names: BTreeMap<String, Option<u64>>,
-    pub bases: BTreeMap<u64, Option<Base>>,
+    pub fork_points: BTreeMap<u64, Option<ForkPoint>>,
     pub next_branch: u64,
-    pub next_base: u64,
+    pub next_fork_point: u64,
 }
 
 fn damaged(m: crate::format::codec::Malformed) -> Error {
@@ -60,19 +62,19 @@ impl Catalog {
         nodes: Arc<Nodes>,
         system: Option<Root>,
         next_branch: u64,
-        next_base: u64,
+        next_fork_point: u64,
     ) -> Catalog {
         Catalog {
             nodes,
             system,
             names: Overlay::default(),
-            bases: Overlay::default(),
+            fork_points: Overlay::default(),
             deleted: Overlay::default(),
             loaded: HashMap::new(),
             loaded_max: IDLE_MAX,
             cutting: Vec::new(),
             next_branch,
-            next_base,
+            next_fork_point,
         }
     }
 
@@ -95,7 +97,7 @@ impl Catalog {
     }
 
     /// The branch with the name.
-    pub fn named(&mut self, name: &str) -> Result<Arc<Core>> {
+    pub fn named(&mut self, name: &str) -> Result<Arc<BranchInner>> {
         let found = match self.find(name)? {
             Some(id) => self.branch(id)?,
             None => None,
@@ -104,9 +106,9 @@ impl Catalog {
     }
 
     /// The branch with the number, if it exists.
-    pub fn branch(&mut self, id: u64) -> Result<Option<Arc<Core>>> {
-        if let Some(core) = self.loaded.get(&id) {
-            return Ok(Some(Arc::clone(core)));
+    pub fn branch(&mut self, id: u64) -> Result<Option<Arc<BranchInner>>> {
+        if let Some(branch) = self.loaded.get(&id) {
+            return Ok(Some(Arc::clone(branch)));
         }
         if self.deleted.get(&id).is_some() {
             return Ok(None);
@@ -117,13 +119,13 @@ impl Catalog {
             return Ok(None);
         };
         let (meta, root) = record.map_err(damaged)?;
-        let core = Core::new(id, meta, Root::on_disk(&root));
-        self.keep(&core);
-        Ok(Some(core))
+        let branch = BranchInner::new(id, meta, Root::on_disk(&root));
+        self.remember(&branch);
+        Ok(Some(branch))
     }
 
-    fn keep(&mut self, core: &Arc<Core>) {
-        self.loaded.insert(core.id, Arc::clone(core));
+    fn remember(&mut self, branch: &Arc<BranchInner>) {
+        self.loaded.insert(branch.id, Arc::clone(branch));
         if self.loaded.len() > self.loaded_max {
             self.forget_idle();
         }
@@ -132,57 +134,57 @@ impl Catalog {
     /// Keeps few branches in memory that nobody uses and the disk knows as they are.
     pub fn forget_idle(&mut self) {
         if self.loaded.len() > IDLE_MAX {
-            self.loaded.retain(|_, core| {
-                let used = Arc::strong_count(core) > 1 || core.dirty.load(Ordering::Acquire);
-                used || !lock(&core.arena).is_empty()
+            self.loaded.retain(|_, branch| {
+                let used = Arc::strong_count(branch) > 1 || branch.dirty.load(Ordering::Acquire);
+                used || !lock(&branch.preallocation).is_empty()
             });
         }
         self.loaded_max = IDLE_MAX.max(2 * self.loaded.len());
     }
 
     /// The branches in memory.
-    pub fn loaded(&self) -> impl Iterator<Item = &Arc<Core>> {
+    pub fn loaded(&self) -> impl Iterator<Item = &Arc<BranchInner>> {
         self.loaded.values()
     }
 
     /// Takes a new branch in.
-    pub fn insert(&mut self, core: &Arc<Core>) {
-        let name = read(&core.state).meta.name.clone();
-        self.next_branch = self.next_branch.max(core.id + 1);
-        self.names.set(name, Some(core.id));
-        self.keep(core);
+    pub fn insert(&mut self, branch: &Arc<BranchInner>) {
+        let name = read(&branch.state).meta.name.clone();
+        self.next_branch = self.next_branch.max(branch.id + 1);
+        self.names.set(name, Some(branch.id));
+        self.remember(branch);
     }
 
     /// Takes a branch out.
-    pub fn remove(&mut self, core: &Core) {
-        let name = read(&core.state).meta.name.clone();
+    pub fn remove(&mut self, branch: &BranchInner) {
+        let name = read(&branch.state).meta.name.clone();
         self.names.set(name, None);
-        self.deleted.set(core.id, Some(()));
-        self.loaded.remove(&core.id);
+        self.deleted.set(branch.id, Some(()));
+        self.loaded.remove(&branch.id);
     }
 
-    pub fn rename(&mut self, core: &Core, new: &str) {
-        let mut state = write(&core.state);
+    pub fn rename(&mut self, branch: &BranchInner, new: &str) {
+        let mut state = write(&branch.state);
         self.names.set(std::mem::replace(&mut state.meta.name, new.into()), None);
-        self.names.set(new.into(), Some(core.id));
+        self.names.set(new.into(), Some(branch.id));
     }
 
-    pub fn base(&self, id: u64) -> Result<Option<Base>> {
-        if let Some(known) = self.bases.get(&id) {
+    pub fn fork_point(&self, id: u64) -> Result<Option<ForkPoint>> {
+        if let Some(known) = self.fork_points.get(&id) {
             return Ok(known);
         }
-        match self.system_get(&number_key(PREFIX_BASE, id), format::decode_base)? {
+        match self.system_get(&number_key(PREFIX_FORK_POINT, id), format::decode_fork_point)? {
             None => Ok(None),
             Some(record) => {
                 let (users, root) = record.map_err(damaged)?;
-                Ok(Some(Base { root: Root::on_disk(&root), users }))
+                Ok(Some(ForkPoint { root: Root::on_disk(&root), users }))
             }
         }
     }
 
-    pub fn set_base(&mut self, id: u64, base: Option<Base>) {
-        self.next_base = self.next_base.max(id + 1);
-        self.bases.set(id, base);
+    pub fn set_fork_point(&mut self, id: u64, fork_point: Option<ForkPoint>) {
+        self.next_fork_point = self.next_fork_point.max(id + 1);
+        self.fork_points.set(id, fork_point);
     }
 
     /// Every branch, by number.
@@ -200,8 +202,8 @@ impl Catalog {
                 }
             }
         }
-        for (id, core) in &self.loaded {
-            let state = read(&core.state);
+        for (id, branch) in &self.loaded {
+            let state = read(&branch.state);
             found.insert(*id, (state.meta.clone(), state.root.clone()));
         }
         Ok(found.into_iter().map(|(id, (meta, root))| (id, meta, root)).collect())
@@ -210,32 +212,32 @@ impl Catalog {
     /// A checkpoint cuts here.
     pub fn cut(&mut self) -> Frozen {
         let mut branches = Vec::new();
-        for core in self.loaded.values() {
-            if core.dirty.swap(false, Ordering::AcqRel) {
-                let state = read(&core.state);
-                branches.push((Arc::clone(core), state.meta.clone(), state.root.clone()));
+        for branch in self.loaded.values() {
+            if branch.dirty.swap(false, Ordering::AcqRel) {
+                let state = read(&branch.state);
+                branches.push((Arc::clone(branch), state.meta.clone(), state.root.clone()));
             }
         }
         // The same state is written in the same order.
-        branches.sort_unstable_by_key(|(core, ..)| core.id);
-        self.cutting = branches.iter().map(|(core, ..)| Arc::clone(core)).collect();
+        branches.sort_unstable_by_key(|(branch, ..)| branch.id);
+        self.cutting = branches.iter().map(|(branch, ..)| Arc::clone(branch)).collect();
         Frozen {
             branches,
             deleted: self.deleted.cut().into_keys().collect(),
             names: self.names.cut(),
-            bases: self.bases.cut(),
+            fork_points: self.fork_points.cut(),
             next_branch: self.next_branch,
-            next_base: self.next_base,
+            next_fork_point: self.next_fork_point,
         }
     }
 
     /// The checkpoint is durable, with `system` as its system tree. Fork points that were written
     /// need their nodes in memory no more.
-    pub fn settle(&mut self, system: Root) {
+    pub fn finish_checkpoint(&mut self, system: Root) {
         self.system = Some(system);
-        self.names.settle();
-        self.bases.settle();
-        self.deleted.settle();
+        self.names.finish_checkpoint();
+        self.fork_points.finish_checkpoint();
+        self.deleted.finish_checkpoint();
         self.cutting.clear();
     }
 }

@@ -1,6 +1,6 @@
 //! The handle of a branch: reading, staging and changing it.
 
-use super::core::{Core, State};
+use super::inner::{BranchInner, BranchState};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::open_store::Shared;
@@ -15,26 +15,26 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Branch {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) core: Arc<Core>,
+    pub(crate) inner: Arc<BranchInner>,
 }
 
 impl Branch {
     /// The branch's number.
     pub fn id(&self) -> u64 {
-        self.core.id
+        self.inner.id
     }
 
     /// The branch's name now. A child of `fork(2)` has no branch, and this is empty.
     pub fn name(&self) -> String {
         match self.shared.engine() {
-            Ok(_) => read(&self.core.state).meta.name.clone(),
+            Ok(_) => read(&self.inner.state).meta.name.clone(),
             Err(_) => String::new(),
         }
     }
 
     /// Whether it is a snapshot, or this is a child of `fork(2)`, which cannot write either.
     pub fn sealed(&self) -> bool {
-        self.shared.engine().is_err() || read(&self.core.state).meta.sealed
+        self.shared.engine().is_err() || read(&self.inner.state).meta.sealed
     }
 
     /// A consistent snapshot of what is committed now.
@@ -43,13 +43,13 @@ impl Branch {
     /// [`Error::BranchNotFound`] when the branch was deleted.
     pub fn read(&self) -> Result<ReadTxn> {
         let engine = self.shared.engine()?;
-        let state = read(&self.core.state);
-        self.core.exists(&state)?;
+        let state = read(&self.inner.state);
+        self.inner.exists(&state)?;
         Ok(self.view(engine, &state))
     }
 
     /// A snapshot of the state, which is held.
-    fn view(&self, engine: &Engine, state: &State) -> ReadTxn {
+    fn view(&self, engine: &Engine, state: &BranchState) -> ReadTxn {
         ReadTxn::new(Arc::clone(&self.shared), state.root.clone(), engine.pin())
     }
 
@@ -57,9 +57,9 @@ impl Branch {
     ///
     /// # Errors
     /// Damage and I/O errors.
-    pub fn base(&self) -> Result<Option<ReadTxn>> {
-        let base = self.shared.engine()?.base_root(&self.core)?;
-        Ok(base.map(|(root, pin)| ReadTxn::new(Arc::clone(&self.shared), root, pin)))
+    pub fn fork_point(&self) -> Result<Option<ReadTxn>> {
+        let fork_point = self.shared.engine()?.fork_point_root(&self.inner)?;
+        Ok(fork_point.map(|(root, pin)| ReadTxn::new(Arc::clone(&self.shared), root, pin)))
     }
 
     /// Takes blocks for `data` (a multiple of 4096 bytes, at most 1 MiB) and puts it there; call it
@@ -82,7 +82,7 @@ impl Branch {
     fn stage_for(&self, data: &[u8], purpose: Purpose) -> Result<Staged> {
         let engine = self.shared.engine()?;
         engine.limit_dirty()?;
-        Staged::new(engine, &self.core, data, purpose)
+        Staged::new(engine, &self.inner, data, purpose)
     }
 
     /// Begins a change; waits for the branch's other writer. It has to be committed before the branch is reset or
@@ -93,14 +93,14 @@ impl Branch {
     pub fn write(&self) -> Result<WriteTxn<'_>> {
         let engine = self.shared.engine()?;
         engine.health.check()?;
-        let writer = lock(&self.core.writer);
-        let state = read(&self.core.state);
-        self.core.exists(&state)?;
+        let writer = lock(&self.inner.writer);
+        let state = read(&self.inner.state);
+        self.inner.exists(&state)?;
         if state.meta.sealed {
             return Err(Error::Sealed { name: state.meta.name.clone() });
         }
         let view = self.view(engine, &state);
-        Ok(WriteTxn::new(&self.shared, &self.core, view, state.resets, writer))
+        Ok(WriteTxn::new(&self.shared, &self.inner, view, state.resets, writer))
     }
 
     /// Returns when all that was committed to the branch so far is durable.
@@ -108,12 +108,12 @@ impl Branch {
     /// # Errors
     /// [`Error::Poisoned`] and I/O errors: then nothing can be said of what was not durable yet.
     pub fn sync(&self) -> Result<()> {
-        self.shared.engine()?.sync_to(self.core.written.load(Ordering::Acquire))
+        self.shared.engine()?.sync_to(self.inner.written.load(Ordering::Acquire))
     }
 
     /// Whether [`Branch::sync`] would have nothing to do; not so in a child of `fork(2)`.
     pub fn is_durable(&self) -> bool {
-        let written = self.core.written.load(Ordering::Acquire);
+        let written = self.inner.written.load(Ordering::Acquire);
         self.shared.engine().is_ok_and(|engine| engine.journal.durable() >= written)
     }
 
@@ -123,6 +123,6 @@ impl Branch {
     /// # Errors
     /// Damage and I/O errors.
     pub fn usage(&self) -> Result<BranchUsage> {
-        self.shared.engine()?.branch_usage(&self.core)
+        self.shared.engine()?.branch_usage(&self.inner)
     }
 }

@@ -1,13 +1,13 @@
 //! Branches: named, writable, isolated versions.
 
 mod catalog;
-mod core;
 mod handle;
 mod info;
+mod inner;
 mod ops;
 mod overlay;
 
-pub(crate) use self::core::Core;
 pub(crate) use catalog::{Catalog, Frozen};
 pub use handle::Branch;
 pub use info::{BranchInfo, ForkOptions};
+pub(crate) use inner::BranchInner;

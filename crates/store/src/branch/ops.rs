@@ -1,13 +1,13 @@
 //! Forking, sealing, renaming, resetting and deleting branches. Each is one journal record, and the
 //! same step when that record is replayed.
 
-use super::catalog::{Base, Catalog, infos};
-use super::core::{Core, State};
+use super::catalog::{Catalog, ForkPoint, infos};
 use super::info::{BranchInfo, ForkOptions};
-use crate::defect::{Defect, seeded};
+use super::inner::{BranchInner, BranchState};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog::BranchMeta;
+use crate::injected_bug::{InjectedBug, injected};
 use crate::journal::Record;
 use crate::pins::Pin;
 use crate::space::Purpose;
@@ -53,19 +53,19 @@ fn check_free(catalog: &Catalog, name: &str) -> Result<()> {
 
 impl Engine {
     /// Appends the record of a finished step and remembers which branch it belongs to.
-    fn log(&self, core: &Core, record: Record) {
-        core.written.fetch_max(self.journal.append(record) + 1, Ordering::AcqRel);
+    fn log(&self, branch: &BranchInner, record: Record) {
+        branch.written.fetch_max(self.journal.append(record) + 1, Ordering::AcqRel);
         self.changed.records(RECORDS_OF_A_BRANCH);
     }
 
-    pub(crate) fn create_branch(&self, name: &str) -> Result<Arc<Core>> {
+    pub(crate) fn create_branch(&self, name: &str) -> Result<Arc<BranchInner>> {
         let _admitted = self.admit(NODES_OF_A_BRANCH, Purpose::Growth)?;
         let mut catalog = lock(&self.catalog);
         check_free(&catalog, name)?;
         let meta = BranchMeta {
             name: name.into(),
             parent: 0,
-            base: 0,
+            fork_point: 0,
             sealed: false,
             created: timestamp(self.options.environment.now()),
             expires: None,
@@ -73,9 +73,9 @@ impl Engine {
         };
         self.changed.node();
         let id = catalog.next_branch;
-        let core = self.do_create(&mut catalog, id, meta.clone());
-        self.log(&core, Record::Create { branch: core.id, meta });
-        Ok(core)
+        let branch = self.do_create(&mut catalog, id, meta.clone());
+        self.log(&branch, Record::Create { branch: branch.id, meta });
+        Ok(branch)
     }
 
     pub(crate) fn do_create(
@@ -83,20 +83,25 @@ impl Engine {
         catalog: &mut Catalog,
         id: u64,
         mut meta: BranchMeta,
-    ) -> Arc<Core> {
+    ) -> Arc<BranchInner> {
         let birth = self.generation.load(Ordering::Acquire);
         // Nothing of it is shared: whatever it will hold is born later.
         meta.share_gen = birth.saturating_sub(1);
         let root =
             Root { link: Link::Mem(Arc::new(Node::empty(birth))), level: 0, entries: 0, bytes: 0 };
-        let core = Core::new(id, meta, root);
-        core.dirty.store(true, Ordering::Release);
+        let branch = BranchInner::new(id, meta, root);
+        branch.dirty.store(true, Ordering::Release);
         self.changed();
-        catalog.insert(&core);
-        core
+        catalog.insert(&branch);
+        branch
     }
 
-    pub(crate) fn fork(&self, from: &str, new: &str, options: &ForkOptions) -> Result<Arc<Core>> {
+    pub(crate) fn fork(
+        &self,
+        from: &str,
+        new: &str,
+        options: &ForkOptions,
+    ) -> Result<Arc<BranchInner>> {
         let _admitted = self.admit(NODES_OF_A_BRANCH, Purpose::Growth)?;
         let mut catalog = lock(&self.catalog);
         check_free(&catalog, new)?;
@@ -105,67 +110,73 @@ impl Engine {
         let meta = BranchMeta {
             name: new.into(),
             parent: source.id,
-            base: state.cut.unwrap_or(catalog.next_base),
+            fork_point: state.fork_point.unwrap_or(catalog.next_fork_point),
             sealed: options.sealed,
             created: timestamp(self.options.environment.now()),
             expires: options.expires.map(timestamp),
             share_gen: 0,
         };
         let id = catalog.next_branch;
-        let core = self.do_fork(&mut catalog, &source, &mut state, id, meta.clone())?;
-        self.log(&core, Record::Fork { from: source.id, branch: core.id, meta });
-        Ok(core)
+        let branch = self.do_fork(&mut catalog, &source, &mut state, id, meta.clone())?;
+        self.log(&branch, Record::Fork { from: source.id, branch: branch.id, meta });
+        Ok(branch)
     }
 
     /// Raises the generation: what was born until now is shared from here on.
-    fn share(&self, state: &mut State, core: &Core) -> u64 {
+    fn share(&self, state: &mut BranchState, branch: &BranchInner) -> u64 {
         let generation = self.generation.fetch_add(1, Ordering::AcqRel);
-        state.meta.share_gen = generation - u64::from(seeded(Defect::GenerationStale));
-        core.dirty.store(true, Ordering::Release);
+        state.meta.share_gen = generation - u64::from(injected(InjectedBug::GenerationStale));
+        branch.dirty.store(true, Ordering::Release);
         generation
     }
 
     pub(crate) fn do_fork(
         &self,
         catalog: &mut Catalog,
-        source: &Core,
-        state: &mut State,
+        source: &BranchInner,
+        state: &mut BranchState,
         id: u64,
         mut meta: BranchMeta,
-    ) -> Result<Arc<Core>> {
-        self.keep_base(catalog, meta.base, state)?;
+    ) -> Result<Arc<BranchInner>> {
+        self.retain_fork_point(catalog, meta.fork_point, state)?;
         meta.share_gen = self.share(state, source);
         self.refs.share(&state.root.link);
-        let core = Core::new(id, meta, state.root.clone());
-        write(&core.state).cut = state.cut;
-        core.dirty.store(true, Ordering::Release);
+        let branch = BranchInner::new(id, meta, state.root.clone());
+        write(&branch.state).fork_point = state.fork_point;
+        branch.dirty.store(true, Ordering::Release);
         self.changed();
-        catalog.insert(&core);
-        Ok(core)
+        catalog.insert(&branch);
+        Ok(branch)
     }
 
     /// One more user of the fork point `id`, which names the present root of `state`.
-    fn keep_base(&self, catalog: &mut Catalog, id: u64, state: &mut State) -> Result<()> {
-        let base = match catalog.base(id)? {
-            Some(base) => Base { users: base.users + 1, ..base },
+    fn retain_fork_point(
+        &self,
+        catalog: &mut Catalog,
+        id: u64,
+        state: &mut BranchState,
+    ) -> Result<()> {
+        let fork_point = match catalog.fork_point(id)? {
+            Some(fork_point) => ForkPoint { users: fork_point.users + 1, ..fork_point },
             None => {
                 self.refs.share(&state.root.link);
-                Base { root: state.root.clone(), users: 1 }
+                ForkPoint { root: state.root.clone(), users: 1 }
             }
         };
-        catalog.set_base(id, Some(base));
-        state.cut = Some(id);
+        catalog.set_fork_point(id, Some(fork_point));
+        state.fork_point = Some(id);
         Ok(())
     }
 
     /// One user fewer.
-    fn drop_base(&self, catalog: &mut Catalog, id: u64) -> Result<()> {
-        let Some(base) = catalog.base(id)? else { return Ok(()) };
-        if base.users > 1 {
-            catalog.set_base(id, Some(Base { users: base.users - 1, ..base }));
+    fn release_fork_point(&self, catalog: &mut Catalog, id: u64) -> Result<()> {
+        let Some(fork_point) = catalog.fork_point(id)? else { return Ok(()) };
+        if fork_point.users > 1 {
+            catalog
+                .set_fork_point(id, Some(ForkPoint { users: fork_point.users - 1, ..fork_point }));
         } else {
-            catalog.set_base(id, None);
-            self.reclaim.push(base.root);
+            catalog.set_fork_point(id, None);
+            self.reclaim.push(fork_point.root);
         }
         Ok(())
     }
@@ -173,22 +184,22 @@ impl Engine {
     pub(crate) fn delete(&self, name: &str) -> Result<()> {
         let _admitted = self.admit(NODES_OF_A_BRANCH, Purpose::Release)?;
         let mut catalog = lock(&self.catalog);
-        let core = catalog.named(name)?;
-        self.do_delete(&mut catalog, &core)?;
-        self.log(&core, Record::Delete { branch: core.id });
+        let branch = catalog.named(name)?;
+        self.do_delete(&mut catalog, &branch)?;
+        self.log(&branch, Record::Delete { branch: branch.id });
         Ok(())
     }
 
-    pub(crate) fn do_delete(&self, catalog: &mut Catalog, core: &Arc<Core>) -> Result<()> {
-        let base = read(&core.state).meta.base;
-        self.drop_base(catalog, base)?;
-        catalog.remove(core);
+    pub(crate) fn do_delete(&self, catalog: &mut Catalog, branch: &Arc<BranchInner>) -> Result<()> {
+        let fork_point = read(&branch.state).meta.fork_point;
+        self.release_fork_point(catalog, fork_point)?;
+        catalog.remove(branch);
         let root = {
-            let state = write(&core.state);
-            core.deleted.store(true, Ordering::Release);
+            let state = write(&branch.state);
+            branch.deleted.store(true, Ordering::Release);
             state.root.clone()
         };
-        self.space.give_back_unused(&mut lock(&core.arena));
+        self.space.release_preallocation(&mut lock(&branch.preallocation));
         self.reclaim.push(root);
         self.changed();
         Ok(())
@@ -197,45 +208,45 @@ impl Engine {
     pub(crate) fn rename(&self, old: &str, new: &str) -> Result<()> {
         let _admitted = self.admit(NODES_OF_A_BRANCH, Purpose::Growth)?;
         let mut catalog = lock(&self.catalog);
-        let core = catalog.named(old)?;
+        let branch = catalog.named(old)?;
         check_free(&catalog, new)?;
-        self.do_rename(&mut catalog, &core, new);
-        self.log(&core, Record::Rename { branch: core.id, name: new.into() });
+        self.do_rename(&mut catalog, &branch, new);
+        self.log(&branch, Record::Rename { branch: branch.id, name: new.into() });
         Ok(())
     }
 
-    pub(crate) fn do_rename(&self, catalog: &mut Catalog, core: &Core, new: &str) {
-        catalog.rename(core, new);
-        core.dirty.store(true, Ordering::Release);
+    pub(crate) fn do_rename(&self, catalog: &mut Catalog, branch: &BranchInner, new: &str) {
+        catalog.rename(branch, new);
+        branch.dirty.store(true, Ordering::Release);
         self.changed();
     }
 
     pub(crate) fn reset(&self, name: &str, to: Option<&str>) -> Result<()> {
         let _admitted = self.admit(NODES_OF_A_BRANCH, Purpose::Release)?;
         let mut catalog = lock(&self.catalog);
-        let core = catalog.named(name)?;
+        let branch = catalog.named(name)?;
         let source = to.map(|to| catalog.named(to)).transpose()?;
         // Both states are held until the record is in the journal: what is committed to either comes before the reset
         // there if it came before it here, and behind it otherwise.
-        let mut state = write(&core.state);
+        let mut state = write(&branch.state);
         if state.meta.sealed {
             return Err(Error::Sealed { name: name.into() });
         }
         let Some(source) = source else {
-            if state.meta.base == 0 {
+            if state.meta.fork_point == 0 {
                 return Err(Error::NoForkPoint { name: name.into() });
             }
-            self.do_reset(&mut catalog, &core, &mut state)?;
-            self.log(&core, Record::Reset { branch: core.id, to: 0, base: 0 });
+            self.do_reset(&mut catalog, &branch, &mut state)?;
+            self.log(&branch, Record::Reset { branch: branch.id, to: 0, fork_point: 0 });
             return Ok(());
         };
-        if source.id == core.id {
+        if source.id == branch.id {
             return Ok(());
         }
         let mut from = write(&source.state);
-        let base = from.cut.unwrap_or(catalog.next_base);
-        self.do_reset_to(&mut catalog, (&core, &mut state), (&source, &mut from), base)?;
-        self.log(&core, Record::Reset { branch: core.id, to: source.id, base });
+        let fork_point = from.fork_point.unwrap_or(catalog.next_fork_point);
+        self.do_reset_to(&mut catalog, (&branch, &mut state), (&source, &mut from), fork_point)?;
+        self.log(&branch, Record::Reset { branch: branch.id, to: source.id, fork_point });
         Ok(())
     }
 
@@ -243,14 +254,14 @@ impl Engine {
     pub(crate) fn do_reset(
         &self,
         catalog: &mut Catalog,
-        core: &Core,
-        state: &mut State,
+        branch: &BranchInner,
+        state: &mut BranchState,
     ) -> Result<()> {
-        let base = state.meta.base;
+        let fork_point = state.meta.fork_point;
         let kept = catalog
-            .base(base)?
+            .fork_point(fork_point)?
             .ok_or_else(|| Error::damaged(0, "a branch's fork point is missing"))?;
-        self.replace_root((core, state), kept.root, base);
+        self.replace_root((branch, state), kept.root, fork_point);
         Ok(())
     }
 
@@ -258,24 +269,29 @@ impl Engine {
     pub(crate) fn do_reset_to(
         &self,
         catalog: &mut Catalog,
-        (core, state): (&Core, &mut State),
-        (source, from): (&Core, &mut State),
-        base: u64,
+        (branch, state): (&BranchInner, &mut BranchState),
+        (source, from): (&BranchInner, &mut BranchState),
+        fork_point: u64,
     ) -> Result<()> {
-        self.keep_base(catalog, base, from)?;
+        self.retain_fork_point(catalog, fork_point, from)?;
         self.share(from, source);
-        let old_base = std::mem::replace(&mut state.meta.base, base);
-        self.replace_root((core, state), from.root.clone(), base);
+        let old_fork_point = std::mem::replace(&mut state.meta.fork_point, fork_point);
+        self.replace_root((branch, state), from.root.clone(), fork_point);
         // The branch was changed already: it must not go on without its record.
-        self.health.guard(self.drop_base(catalog, old_base))
+        self.health.guard(self.release_fork_point(catalog, old_fork_point))
     }
 
     /// Puts the root of the fork point `base` in place of a branch's own.
-    fn replace_root(&self, (core, state): (&Core, &mut State), root: Root, base: u64) {
+    fn replace_root(
+        &self,
+        (branch, state): (&BranchInner, &mut BranchState),
+        root: Root,
+        fork_point: u64,
+    ) {
         self.refs.share(&root.link);
         let old = std::mem::replace(&mut state.root, root);
-        self.share(state, core);
-        state.cut = Some(base);
+        self.share(state, branch);
+        state.fork_point = Some(fork_point);
         state.resets += 1;
         self.reclaim.push(old);
         self.changed();
@@ -287,10 +303,10 @@ impl Engine {
     }
 
     /// The root of the branch's fork point, pinned.
-    pub(crate) fn base_root(&self, core: &Core) -> Result<Option<(Root, Pin)>> {
+    pub(crate) fn fork_point_root(&self, branch: &BranchInner) -> Result<Option<(Root, Pin)>> {
         let catalog = lock(&self.catalog);
-        let base = read(&core.state).meta.base;
-        let base = if base == 0 { None } else { catalog.base(base)? };
-        Ok(base.map(|base| (base.root, self.pin())))
+        let fork_point = read(&branch.state).meta.fork_point;
+        let fork_point = if fork_point == 0 { None } else { catalog.fork_point(fork_point)? };
+        Ok(fork_point.map(|fork_point| (fork_point.root, self.pin())))
     }
 }

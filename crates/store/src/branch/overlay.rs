@@ -38,7 +38,7 @@ impl<K: Ord + Clone, V: Clone> Overlay<K, V> {
     }
 
     /// The checkpoint is durable.
-    pub fn settle(&mut self) {
+    pub fn finish_checkpoint(&mut self) {
         self.frozen.clear();
     }
 }
@@ -59,7 +59,7 @@ mod tests {
             ["kept", "gone", "other"].map(|key| overlay.get(key))
         };
         assert_eq!(known(&overlay), [Some(Some(2)), Some(None), None]);
-        overlay.settle();
+        overlay.finish_checkpoint();
         assert_eq!(known(&overlay), [Some(Some(2)), None, None]);
         assert_eq!(overlay.cut(), Layer::from([("kept", Some(2))]));
     }

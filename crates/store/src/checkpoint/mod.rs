@@ -12,7 +12,6 @@ mod nodes;
 pub(crate) use durable::Durable;
 
 use crate::branch::Frozen;
-use crate::defect::{Defect, seeded};
 use crate::device::{AlignedBuf, Device};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -21,12 +20,13 @@ use crate::format::layout::{
     BLOCK_BYTES, GROWN_RING_BLOCKS, NODE_BLOCKS, SUPERBLOCK_COPIES, SUPERBLOCK_SLOTS,
 };
 use crate::format::superblock::Superblock;
+use crate::injected_bug::{InjectedBug, injected};
 use crate::journal::Ring;
 use crate::refs;
-use crate::space::{Keep, Shared, TableImage};
+use crate::space::{Shared, TableImage, TrimPolicy};
 use crate::sync::{lock, read, write};
 use crate::tree::{Link, Node, Root, Tree};
-use nodes::{NodeWriter, SystemOwner};
+use nodes::{NodeWriter, SystemPolicy};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl Engine {
             self.grow_ring()?;
         }
         self.punch_space()?;
-        self.condemn_space(Keep::Chunks);
+        self.mark_space_for_trim(TrimPolicy::Busy);
         Ok(())
     }
 
@@ -107,7 +107,7 @@ impl Engine {
         self.health.check()?;
         let written = self.write_checkpoint(&mut durable, None);
         self.health.guard(written)?;
-        self.space.name((block, GROWN_RING_BLOCKS));
+        self.space.mark_allocated((block, GROWN_RING_BLOCKS));
         let ring = Ring { block, blocks: GROWN_RING_BLOCKS, ..Ring::of(&durable.superblock) };
         self.checkpoint_with_ring(&mut durable, ring)
     }
@@ -117,14 +117,15 @@ impl Engine {
         let cut = self.cut()?;
         // With a new ring, no commit may reach the old one any more.
         let _alone = new_ring.is_some().then_some(alone);
-        let mark = self.journal.settle(cut.number, &self.dirty)?;
+        let mark = self.journal.replay_mark(cut.number, &self.dirty)?;
         self.dirty.write_all()?;
 
         let mut writer = NodeWriter::new(self);
         let system = self.write_system(&cut, durable.system(&self.nodes)?, &mut writer)?;
         writer.finish()?;
         let table = self.space.write_cut(&TableImage::of(&durable.superblock))?;
-        let flushed = if seeded(Defect::CheckpointUnflushed) { Ok(()) } else { self.device.sync() };
+        let flushed =
+            if injected(InjectedBug::CheckpointUnflushed) { Ok(()) } else { self.device.sync() };
         flushed.map_err(|e| Error::io("flushing a checkpoint to disk", e))?;
 
         let old = &durable.superblock;
@@ -148,7 +149,7 @@ impl Engine {
             table_sum: table.sum,
             system: system.link.ptr().map(|ptr| (ptr, system.level)),
             next_branch: cut.catalog.next_branch,
-            next_base: cut.catalog.next_base,
+            next_fork_point: cut.catalog.next_fork_point,
             next_reclaim: cut.next_reclaim,
         };
         write_superblock(&*self.device, &superblock)?;
@@ -157,7 +158,7 @@ impl Engine {
             None => self.journal.release(cut.number, &mark),
         }
         *durable = Durable { superblock, when: self.options.environment.elapsed() };
-        self.settle(cut, system)
+        self.finish_checkpoint(cut, system)
     }
 
     /// Freezes the state. The epoch is held alone.
@@ -189,10 +190,10 @@ impl Engine {
         let fresh =
             || Root { link: Link::Mem(Arc::new(Node::empty(1))), level: 0, entries: 0, bytes: 0 };
         let mut root = old.unwrap_or_else(fresh);
-        let owner = SystemOwner::new(cut.generation);
-        let mut tree = Tree { nodes: &self.nodes, owner: &owner, root: &mut root };
-        for (core, meta, branch_root) in &cut.catalog.branches {
-            let key = format::number_key(format::PREFIX_BRANCH, core.id);
+        let policy = SystemPolicy::new(cut.generation);
+        let mut tree = Tree { nodes: &self.nodes, policy: &policy, root: &mut root };
+        for (branch, meta, branch_root) in &cut.catalog.branches {
+            let key = format::number_key(format::PREFIX_BRANCH, branch.id);
             tree.put(&key, &format::encode_branch(meta, &writer.write(branch_root)?))?;
         }
         for id in &cut.catalog.deleted {
@@ -204,12 +205,13 @@ impl Engine {
                 None => drop(tree.remove(&format::name_key(name))?),
             }
         }
-        for (id, base) in &cut.catalog.bases {
-            let key = format::number_key(format::PREFIX_BASE, *id);
-            match base {
-                Some(base) => {
-                    tree.put(&key, &format::encode_base(base.users, &writer.write(&base.root)?))?
-                }
+        for (id, fork_point) in &cut.catalog.fork_points {
+            let key = format::number_key(format::PREFIX_FORK_POINT, *id);
+            match fork_point {
+                Some(fork_point) => tree.put(
+                    &key,
+                    &format::encode_fork_point(fork_point.users, &writer.write(&fork_point.root)?),
+                )?,
                 None => drop(tree.remove(&key)?),
             }
         }
@@ -221,7 +223,7 @@ impl Engine {
             }
         }
         refs::apply(&mut tree, &self.refs.frozen())?;
-        for ptr in owner.superseded_nodes() {
+        for ptr in policy.superseded_nodes() {
             self.space.free_at_checkpoint((ptr.addr, NODE_BLOCKS));
         }
         let placed = writer.write(&root)?;
@@ -230,26 +232,26 @@ impl Engine {
     }
 
     /// The checkpoint is durable: releases what it freed, and memory that the disk stands for now.
-    fn settle(&self, cut: Cut, system: Root) -> Result<()> {
+    fn finish_checkpoint(&self, cut: Cut, system: Root) -> Result<()> {
         // Nobody reads the old system tree any more when its blocks come free.
-        self.refs.settle(system.clone());
-        lock(&self.catalog).settle(system);
-        self.space.settle_cut();
-        self.reclaim.settle();
+        self.refs.finish_checkpoint(system.clone());
+        lock(&self.catalog).finish_checkpoint(system);
+        self.space.finish_checkpoint();
+        self.reclaim.finish_checkpoint();
         let Cut { catalog, reclaim, .. } = cut;
         drop(reclaim);
-        for (core, _, root) in catalog.branches {
+        for (branch, _, root) in catalog.branches {
             drop(root);
             // They are dropped when nobody has to wait for it.
-            let _gone = write(&core.state).root.link.demote();
+            let _gone = write(&branch.state).root.link.demote();
         }
-        self.give_back_arenas();
+        self.release_preallocations();
         let mut catalog = lock(&self.catalog);
         let mut shared = Shared::default();
         // Before the first fork no tree shares anything.
-        if catalog.next_base > 1 {
-            let trees = catalog.loaded().map(|core| {
-                let root = &read(&core.state).root;
+        if catalog.next_fork_point > 1 {
+            let trees = catalog.loaded().map(|branch| {
+                let root = &read(&branch.state).root;
                 Shared { entries: root.entries, data_bytes: root.bytes }
             });
             shared = trees.fold(shared, Shared::larger);
@@ -263,9 +265,9 @@ impl Engine {
 
     /// Marks some of the space that nobody uses as to be given back to the host, once the next checkpoint has recorded it;
     /// whether there was any.
-    pub(crate) fn condemn_space(&self, keep: Keep) -> bool {
+    pub(crate) fn mark_space_for_trim(&self, policy: TrimPolicy) -> bool {
         self.space.drain(&self.pins.advance());
-        let some = self.space.condemn(PUNCH_CHUNKS_MAX, keep) > 0;
+        let some = self.space.mark_for_trim(PUNCH_CHUNKS_MAX, policy) > 0;
         if some {
             self.changed();
         }
@@ -279,9 +281,9 @@ impl Engine {
     }
 
     /// Gives all the space to the host that nobody uses.
-    pub(crate) fn give_back_space(&self, keep: Keep) -> Result<()> {
+    pub(crate) fn trim_space(&self, policy: TrimPolicy) -> Result<()> {
         let mut some = false;
-        while self.condemn_space(keep) {
+        while self.mark_space_for_trim(policy) {
             some = true;
         }
         if some {

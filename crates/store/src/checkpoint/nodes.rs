@@ -7,7 +7,7 @@ use crate::format::catalog::DiskRoot;
 use crate::format::layout::{BLOCK_BYTES, NODE_BLOCKS, NODE_BYTES};
 use crate::format::pointer::Ptr;
 use crate::sync::{Mutex, lock};
-use crate::tree::{Body, Link, Node, Owner, Root};
+use crate::tree::{Body, Link, Node, Root, ShadowPolicy};
 use std::sync::Arc;
 
 /// Images gathered before they are written in one call.
@@ -61,7 +61,9 @@ impl<'a> NodeWriter<'a> {
         self.batch.push(image);
         if self.engine.refs.place(node, ptr) {
             // Superseded since the cut: this checkpoint still names it, the next one won't.
-            self.engine.space.free_named(self.engine.freed((addr, NODE_BLOCKS), node.birth));
+            self.engine
+                .space
+                .free_after_checkpoint(self.engine.freed((addr, NODE_BLOCKS), node.birth));
         }
         self.engine.nodes.remember(node);
         Ok(ptr)
@@ -82,14 +84,14 @@ impl<'a> NodeWriter<'a> {
 }
 
 /// The system tree is never cloned: what a copy supersedes is garbage.
-pub(crate) struct SystemOwner {
+pub(crate) struct SystemPolicy {
     birth: u64,
     superseded: Mutex<Vec<Ptr>>,
 }
 
-impl SystemOwner {
-    pub fn new(birth: u64) -> SystemOwner {
-        SystemOwner { birth: birth.max(1), superseded: Mutex::default() }
+impl SystemPolicy {
+    pub fn new(birth: u64) -> SystemPolicy {
+        SystemPolicy { birth: birth.max(1), superseded: Mutex::default() }
     }
 
     /// Where the nodes lie that are garbage now.
@@ -98,7 +100,7 @@ impl SystemOwner {
     }
 }
 
-impl Owner for SystemOwner {
+impl ShadowPolicy for SystemPolicy {
     fn birth(&self) -> u64 {
         self.birth
     }

@@ -18,7 +18,7 @@ const SECTOR: usize = 512;
 /// see them at once. Room taken by [`Device::allocate`] is taken below at once: it changes no contents.
 #[derive(Debug)]
 pub struct LossyDevice {
-    base: Arc<dyn Device>,
+    device: Arc<dyn Device>,
     broken_sync: bool,
     state: RwLock<State>,
 }
@@ -39,7 +39,7 @@ struct State {
     unsynced: BTreeMap<u64, Vec<Option<Block>>>,
     len: u64,
     /// What the base holds from here on was cut away, even if the device grew again.
-    base_end: u64,
+    device_end: u64,
     /// Changes until the power goes by itself.
     fuse: Option<u64>,
     dead: bool,
@@ -48,11 +48,11 @@ struct State {
 impl LossyDevice {
     /// A forgetting device over `base`. With `broken_sync`, syncing claims success and keeps forgetting: a test that
     /// still passes then proves nothing.
-    pub fn over(base: Arc<dyn Device>, broken_sync: bool) -> io::Result<LossyDevice> {
-        let len = base.len()?;
+    pub fn over(device: Arc<dyn Device>, broken_sync: bool) -> io::Result<LossyDevice> {
+        let len = device.len()?;
         let unsynced = BTreeMap::new();
-        let state = State { unsynced, len, base_end: len, fuse: None, dead: false };
-        Ok(LossyDevice { base, broken_sync, state: RwLock::new(state) })
+        let state = State { unsynced, len, device_end: len, fuse: None, dead: false };
+        Ok(LossyDevice { device, broken_sync, state: RwLock::new(state) })
     }
 
     /// Lets the power go by itself in the place of the change (write, sync, hole, length) that follows `changes` more.
@@ -74,10 +74,10 @@ impl LossyDevice {
         let Survivors::Random(seed) = survivors else { return Ok(()) };
         let mut dice = Dice(seed);
         if dice.roll(2) == 0 {
-            pass_len(&*self.base, &state)?;
+            pass_len(&*self.device, &state)?;
         }
         for (block, versions) in unsynced {
-            let mut candidates = vec![self.base_block(&state, block)?];
+            let mut candidates = vec![self.device_block(&state, block)?];
             candidates.extend(versions.into_iter().map(|v| v.unwrap_or_else(zeros)));
             let newest = candidates.len() - 1;
             let mut survivor = match dice.roll(8) {
@@ -90,16 +90,16 @@ impl LossyDevice {
                 Arc::make_mut(&mut survivor)[..torn].copy_from_slice(&candidates[newest][..torn]);
             }
             if !Arc::ptr_eq(&survivor, &candidates[0]) {
-                self.base.write_at(block * BLOCK as u64, &survivor[..])?;
+                self.device.write_at(block * BLOCK as u64, &survivor[..])?;
             }
         }
         Ok(())
     }
 
-    fn base_block(&self, state: &State, block: u64) -> io::Result<Block> {
+    fn device_block(&self, state: &State, block: u64) -> io::Result<Block> {
         let mut bytes = zeros();
-        if block * (BLOCK as u64) < state.base_end {
-            self.base.read_at(block * BLOCK as u64, &mut Arc::make_mut(&mut bytes)[..])?;
+        if block * (BLOCK as u64) < state.device_end {
+            self.device.read_at(block * BLOCK as u64, &mut Arc::make_mut(&mut bytes)[..])?;
         }
         Ok(bytes)
     }
@@ -147,10 +147,10 @@ impl Device for LossyDevice {
         whole_blocks(offset, buf.len() as u64)?;
         let state = self.view();
         state.powered()?;
-        let from_base = state.base_end.saturating_sub(offset).min(buf.len() as u64) as usize;
-        let (below, past) = buf.split_at_mut(from_base.next_multiple_of(BLOCK));
+        let from_device = state.device_end.saturating_sub(offset).min(buf.len() as u64) as usize;
+        let (below, past) = buf.split_at_mut(from_device.next_multiple_of(BLOCK));
         if !below.is_empty() {
-            self.base.read_at(offset, below)?;
+            self.device.read_at(offset, below)?;
         }
         past.fill(0);
         let first = offset / BLOCK as u64;
@@ -181,18 +181,18 @@ impl Device for LossyDevice {
         if self.broken_sync {
             return Ok(());
         }
-        pass_len(&*self.base, &state)?;
+        pass_len(&*self.device, &state)?;
         for (block, versions) in &state.unsynced {
             let at = block * BLOCK as u64;
             match versions.last() {
-                Some(Some(bytes)) => self.base.write_at(at, &bytes[..])?,
-                _ => self.base.punch(at, BLOCK as u64)?,
+                Some(Some(bytes)) => self.device.write_at(at, &bytes[..])?,
+                _ => self.device.punch(at, BLOCK as u64)?,
             }
         }
         state.unsynced.clear();
-        state.base_end = state.len;
+        state.device_end = state.len;
         drop(state);
-        self.base.sync()
+        self.device.sync()
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -205,7 +205,7 @@ impl Device for LossyDevice {
         whole_blocks(bytes, 0)?;
         let mut state = self.powered_change()?;
         state.unsynced.split_off(&(bytes / BLOCK as u64));
-        state.base_end = state.base_end.min(bytes);
+        state.device_end = state.device_end.min(bytes);
         state.len = bytes;
         Ok(())
     }
@@ -213,7 +213,7 @@ impl Device for LossyDevice {
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         whole_blocks(offset, len)?;
         let mut state = self.powered_change()?;
-        self.base.allocate(offset, len)?;
+        self.device.allocate(offset, len)?;
         state.len = state.len.max(offset + len);
         Ok(())
     }
@@ -229,23 +229,23 @@ impl Device for LossyDevice {
 
     fn allocated_bytes(&self) -> io::Result<u64> {
         self.view().powered()?;
-        self.base.allocated_bytes()
+        self.device.allocated_bytes()
     }
 
     fn host_free_bytes(&self) -> io::Result<u64> {
-        self.base.host_free_bytes()
+        self.device.host_free_bytes()
     }
 }
 
 /// Brings the base to the device's length; what was cut away meanwhile becomes zeros.
-fn pass_len(base: &dyn Device, state: &State) -> io::Result<()> {
-    if base.len()? > state.base_end {
-        let kept = base.len()?.min(state.len);
-        if state.base_end < kept {
-            base.punch(state.base_end, kept - state.base_end)?;
+fn pass_len(device: &dyn Device, state: &State) -> io::Result<()> {
+    if device.len()? > state.device_end {
+        let kept = device.len()?.min(state.len);
+        if state.device_end < kept {
+            device.punch(state.device_end, kept - state.device_end)?;
         }
     }
-    base.set_len(state.len)
+    device.set_len(state.len)
 }
 
 #[cfg(test)]
@@ -266,8 +266,8 @@ mod tests {
 
     #[test]
     fn a_power_cut_leaves_what_was_synced_and_nothing_else() {
-        let base = Arc::new(MemoryDevice::new());
-        let lossy = LossyDevice::over(base.clone(), false).unwrap();
+        let device = Arc::new(MemoryDevice::new());
+        let lossy = LossyDevice::over(device.clone(), false).unwrap();
         put(&lossy, 0, 1);
         put(&lossy, 1, 1);
         lossy.sync().unwrap();
@@ -276,8 +276,8 @@ mod tests {
         lossy.set_len(9 * BLOCK as u64).unwrap();
         assert_eq!((block(&lossy, 0), block(&lossy, 1)), (0, 2));
         lossy.power_cut(Survivors::None).unwrap();
-        assert_eq!((block(&*base, 0), block(&*base, 1)), (1, 1));
-        assert_eq!(base.len().unwrap(), 2 * BLOCK as u64);
+        assert_eq!((block(&*device, 0), block(&*device, 1)), (1, 1));
+        assert_eq!(device.len().unwrap(), 2 * BLOCK as u64);
         assert!(lossy.write_at(0, &[0; BLOCK]).is_err() && lossy.sync().is_err());
     }
 
@@ -303,15 +303,15 @@ mod tests {
     #[test]
     fn survivors_are_some_old_and_some_new_blocks_and_the_same_for_the_same_seed() {
         let survivors = |seed| {
-            let base = Arc::new(MemoryDevice::new());
-            let lossy = LossyDevice::over(base.clone(), false).unwrap();
+            let device = Arc::new(MemoryDevice::new());
+            let lossy = LossyDevice::over(device.clone(), false).unwrap();
             (0..200).for_each(|i| put(&lossy, i, 1));
             lossy.sync().unwrap();
             (0..200).for_each(|i| put(&lossy, i, 2));
             (0..200).for_each(|i| put(&lossy, i, 3));
             lossy.power_cut(Survivors::Random(seed)).unwrap();
             let mut bytes = vec![0; 200 * BLOCK];
-            base.read_at(0, &mut bytes).unwrap();
+            device.read_at(0, &mut bytes).unwrap();
             bytes
         };
         let left = survivors(1);
@@ -323,12 +323,12 @@ mod tests {
 
     #[test]
     fn a_broken_sync_loses_what_it_claims_to_have_kept() {
-        let base = Arc::new(MemoryDevice::new());
-        let lossy = LossyDevice::over(base.clone(), true).unwrap();
+        let device = Arc::new(MemoryDevice::new());
+        let lossy = LossyDevice::over(device.clone(), true).unwrap();
         put(&lossy, 0, 1);
         lossy.sync().unwrap();
         lossy.power_cut(Survivors::None).unwrap();
-        assert_eq!(block(&*base, 0), 0);
+        assert_eq!(block(&*device, 0), 0);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) struct BranchMeta {
     /// The branch it was forked from; 0 for none.
     pub parent: u64,
     /// The kept fork point; 0 for none.
-    pub base: u64,
+    pub fork_point: u64,
     pub sealed: bool,
     /// Seconds and nanoseconds since 1970.
     pub created: (u64, u32),
@@ -45,14 +45,14 @@ pub(crate) struct BranchMeta {
 
 impl BranchMeta {
     pub fn encode(&self, w: &mut Writer) {
-        w.short(self.name.as_bytes()).u64(self.parent).u64(self.base);
+        w.short(self.name.as_bytes()).u64(self.parent).u64(self.fork_point);
         w.u8(u8::from(self.sealed) | u8::from(self.expires.is_some()) << 1);
         w.u64(self.created.0).u32(self.created.1);
         let expires = self.expires.unwrap_or_default();
         w.u64(expires.0).u32(expires.1).u64(self.share_gen);
     }
     pub fn decode(r: &mut Reader) -> Decoded<BranchMeta> {
-        let (name, parent, base, flags) = (r.text()?, r.number()?, r.number()?, r.u8()?);
+        let (name, parent, fork_point, flags) = (r.text()?, r.number()?, r.number()?, r.u8()?);
         let created = (r.number()?, r.u32()?);
         let expires = (r.number()?, r.u32()?);
         if created.1 >= 1_000_000_000 || expires.1 >= 1_000_000_000 {
@@ -61,7 +61,7 @@ impl BranchMeta {
         Ok(BranchMeta {
             name,
             parent,
-            base,
+            fork_point,
             sealed: flags & 1 != 0,
             created,
             expires: (flags & 2 != 0).then_some(expires),
@@ -83,14 +83,14 @@ pub(crate) fn decode_branch(value: &[u8]) -> Decoded<(BranchMeta, DiskRoot)> {
 }
 
 /// A fork point: its root, and how many branches keep it.
-pub(crate) fn encode_base(users: u64, root: &DiskRoot) -> Vec<u8> {
+pub(crate) fn encode_fork_point(users: u64, root: &DiskRoot) -> Vec<u8> {
     let mut w = Writer::default();
     w.u64(users);
     root.encode(&mut w);
     w.0
 }
 
-pub(crate) fn decode_base(value: &[u8]) -> Decoded<(u64, DiskRoot)> {
+pub(crate) fn decode_fork_point(value: &[u8]) -> Decoded<(u64, DiskRoot)> {
     let mut r = Reader(value);
     Ok((r.number()?, DiskRoot::decode(&mut r)?))
 }
@@ -124,7 +124,7 @@ pub(crate) fn decode_count(value: &[u8]) -> Decoded<(u64, u32)> {
 
 pub(crate) const PREFIX_BRANCH: u8 = b'b';
 pub(crate) const PREFIX_NAME: u8 = b'n';
-pub(crate) const PREFIX_BASE: u8 = b'p';
+pub(crate) const PREFIX_FORK_POINT: u8 = b'p';
 pub(crate) const PREFIX_RECLAIM: u8 = b'q';
 pub(crate) const PREFIX_COUNT: u8 = b'r';
 

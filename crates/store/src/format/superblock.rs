@@ -33,7 +33,7 @@ pub(crate) struct Superblock {
     /// Root of the system tree, and its level.
     pub system: Option<(Ptr, u8)>,
     pub next_branch: u64,
-    pub next_base: u64,
+    pub next_fork_point: u64,
     pub next_reclaim: u64,
 }
 
@@ -84,7 +84,7 @@ impl Superblock {
                 w.u8(0);
             }
         }
-        w.u64(self.next_branch).u64(self.next_base).u64(self.next_reclaim);
+        w.u64(self.next_branch).u64(self.next_fork_point).u64(self.next_reclaim);
         let mut block = w.0;
         block.resize(BLOCK_BYTES - 16, 0);
         let sum = checksum(&block);
@@ -134,7 +134,7 @@ impl Superblock {
                 }
             },
             next_branch: r.u64()?,
-            next_base: r.u64()?,
+            next_fork_point: r.u64()?,
             next_reclaim: r.u64()?,
         })
     }

@@ -13,11 +13,11 @@ pub(crate) use record::Record;
 pub(crate) use replay::{Replayed, replay};
 pub(crate) use ring::{Mark, Ring};
 
-use crate::defect::{Defect, seeded};
 use crate::device::Device;
 use crate::dirty::DirtySet;
 use crate::error::{Error, Result};
 use crate::format::layout::BLOCK_BYTES;
+use crate::injected_bug::{InjectedBug, injected};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, lock, wait};
 use record::dirty_runs;
@@ -179,7 +179,7 @@ impl Journal {
         if flush == Flush::Full && written < upto {
             return Ok(Flush::Full);
         }
-        if !seeded(Defect::CommitUnflushed) {
+        if !injected(InjectedBug::CommitUnflushed) {
             self.device.sync().map_err(|e| Error::io("flushing the store to disk", e))?;
         }
         self.durable.fetch_max(written, Ordering::AcqRel);
@@ -260,7 +260,7 @@ impl Journal {
 
     /// Where replay will begin once the checkpoint of `cut` is durable. What the ring has no room
     /// for needs none: the checkpoint covers it, and flushes wait for it.
-    pub fn settle(&self, cut: u64, dirty: &DirtySet) -> Result<Mark> {
+    pub fn replay_mark(&self, cut: u64, dirty: &DirtySet) -> Result<Mark> {
         let mut ring = lock(&self.ring);
         if ring.mark.is_none() && self.write_pending(&mut ring, cut, dirty)? == Flush::Full {
             let mut pending = lock(&self.pending);
@@ -345,7 +345,7 @@ mod tests {
         let later = commit(1);
         let bytes = later.encoded_bytes();
         journal.append(later);
-        let mark = journal.settle(cut, &dirty).unwrap();
+        let mark = journal.replay_mark(cut, &dirty).unwrap();
         assert_eq!(journal.pending_bytes(), bytes);
         journal.release(cut, &mark);
         assert_eq!((journal.durable(), journal.next()), (1, 2));
@@ -400,7 +400,7 @@ mod tests {
             if written {
                 assert_eq!(journal.write(&dirty).unwrap(), Flush::Done);
             }
-            let mark = journal.settle(cut, &dirty).unwrap();
+            let mark = journal.replay_mark(cut, &dirty).unwrap();
             let before = (group::HEADER_BYTES + commit(20).encoded_bytes()).div_ceil(BLOCK_BYTES);
             assert_eq!((mark.head, mark.link.sequence), (before as u64, cut));
             journal.release(cut, &mark);
@@ -416,12 +416,12 @@ mod tests {
         journal.append(commit(1));
         let first = journal.cut();
         journal.append(Record::Close);
-        let mark = journal.settle(first, &dirty).unwrap();
+        let mark = journal.replay_mark(first, &dirty).unwrap();
         assert_eq!(journal.flush(2, &dirty).unwrap(), Flush::Done);
         journal.release(first, &mark);
         assert!(journal.closed(), "it lies behind the cut");
         let second = journal.cut();
-        let mark = journal.settle(second, &dirty).unwrap();
+        let mark = journal.replay_mark(second, &dirty).unwrap();
         journal.release(second, &mark);
         assert!(!journal.closed(), "replay begins behind it");
     }

@@ -36,7 +36,7 @@ pub(crate) enum Record {
     Reset {
         branch: u64,
         to: u64,
-        base: u64,
+        fork_point: u64,
     },
     /// The store was closed with nothing in flight.
     Close,
@@ -78,8 +78,8 @@ impl Record {
             Record::Rename { branch, name } => {
                 w.u8(RENAME).u64(*branch).short(name.as_bytes());
             }
-            Record::Reset { branch, to, base } => {
-                w.u8(RESET).u64(*branch).u64(*to).u64(*base);
+            Record::Reset { branch, to, fork_point } => {
+                w.u8(RESET).u64(*branch).u64(*to).u64(*fork_point);
             }
             Record::Close => {
                 w.u8(CLOSE);
@@ -110,7 +110,9 @@ impl Record {
             },
             DELETE => Record::Delete { branch: r.number()? },
             RENAME => Record::Rename { branch: r.number()?, name: r.text()? },
-            RESET => Record::Reset { branch: r.number()?, to: r.number()?, base: r.number()? },
+            RESET => {
+                Record::Reset { branch: r.number()?, to: r.number()?, fork_point: r.number()? }
+            }
             CLOSE => Record::Close,
             _ => return Err(Malformed("a journal record of unknown kind")),
         })

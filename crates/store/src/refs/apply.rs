@@ -3,13 +3,13 @@
 use super::RangeDeltas;
 use crate::error::{Error, Result};
 use crate::format::catalog::{PREFIX_COUNT, decode_count, encode_count, key_number, number_key};
-use crate::tree::{Cursor, Nodes, Owner, Root, Tree};
+use crate::tree::{Cursor, Nodes, Root, ShadowPolicy, Tree};
 
 /// A range with its count.
 type Counted = (u64, u64, i64);
 
 /// Adds `deltas` to the counts stored in `tree`.
-pub(crate) fn apply<O: Owner>(tree: &mut Tree<'_, O>, deltas: &RangeDeltas) -> Result<()> {
+pub(crate) fn apply<O: ShadowPolicy>(tree: &mut Tree<'_, O>, deltas: &RangeDeltas) -> Result<()> {
     for (start, end, delta) in deltas.iter() {
         let stored = overlapping(tree.nodes, tree.root, start, end)?;
         for (from, _, _) in &stored {

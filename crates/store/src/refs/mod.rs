@@ -11,11 +11,11 @@ mod ranges;
 pub(crate) use apply::apply;
 pub(crate) use ranges::RangeDeltas;
 
-use crate::defect::{Defect, seeded};
 use crate::error::{Error, Result};
 use crate::format::catalog::{PREFIX_COUNT, decode_count, key_number, number_key};
 use crate::format::layout::NODE_BLOCKS;
 use crate::format::pointer::Ptr;
+use crate::injected_bug::{InjectedBug, injected};
 use crate::space::BlockRun;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock};
@@ -34,7 +34,7 @@ pub(crate) struct Refs {
 #[derive(Debug, Default)]
 struct State {
     /// The system tree of the last durable checkpoint.
-    base: Option<Root>,
+    system: Option<Root>,
     /// What the checkpoint being written adds.
     frozen: Option<Deltas>,
     live: Deltas,
@@ -89,8 +89,8 @@ impl Deltas {
 impl State {
     /// The count of the block at `addr`, and where it may change next.
     fn count_at(&self, nodes: &Nodes, addr: u64) -> Result<(i64, u64)> {
-        let (stored, mut until) = match &self.base {
-            Some(base) => stored_count(nodes, base, addr)?,
+        let (stored, mut until) = match &self.system {
+            Some(system) => stored_count(nodes, system, addr)?,
             None => (1, u64::MAX),
         };
         let mut count = i64::from(stored);
@@ -117,8 +117,8 @@ impl State {
 }
 
 /// The stored count at `addr` (1 where none is), and where it may change next.
-fn stored_count(nodes: &Nodes, base: &Root, addr: u64) -> Result<(u32, u64)> {
-    let mut cursor = Cursor::seek_floor(nodes, base, &number_key(PREFIX_COUNT, addr))?;
+fn stored_count(nodes: &Nodes, system: &Root, addr: u64) -> Result<(u32, u64)> {
+    let mut cursor = Cursor::seek_floor(nodes, system, &number_key(PREFIX_COUNT, addr))?;
     while let Some((key, value)) = cursor.next(nodes)? {
         if key.first() != Some(&PREFIX_COUNT) {
             if key.first() > Some(&PREFIX_COUNT) {
@@ -139,8 +139,8 @@ fn stored_count(nodes: &Nodes, base: &Root, addr: u64) -> Result<(u32, u64)> {
 }
 
 impl Refs {
-    pub fn new(nodes: Arc<Nodes>, base: Option<Root>) -> Refs {
-        let state = Mutex::new(State { base, ..State::default() });
+    pub fn new(nodes: Arc<Nodes>, system: Option<Root>) -> Refs {
+        let state = Mutex::new(State { system, ..State::default() });
         Refs { nodes, state, changes: AtomicU64::new(0) }
     }
 
@@ -157,7 +157,7 @@ impl Refs {
     /// One more pointer to the node behind `link`.
     pub fn share(&self, link: &Link) {
         let mut state = lock(&self.state);
-        state.live.add(target(link), if seeded(Defect::CountTooHigh) { 2 } else { 1 });
+        state.live.add(target(link), if injected(InjectedBug::CountTooHigh) { 2 } else { 1 });
         self.note_changes(&state);
     }
 
@@ -173,7 +173,7 @@ impl Refs {
         state.live.add(named, -1);
         match &node.body {
             Body::Inner { children, .. } => {
-                let missed = usize::from(seeded(Defect::CountTooLow));
+                let missed = usize::from(injected(InjectedBug::CountTooLow));
                 let children = children.iter().skip(missed);
                 children.for_each(|child| state.live.add(target(&child.link), 1));
             }
@@ -252,7 +252,7 @@ impl Refs {
 
     /// The last pointer to `node` is gone. Its address, if the disk knows it; else a running
     /// checkpoint learns that it needs none.
-    pub fn bury(&self, node: &Node) -> Option<Ptr> {
+    pub fn free_node(&self, node: &Node) -> Option<Ptr> {
         let mut state = lock(&self.state);
         let place = node.place.get().copied();
         if place.is_none() {
@@ -292,9 +292,9 @@ impl Refs {
     }
 
     /// The checkpoint is durable; its system tree holds the changes of the cut.
-    pub fn settle(&self, base: Root) {
+    pub fn finish_checkpoint(&self, system: Root) {
         let mut state = lock(&self.state);
-        state.base = Some(base);
+        state.system = Some(system);
         state.frozen = None;
         state.dead.clear();
     }
@@ -315,7 +315,7 @@ mod tests {
         refs.cut();
         assert!(!refs.release(&link).unwrap());
         assert!(refs.release(&link).unwrap(), "the second of two pointers was the last");
-        assert_eq!(refs.bury(&node), None);
+        assert_eq!(refs.free_node(&node), None);
         assert!(refs.place(&node, Ptr { addr: 10, birth: 1, sum: 0 }), "it is garbage by now");
         assert_eq!(refs.frozen().at(10).0, 1, "the checkpoint records two pointers");
         assert_eq!(lock(&refs.state).live.ranges.at(10).0, -1, "and the next one none");

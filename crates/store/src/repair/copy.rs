@@ -84,8 +84,11 @@ impl<'a> Copier<'a> {
     /// A copied branch that this one probably shares most with.
     fn like(&self, meta: &BranchMeta) -> Option<&Copied> {
         let parent = self.copied.iter().rfind(|one| one.id == meta.parent);
-        let sibling =
-            || self.copied.iter().rfind(|one| one.meta.base == meta.base && meta.base != 0);
+        let sibling = || {
+            self.copied
+                .iter()
+                .rfind(|one| one.meta.fork_point == meta.fork_point && meta.fork_point != 0)
+        };
         parent.or_else(sibling)
     }
 

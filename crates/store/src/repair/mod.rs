@@ -99,11 +99,11 @@ impl Repair {
     /// Those of writing the new store.
     pub fn finish(mut self) -> Result<RepairReport> {
         for (meta, branch) in self.copied.drain(..) {
-            let mut state = write(&branch.core.state);
+            let mut state = write(&branch.inner.state);
             state.meta.sealed = meta.sealed;
             state.meta.created = meta.created;
             state.meta.expires = meta.expires;
-            branch.core.dirty.store(true, Ordering::Release);
+            branch.inner.dirty.store(true, Ordering::Release);
         }
         // Nothing but the checkpoint records this: no journal can bring it back.
         self.target.checkpoint()?;

@@ -78,7 +78,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::device::{Device, MemoryDevice};
-    use crate::space::{Arena, Freed, Keep, TableImage};
+    use crate::space::{Freed, Preallocation, TableImage, TrimPolicy};
     use std::sync::Arc;
 
     fn available(disk: &MemoryDevice, space: &Space) -> u64 {
@@ -87,8 +87,8 @@ mod tests {
 
     /// Blocks that data really gets.
     fn taken(space: &Space) -> u64 {
-        let mut arena = Arena::default();
-        (0..).find(|_| space.allocate(&mut arena, 1, Purpose::Data).is_err()).unwrap()
+        let mut preallocation = Preallocation::default();
+        (0..).find(|_| space.allocate(&mut preallocation, 1, Purpose::Data).is_err()).unwrap()
     }
 
     #[test]
@@ -98,16 +98,17 @@ mod tests {
         let empty = available(&disk, &space);
         let whole = 40 * CHUNK_BLOCKS;
         assert!(empty <= whole && empty > whole * 8 / 10, "{empty} of {whole}");
-        let run =
-            space.allocate(&mut Arena::default(), 20 * CHUNK_BLOCKS, Purpose::Data).unwrap()[0];
-        space.name(run);
+        let run = space
+            .allocate(&mut Preallocation::default(), 20 * CHUNK_BLOCKS, Purpose::Data)
+            .unwrap()[0];
+        space.mark_allocated(run);
         space.cut();
         let table = space.write_cut(&TableImage::default()).unwrap();
-        space.settle_cut();
+        space.finish_checkpoint();
         let half = available(&disk, &space);
         assert!(half <= empty - 20 * CHUNK_BLOCKS / 2, "{half} of {empty}");
         // What was freed counts before the checkpoint that lets it go, while it goes to the host, and there.
-        space.free_named(Freed { run, epoch: 0, birth: 0 });
+        space.free_after_checkpoint(Freed { run, epoch: 0, birth: 0 });
         let close =
             |now: u64| assert!(now <= empty && now + 2 * CHUNK_BLOCKS > empty, "{now}, {empty}");
         close(available(&disk, &space));
@@ -115,14 +116,14 @@ mod tests {
         assert_eq!(space.available(0, &[reader]), 0, "a reader holds it");
         space.cut();
         space.write_cut(&table).unwrap();
-        space.settle_cut();
+        space.finish_checkpoint();
         close(available(&disk, &space));
         space.drain(&crate::pins::Readers { before: u64::MAX, since: Vec::new() });
         close(available(&disk, &space));
-        assert!(space.condemn(100, Keep::Least) > 10);
+        assert!(space.mark_for_trim(100, TrimPolicy::LongIdle) > 10);
         close(available(&disk, &space));
         let told = available(&disk, &space);
-        // Another program takes what the host has: what was condemned is taken into use again.
+        // Another program takes what the host has: what was marked is taken into use again.
         disk.set_capacity(Some(disk.allocated_bytes().unwrap()));
         let told_full = available(&disk, &space);
         assert!(told_full < told);

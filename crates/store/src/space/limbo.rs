@@ -75,7 +75,7 @@ impl Limbo {
     }
 
     /// The checkpoint is durable.
-    pub fn settle(&mut self) {
+    pub fn finish_checkpoint(&mut self) {
         self.readers.append(&mut self.this);
     }
 
@@ -163,12 +163,12 @@ mod tests {
     fn what_the_disk_may_name_waits_for_the_checkpoint_that_was_begun_after_it() {
         let mut limbo = Limbo::default();
         limbo.push(freed(1, 0, 0), Wait::NextCheckpoint);
-        limbo.settle();
+        limbo.finish_checkpoint();
         assert!(drain(&mut limbo, 1, &[]).is_empty());
         limbo.cut();
         limbo.push(freed(3, 0, 0), Wait::NextCheckpoint);
         assert!(drain(&mut limbo, 1, &[]).is_empty());
-        limbo.settle();
+        limbo.finish_checkpoint();
         assert_eq!((drain(&mut limbo, 1, &[]), limbo.blocks()), (vec![1], 1));
     }
 
@@ -178,7 +178,7 @@ mod tests {
         limbo.cut();
         limbo.push(freed(1, 0, Freed::UNSEEN), Wait::ThisCheckpoint);
         assert!(drain(&mut limbo, 1, &[]).is_empty());
-        limbo.settle();
+        limbo.finish_checkpoint();
         let reader = Since { epoch: 0, generation: 99 };
         assert_eq!(drain(&mut limbo, 1, &[reader]), [1], "no reader can know it");
         assert_eq!(limbo.blocks(), 0);

@@ -4,31 +4,31 @@
 //! records as used. A freed block leaves the image at once, but stays busy (in *limbo*) until the
 //! checkpoint that recorded its freeing is durable and no reader that predates the free is left.
 
-mod arena;
 mod available;
 mod bits;
-mod give_back;
 mod limbo;
 mod persist;
+mod preallocation;
 mod reserve;
 mod run;
 mod segment;
+mod trim;
 
-pub(crate) use arena::Arena;
 pub(crate) use bits::Bits;
-pub(crate) use give_back::Keep;
 pub(crate) use limbo::Freed;
 pub(crate) use persist::TableImage;
+pub(crate) use preallocation::Preallocation;
 pub(crate) use reserve::{Purpose, Shared};
 pub(crate) use run::BlockRun;
+pub(crate) use trim::TrimPolicy;
 
-use crate::defect::{Defect, seeded};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::format::layout::{
     BLOCK_BYTES, CHUNK_BLOCKS, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, SEGMENTS_MAX,
     segment_of, segment_start,
 };
+use crate::injected_bug::{InjectedBug, injected};
 use crate::pins::Readers;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock};
@@ -52,7 +52,7 @@ pub(crate) struct Space {
 struct State {
     segments: Vec<Segment>,
     limbo: Limbo,
-    nodes: Arena,
+    nodes: Preallocation,
     /// Free blocks in chunks that the host really holds.
     ready: u64,
     /// Of these, those in pairs: only they are room for nodes, and can be promised.
@@ -84,7 +84,7 @@ impl Space {
         let state = State {
             segments,
             limbo: Limbo::default(),
-            nodes: Arena::default(),
+            nodes: Preallocation::default(),
             ready,
             room,
             reserve: Reserve::default(),
@@ -94,11 +94,11 @@ impl Space {
         Space { device, state: Mutex::new(state), freed_blocks: AtomicU64::new(0) }
     }
 
-    /// Blocks for data, in as few runs as there are; taken from `arena` first. No checkpoint records
+    /// Blocks for data, in as few runs as there are; taken from `preallocation` first. No checkpoint records
     /// them before they are named.
     pub fn allocate(
         &self,
-        arena: &mut Arena,
+        preallocation: &mut Preallocation,
         blocks: u64,
         purpose: Purpose,
     ) -> Result<Vec<BlockRun>> {
@@ -106,13 +106,13 @@ impl Space {
         let mut runs: Vec<BlockRun> = Vec::new();
         let mut missing = blocks;
         while missing > 0 {
-            if arena.is_empty()
-                && let Err(error) = self.refill(&mut state, arena, missing, Some(purpose))
+            if preallocation.is_empty()
+                && let Err(error) = self.refill(&mut state, preallocation, missing, Some(purpose))
             {
                 runs.into_iter().for_each(|run| state.release(run));
                 return Err(error);
             }
-            let run = arena.take(missing);
+            let run = preallocation.take(missing);
             missing -= run.1;
             match runs.last_mut() {
                 Some(last) if last.0 + last.1 == run.0 => last.1 += run.1,
@@ -123,7 +123,7 @@ impl Space {
     }
 
     /// These blocks have a name: the next checkpoint records them as used.
-    pub fn name(&self, run: BlockRun) {
+    pub fn mark_allocated(&self, run: BlockRun) {
         lock(&self.state).set_image(&*self.device, run, true, Author::Writer);
     }
 
@@ -138,9 +138,9 @@ impl Space {
                 return Ok(run.0);
             }
             state.release_nodes();
-            let mut arena = std::mem::take(&mut state.nodes);
-            let filled = self.refill_nodes(&mut state, &mut arena);
-            state.nodes = arena;
+            let mut preallocation = std::mem::take(&mut state.nodes);
+            let filled = self.refill_nodes(&mut state, &mut preallocation);
+            state.nodes = preallocation;
             filled?;
         }
     }
@@ -149,14 +149,14 @@ impl Space {
     pub fn allocate_run(&self, blocks: u64) -> Result<u64> {
         let mut state = lock(&self.state);
         state.release_nodes();
-        let mut arena = Arena::default();
-        self.refill(&mut state, &mut arena, blocks, None)?;
-        if arena.left() < blocks {
-            state.release_arena(&mut arena);
+        let mut preallocation = Preallocation::default();
+        self.refill(&mut state, &mut preallocation, blocks, None)?;
+        if preallocation.left() < blocks {
+            state.release_rest(&mut preallocation);
             return Err(Error::NoSpace { what: format!("a run of {blocks} blocks") });
         }
-        let run = arena.take(blocks);
-        state.release_arena(&mut arena);
+        let run = preallocation.take(blocks);
+        state.release_rest(&mut preallocation);
         state.set_image(&*self.device, run, true, Author::Checkpoint);
         Ok(run.0)
     }
@@ -225,14 +225,14 @@ impl Space {
     }
 
     /// Frees blocks that only memory named: they wait for readers alone.
-    pub fn free_unnamed(&self, freed: Freed) {
+    pub fn free_after_readers(&self, freed: Freed) {
         self.free(freed, Wait::Readers);
     }
 
     /// Frees blocks that the disk may name: they wait for the next checkpoint too.
-    pub fn free_named(&self, freed: Freed) {
-        if seeded(Defect::ReuseEarly) {
-            return self.free_unnamed(freed);
+    pub fn free_after_checkpoint(&self, freed: Freed) {
+        if injected(InjectedBug::ReuseEarly) {
+            return self.free_after_readers(freed);
         }
         self.free(freed, Wait::NextCheckpoint);
     }
@@ -285,8 +285,8 @@ impl Space {
     }
 
     /// Gives blocks back that were handed out and never used.
-    pub fn give_back_unused(&self, arena: &mut Arena) {
-        lock(&self.state).release_arena(arena);
+    pub fn release_preallocation(&self, preallocation: &mut Preallocation) {
+        lock(&self.state).release_rest(preallocation);
     }
 
     /// Releases what waited for readers alone, as far as those that are left allow.
@@ -314,19 +314,19 @@ impl Space {
         }
     }
 
-    /// Fills `arena` with a free run, of at least `blocks` if there is one. A checkpoint has no purpose but to use what
+    /// Fills `preallocation` with a free run, of at least `blocks` if there is one. A checkpoint has no purpose but to use what
     /// was promised to it.
     fn refill(
         &self,
         state: &mut State,
-        arena: &mut Arena,
+        preallocation: &mut Preallocation,
         blocks: u64,
         purpose: Option<Purpose>,
     ) -> Result<()> {
         let wanted = match purpose {
             // What is kept for such changes is too little to hold some of it back.
             Some(Purpose::Release) => blocks,
-            _ => arena.next_size(blocks),
+            _ => preallocation.next_size(blocks),
         };
         let floor = purpose.map_or(0, |purpose| state.reserve.floor(purpose));
         let run = match state.find(&*self.device, wanted, true)? {
@@ -342,7 +342,7 @@ impl Space {
                 if part.is_some() {
                     break part;
                 }
-                if !self.keep_leaving(state)? {
+                if !self.reuse_leaving(state)? {
                     break state.find_single();
                 }
             },
@@ -350,13 +350,13 @@ impl Space {
         let none = || Error::NoSpace { what: format!("{blocks} blocks of 4 KiB") };
         let run = run.ok_or_else(none)?;
         state.take_busy(&*self.device, run)?;
-        arena.fill(run);
+        preallocation.fill(run);
         Ok(())
     }
 
-    /// Fills `arena` with a free run for nodes.
-    fn refill_nodes(&self, state: &mut State, arena: &mut Arena) -> Result<()> {
-        let wanted = arena.next_size(NODE_BLOCKS);
+    /// Fills `preallocation` with a free run for nodes.
+    fn refill_nodes(&self, state: &mut State, preallocation: &mut Preallocation) -> Result<()> {
+        let wanted = preallocation.next_size(NODE_BLOCKS);
         let mut found = state.find_pairs(&*self.device, wanted, true)?;
         if found.is_none() {
             // What is opened need not begin at an even place.
@@ -367,7 +367,7 @@ impl Space {
             || Error::NoSpace { what: "a tree node: single blocks are all that is left".into() };
         let run = found.ok_or_else(none)?;
         state.take_busy(&*self.device, run)?;
-        arena.fill(run);
+        preallocation.fill(run);
         Ok(())
     }
 
@@ -388,7 +388,7 @@ impl Space {
     /// Makes one more chunk ready, or the rest of one.
     fn ready_chunk(&self, state: &mut State) -> Result<()> {
         let (index, run) = match self.find_or_grow(state, CHUNK_BLOCKS) {
-            Err(Error::NoSpace { .. }) if self.keep_leaving(state)? => return Ok(()),
+            Err(Error::NoSpace { .. }) if self.reuse_leaving(state)? => return Ok(()),
             Err(Error::NoSpace { what }) => {
                 let rest = state.find_hole(&*self.device, 1)?;
                 rest.ok_or(Error::NoSpace { what })?
@@ -396,13 +396,13 @@ impl Space {
             found => found?,
         };
         match self.open_chunks(state, index, (run.0, 1)) {
-            Err(Error::NoSpace { .. }) if self.keep_leaving(state)? => Ok(()),
+            Err(Error::NoSpace { .. }) if self.reuse_leaving(state)? => Ok(()),
             opened => opened,
         }
     }
 
     /// Takes a chunk back into use that was to go to the host, which holds its room still; whether there was one.
-    fn keep_leaving(&self, state: &mut State) -> Result<bool> {
+    fn reuse_leaving(&self, state: &mut State) -> Result<bool> {
         loop {
             let mut segments = state.segments.iter().enumerate();
             let found = segments.find_map(|(index, s)| Some((index, s.first_leaving()?)));
@@ -429,7 +429,7 @@ impl Space {
         let (first, last) = (at / CHUNK_BLOCKS, (at + len - 1) / CHUNK_BLOCKS);
         let start = segment_start(index as u64) + first * CHUNK_BLOCKS;
         self.reserve_host(start, (last - first + 1) * CHUNK_BLOCKS)?;
-        state.adjust(index, |segment| segment.own_chunks(first..=last));
+        state.adjust(index, |segment| segment.mark_on_host(first..=last));
         Ok(())
     }
 
@@ -619,13 +619,13 @@ impl State {
 
     /// What nodes did not need of the room they come from is anyone's.
     fn release_nodes(&mut self) {
-        let mut arena = std::mem::take(&mut self.nodes);
-        self.release_arena(&mut arena);
-        self.nodes = arena;
+        let mut preallocation = std::mem::take(&mut self.nodes);
+        self.release_rest(&mut preallocation);
+        self.nodes = preallocation;
     }
 
-    fn release_arena(&mut self, arena: &mut Arena) {
-        if let Some(run) = arena.empty() {
+    fn release_rest(&mut self, preallocation: &mut Preallocation) {
+        if let Some(run) = preallocation.empty() {
             self.release(run);
         }
     }

@@ -155,12 +155,12 @@ impl Space {
     }
 
     /// The checkpoint is durable: what it freed may be used again, readers permitting.
-    pub fn settle_cut(&self) {
+    pub fn finish_checkpoint(&self) {
         let mut state = lock(&self.state);
         state.cut = false;
         state.reserve.writing = 0;
         state.segments.iter_mut().for_each(Segment::end_cut);
-        state.limbo.settle();
+        state.limbo.finish_checkpoint();
     }
 }
 
@@ -181,7 +181,7 @@ mod tests {
     fn checkpoint(space: &Space, table: &TableImage) -> TableImage {
         space.cut();
         let table = space.write_cut(table).unwrap();
-        space.settle_cut();
+        space.finish_checkpoint();
         space.drain(&Readers { before: u64::MAX, since: Vec::new() });
         table
     }
@@ -235,13 +235,14 @@ mod tests {
     fn what_was_handed_out_and_not_named_is_free_in_the_life_after() {
         let disk = Arc::new(MemoryDevice::new());
         let space = Space::empty(disk.clone());
-        let run =
-            space.allocate(&mut super::super::Arena::default(), 100, Purpose::Data).unwrap()[0];
-        space.name((run.0, 60));
+        let run = space
+            .allocate(&mut super::super::Preallocation::default(), 100, Purpose::Data)
+            .unwrap()[0];
+        space.mark_allocated((run.0, 60));
         space.cut();
-        space.name((run.0 + 60, 10));
+        space.mark_allocated((run.0 + 60, 10));
         let table = space.write_cut(&TableImage::default()).unwrap();
-        space.settle_cut();
+        space.finish_checkpoint();
         let named = |table: &TableImage| used(&Space::load(disk.clone(), table).unwrap());
         assert_eq!(named(&table), 61);
         assert_eq!(named(&checkpoint(&space, &table)), 71);

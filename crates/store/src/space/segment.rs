@@ -33,7 +33,7 @@ pub(crate) struct Segment {
     /// Holes that the durable checkpoint names, and the one being written does not take back.
     recorded: u64,
     /// Holes that the host may hold space for nevertheless: it goes once they are recorded.
-    condemned: u64,
+    marked: u64,
     /// Of these, those that the host is known to hold space for.
     leaving: u64,
     /// Holes that are being punched: nobody takes them back meanwhile.
@@ -82,7 +82,7 @@ impl Segment {
             pairs: 0,
             holes: entry.holes,
             recorded: entry.holes,
-            condemned: 0,
+            marked: 0,
             leaving: 0,
             going: 0,
             longest: SEGMENT_BLOCKS,
@@ -333,8 +333,8 @@ impl Segment {
     }
 
     /// The host holds space for these chunks now.
-    pub fn own_chunks(&mut self, chunks: std::ops::RangeInclusive<u64>) {
-        for mask in [&mut self.holes, &mut self.recorded, &mut self.condemned, &mut self.leaving] {
+    pub fn mark_on_host(&mut self, chunks: std::ops::RangeInclusive<u64>) {
+        for mask in [&mut self.holes, &mut self.recorded, &mut self.marked, &mut self.leaving] {
             chunks.clone().for_each(|chunk| *mask &= !(1 << chunk));
         }
         self.longest = SEGMENT_BLOCKS;
@@ -372,20 +372,20 @@ impl Segment {
     }
 
     /// Nobody counts on what is free in a chunk any more.
-    pub fn condemn(&mut self, chunk: u64) {
+    pub fn mark_for_trim(&mut self, chunk: u64) {
         self.holes |= 1 << chunk;
-        self.condemned |= 1 << chunk;
+        self.marked |= 1 << chunk;
         self.leaving |= 1 << chunk;
         self.longest_hole = SEGMENT_BLOCKS;
         self.recount_pairs();
     }
 
     /// The host may hold space for any hole: a life before may have ended before it was punched.
-    pub fn condemn_holes(&mut self) {
-        self.condemned = self.holes;
+    pub fn mark_holes_for_trim(&mut self) {
+        self.marked = self.holes;
     }
 
-    /// Up to `chunks_max` condemned chunks that are recorded, as a mask, and their free runs. [`Segment::punched`] ends
+    /// Up to `chunks_max` marked chunks that are recorded, as a mask, and their free runs. [`Segment::punched`] ends
     /// what begins here.
     pub fn begin_punching(
         &mut self,
@@ -393,7 +393,7 @@ impl Segment {
         index: u64,
         chunks_max: usize,
     ) -> Result<(u64, Vec<BlockRun>)> {
-        let ripe = self.condemned & self.recorded;
+        let ripe = self.marked & self.recorded;
         let chosen = (0..64).filter(|chunk| ripe >> chunk & 1 != 0).take(chunks_max);
         let chosen = chosen.fold(0, |mask, chunk| mask | 1 << chunk);
         if chosen == 0 {
@@ -405,7 +405,7 @@ impl Segment {
                 read_bitmap(device, index, &self.entry)?.zeros_of_chunks(chosen, RUN_BLOCKS_MIN)
             }
         };
-        self.condemned &= !chosen;
+        self.marked &= !chosen;
         self.leaving &= !chosen;
         self.going |= chosen;
         Ok((chosen, runs))

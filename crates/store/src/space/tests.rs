@@ -40,7 +40,7 @@ fn ready(space: &Space) -> u64 {
 }
 
 fn release(space: &Space, run: BlockRun) {
-    space.free_unnamed(Freed { run, epoch: 0, birth: Freed::UNSEEN });
+    space.free_after_readers(Freed { run, epoch: 0, birth: Freed::UNSEEN });
     space.drain(&NOBODY);
 }
 
@@ -48,10 +48,10 @@ fn release(space: &Space, run: BlockRun) {
 fn fill(space: &Space) -> u64 {
     let mut taken = 0;
     for blocks in [16, 1] {
-        let mut arena = Arena::default();
+        let mut preallocation = Preallocation::default();
         loop {
             let room = lock(&space.state).room;
-            if space.allocate(&mut arena, blocks, Purpose::Data).is_err() {
+            if space.allocate(&mut preallocation, blocks, Purpose::Data).is_err() {
                 break;
             }
             taken += blocks;
@@ -59,8 +59,8 @@ fn fill(space: &Space) -> u64 {
             let promised = state.reserve.floor(Purpose::Growth);
             assert!(state.room >= promised.min(room), "what was promised is taken");
             drop(state);
-            space.give_back_unused(&mut arena);
-            arena = Arena::default();
+            space.release_preallocation(&mut preallocation);
+            preallocation = Preallocation::default();
         }
     }
     taken
@@ -70,7 +70,7 @@ fn fill(space: &Space) -> u64 {
 fn checkpoint(space: &Space, table: &TableImage) -> TableImage {
     space.cut();
     let table = space.write_cut(table).unwrap();
-    space.settle_cut();
+    space.finish_checkpoint();
     space.drain(&NOBODY);
     table
 }
@@ -85,7 +85,7 @@ fn data_leaves_alone_what_was_promised_to_nodes_when_the_host_is_full() {
     assert_eq!(ready(&space), promised);
     lock(&space.state).reserve.cut();
     assert!(
-        space.allocate(&mut Arena::default(), 1, Purpose::Data).is_err(),
+        space.allocate(&mut Preallocation::default(), 1, Purpose::Data).is_err(),
         "the nodes are still to come"
     );
     for _ in 0..NODES {
@@ -94,7 +94,7 @@ fn data_leaves_alone_what_was_promised_to_nodes_when_the_host_is_full() {
     assert_eq!(fill(&space), 0);
     let kept = lock(&space.state).nodes.left();
     assert_eq!(ready(&space) + kept, KEPT, "with what the next nodes come from");
-    space.settle_cut();
+    space.finish_checkpoint();
     assert!(space.reserve(KEPT + 1, Purpose::Release).is_err());
     space.reserve(KEPT, Purpose::Release).unwrap();
     assert!(space.reserve(GROWTH_BLOCKS + 1, Purpose::Growth).is_err());
@@ -116,7 +116,7 @@ fn room_is_promised_as_long_as_there_is_any_and_the_largest_promise_holds() {
     space.reserve(3, Purpose::Growth).unwrap();
     assert_eq!(fill(&space), 0, "all of it is promised");
     lock(&space.state).reserve.cut();
-    space.settle_cut();
+    space.finish_checkpoint();
     assert_eq!(fill(&space), room - KEPT, "the promise was kept or is void");
 }
 
@@ -141,8 +141,8 @@ fn what_follows_in_an_arena_is_one_run_and_a_failure_gives_all_back() {
     let (_, space) = space_of(8);
     space.reserve(1500, Purpose::Growth).unwrap();
     lock(&space.state).reserve.cut();
-    space.settle_cut();
-    let (mut one, mut other) = (Arena::default(), Arena::default());
+    space.finish_checkpoint();
+    let (mut one, mut other) = (Preallocation::default(), Preallocation::default());
     assert_eq!(space.allocate(&mut one, 10, Purpose::Data).unwrap(), [(first(2), 10)]);
     assert_eq!(space.allocate(&mut one, 100, Purpose::Data).unwrap(), [(first(12), 100)]);
     assert_eq!(space.allocate(&mut other, 10, Purpose::Data).unwrap(), [(first(112), 10)]);
@@ -151,14 +151,14 @@ fn what_follows_in_an_arena_is_one_run_and_a_failure_gives_all_back() {
         space.allocate(&mut other, 10, Purpose::Data).unwrap(),
         [(first(122), 6), (first(192), 4)]
     );
-    for arena in [&mut one, &mut other] {
-        space.give_back_unused(arena);
-        space.give_back_unused(arena);
+    for preallocation in [&mut one, &mut other] {
+        space.release_preallocation(preallocation);
+        space.release_preallocation(preallocation);
     }
     assert_eq!(used(&space), 100 + 10 + 10 + 5 + 10);
     let before = (used(&space), ready(&space));
     assert!(space.allocate(&mut one, 8 * CHUNK_BLOCKS, Purpose::Data).is_err());
-    space.give_back_unused(&mut one);
+    space.release_preallocation(&mut one);
     assert_eq!(used(&space), before.0);
     assert!(ready(&space) >= before.1);
     let largest = 8 * CHUNK_BLOCKS - SEGMENT_HEAD_BLOCKS - KEPT - before.0;
@@ -170,16 +170,16 @@ fn what_follows_in_an_arena_is_one_run_and_a_failure_gives_all_back() {
 #[test]
 fn what_no_segment_holds_in_one_piece_lies_in_several() {
     let (_, space) = space();
-    let runs = space.allocate(&mut Arena::default(), USABLE + 10, Purpose::Data).unwrap();
+    let runs = space.allocate(&mut Preallocation::default(), USABLE + 10, Purpose::Data).unwrap();
     assert_eq!(runs, [(segment_start(0) + 2, USABLE), (segment_start(1) + 2, 10)]);
 }
 
 #[test]
 fn the_host_is_asked_for_the_chunks_that_a_run_lies_in_and_no_others() {
     let (disk, space) = space();
-    let mut arena = Arena::default();
+    let mut preallocation = Preallocation::default();
     let mut take = |blocks| {
-        space.allocate(&mut arena, blocks, Purpose::Data).unwrap();
+        space.allocate(&mut preallocation, blocks, Purpose::Data).unwrap();
         chunks_on_host(&disk)
     };
     assert_eq!([take(254), take(256), take(512), take(1024), take(1024)], [1, 2, 4, 8, 12]);
@@ -193,7 +193,7 @@ fn a_file_longer_than_its_segments_is_not_cut() {
     let (disk, space) = space();
     let long = segment_start(3) * BLOCK_BYTES as u64;
     disk.set_len(long).unwrap();
-    space.allocate(&mut Arena::default(), 1, Purpose::Data).unwrap();
+    space.allocate(&mut Preallocation::default(), 1, Purpose::Data).unwrap();
     assert_eq!(disk.len().unwrap(), long);
 }
 
@@ -234,7 +234,7 @@ fn nodes_lie_side_by_side_and_single_blocks_are_no_place_for_one() {
 #[test]
 fn the_ring_gets_a_whole_segment_behind_its_head() {
     let (disk, space) = space();
-    space.allocate(&mut Arena::default(), 16, Purpose::Data).unwrap();
+    space.allocate(&mut Preallocation::default(), 16, Purpose::Data).unwrap();
     let start = space.allocate_segment().unwrap();
     assert_eq!((start, used(&space)), (segment_start(1) + 2, USABLE + 16));
     assert_eq!(chunks_on_host(&disk), 65);
@@ -246,10 +246,10 @@ fn the_ring_gets_a_whole_segment_behind_its_head() {
 #[test]
 fn freed_room_is_found_again_in_whichever_segment_it_is() {
     let (disk, space) = space();
-    let mut arena = Arena::default();
+    let mut preallocation = Preallocation::default();
     for index in 0..3 {
         assert_eq!(
-            space.allocate(&mut arena, USABLE, Purpose::Data).unwrap(),
+            space.allocate(&mut preallocation, USABLE, Purpose::Data).unwrap(),
             [(segment_start(index) + 2, USABLE)]
         );
     }
@@ -260,7 +260,7 @@ fn freed_room_is_found_again_in_whichever_segment_it_is() {
         let hole = (segment_start(index) + 700, 1500);
         release(&space, hole);
         assert_eq!(
-            space.allocate(&mut arena, 1500, Purpose::Data).unwrap(),
+            space.allocate(&mut preallocation, 1500, Purpose::Data).unwrap(),
             [hole],
             "in segment {index}"
         );
@@ -274,10 +274,10 @@ fn freed_room_is_found_again_in_whichever_segment_it_is() {
         release(&space, (segment_start(index) + at, blocks));
     }
     let longest = || {
-        let mut arena = Arena::default();
+        let mut preallocation = Preallocation::default();
         let mut state = lock(&space.state);
-        space.refill(&mut state, &mut arena, 41, None).unwrap();
-        arena.take(41)
+        space.refill(&mut state, &mut preallocation, 41, None).unwrap();
+        preallocation.take(41)
     };
     let longest: Vec<BlockRun> = (0..4).map(|_| longest()).collect();
     let sorted = [(1, 400, 40), (2, 60, 39), (1, 90, 31), (0, 50, 30)];
@@ -327,7 +327,7 @@ fn blocks_in_a_hole_are_claimed_on_a_full_host_and_what_is_free_beside_them_is_n
     let (disk, space) = space();
     space.claim((first(300), 4)).unwrap();
     let table = checkpoint(&space, &TableImage::default());
-    space.free_named(Freed { run: (first(300), 4), epoch: 0, birth: 0 });
+    space.free_after_checkpoint(Freed { run: (first(300), 4), epoch: 0, birth: 0 });
     let loaded = Space::load(disk.clone(), &table).unwrap();
     disk.set_capacity(Some(0));
     loaded.claim((first(3 * CHUNK_BLOCKS + 250), 10)).unwrap();
@@ -339,22 +339,22 @@ fn blocks_in_a_hole_are_claimed_on_a_full_host_and_what_is_free_beside_them_is_n
 #[test]
 fn freed_blocks_wait_for_the_checkpoint_that_records_it_and_for_readers() {
     let (disk, space) = space();
-    let mut arena = Arena::default();
-    let run = space.allocate(&mut arena, USABLE, Purpose::Data).unwrap()[0];
-    space.name(run);
+    let mut preallocation = Preallocation::default();
+    let run = space.allocate(&mut preallocation, USABLE, Purpose::Data).unwrap()[0];
+    space.mark_allocated(run);
     let table = checkpoint(&space, &TableImage::default());
     let rest = |space: &Space| space.totals().free_blocks;
     let (taken, free) = (used(&space), rest(&space));
     assert_eq!(taken, USABLE + 1, "with the segment table");
     let part = Freed { run: (run.0 + 100, 50), epoch: 7, birth: 3 };
-    space.free_named(part);
+    space.free_after_checkpoint(part);
     assert_eq!((used(&space), rest(&space)), (taken - 50, free + 50));
     space.drain(&NOBODY);
     assert_eq!(ready(&space), 255 - 2, "it is not ready before that");
     let reader = Readers { before: 8, since: vec![crate::pins::Since { epoch: 5, generation: 4 }] };
     space.cut();
     let table = space.write_cut(&table).unwrap();
-    space.settle_cut();
+    space.finish_checkpoint();
     let before = ready(&space);
     space.drain(&reader);
     assert_eq!(ready(&space) - before, 1, "a reader sees it; the old table nobody");
@@ -367,19 +367,19 @@ fn freed_blocks_wait_for_the_checkpoint_that_records_it_and_for_readers() {
 #[test]
 fn idle_chunks_go_but_for_some_and_when_they_are_recorded_the_host_gets_them() {
     let (disk, space) = space();
-    let mut arena = Arena::default();
+    let mut preallocation = Preallocation::default();
     // A block in use in the first segment's last chunk, and the second but for its first chunk idle.
-    let run = space.allocate(&mut arena, USABLE, Purpose::Data).unwrap()[0];
+    let run = space.allocate(&mut preallocation, USABLE, Purpose::Data).unwrap()[0];
     let stays = (segment_start(1) - 1, 1);
-    space.name(stays);
+    space.mark_allocated(stays);
     disk.write_at(stays.0 * BLOCK_BYTES as u64, &[9; BLOCK_BYTES]).unwrap();
     release(&space, (run.0, USABLE - 1));
     assert_eq!((chunks_on_host(&disk), ready(&space)), (64, USABLE - 1));
-    assert_eq!(space.condemn(10, Keep::Chunks), 10);
-    assert_eq!(space.condemn(100, Keep::Chunks), 62 - 10 - 4);
-    assert_eq!(space.condemn(100, Keep::Chunks), 0);
+    assert_eq!(space.mark_for_trim(10, TrimPolicy::Busy), 10);
+    assert_eq!(space.mark_for_trim(100, TrimPolicy::Busy), 62 - 10 - 4);
+    assert_eq!(space.mark_for_trim(100, TrimPolicy::Busy), 0);
     assert_eq!(ready(&space), USABLE - 1 - 58 * CHUNK_BLOCKS);
-    assert_eq!(space.condemn(100, Keep::Least), 1, "three are promised");
+    assert_eq!(space.mark_for_trim(100, TrimPolicy::LongIdle), 1, "three are promised");
     assert_eq!(space.punch(100).unwrap(), 0, "not recorded yet");
     let table = checkpoint(&space, &TableImage::default());
     assert_eq!((space.punch(7).unwrap(), chunks_on_host(&disk)), (7, 64 - 7));
@@ -391,19 +391,22 @@ fn idle_chunks_go_but_for_some_and_when_they_are_recorded_the_host_gets_them() {
     // What went is taken into use again, and in the life after goes once more.
     let loaded = Space::load(disk.clone(), &table).unwrap();
     assert_eq!((ready(&loaded), used(&loaded)), (ready(&space), 2));
-    loaded.condemn_holes();
+    loaded.mark_holes_for_trim();
     assert_eq!(loaded.punch(100).unwrap(), 59);
-    assert_eq!(space.allocate(&mut arena, 3000, Purpose::Data).unwrap().len(), 1);
+    assert_eq!(space.allocate(&mut preallocation, 3000, Purpose::Data).unwrap().len(), 1);
     assert_eq!(ready(&space), USABLE - 2 - 59 * CHUNK_BLOCKS + 12 * CHUNK_BLOCKS - 3000);
 }
 
 #[test]
-fn what_is_promised_is_not_condemned() {
+fn what_is_promised_is_not_marked_for_trim() {
     let (_, space) = space();
-    let run = space.allocate(&mut Arena::default(), USABLE, Purpose::Data).unwrap()[0];
+    let run = space.allocate(&mut Preallocation::default(), USABLE, Purpose::Data).unwrap()[0];
     release(&space, run);
     space.reserve(2000, Purpose::Growth).unwrap();
-    assert_eq!(space.condemn(100, Keep::Least), 63 - (2000 + KEPT).div_ceil(CHUNK_BLOCKS) as usize);
+    assert_eq!(
+        space.mark_for_trim(100, TrimPolicy::LongIdle),
+        63 - (2000 + KEPT).div_ceil(CHUNK_BLOCKS) as usize
+    );
     assert!(ready(&space) >= 2000 + KEPT);
 }
 
@@ -411,7 +414,7 @@ fn what_is_promised_is_not_condemned() {
 fn a_store_at_rest_gives_away_free_runs_beside_used_ones_but_for_a_share() {
     let half_free = || {
         let (disk, space) = space();
-        let run = space.allocate(&mut Arena::default(), USABLE, Purpose::Data).unwrap()[0];
+        let run = space.allocate(&mut Preallocation::default(), USABLE, Purpose::Data).unwrap()[0];
         for chunk in 0..64 {
             release(&space, (run.0 + chunk * CHUNK_BLOCKS + 100, 128));
         }
@@ -419,12 +422,15 @@ fn a_store_at_rest_gives_away_free_runs_beside_used_ones_but_for_a_share() {
         (disk, space)
     };
     let (_, space) = half_free();
-    assert_eq!(space.condemn(100, Keep::Chunks), 0);
-    assert_eq!(space.condemn(7, Keep::Share), 7);
+    assert_eq!(space.mark_for_trim(100, TrimPolicy::Busy), 0);
+    assert_eq!(space.mark_for_trim(7, TrimPolicy::Idle), 7);
     // What is promised and four chunks kept, and each that goes is counted as if it were all free.
-    assert_eq!(space.condemn(100, Keep::Share), (8192 - 7 * 128 - KEPT - 1024) as usize / 256);
+    assert_eq!(
+        space.mark_for_trim(100, TrimPolicy::Idle),
+        (8192 - 7 * 128 - KEPT - 1024) as usize / 256
+    );
     let (disk, space) = half_free();
-    assert_eq!(space.condemn(100, Keep::Least), (8192 - KEPT) as usize / 256);
+    assert_eq!(space.mark_for_trim(100, TrimPolicy::LongIdle), (8192 - KEPT) as usize / 256);
     let bytes = disk.allocated_bytes().unwrap();
     checkpoint(&space, &TableImage::default());
     assert_eq!(space.punch(100).unwrap(), 29);
@@ -434,14 +440,14 @@ fn a_store_at_rest_gives_away_free_runs_beside_used_ones_but_for_a_share() {
 #[test]
 fn bitmaps_that_were_read_on_the_way_show_that_enough_is_ready() {
     let (disk, space) = space();
-    let run = space.allocate(&mut Arena::default(), USABLE, Purpose::Data).unwrap()[0];
-    space.name(run);
+    let run = space.allocate(&mut Preallocation::default(), USABLE, Purpose::Data).unwrap()[0];
+    space.mark_allocated(run);
     // 40 free blocks in a hole, 200 on the host, one of which the table gets: what that says could mean none there.
     for (at, blocks) in [(5 * CHUNK_BLOCKS + 10, 40), (6 * CHUNK_BLOCKS, 200)] {
-        space.free_unnamed(Freed { run: (first(at), blocks), epoch: 0, birth: 0 });
+        space.free_after_readers(Freed { run: (first(at), blocks), epoch: 0, birth: 0 });
     }
     space.drain(&NOBODY);
-    lock(&space.state).adjust(0, |segment| segment.condemn(5));
+    lock(&space.state).adjust(0, |segment| segment.mark_for_trim(5));
     let table = checkpoint(&space, &TableImage::default());
     let loaded = || Space::load(disk.clone(), &table).unwrap();
     disk.set_capacity(Some(0));
@@ -454,19 +460,19 @@ fn bitmaps_that_were_read_on_the_way_show_that_enough_is_ready() {
 #[test]
 fn the_share_that_is_kept_is_one_of_what_all_segments_hold() {
     let (_, space) = space();
-    let mut arena = Arena::default();
-    (0..3).for_each(|_| drop(space.allocate(&mut arena, USABLE, Purpose::Data).unwrap()));
+    let mut preallocation = Preallocation::default();
+    (0..3).for_each(|_| drop(space.allocate(&mut preallocation, USABLE, Purpose::Data).unwrap()));
     for chunk in 0..64 {
         release(&space, (segment_start(1) + chunk * CHUNK_BLOCKS + 100, 128));
     }
     let kept = (3 * USABLE - 8192) / 16;
-    assert_eq!(space.condemn(100, Keep::Share) as u64, (8192 - KEPT - kept) / 256);
+    assert_eq!(space.mark_for_trim(100, TrimPolicy::Idle) as u64, (8192 - KEPT - kept) / 256);
 }
 
 #[test]
 fn blocks_outside_the_store_that_a_hostile_tree_named_are_freed_without_harm() {
     let (_, space) = space();
-    space.allocate(&mut Arena::default(), 16, Purpose::Data).unwrap();
+    space.allocate(&mut Preallocation::default(), 16, Purpose::Data).unwrap();
     let before = space.totals().free_blocks;
     for block in [0, 600, segment_start(1), segment_start(1) + 5, segment_start(70), 1 << 49] {
         release(&space, (block, 3));
@@ -488,7 +494,7 @@ fn what_the_last_checkpoint_took_for_nodes_and_did_not_need_is_there_for_deletes
             space.allocate_node().unwrap();
         }
         space.allocate_run(1).unwrap_or_else(|e| panic!("after {nodes} nodes: {e}"));
-        space.settle_cut();
+        space.finish_checkpoint();
         let left = space.reserve(KEPT - NODE_BLOCKS, Purpose::Release);
         left.unwrap_or_else(|e| panic!("after {nodes} nodes: {e}"));
     }
@@ -497,7 +503,7 @@ fn what_the_last_checkpoint_took_for_nodes_and_did_not_need_is_there_for_deletes
 #[test]
 fn single_blocks_are_for_data_and_promised_to_no_node() {
     let (disk, space) = space();
-    let run = space.allocate(&mut Arena::default(), USABLE, Purpose::Data).unwrap()[0];
+    let run = space.allocate(&mut Preallocation::default(), USABLE, Purpose::Data).unwrap()[0];
     disk.set_capacity(Some(0));
     // Every other block is free, and a run that begins at an odd place.
     (0..2000).for_each(|n| release(&space, (run.0 + 2 * n, 1)));
@@ -508,7 +514,7 @@ fn single_blocks_are_for_data_and_promised_to_no_node() {
     // Data gets all but what is promised.
     assert_eq!(fill(&space), 3001 - 1000);
     lock(&space.state).reserve.cut();
-    space.settle_cut();
+    space.finish_checkpoint();
     assert_eq!(fill(&space), 1000 - KEPT);
     let nodes = (0..).find(|_| space.allocate_node().is_err()).unwrap();
     assert_eq!((nodes, ready(&space)), (KEPT / NODE_BLOCKS, 0));
@@ -517,11 +523,11 @@ fn single_blocks_are_for_data_and_promised_to_no_node() {
 #[test]
 fn all_bitmaps_are_read_before_room_is_refused() {
     let (disk, space) = space();
-    let run = space.allocate(&mut Arena::default(), 40 * USABLE, Purpose::Data).unwrap();
-    run.iter().for_each(|run| space.name(*run));
+    let run = space.allocate(&mut Preallocation::default(), 40 * USABLE, Purpose::Data).unwrap();
+    run.iter().for_each(|run| space.mark_allocated(*run));
     for index in 0..40 {
         let freed = (segment_start(index) + 100, 50);
-        space.free_unnamed(Freed { run: freed, epoch: 0, birth: 0 });
+        space.free_after_readers(Freed { run: freed, epoch: 0, birth: 0 });
     }
     space.drain(&NOBODY);
     let table = checkpoint(&space, &TableImage::default());

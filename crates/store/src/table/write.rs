@@ -97,7 +97,7 @@ impl TableMut<'_, '_> {
     /// Damage and I/O errors.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
         let key = self.prefix.key(key.as_ref());
-        match self.txn.own_change(&key) {
+        match self.txn.pending_change(&key) {
             Some(value) => Ok(value.map(<[u8]>::to_vec)),
             None => self.txn.view().get_at(&key),
         }

@@ -1,7 +1,7 @@
 //! Many changes at once, in the order of their keys: each node on the way is visited once, a leaf is
 //! written anew from its records and the changes that belong to it.
 
-use super::edit::{Owner, Piece, Sums, Tree, Writer, adopt, put_record};
+use super::edit::{Piece, ShadowPolicy, Sums, Tree, Writer, insert_siblings, put_record};
 use super::entries::{Entries, RECORD_OVERHEAD};
 use super::node::{BODY_BYTES, Body, CHILD_BYTES, Link, Node, entry_bytes};
 use super::nodes::Nodes;
@@ -67,11 +67,11 @@ fn walk(
     Ok(found)
 }
 
-impl<O: Owner> Tree<'_, O> {
+impl<O: ShadowPolicy> Tree<'_, O> {
     /// Shadows the paths of the changes, which are sorted by key. What can fail fails here.
-    pub fn own_paths(&mut self, changes: &[Change<'_>]) -> Result<()> {
-        let writer = Writer { nodes: self.nodes, owner: self.owner };
-        writer.own_paths(&mut self.root.link, self.root.level, changes)
+    pub fn shadow_paths(&mut self, changes: &[Change<'_>]) -> Result<()> {
+        let writer = Writer { nodes: self.nodes, policy: self.policy };
+        writer.shadow_paths(&mut self.root.link, self.root.level, changes)
     }
 
     /// Applies changes, sorted by key, whose paths are owned. Extents that lay under their keys are `dropped`.
@@ -81,11 +81,11 @@ impl<O: Owner> Tree<'_, O> {
         dropped: &mut impl FnMut(&Extent) -> Result<()>,
     ) -> Result<()> {
         let (mut sums, mut extents) = (Sums::default(), Vec::new());
-        let writer = Writer { nodes: self.nodes, owner: self.owner };
+        let writer = Writer { nodes: self.nodes, policy: self.policy };
         let (root, level) = (&mut self.root.link, self.root.level);
         let pieces = writer.apply(root, level, changes, &mut sums, &mut extents)?;
-        self.settle(sums);
-        self.raise(&writer, pieces);
+        self.add_sums(sums);
+        self.grow_root(&writer, pieces);
         self.shrink();
         extents.iter().try_for_each(|value| {
             dropped(&Extent::decode(value).map_err(|m| Error::damaged(0, m.0))?)
@@ -93,16 +93,16 @@ impl<O: Owner> Tree<'_, O> {
     }
 }
 
-impl<O: Owner> Writer<'_, O> {
-    fn own_paths(&self, link: &mut Link, level: u8, changes: &[Change<'_>]) -> Result<()> {
-        if let Body::Inner { keys, children } = &mut self.own(link, level)?.body {
+impl<O: ShadowPolicy> Writer<'_, O> {
+    fn shadow_paths(&self, link: &mut Link, level: u8, changes: &[Change<'_>]) -> Result<()> {
+        if let Body::Inner { keys, children } = &mut self.shadow(link, level)?.body {
             let shares = shares(keys, changes);
             if level == 1 {
                 let leaves = shares.iter().map(|(child, ..)| &children[*child].link);
                 self.nodes.prefetch(leaves)?;
             }
             for (child, from, to) in shares {
-                self.own_paths(&mut children[child].link, level - 1, &changes[from..to])?;
+                self.shadow_paths(&mut children[child].link, level - 1, &changes[from..to])?;
             }
         }
         Ok(())
@@ -116,7 +116,7 @@ impl<O: Owner> Writer<'_, O> {
         sums: &mut Sums,
         extents: &mut Vec<Vec<u8>>,
     ) -> Result<Vec<Piece>> {
-        let node = self.own(link, level)?;
+        let node = self.shadow(link, level)?;
         match &mut node.body {
             Body::Leaf(entries) => {
                 let in_order =
@@ -148,9 +148,9 @@ impl<O: Owner> Writer<'_, O> {
                     sums.entries += moved.entries;
                     sums.bytes += moved.bytes;
                     let whole = pieces.is_empty();
-                    adopt(keys, children, i, pieces);
+                    insert_siblings(keys, children, i, pieces);
                     if whole && moved.entries < 0 {
-                        self.mend(keys, children, i, level - 1);
+                        self.merge_underfull(keys, children, i, level - 1);
                     }
                 }
                 Ok(self.split_evenly(node, false))
@@ -182,18 +182,18 @@ impl<O: Owner> Writer<'_, O> {
             }
             filled += bytes(i);
         }
-        let cut = |at| {
-            let (separator, right) = self.cut_off(node, at);
+        let split = |at| {
+            let (separator, right) = self.split_at(node, at);
             (separator, Arc::new(right))
         };
-        let mut pieces: Vec<Piece> = starts.into_iter().rev().map(cut).collect();
+        let mut pieces: Vec<Piece> = starts.into_iter().rev().map(split).collect();
         pieces.reverse();
         pieces
     }
 }
 
 /// Keeps a value that a change takes away if it names data blocks.
-fn keep_extent(value: &[u8], extents: &mut Vec<Vec<u8>>) {
+fn collect_extent(value: &[u8], extents: &mut Vec<Vec<u8>>) {
     if value.first() != Some(&TAG_BYTES) {
         extents.push(value.to_vec());
     }
@@ -208,7 +208,7 @@ fn change_record(
 ) {
     let place = entries.search(change.key);
     if let Ok(i) = place {
-        keep_extent(entries.value(i), extents);
+        collect_extent(entries.value(i), extents);
     }
     match (change.value, place) {
         (Some(value), _) => {
@@ -243,7 +243,7 @@ fn merged(
         new.extend(old, at..place);
         at = place;
         if found {
-            keep_extent(old.value(place), extents);
+            collect_extent(old.value(place), extents);
             sums.entries -= 1;
             sums.bytes -= entry_bytes(change.key, old.value(place)) as i64;
             at += 1;
@@ -268,7 +268,7 @@ mod tests {
 
     struct Alone;
 
-    impl Owner for Alone {
+    impl ShadowPolicy for Alone {
         fn birth(&self) -> u64 {
             1
         }
@@ -328,8 +328,8 @@ mod tests {
                 if changes.is_empty() {
                     continue;
                 }
-                let mut tree = Tree { nodes: &nodes, owner: &Alone, root: &mut root };
-                tree.own_paths(&changes).unwrap();
+                let mut tree = Tree { nodes: &nodes, policy: &Alone, root: &mut root };
+                tree.shadow_paths(&changes).unwrap();
                 tree.apply(&changes, &mut |_| Ok(())).unwrap();
                 match deletes {
                     true => batch.keys().for_each(|key| drop(model.remove(key))),

@@ -11,7 +11,7 @@ use crate::error::Result;
 use std::sync::Arc;
 
 /// Who the tree belongs to: says which nodes may change in place, and hears which were superseded.
-pub(crate) trait Owner {
+pub(crate) trait ShadowPolicy {
     /// The generation in which new nodes are born.
     fn birth(&self) -> u64;
     /// Nodes born later are known to be private.
@@ -35,37 +35,37 @@ pub(super) type Piece = (Vec<u8>, Arc<Node>);
 /// A tree open for changes.
 pub(crate) struct Tree<'a, O> {
     pub nodes: &'a Nodes,
-    pub owner: &'a O,
+    pub policy: &'a O,
     pub root: &'a mut Root,
 }
 
-impl<O: Owner> Tree<'_, O> {
+impl<O: ShadowPolicy> Tree<'_, O> {
     /// Puts a key; replaces its value if it is there.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         let mut sums = Sums::default();
-        let writer = Writer { nodes: self.nodes, owner: self.owner };
+        let writer = Writer { nodes: self.nodes, policy: self.policy };
         let pieces = writer.put(&mut self.root.link, self.root.level, key, value, &mut sums)?;
-        self.settle(sums);
-        self.raise(&writer, pieces);
+        self.add_sums(sums);
+        self.grow_root(&writer, pieces);
         Ok(())
     }
 
     /// Removes a key; whether it was there.
     pub fn remove(&mut self, key: &[u8]) -> Result<bool> {
         let mut sums = Sums::default();
-        let writer = Writer { nodes: self.nodes, owner: self.owner };
+        let writer = Writer { nodes: self.nodes, policy: self.policy };
         writer.remove(&mut self.root.link, self.root.level, key, &mut sums)?;
-        self.settle(sums);
+        self.add_sums(sums);
         self.shrink();
         Ok(sums.entries != 0)
     }
 
     /// Shadows the path to `key`, so that a change there needs no more nodes loaded.
-    pub fn own_path(&mut self, key: &[u8]) -> Result<()> {
-        let writer = Writer { nodes: self.nodes, owner: self.owner };
+    pub fn shadow_path(&mut self, key: &[u8]) -> Result<()> {
+        let writer = Writer { nodes: self.nodes, policy: self.policy };
         let (mut link, mut level) = (&mut self.root.link, self.root.level);
         loop {
-            match &mut writer.own(link, level)?.body {
+            match &mut writer.shadow(link, level)?.body {
                 Body::Leaf(_) => return Ok(()),
                 Body::Inner { keys, children } => {
                     link = &mut children[Node::child_index(keys, key)].link;
@@ -75,20 +75,20 @@ impl<O: Owner> Tree<'_, O> {
         }
     }
 
-    pub(super) fn settle(&mut self, sums: Sums) {
+    pub(super) fn add_sums(&mut self, sums: Sums) {
         self.root.entries = self.root.entries.wrapping_add_signed(sums.entries);
         self.root.bytes = self.root.bytes.wrapping_add_signed(sums.bytes);
     }
 
     /// Puts roots above what was split off the old one, level by level.
-    pub(super) fn raise(&mut self, writer: &Writer<'_, O>, mut pieces: Vec<Piece>) {
+    pub(super) fn grow_root(&mut self, writer: &Writer<'_, O>, mut pieces: Vec<Piece>) {
         while !pieces.is_empty() {
-            pieces = self.grow(writer, pieces);
+            pieces = self.add_root(writer, pieces);
         }
     }
 
     /// Puts a new root above the old one and the nodes split off it; what is split off that one.
-    fn grow(&mut self, writer: &Writer<'_, O>, pieces: Vec<Piece>) -> Vec<Piece> {
+    fn add_root(&mut self, writer: &Writer<'_, O>, pieces: Vec<Piece>) -> Vec<Piece> {
         let mut keys = Entries::default();
         keys.push(&[], &[], &[]);
         let (entries, bytes) = match &self.root.link {
@@ -101,10 +101,10 @@ impl<O: Owner> Tree<'_, O> {
             keys.push(&[], &separator, &[]);
             children.push(Child { link: Link::Mem(node), entries, bytes });
         }
-        self.owner.grew();
+        self.policy.grew();
         self.root.level += 1;
         let mut root =
-            Node::new(self.owner.birth(), self.root.level, Body::Inner { keys, children });
+            Node::new(self.policy.birth(), self.root.level, Body::Inner { keys, children });
         let pieces = writer.split(&mut root, false);
         self.root.link = Link::Mem(Arc::new(root));
         pieces
@@ -123,7 +123,7 @@ impl<O: Owner> Tree<'_, O> {
                     self.root.level -= 1;
                 }
                 Body::Inner { children, .. } if children.is_empty() => {
-                    self.root.link = Link::Mem(Arc::new(Node::empty(self.owner.birth())));
+                    self.root.link = Link::Mem(Arc::new(Node::empty(self.policy.birth())));
                     self.root.level = 0;
                 }
                 _ => return,
@@ -134,15 +134,15 @@ impl<O: Owner> Tree<'_, O> {
 
 pub(super) struct Writer<'a, O> {
     pub nodes: &'a Nodes,
-    pub owner: &'a O,
+    pub policy: &'a O,
 }
 
-impl<O: Owner> Writer<'_, O> {
+impl<O: ShadowPolicy> Writer<'_, O> {
     /// The node behind `link`, changeable: as it is when this tree is its sole owner, else a copy.
-    pub fn own<'n>(&self, link: &'n mut Link, level: u8) -> Result<&'n mut Node> {
+    pub fn shadow<'n>(&self, link: &'n mut Link, level: u8) -> Result<&'n mut Node> {
         let in_place = match link {
             Link::Mem(node) => {
-                node.birth > self.owner.share_gen()
+                node.birth > self.policy.share_gen()
                     && node.place.get().is_none()
                     && Arc::get_mut(node).is_some()
             }
@@ -150,14 +150,14 @@ impl<O: Owner> Writer<'_, O> {
         };
         if !in_place {
             let old = self.nodes.load(link, level)?;
-            let copy = Arc::new(old.shadow(self.owner.birth()));
-            self.owner.superseded(&old)?;
+            let copy = Arc::new(old.copy_born(self.policy.birth()));
+            self.policy.superseded(&old)?;
             *link = Link::Mem(copy);
         }
-        let Link::Mem(node) = link else { unreachable!("an owned node is in memory") };
-        let node = Arc::get_mut(node).expect("an owned node has one owner");
+        let Link::Mem(node) = link else { unreachable!("a shadowed node is in memory") };
+        let node = Arc::get_mut(node).expect("a shadowed node has one pointer");
         // A parent is never older than its child; raising the birth of a private node is free.
-        node.birth = node.birth.max(self.owner.birth());
+        node.birth = node.birth.max(self.policy.birth());
         Ok(node)
     }
 
@@ -169,7 +169,7 @@ impl<O: Owner> Writer<'_, O> {
         value: &[u8],
         sums: &mut Sums,
     ) -> Result<Vec<Piece>> {
-        let node = self.own(link, level)?;
+        let node = self.shadow(link, level)?;
         let at_end = match &mut node.body {
             Body::Leaf(entries) => {
                 let place = entries.search(key);
@@ -187,7 +187,7 @@ impl<O: Owner> Writer<'_, O> {
                 children[i].entries = children[i].entries.wrapping_add_signed(sums.entries);
                 children[i].bytes = children[i].bytes.wrapping_add_signed(sums.bytes);
                 let at_end = i + 1 == children.len() && !pieces.is_empty();
-                adopt(keys, children, i, pieces);
+                insert_siblings(keys, children, i, pieces);
                 at_end
             }
         };
@@ -200,7 +200,7 @@ impl<O: Owner> Writer<'_, O> {
         if !node.overfull() {
             return Vec::new();
         }
-        let (separator, mut right) = self.cut(node, at_end);
+        let (separator, mut right) = self.split_in_two(node, at_end);
         let mut pieces = self.split(node, false);
         let behind = self.split(&mut right, false);
         pieces.push((separator, Arc::new(right)));
@@ -209,16 +209,16 @@ impl<O: Owner> Writer<'_, O> {
     }
 
     /// Cuts a node in two: in the middle, or at its end while keys arrive in order.
-    fn cut(&self, node: &mut Node, at_end: bool) -> (Vec<u8>, Node) {
+    fn split_in_two(&self, node: &mut Node, at_end: bool) -> (Vec<u8>, Node) {
         let at = match &node.body {
             Body::Leaf(entries) => split_place(entries, at_end, super::entries::RECORD_OVERHEAD),
             Body::Inner { keys, .. } => split_place(keys, at_end, 64),
         };
-        self.cut_off(node, at)
+        self.split_at(node, at)
     }
 
     /// Cuts off the records from `at` on.
-    pub fn cut_off(&self, node: &mut Node, at: usize) -> (Vec<u8>, Node) {
+    pub fn split_at(&self, node: &mut Node, at: usize) -> (Vec<u8>, Node) {
         let (separator, body) = match &mut node.body {
             Body::Leaf(entries) => {
                 let right = entries.split_off(at);
@@ -230,12 +230,12 @@ impl<O: Owner> Writer<'_, O> {
                 (right.key(0).to_vec(), Body::Inner { keys: right, children })
             }
         };
-        self.owner.grew();
-        (separator, Node::new(self.owner.birth(), node.level, body))
+        self.policy.grew();
+        (separator, Node::new(self.policy.birth(), node.level, body))
     }
 
     fn remove(&self, link: &mut Link, level: u8, key: &[u8], sums: &mut Sums) -> Result<()> {
-        let node = self.own(link, level)?;
+        let node = self.shadow(link, level)?;
         match &mut node.body {
             Body::Leaf(entries) => {
                 if let Ok(i) = entries.search(key) {
@@ -250,7 +250,7 @@ impl<O: Owner> Writer<'_, O> {
                 children[i].entries = children[i].entries.wrapping_add_signed(sums.entries);
                 children[i].bytes = children[i].bytes.wrapping_add_signed(sums.bytes);
                 if sums.entries != 0 {
-                    self.mend(keys, children, i, level - 1);
+                    self.merge_underfull(keys, children, i, level - 1);
                 }
             }
         }
@@ -259,7 +259,13 @@ impl<O: Owner> Writer<'_, O> {
 
     /// Drops child `i` if it is empty, or merges it with a neighbour if both are nearly so. A
     /// neighbour that can't be read now is left for the next removal: the tree is whole as it is.
-    pub fn mend(&self, keys: &mut Entries, children: &mut Vec<Child>, i: usize, level: u8) {
+    pub fn merge_underfull(
+        &self,
+        keys: &mut Entries,
+        children: &mut Vec<Child>,
+        i: usize,
+        level: u8,
+    ) {
         let Link::Mem(child) = &children[i].link else { return };
         if child.records() == 0 {
             keys.remove(i);
@@ -281,7 +287,7 @@ impl<O: Owner> Writer<'_, O> {
         drop(neighbour);
         let (head, tail) = children.split_at_mut(left + 1);
         let (Ok(into), Ok(from)) =
-            (self.own(&mut head[left].link, level), self.own(&mut tail[0].link, level))
+            (self.shadow(&mut head[left].link, level), self.shadow(&mut tail[0].link, level))
         else {
             return;
         };
@@ -314,7 +320,12 @@ pub(super) fn put_record(
 }
 
 /// Takes the nodes split off child `i` in behind it.
-pub(super) fn adopt(keys: &mut Entries, children: &mut Vec<Child>, i: usize, pieces: Vec<Piece>) {
+pub(super) fn insert_siblings(
+    keys: &mut Entries,
+    children: &mut Vec<Child>,
+    i: usize,
+    pieces: Vec<Piece>,
+) {
     for (at, (separator, node)) in (i + 1..).zip(pieces) {
         let (entries, bytes) = node.sums();
         children[i].entries = children[i].entries.wrapping_sub(entries);

@@ -3,7 +3,7 @@
 //! handed to `dropped`.
 
 use super::cursor::Cursor;
-use super::edit::{Owner, Tree};
+use super::edit::{ShadowPolicy, Tree};
 use super::nodes::Nodes;
 use super::root::Root;
 use crate::error::{Error, Result};
@@ -130,7 +130,7 @@ fn decode(map: &[u8], key: &[u8], value: &[u8]) -> Place {
     Place::Of(extent.map(|extent| Mapped { block: u64::from_be_bytes(digits), extent }))
 }
 
-impl<O: Owner> Tree<'_, O> {
+impl<O: ShadowPolicy> Tree<'_, O> {
     /// Takes the blocks `[block, block + blocks)` out of `map`.
     pub fn unmap(
         &mut self,
@@ -146,7 +146,7 @@ impl<O: Owner> Tree<'_, O> {
                 .take(64)
                 .collect::<Result<Vec<_>>>()?;
             for mapped in &found {
-                self.cut(map, mapped, block, end, dropped)?;
+                self.trim_entry(map, mapped, block, end, dropped)?;
             }
             if found.len() < 64 {
                 return Ok(());
@@ -155,7 +155,7 @@ impl<O: Owner> Tree<'_, O> {
     }
 
     /// Takes what lies in `[from, to)` out of one entry.
-    fn cut(
+    fn trim_entry(
         &mut self,
         map: &[u8],
         mapped: &Mapped,
@@ -190,7 +190,7 @@ impl<O: Owner> Tree<'_, O> {
             let before = before?;
             let continues = before.extent.addr + before.extent.blocks() == run.addr
                 && !before.extent.shared
-                && before.extent.birth > self.owner.share_gen()
+                && before.extent.birth > self.policy.share_gen()
                 && before.extent.blocks() + extent.blocks() <= EXTENT_BLOCKS_MAX;
             if continues {
                 let mut sums = before.extent.sums.clone();

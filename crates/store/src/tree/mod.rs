@@ -2,7 +2,7 @@
 //!
 //! Nodes are immutable behind `Arc` as soon as a second owner exists: a reader, a fork or a running
 //! checkpoint. A writer that owns the whole path alone changes nodes in place; else it shadows:
-//! copies the node, and tells the [`Owner`] that the copy superseded it. The tree knows nothing of
+//! copies the node, and tells the [`ShadowPolicy`] that the copy superseded it. The tree knows nothing of
 //! branches, counts or space.
 
 mod batch;
@@ -20,7 +20,7 @@ pub(crate) use batch::{Change, paths};
 pub(crate) use bounds::Bounds;
 pub(crate) use cursor::{Cursor, Found, find_below, get, rank};
 pub(crate) use diff::{Difference, RawChange};
-pub(crate) use edit::{Owner, Tree};
+pub(crate) use edit::{ShadowPolicy, Tree};
 pub(crate) use entries::Entries;
 pub(crate) use extent_map::{Mapped, NewRun, map_key, map_runs, values_in_map};
 pub(crate) use node::{Body, Child, Link, Node};

@@ -113,7 +113,7 @@ impl Node {
     }
 
     /// A copy to write into, born now.
-    pub fn shadow(&self, birth: u64) -> Node {
+    pub fn copy_born(&self, birth: u64) -> Node {
         let body = match &self.body {
             Body::Leaf(entries) => Body::Leaf(entries.roomy_copy()),
             inner => inner.clone(),

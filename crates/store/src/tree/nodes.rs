@@ -210,7 +210,7 @@ impl Shard {
 }
 
 fn slim(node: &Node) -> Option<Node> {
-    let mut copy = node.shadow(node.birth);
+    let mut copy = node.copy_born(node.birth);
     copy.place = node.place.clone();
     if let Body::Inner { children, .. } = &mut copy.body {
         for child in children {

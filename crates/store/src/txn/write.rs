@@ -5,13 +5,13 @@ use super::op::{DataRun, Op, RunData, last_batch};
 use super::raw::{end_of_map, formerly, stored, stored_map};
 use super::read::ReadTxn;
 use crate::admit::TRIES_MAX;
-use crate::branch::Core;
+use crate::branch::BranchInner;
 use crate::engine::Engine;
 use crate::error::{Error, Result, limit};
 use crate::format::block_checksum;
 use crate::format::layout::{BLOCK_BYTES, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::open_store::Shared;
-use crate::space::{Arena, BlockRun, Purpose};
+use crate::space::{BlockRun, Preallocation, Purpose};
 use crate::sync::atomic::Ordering;
 use crate::sync::{MutexGuard, lock, read};
 use std::cell::OnceCell;
@@ -35,7 +35,7 @@ pub struct Staged {
 impl Staged {
     pub(crate) fn new(
         engine: &Arc<Engine>,
-        core: &Core,
+        branch: &BranchInner,
         data: &[u8],
         purpose: Purpose,
     ) -> Result<Staged> {
@@ -45,7 +45,7 @@ impl Staged {
         limit("staged data", data.len(), STAGE_BYTES_MAX)?;
         engine.health.check()?;
         let blocks = (data.len() / BLOCK_BYTES) as u64;
-        let places = engine.places(core, blocks, purpose)?;
+        let places = engine.places(branch, blocks, purpose)?;
         // From here on, dropping `staged` frees whatever it holds.
         let mut staged =
             Staged { engine: Arc::clone(engine), runs: Vec::with_capacity(places.len()) };
@@ -82,17 +82,19 @@ impl Drop for Staged {
 
 impl Engine {
     /// Blocks for data of a branch. On a full host it waits for those that come free.
-    fn places(&self, core: &Core, blocks: u64, purpose: Purpose) -> Result<Vec<BlockRun>> {
+    fn places(&self, branch: &BranchInner, blocks: u64, purpose: Purpose) -> Result<Vec<BlockRun>> {
         let allocate = || {
-            let mut arena = lock(&core.arena);
+            let mut preallocation = lock(&branch.preallocation);
             // A deleted branch gives back what it has here, and takes nothing any more.
-            if core.deleted.load(Ordering::Acquire) {
+            if branch.deleted.load(Ordering::Acquire) {
                 return None;
             }
             Some(match purpose {
-                // What is kept for such changes is too little for an arena to hold some of it back.
-                Purpose::Release => self.space.allocate(&mut Arena::default(), blocks, purpose),
-                _ => self.space.allocate(&mut arena, blocks, purpose),
+                // What is kept for such changes is too little for a preallocation to hold some of it back.
+                Purpose::Release => {
+                    self.space.allocate(&mut Preallocation::default(), blocks, purpose)
+                }
+                _ => self.space.allocate(&mut preallocation, blocks, purpose),
             })
         };
         let mut tries = 0;
@@ -101,7 +103,7 @@ impl Engine {
             tries += 1;
             match allocate() {
                 None => {
-                    let name = read(&core.state).meta.name.clone();
+                    let name = read(&branch.state).meta.name.clone();
                     return Err(Error::BranchNotFound { name });
                 }
                 Some(Err(Error::NoSpace { .. }))
@@ -133,7 +135,7 @@ type Index = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
 #[derive(Debug)]
 pub struct WriteTxn<'b> {
     pub(crate) shared: &'b Arc<Shared>,
-    core: &'b Arc<Core>,
+    branch: &'b Arc<BranchInner>,
     /// Let go before the commit, so that the path can change in place.
     view: Option<ReadTxn>,
     /// How often the branch had been reset when `view` was taken.
@@ -148,14 +150,14 @@ pub struct WriteTxn<'b> {
 impl<'b> WriteTxn<'b> {
     pub(crate) fn new(
         shared: &'b Arc<Shared>,
-        core: &'b Arc<Core>,
+        branch: &'b Arc<BranchInner>,
         view: ReadTxn,
         resets: u64,
         writer: MutexGuard<'b, ()>,
     ) -> WriteTxn<'b> {
         WriteTxn {
             shared,
-            core,
+            branch,
             view: Some(view),
             resets,
             ops: Vec::new(),
@@ -177,14 +179,14 @@ impl<'b> WriteTxn<'b> {
     /// As [`ReadTxn::get`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.shared.engine()?;
-        match self.own_change(&stored(key)) {
+        match self.pending_change(&stored(key)) {
             Some(value) => Ok(value.map(<[u8]>::to_vec)),
             None => self.view().get(key),
         }
     }
 
     /// What this transaction made of what lies under a key of the tree, if anything.
-    pub(crate) fn own_change(&self, key: &[u8]) -> Option<Option<&[u8]>> {
+    pub(crate) fn pending_change(&self, key: &[u8]) -> Option<Option<&[u8]>> {
         let batches = || {
             self.ops.iter().filter_map(|op| match op {
                 Op::Batch(batch) => Some(batch),
@@ -324,7 +326,7 @@ impl<'b> WriteTxn<'b> {
         let engine = self.shared.engine()?;
         if self.ops.is_empty() {
             // What it read may be what its caller decides by.
-            return self.core.is_as_begun(&read(&self.core.state), self.resets);
+            return self.branch.is_as_begun(&read(&self.branch.state), self.resets);
         }
         for op in &mut self.ops {
             if let Op::Batch(batch) = op {
@@ -332,9 +334,14 @@ impl<'b> WriteTxn<'b> {
             }
         }
         // An error drops the transaction, and with it what it staged.
-        let nodes = engine.reach(&self.view().root, &self.ops)?;
+        let nodes = engine.estimate_and_prefetch(&self.view().root, &self.ops)?;
         self.view = None;
-        engine.commit(self.core, self.resets, std::mem::take(&mut self.ops), (nodes, self.purpose))
+        engine.commit(
+            self.branch,
+            self.resets,
+            std::mem::take(&mut self.ops),
+            (nodes, self.purpose),
+        )
     }
 }
 

@@ -66,7 +66,7 @@ fn judge_life(
     let mut replay = tape.replay();
     for at in 0..=tape.changes() {
         replay.advance_to(at, dice.roll(u64::MAX));
-        let disk = replay.cut(dice.roll(u64::MAX));
+        let disk = replay.cut_power(dice.roll(u64::MAX));
         let again = dice.roll(depth.again_one_in) == 0;
         cuts += judge_cut(&life.history, at, &disk, options, again, dice)
             .map_err(|why| format!("cut {at} of {}: {why}", tape.changes()))?;
@@ -104,7 +104,7 @@ fn judge_recovery(
     let mut replay = tape.replay();
     for at in 0..=tape.changes() {
         replay.advance_to(at, dice.roll(u64::MAX));
-        let disk = Arc::new(SimulatedDevice::over(&replay.cut(dice.roll(u64::MAX))));
+        let disk = Arc::new(SimulatedDevice::over(&replay.cut_power(dice.roll(u64::MAX))));
         let found = come_back(disk, options).map_err(|why| format!("and {at}: {why}"))?;
         if found != *expected {
             return Err(format!("and {at}: another state: {}", difference(&found, expected)));

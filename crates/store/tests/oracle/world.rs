@@ -23,7 +23,7 @@ pub fn read_world(store: &Store) -> Result<World> {
     let mut world = World::new();
     for info in store.branches()? {
         let branch = store.branch(&info.name)?;
-        let base = branch.base()?.map(|base| read_content(&base)).transpose()?;
+        let base = branch.fork_point()?.map(|base| read_content(&base)).transpose()?;
         let content = read_content(&branch.read()?)?;
         let state = BranchState { content, base: base.map(Arc::new), sealed: info.sealed };
         world.insert(info.name, Arc::new(state));

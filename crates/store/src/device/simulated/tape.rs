@@ -97,7 +97,7 @@ impl Replay<'_> {
     }
 
     /// The disk after a power cut here, while the next change was in flight.
-    pub fn cut(&self, seed: u64) -> MemoryDevice {
+    pub fn cut_power(&self, seed: u64) -> MemoryDevice {
         MemoryDevice::holding(survivors(&self.durable, self.pending(true), &mut Dice(seed)))
     }
 
@@ -282,7 +282,7 @@ mod tests {
         replay.advance_to(tape.changes(), 0);
         let (mut firsts, mut lens, mut torn) = (HashSet::new(), HashSet::new(), false);
         for seed in 0..500 {
-            let disk = replay.cut(seed);
+            let disk = replay.cut_power(seed);
             let first = sectors(&disk, 0);
             assert!(first.iter().all(|b| [1, 2, 3].contains(b)));
             assert_eq!(sectors(&disk, 5), [1; 8], "what was synced stays");
@@ -301,7 +301,8 @@ mod tests {
         let tape = device.tape();
         let mut replay = tape.replay();
         replay.advance_to(1, 0);
-        let left: HashSet<u8> = (0..200).map(|seed| sectors(&replay.cut(seed), 0)[0]).collect();
+        let left: HashSet<u8> =
+            (0..200).map(|seed| sectors(&replay.cut_power(seed), 0)[0]).collect();
         assert_eq!(left, HashSet::from([0, 1, 2]), "the second write is in flight");
     }
 
@@ -318,7 +319,7 @@ mod tests {
             .map(|seed| {
                 let mut replay = tape.replay();
                 replay.advance_to(tape.changes(), seed);
-                let disk = replay.cut(seed);
+                let disk = replay.cut_power(seed);
                 assert_eq!(sectors(&disk, 1), [2; 8]);
                 sectors(&disk, 0)[0]
             })

@@ -39,7 +39,7 @@ fn superblock(ring: &Ring, mark: &Mark) -> Superblock {
         table_sum: 0,
         system: None,
         next_branch: 1,
-        next_base: 1,
+        next_fork_point: 1,
         next_reclaim: 1,
     }
 }

@@ -7,7 +7,7 @@ const USABLE: u64 = SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS;
 fn segment(chunks: u64) -> Segment {
     let mut segment = Segment::fresh();
     if chunks > 0 {
-        segment.own_chunks(0..=chunks - 1);
+        segment.mark_on_host(0..=chunks - 1);
     }
     segment
 }
@@ -51,7 +51,7 @@ fn a_new_segment_is_all_hole_and_what_the_host_holds_of_it_is_ready() {
     assert_eq!(find_hole(&mut segment, USABLE + 1), None, "which is known from then on");
     assert_eq!(find_hole(&mut segment, USABLE), Some((2, USABLE)));
 
-    segment.own_chunks(1..=2);
+    segment.mark_on_host(1..=2);
     assert_eq!(
         [0, 1, 2, 3, 63].map(|chunk| segment.is_hole(chunk)),
         [true, false, false, true, true]
@@ -60,7 +60,7 @@ fn a_new_segment_is_all_hole_and_what_the_host_holds_of_it_is_ready() {
     assert_eq!(find(&mut segment, 512), Some((256, 512)));
     assert_eq!(find_hole(&mut segment, 254), Some((2, 254)));
     assert_eq!(find_hole(&mut segment, 255), Some((768, 256)));
-    segment.own_chunks(0..=63);
+    segment.mark_on_host(0..=63);
     assert_eq!((segment.ready(), find_hole(&mut segment, 1)), (USABLE, None));
 }
 
@@ -129,7 +129,7 @@ fn a_bitmap_is_recorded_as_of_the_cut_in_each_slot_by_turns() {
 
     // In the life after: what was recorded is busy, and nothing else.
     let mut loaded = Segment::stored(segment.entry);
-    loaded.own_chunks(0..=0);
+    loaded.mark_on_host(0..=0);
     assert_eq!(loaded.find(&disk, 3, 211).unwrap(), Some((45, 211)));
     assert_eq!(u64::from(loaded.free), USABLE - 6 - 15);
 }
@@ -166,7 +166,7 @@ fn chunks_without_a_busy_block_are_idle_but_for_the_first_and_for_holes() {
     assert_eq!(segment.idle_chunks(), [3]);
     take(&mut segment, 3 * CHUNK_BLOCKS, 1);
     assert!(segment.idle_chunks().is_empty());
-    segment.own_chunks(63..=63);
+    segment.mark_on_host(63..=63);
     assert_eq!(segment.idle_chunks(), [63]);
 }
 
@@ -186,7 +186,7 @@ fn a_chunk_is_thin_with_an_eighth_of_it_free_in_runs_that_are_worth_it() {
 }
 
 #[test]
-fn a_condemned_chunk_is_punched_once_it_is_recorded_and_nobody_takes_it_meanwhile() {
+fn a_marked_chunk_is_punched_once_it_is_recorded_and_nobody_takes_it_meanwhile() {
     let disk = MemoryDevice::new();
     let mut segment = segment(64);
     take(&mut segment, 2, USABLE);
@@ -198,13 +198,13 @@ fn a_condemned_chunk_is_punched_once_it_is_recorded_and_nobody_takes_it_meanwhil
     checkpoint(&mut segment, &disk, 0);
     assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap(), (0, Vec::new()));
     let ready = segment.ready();
-    (1..=3).for_each(|chunk| segment.condemn(chunk));
+    (1..=3).for_each(|chunk| segment.mark_for_trim(chunk));
     assert_eq!(segment.ready(), ready - 256 - 31 - 256);
     assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap().0, 0, "not recorded yet");
     checkpoint(&mut segment, &disk, 0);
     assert_eq!(segment.begin_punching(&disk, 0, 1).unwrap(), (0b10, vec![(320, 16)]));
     segment.punched(0b10);
-    segment.own_chunks(3..=3);
+    segment.mark_on_host(3..=3);
     assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap(), (0b100, vec![(512, 256)]));
     assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap().0, 0, "once");
     assert_eq!(find_hole(&mut segment, 17), Some((320, 16)), "the other is going");
@@ -213,7 +213,7 @@ fn a_condemned_chunk_is_punched_once_it_is_recorded_and_nobody_takes_it_meanwhil
 
     // The life after does not know whether they went. It need not read the bitmap before.
     let mut next = Segment::stored(segment.entry);
-    next.condemn_holes();
+    next.mark_holes_for_trim();
     let runs = vec![(320, 16), (512, 512)];
     assert_eq!(next.begin_punching(&disk, 0, 9).unwrap(), (0b1110, runs));
 }
@@ -222,12 +222,12 @@ fn a_condemned_chunk_is_punched_once_it_is_recorded_and_nobody_takes_it_meanwhil
 fn a_hole_that_is_taken_back_while_a_checkpoint_is_written_is_not_punched() {
     let disk = MemoryDevice::new();
     let mut segment = segment(4);
-    segment.condemn(2);
+    segment.mark_for_trim(2);
     segment.begin_cut();
     record(&mut segment, &disk, 0);
-    segment.own_chunks(2..=2);
+    segment.mark_on_host(2..=2);
     segment.end_cut();
-    segment.condemn(2);
+    segment.mark_for_trim(2);
     assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap().0, 0);
     checkpoint(&mut segment, &disk, 0);
     assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap(), (0b100, vec![(512, 256)]));

@@ -2,7 +2,7 @@
 
 /// A mistake that an engine like this one could make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Defect {
+pub(crate) enum InjectedBug {
     /// A commit is called durable before its flush.
     CommitUnflushed,
     /// A superblock is written before what it names is flushed.
@@ -21,11 +21,11 @@ pub(crate) enum Defect {
 
 /// Whether the running test put this mistake in.
 #[cfg(any(not(test), shuttle))]
-pub(crate) const fn seeded(_: Defect) -> bool {
+pub(crate) const fn injected(_: InjectedBug) -> bool {
     false
 }
 
 #[cfg(all(test, not(shuttle)))]
 mod tests;
 #[cfg(all(test, not(shuttle)))]
-pub(crate) use tests::seeded;
+pub(crate) use tests::injected;

@@ -1,9 +1,9 @@
-//! Free space on its way back to the host: condemned, recorded, punched, in this order.
+//! Free space on its way back to the host: marked, recorded, punched, in this order.
 //!
-//! From the moment it is *condemned* nobody counts on the room in a chunk; the next checkpoint records it as a hole, and only
+//! From the moment it is *marked* nobody counts on the room in a chunk; the next checkpoint records it as a hole, and only
 //! when that is durable does the host get it. So no later life counts on room that others may have taken by then. A crash in
-//! between leaves room on the host behind a recorded hole: whoever recovers a store condemns all its holes once more, and to
-//! punch one that is empty changes nothing. Who needs room takes a condemned chunk back into use like any other hole.
+//! between leaves room on the host behind a recorded hole: whoever recovers a store marks all its holes once more, and to
+//! punch one that is empty changes nothing. Who needs room takes a marked chunk back into use like any other hole.
 
 use super::run::BlockRun;
 use super::{Space, State};
@@ -20,52 +20,53 @@ const REUSE_SHARE: u64 = 16;
 
 /// What is kept ready on the host for the next writes; the rest can go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
+pub(crate) enum TrimPolicy {
     /// While others write: a few whole chunks, and what is free beside used blocks.
-    Chunks,
+    Busy,
     /// At rest: a share of what is used.
-    Share,
+    Idle,
     /// At rest for long: what checkpoints and deletes need.
-    Least,
+    LongIdle,
 }
 
-impl Keep {
+impl TrimPolicy {
     /// Free blocks beside so many used ones that stay ready, besides what is promised.
     fn for_reuse(self, used: u64) -> u64 {
         match self {
-            Keep::Least => 0,
+            TrimPolicy::LongIdle => 0,
             _ => (used / REUSE_SHARE).max(IDLE_CHUNKS_MAX as u64 * CHUNK_BLOCKS),
         }
     }
 }
 
 impl Space {
-    /// Condemns chunks without any busy block; of a store at rest also the larger free runs in others. How many chunks.
-    pub fn condemn(&self, chunks_max: usize, keep: Keep) -> usize {
+    /// Marks chunks without any busy block; of a store at rest also the larger free runs in others. How many chunks.
+    pub fn mark_for_trim(&self, chunks_max: usize, policy: TrimPolicy) -> usize {
         let mut state = lock(&self.state);
         let mut idle = Vec::new();
         for (index, segment) in state.segments.iter_mut().enumerate() {
             idle.extend(segment.idle_chunks().into_iter().map(|chunk| (index, chunk)));
         }
         let promised = state.promised().div_ceil(CHUNK_BLOCKS) as usize;
-        let kept = if keep == Keep::Least { promised } else { promised.max(IDLE_CHUNKS_MAX) };
+        let kept =
+            if policy == TrimPolicy::LongIdle { promised } else { promised.max(IDLE_CHUNKS_MAX) };
         let surplus = idle.len().saturating_sub(kept).min(chunks_max);
         let mut chosen = idle.split_off(idle.len() - surplus);
-        if chosen.is_empty() && keep != Keep::Chunks {
-            chosen = state.thin_chunks(chunks_max, keep);
+        if chosen.is_empty() && policy != TrimPolicy::Busy {
+            chosen = state.thin_chunks(chunks_max, policy);
         }
         for (index, chunk) in &chosen {
-            state.adjust(*index, |segment| segment.condemn(*chunk));
+            state.adjust(*index, |segment| segment.mark_for_trim(*chunk));
         }
         chosen.len()
     }
 
-    /// Condemns all holes once more.
-    pub fn condemn_holes(&self) {
-        lock(&self.state).segments.iter_mut().for_each(|segment| segment.condemn_holes());
+    /// Marks all holes once more.
+    pub fn mark_holes_for_trim(&self) {
+        lock(&self.state).segments.iter_mut().for_each(|segment| segment.mark_holes_for_trim());
     }
 
-    /// Gives condemned chunks that a durable checkpoint recorded to the host; how many. Nobody waits for it meanwhile.
+    /// Gives marked chunks that a durable checkpoint recorded to the host; how many. Nobody waits for it meanwhile.
     pub fn punch(&self, chunks_max: usize) -> Result<usize> {
         let (mut going, mut runs) = (Vec::new(), Vec::new());
         let mut state = lock(&self.state);
@@ -96,10 +97,10 @@ impl Space {
 
 impl State {
     /// Chunks whose free runs can go, so that enough stays ready for what is to be written.
-    fn thin_chunks(&self, chunks_max: usize, keep: Keep) -> Vec<(usize, u64)> {
+    fn thin_chunks(&self, chunks_max: usize, policy: TrimPolicy) -> Vec<(usize, u64)> {
         let free: u64 = self.segments.iter().map(|s| u64::from(s.free)).sum();
         let usable = self.segments.len() as u64 * (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
-        let reuse = keep.for_reuse(usable - free);
+        let reuse = policy.for_reuse(usable - free);
         let mut surplus = self.room.saturating_sub(self.promised() + reuse);
         let mut chosen = Vec::new();
         for (index, segment) in self.segments.iter().enumerate() {
@@ -122,8 +123,8 @@ mod tests {
 
     #[test]
     fn a_store_at_rest_keeps_a_sixteenth_and_four_chunks_at_least_and_in_the_end_nothing() {
-        let kept = [0, 16_384, 160_000].map(|used| Keep::Share.for_reuse(used));
+        let kept = [0, 16_384, 160_000].map(|used| TrimPolicy::Idle.for_reuse(used));
         assert_eq!(kept, [1024, 1024, 10_000]);
-        assert_eq!(Keep::Least.for_reuse(160_000), 0);
+        assert_eq!(TrimPolicy::LongIdle.for_reuse(160_000), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::catalog::BranchMeta;
-use crate::space::Arena;
+use crate::space::Preallocation;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock};
 use crate::tree::Root;
@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 /// A branch in memory, one for all its handles.
 #[derive(Debug)]
-pub(crate) struct Core {
+pub(crate) struct BranchInner {
     pub id: u64,
-    pub state: RwLock<State>,
+    pub state: RwLock<BranchState>,
     /// Held by the one write transaction.
     pub writer: Mutex<()>,
-    pub arena: Mutex<Arena>,
+    pub preallocation: Mutex<Preallocation>,
     /// Number behind its last journal record.
     pub written: AtomicU64,
     /// Changed since the last cut.
@@ -25,22 +25,22 @@ pub(crate) struct Core {
 }
 
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct BranchState {
     pub meta: BranchMeta,
     pub root: Root,
     /// Times that it was reset since it was loaded. What began before one of them must not be committed on top of it.
     pub resets: u64,
     /// The fork point that names the present root, until the next commit.
-    pub cut: Option<u64>,
+    pub fork_point: Option<u64>,
 }
 
-impl Core {
-    pub fn new(id: u64, meta: BranchMeta, root: Root) -> Arc<Core> {
-        Arc::new(Core {
+impl BranchInner {
+    pub fn new(id: u64, meta: BranchMeta, root: Root) -> Arc<BranchInner> {
+        Arc::new(BranchInner {
             id,
-            state: RwLock::new(State { meta, root, resets: 0, cut: None }),
+            state: RwLock::new(BranchState { meta, root, resets: 0, fork_point: None }),
             writer: Mutex::new(()),
-            arena: Mutex::default(),
+            preallocation: Mutex::default(),
             written: AtomicU64::new(0),
             dirty: AtomicBool::new(false),
             deleted: AtomicBool::new(false),
@@ -48,7 +48,7 @@ impl Core {
     }
 
     /// Refuses a branch that was deleted. Called with the state held, the answer stays right.
-    pub fn exists(&self, state: &State) -> Result<()> {
+    pub fn exists(&self, state: &BranchState) -> Result<()> {
         match self.deleted.load(Ordering::Acquire) {
             true => Err(Error::BranchNotFound { name: state.meta.name.clone() }),
             false => Ok(()),
@@ -56,7 +56,7 @@ impl Core {
     }
 
     /// Refuses a transaction that began when the branch had been reset `resets` times, if it is gone or was reset since.
-    pub fn is_as_begun(&self, state: &State, resets: u64) -> Result<()> {
+    pub fn is_as_begun(&self, state: &BranchState, resets: u64) -> Result<()> {
         self.exists(state)?;
         match state.resets == resets {
             true => Ok(()),

@@ -1,6 +1,6 @@
 //! The oracle, the checker or an assertion finds each mistake.
 
-use super::Defect;
+use super::InjectedBug;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -14,21 +14,21 @@ use oracle::judge::{Depth, judge_seed};
 const DEPTH: Depth = Depth { lives: 2, steps: 60, again_one_in: 20 };
 
 thread_local! {
-    static SEEDED: Cell<Option<Defect>> = const { Cell::new(None) };
+    static INJECTED: Cell<Option<InjectedBug>> = const { Cell::new(None) };
 }
 
-pub(crate) fn seeded(defect: Defect) -> bool {
-    SEEDED.get() == Some(defect)
+pub(crate) fn injected(defect: InjectedBug) -> bool {
+    INJECTED.get() == Some(defect)
 }
 
 /// The first seed under which the oracle, the checker or an assertion finds the mistake.
-fn found_by(defect: Option<Defect>, seeds: u64) -> Option<u64> {
-    SEEDED.set(defect);
+fn found_by(defect: Option<InjectedBug>, seeds: u64) -> Option<u64> {
+    INJECTED.set(defect);
     let found = (0..seeds).find(|seed| {
         let verdict = catch_unwind(AssertUnwindSafe(|| judge_seed(*seed, DEPTH)));
         !matches!(verdict, Ok(Ok(_)))
     });
-    SEEDED.set(None);
+    INJECTED.set(None);
     found
 }
 
@@ -36,13 +36,13 @@ fn found_by(defect: Option<Defect>, seeds: u64) -> Option<u64> {
 fn the_oracle_finds_every_mistake_that_is_put_in_and_none_where_there_is_none() {
     assert_eq!(found_by(None, 4), None);
     for defect in [
-        Defect::CommitUnflushed,
-        Defect::CheckpointUnflushed,
-        Defect::ReuseEarly,
-        Defect::CountTooHigh,
-        Defect::CountTooLow,
-        Defect::GenerationStale,
-        Defect::SaltKept,
+        InjectedBug::CommitUnflushed,
+        InjectedBug::CheckpointUnflushed,
+        InjectedBug::ReuseEarly,
+        InjectedBug::CountTooHigh,
+        InjectedBug::CountTooLow,
+        InjectedBug::GenerationStale,
+        InjectedBug::SaltKept,
     ] {
         let found = found_by(Some(defect), 200);
         assert!(found.is_some(), "{defect:?} is not found");

@@ -7,13 +7,13 @@ const FIRST_BLOCKS: u64 = 16;
 const BLOCKS_MAX: u64 = 1024;
 
 #[derive(Debug, Default)]
-pub(crate) struct Arena {
+pub(crate) struct Preallocation {
     next: u64,
     left: u64,
     size: u64,
 }
 
-impl Arena {
+impl Preallocation {
     pub fn is_empty(&self) -> bool {
         self.left == 0
     }
@@ -56,18 +56,21 @@ mod tests {
 
     #[test]
     fn runs_double_up_to_a_limit_and_what_is_given_up_makes_the_next_no_longer() {
-        let mut arena = Arena::default();
+        let mut preallocation = Preallocation::default();
         let mut sizes = Vec::new();
         for _ in 0..9 {
-            let size = arena.next_size(1);
-            arena.fill((0, size));
-            assert_eq!(arena.take(size), (0, size));
+            let size = preallocation.next_size(1);
+            preallocation.fill((0, size));
+            assert_eq!(preallocation.take(size), (0, size));
             sizes.push(size);
         }
         assert_eq!(sizes, [16, 32, 64, 128, 256, 512, 1024, 1024, 1024]);
-        arena.fill((50, 4));
-        assert_eq!((arena.take(1), arena.empty(), arena.empty()), ((50, 1), Some((51, 3)), None));
-        assert_eq!(arena.next_size(1), 512);
-        assert_eq!(arena.next_size(5000), 5000, "what is needed is asked for");
+        preallocation.fill((50, 4));
+        assert_eq!(
+            (preallocation.take(1), preallocation.empty(), preallocation.empty()),
+            ((50, 1), Some((51, 3)), None)
+        );
+        assert_eq!(preallocation.next_size(1), 512);
+        assert_eq!(preallocation.next_size(5000), 5000, "what is needed is asked for");
     }
 }
