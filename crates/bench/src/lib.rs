@@ -25,9 +25,8 @@
 //!
 //! A figure with no peer takes an absolute bar (`Bar::AtMost(50e-9)` in the row's unit), and a
 //! figure that is only shown takes `Bar::Printed`. What a machine cannot run is named by
-//! `table.not_run(what, why)`, never left out. Peers and figures that need `unsafe` (`mmap` by hand, a
-//! counting allocator) come from a crate or from a feature of the crate that is measured: this crate
-//! forbids it.
+//! `table.not_run(what, why)`, never left out. Peers that need `unsafe` of ours are in two files, which
+//! `cargo xtask tidy` lists: `memory/peers.rs` and `kv/peers/open.rs`.
 
 #![forbid(unsafe_code)]
 

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tine_memory::{Live, Region, Result, Shard};
+use tine_memory::{Region, Result, Shard, SharedRegion};
 
 const CLIENTS: usize = 4;
 const SLOTS: usize = 1 << 20;
@@ -39,7 +39,7 @@ fn client(mut shard: Shard, stop: &AtomicBool, puts: &AtomicU64) -> Duration {
 }
 
 fn main() -> Result<()> {
-    let (live, shards) = Live::new(Region::zeroed(CLIENTS * SLOTS * SLOT)?, CLIENTS)?;
+    let (shared, shards) = SharedRegion::new(Region::zeroed(CLIENTS * SLOTS * SLOT)?, CLIENTS)?;
     let (stop, puts) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let clients: Vec<_> =
@@ -47,14 +47,14 @@ fn main() -> Result<()> {
         for round in 1..=5 {
             std::thread::sleep(Duration::from_millis(200));
             let (before, begun) = (puts.load(Ordering::Relaxed), Instant::now());
-            let snapshot = live.snapshot()?;
+            let snapshot = shared.snapshot()?;
             let pause = snapshot.pause();
-            let mut saved = Vec::with_capacity(live.len());
+            let mut saved = Vec::with_capacity(shared.len());
             snapshot.write_to(&mut saved)?;
             let during = puts.load(Ordering::Relaxed) - before;
             let took = begun.elapsed();
             println!(
-                "save {round}: {} MiB in {took:.0?}, cut {pause:.0?}, {during} puts meanwhile",
+                "save {round}: {} MiB in {took:.0?}, pause {pause:.0?}, {during} puts meanwhile",
                 saved.len() >> 20
             );
         }

@@ -9,7 +9,7 @@ use tine_memory::{Image, PAGE, Result};
 const STATE: usize = 256 << 20;
 const RUNS: u32 = 2000;
 
-/// Scribbles over the state as the input says; returns how many pages it wrote.
+/// Writes to the state as the input says. Returns how many pages it wrote.
 fn program(state: &mut [u8], mut input: u64) -> usize {
     let writes = (input % 200) as usize;
     for _ in 0..writes {

@@ -1,4 +1,4 @@
-//! An array of 10 GiB, forked a hundred times; each fork changes what it likes.
+//! An array of 10 GiB, forked a hundred times. Each fork changes something else.
 //!
 //! `cargo run --release -p tine-memory --example what_if`
 

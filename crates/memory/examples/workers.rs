@@ -14,7 +14,7 @@ const WORKERS: usize = 4;
 
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Takes the image from the standard input, which is a socket, and works on a fork of its own.
+/// Receives the image from the standard input, which is a socket, and works on a fork.
 fn work() -> Fallible<()> {
     let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let mut data = Image::receive(&socket)?.fork()?;

@@ -1,6 +1,6 @@
 //! Copy-on-write memory: fork a gigabyte in microseconds, and write to both.
 //!
-//! The MMU does the work. An [`Image`] is sealed memory that nobody can change; a [`Region`] is a
+//! The MMU does the work. An [`Image`] is sealed memory that nothing can change; a [`Region`] is a
 //! private mapping of it, and the kernel copies the page that is written, and no other.
 //!
 //! ```
@@ -19,19 +19,65 @@
 //! # }
 //! ```
 //!
-//! The crate stands alone. It knows nothing of stores, file formats or branches, and needs Linux 6.8.
+//! The crate stands alone. It knows nothing of stores, file formats or branches, and needs Linux
+//! 6.8.
 
-/// The guide, whose examples are run.
-#[cfg(all(doctest, target_os = "linux"))]
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "tine-memory needs Linux 6.8 or later: it rests on system calls that only Linux has"
+);
+
+/// The guide. Its examples run as tests.
+#[cfg(doctest)]
 #[doc = include_str!("../../../docs/memory.md")]
 struct Guide;
 
-#[cfg(target_os = "linux")]
-mod linux;
-#[cfg(target_os = "linux")]
-pub use linux::*;
+mod cow_mapping;
+mod error;
+#[cfg(test)]
+mod failed_calls;
+mod file;
+mod fork;
+mod gates;
+mod image;
+mod incremental;
+mod io;
+mod layout;
+mod merge;
+mod page;
+mod page_map;
+mod persistent_region;
+mod pod;
+mod private_pages;
+mod probe;
+mod process;
+mod region;
+mod reset;
+mod seal;
+mod share;
+mod shared_region;
+mod sink;
+mod snapshot;
+mod sys;
+mod usage;
+mod warm;
+mod window;
+mod write_halt;
 
-#[cfg(not(target_os = "linux"))]
-mod unsupported;
-#[cfg(not(target_os = "linux"))]
-pub use unsupported::{Error, Image, Region, Result};
+pub use error::{Error, Feature, Refusal, Result};
+pub use fork::ForkMode;
+pub use image::{Image, ImageBuilder};
+pub use incremental::{Baseline, Saved};
+pub use merge::{MergeStats, Merger};
+pub use page::{HUGE, PAGE};
+pub use page_map::{PageMap, PageState};
+pub use persistent_region::{Committed, PersistentRegion};
+pub use pod::{Arena, At, Pod, RegionSlice};
+pub use probe::Probe;
+pub use process::{KernelMerging, deny_executable_memory, kernel_merging, mappings_in_use};
+pub use region::Region;
+pub use shared_region::{Guard, Shard, SharedRegion};
+pub use sink::{PageSink, PageSource};
+pub use snapshot::Snapshot;
+pub use usage::{Stats, Usage};
+pub use window::CopyAhead;

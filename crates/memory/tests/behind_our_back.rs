@@ -1,7 +1,8 @@
-//! Pages that come, move or are replaced with no access of the program: whatever locks, fills, merges or collapses
-//! them, a region holds what it held, in every fork mode.
+//! Pages that come, move or are replaced with no access of the program: whatever locks, fills,
+//! merges or collapses them, a region holds what it held, in every fork mode.
 //!
-//! Each way is tried in a process of its own, on every generation of a family of forks, before and after each step.
+//! Each way is tried in a separate process, on every generation of a family of forks, before and
+//! after each step.
 
 mod child;
 
@@ -9,7 +10,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use child::in_child;
 use tine_memory::{
-    Baseline, CopyAhead, ForkMode, HUGE, Image, Kept, Live, Merger, PAGE, Probe, Region,
+    Baseline, CopyAhead, ForkMode, HUGE, Image, Merger, PAGE, PersistentRegion, Probe, Region,
+    SharedRegion,
 };
 
 const MODES: [ForkMode; 4] = [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, ForkMode::Lazy];
@@ -17,7 +19,8 @@ const MODES: [ForkMode; 4] = [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, 
 const MADV_POPULATE_READ: i32 = 22;
 const MADV_POPULATE_WRITE: i32 = 23;
 
-/// What happens to the memory of a region behind its back; `false` where this system or user cannot do it.
+/// What happens to the memory of a region behind its back. Returns `false` if this system or user
+/// cannot do it.
 type Meddle = fn(&[u8]) -> bool;
 
 fn advise(bytes: &[u8], advice: i32) -> bool {
@@ -26,7 +29,7 @@ fn advise(bytes: &[u8], advice: i32) -> bool {
     unsafe { libc::madvise(bytes.as_ptr() as *mut libc::c_void, pages, advice) == 0 }
 }
 
-/// Advises about each part; what is refused, such as pages that are missing, is as good as not asked for.
+/// Gives advice about each part. A refusal, as of missing pages, does no harm.
 fn try_each<'a>(parts: impl Iterator<Item = &'a [u8]>, advice: i32) -> bool {
     for part in parts {
         advise(part, advice);
@@ -40,7 +43,8 @@ fn parts(bytes: &[u8], len: usize) -> impl Iterator<Item = &[u8]> {
 }
 
 fn lock(bytes: &[u8]) -> bool {
-    // SAFETY: locking memory changes no content. It may fail where pages are missing; the flag is set then too.
+    // SAFETY: locking memory changes no content. It may fail where pages are missing; the flag is
+    // set then too.
     unsafe { libc::mlock(bytes.as_ptr().cast(), bytes.len()) };
     true
 }
@@ -62,7 +66,7 @@ fn may_lock() -> bool {
 
 /// Advice as another process would give it.
 fn advise_from_outside(bytes: &[u8], advice: i32) -> bool {
-    // SAFETY: a new descriptor of this process, owned by nobody else; then advice as above.
+    // SAFETY: a new descriptor of this process, with no other owner; then advice as above.
     unsafe {
         let process = libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0);
         if process < 0 {
@@ -75,7 +79,8 @@ fn advise_from_outside(bytes: &[u8], advice: i32) -> bool {
     }
 }
 
-/// Has the kernel move each page to another place, as the balancing of memory nodes and compaction do.
+/// Makes the kernel move each page to another place, as the balancing of memory nodes and
+/// compaction do.
 fn migrate(bytes: &[u8]) -> bool {
     let pages: Vec<*const u8> = bytes.chunks(PAGE).map(<[u8]>::as_ptr).collect();
     let nodes = vec![0_i32; pages.len()];
@@ -223,7 +228,7 @@ fn exercise(way: &str, mode: ForkMode, meddle: Meddle) {
     }
 }
 
-/// Saves live memory and commits a kept region in each way.
+/// Saves a shared region and commits a persistent region in each way.
 fn save(way: &str, meddle: Meddle) {
     let (image, bytes) = image();
     let mut member = Member { region: image.fork().unwrap(), holds: bytes.clone(), origin: bytes };
@@ -231,11 +236,11 @@ fn save(way: &str, meddle: Meddle) {
     meddle(&member.region);
     let mut holds = member.holds;
     let len = holds.len();
-    let (live, mut shards) = Live::new(member.region, 1).unwrap();
+    let (shared, mut shards) = SharedRegion::new(member.region, 1).unwrap();
     let (mut sink, mut baseline) = (Vec::new(), Baseline::default());
     for round in 0..4 {
         let what = format!("{way}, save {round}");
-        let snapshot = live.snapshot().unwrap();
+        let snapshot = shared.snapshot().unwrap();
         let before = holds.clone();
         meddle(&snapshot);
         for page in (round * 3..len / PAGE).step_by(50) {
@@ -251,25 +256,25 @@ fn save(way: &str, meddle: Meddle) {
             assert!(snapshot[..] == before[..], "{what}, looked at");
             drop(snapshot);
         }
-        live.save_changes(&mut sink, &mut baseline).unwrap_or_else(|e| panic!("{what}: {e}"));
+        shared.save_changes(&mut sink, &mut baseline).unwrap_or_else(|e| panic!("{what}: {e}"));
         meddle(&shards[0].guard());
         assert!(shards[0].guard()[..] == holds[..], "{what}, live");
         // A second save, by the kernel's record.
         shards[0].guard()[9 * PAGE] = 77;
         holds[9 * PAGE] = 77;
         meddle(&shards[0].guard());
-        live.save_changes(&mut sink, &mut baseline).unwrap_or_else(|e| panic!("{what}: {e}"));
+        shared.save_changes(&mut sink, &mut baseline).unwrap_or_else(|e| panic!("{what}: {e}"));
         sink.resize(len, 0);
         assert!(sink == holds, "{what}, changes");
     }
 
-    let mut kept = Kept::open(&holds, holds.clone()).unwrap();
+    let mut persistent = PersistentRegion::open(&holds, holds.clone()).unwrap();
     for round in 0..4 {
-        meddle(&kept);
-        kept[round * 31 * PAGE..][..PAGE].fill(if round % 2 == 0 { 5 } else { 0 });
-        meddle(&kept);
-        kept.commit().unwrap();
-        assert!(kept.sink().clone() == kept[..], "{way}, commit {round}");
+        meddle(&persistent);
+        persistent[round * 31 * PAGE..][..PAGE].fill(if round % 2 == 0 { 5 } else { 0 });
+        meddle(&persistent);
+        persistent.commit().unwrap();
+        assert!(persistent.sink().clone() == persistent[..], "{way}, commit {round}");
     }
 
     let mut merger = Merger::new();
@@ -277,7 +282,7 @@ fn save(way: &str, meddle: Meddle) {
     assert!(merger.scan().unwrap()[0].fork().unwrap()[..] == image.fork().unwrap()[..], "{way}");
 }
 
-/// Tries a way in a process of its own.
+/// Tries a way in a separate process.
 fn try_way(test: &str, begin: fn() -> bool, meddle: Meddle) {
     if !in_child(test, |_| ()) {
         return;

@@ -1,4 +1,5 @@
-//! A process that runs out of mappings, or of windows. Each test takes all there are, so one runs at a time.
+//! A process that runs out of mappings, or of windows. Each test takes all there are, so one runs
+//! at a time.
 
 use std::sync::{Mutex, MutexGuard};
 

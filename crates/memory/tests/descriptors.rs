@@ -1,11 +1,11 @@
-//! A process that has no descriptor left when it first needs memory. One test, since what the first need finds is
-//! remembered for the whole process.
+//! A process that has no descriptor left when it first needs memory. One test, since what the first
+//! need finds is remembered for the whole process.
 
 use std::fs::File;
 
 use tine_memory::{Error, ForkMode, PAGE, Region};
 
-/// Has the process open no more than `more` descriptors from now on; `None` lifts that.
+/// Limits the process to `more` further descriptors. `None` lifts the limit.
 fn allow(more: Option<u64>) {
     // The lowest number that is free is the one that the next descriptor gets.
     use std::os::fd::AsRawFd;

@@ -1,8 +1,8 @@
-//! Base pages cannot change, by whatever race of writing, discarding and forking.
+//! The pages of an image never change, whatever race of writing, discarding and forking is tried.
 //!
 //! Each mechanism by which a process can write its own memory is raced against discards of the same
 //! pages (the pattern of CVE-2016-5195) and against new forks: a million attempts each every day, a
-//! hundred million in a soak, and as many discards, without which a write meets a page of its own.
+//! hundred million in a soak, and as many discards: without them a write meets a private page.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -15,7 +15,7 @@ const PAGES: usize = 16;
 
 const ATTEMPTS: u64 = 1_000_000;
 const SOAK_ATTEMPTS: u64 = 100 * ATTEMPTS;
-/// A soak says how far it is whenever it has come so far.
+/// A soak prints its progress after this many attempts.
 const TOLD_EACH: u64 = 10 * ATTEMPTS;
 
 /// Pages of a region of which half are written before a window opens on it.
@@ -26,7 +26,8 @@ fn base(pages: usize) -> (Image, Vec<u8>) {
     (Image::from_bytes(&bytes).unwrap(), bytes)
 }
 
-/// Races `write`, called with an address and a value no base page holds, against discards and forks.
+/// Races `write`, called with an address and a value no base page holds, against discards and
+/// forks.
 fn hammer(attempts: u64, write: impl Fn(usize, u8) + Sync) {
     let (image, bytes) = base(PAGES);
     let mut region = image.fork().unwrap();
@@ -47,7 +48,7 @@ fn hammer(attempts: u64, write: impl Fn(usize, u8) + Sync) {
             while !done() {
                 let attempt = discarded.fetch_add(1, Ordering::Relaxed) + 1;
                 let at = (start + (attempt as usize % PAGES) * PAGE) as *mut libc::c_void;
-                // SAFETY: the page belongs to `region`, which nobody looks at meanwhile except
+                // SAFETY: the page belongs to `region`, which nothing reads meanwhile except
                 // through raw addresses.
                 assert_eq!(unsafe { libc::madvise(at, PAGE, libc::MADV_DONTNEED) }, 0);
                 if attempt.is_multiple_of(TOLD_EACH) {

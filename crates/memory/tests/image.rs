@@ -45,7 +45,8 @@ fn a_few_bytes_in_a_sea_of_zeros_arrive() {
 /// Sealed memory of `len` bytes, in whose first page a byte is written behind its end.
 fn with_a_byte_behind_its_end(len: usize) -> OwnedFd {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    // SAFETY: the name is a C string, the mapping is new and written within its page, and the seals are numbers.
+    // SAFETY: the name is a C string, the mapping is new and written within its page, and the seals
+    // are numbers.
     unsafe {
         let fd = libc::memfd_create(c"test".as_ptr(), flags);
         assert_eq!(libc::ftruncate(fd, len as libc::off_t), 0);
@@ -71,7 +72,7 @@ fn bytes_behind_the_end_of_an_image_never_become_those_of_a_region_that_grows() 
         }
     }
 
-    // A sender that tells less than it sends.
+    // A sender that reports a shorter length than it sends.
     let (here, there) = UnixStream::pair().unwrap();
     send(&here, Image::from_bytes(&[7; PAGE]).unwrap().to_fd().unwrap(), 100);
     let refused = Image::receive(&there).unwrap_err();
@@ -83,7 +84,8 @@ fn send(socket: &UnixStream, fd: OwnedFd, len: u64) {
     let mut note = len.to_le_bytes();
     let mut part = libc::iovec { iov_base: note.as_mut_ptr().cast(), iov_len: note.len() };
     let mut control = [0_u64; 8];
-    // SAFETY: the message is plain data whose pointers outlive the call; the control buffer has room.
+    // SAFETY: the message is plain data whose pointers outlive the call; the control buffer has
+    // room.
     unsafe {
         let mut message: libc::msghdr = std::mem::zeroed();
         (message.msg_iov, message.msg_iovlen) = (&mut part, 1);

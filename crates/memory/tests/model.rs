@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::available_parallelism;
 
 use tine_memory::{
-    Baseline, CopyAhead, ForkMode, Image, Kept, Live, Merger, PAGE, PageSink, Region,
+    Baseline, CopyAhead, ForkMode, Image, Merger, PAGE, PageSink, PersistentRegion, Region,
+    SharedRegion,
 };
 
 /// Steps of a tree.
@@ -90,11 +91,11 @@ fn merge(pairs: &mut [Pair], random: &mut Random) {
     }
 }
 
-/// Makes live memory of a fork; writes, snapshots and incremental saves of it.
-fn live(pair: &mut Pair, random: &mut Random) {
+/// Makes a shared region of a fork; writes, snapshots and incremental saves of it.
+fn shared_region(pair: &mut Pair, random: &mut Random) {
     let mode = [ForkMode::Eager, ForkMode::Lazy][random.below(2)];
     let region = pair.region.fork_by(mode).unwrap();
-    let (live, mut shards) = Live::new(region, 1 + random.below(4)).unwrap();
+    let (shared, mut shards) = SharedRegion::new(region, 1 + random.below(4)).unwrap();
     let mut bytes = pair.bytes.clone();
     let (mut saved, mut baseline) = (Vec::new(), Baseline::default());
     let mut snapshots = Vec::new();
@@ -109,7 +110,7 @@ fn live(pair: &mut Pair, random: &mut Random) {
                 shards[which].guard()[at.min(end)..end].fill(value);
                 bytes[range][at.min(end)..end].fill(value);
             }
-            4 => snapshots.push((live.snapshot().unwrap(), bytes.clone())),
+            4 => snapshots.push((shared.snapshot().unwrap(), bytes.clone())),
             5 => {
                 if let Some((snapshot, expected)) = snapshots.pop() {
                     let mut written = Vec::new();
@@ -118,7 +119,7 @@ fn live(pair: &mut Pair, random: &mut Random) {
                 }
             }
             _ => {
-                live.save_changes(&mut saved, &mut baseline).unwrap();
+                shared.save_changes(&mut saved, &mut baseline).unwrap();
                 saved.resize(bytes.len(), 0);
                 assert!(saved == bytes);
             }
@@ -131,7 +132,7 @@ fn live(pair: &mut Pair, random: &mut Random) {
     }
 }
 
-/// A sink that keeps what it was given when it fails, as a file does.
+/// A sink that, like a file, still holds what it was given when it fails.
 struct Failing {
     bytes: Vec<u8>,
     /// Calls until the one that fails.
@@ -150,10 +151,11 @@ impl PageSink for Failing {
     }
 }
 
-/// Keeps a copy; writes, commits that succeed or fail, and forks of it.
-fn kept(pair: &Pair, random: &mut Random) {
+/// Opens a persistent region of a copy. Writes it, commits it with and without success, and forks
+/// it.
+fn persistent(pair: &Pair, random: &mut Random) {
     let sink = Failing { bytes: pair.bytes.clone(), left: 0 };
-    let mut kept = Kept::open(&pair.bytes, sink).unwrap();
+    let mut persistent = PersistentRegion::open(&pair.bytes, sink).unwrap();
     let mut bytes = pair.bytes.clone();
     for _ in 0..12 {
         match random.below(4) {
@@ -161,22 +163,22 @@ fn kept(pair: &Pair, random: &mut Random) {
                 let at = random.below(bytes.len());
                 let end = (at + random.below(3 * PAGE)).min(bytes.len());
                 let value = random.below(3) as u8;
-                kept[at..end].fill(value);
+                persistent[at..end].fill(value);
                 bytes[at..end].fill(value);
             }
             2 => {
-                let mut fork = kept.fork().unwrap();
+                let mut fork = persistent.fork().unwrap();
                 assert!(fork[..] == bytes[..]);
                 fork.fill(9);
             }
             _ => {
-                kept.sink().left = random.below(6);
-                if kept.commit().is_ok() {
-                    assert!(kept.sink().bytes == bytes);
+                persistent.sink().left = random.below(6);
+                if persistent.commit().is_ok() {
+                    assert!(persistent.sink().bytes == bytes);
                 }
             }
         }
-        assert!(kept[..] == bytes[..]);
+        assert!(persistent[..] == bytes[..]);
     }
 }
 
@@ -186,14 +188,14 @@ fn step(pairs: &mut Vec<Pair>, random: &mut Random) {
     match random.below(100) {
         0..=54 => write(pair, random),
         55..=70 => check(pair, random),
-        71 => kept(pair, random),
+        71 => persistent(pair, random),
         72 => pair.region.keep_warm().unwrap(),
         73 => {
             let at = random.below(pair.bytes.len());
             let end = (at + random.below(9 * PAGE)).min(pair.bytes.len());
             pair.region.settle_range(at..end).unwrap();
         }
-        74 => live(pair, random),
+        74 => shared_region(pair, random),
         75..=84 => {
             let modes = [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, ForkMode::Lazy];
             let mode = modes[random.below(4)];

@@ -1,9 +1,9 @@
-//! Whatever is saved of live memory is one moment of all its writers.
+//! Whatever is saved of a shared region is one moment of all its writers.
 //!
-//! Writers write in transactions, each under one guard, and note what their shard holds after each, with the
-//! tick of a common clock. Savers meanwhile save it in every way there is, each into sinks of its own, some
-//! of which fail. What they saved of a shard has to be what it held from one of its ticks to the next, and
-//! for all shards those times have to overlap.
+//! Writers write in transactions, each under one guard, and note what their shard holds after each,
+//! with the tick of a common clock. Savers meanwhile save it in every way there is, each into its
+//! own sinks, some of which fail. What they saved of a shard has to be what it held from one of its
+//! ticks to the next, and for all shards those times have to overlap.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tine_memory::{
-    Baseline, CopyAhead, Guard, Image, Live, PAGE, PageSink, Region, Shard, Snapshot,
+    Baseline, CopyAhead, Guard, Image, PAGE, PageSink, Region, Shard, SharedRegion, Snapshot,
 };
 
 const SAVERS: u64 = 2;
-/// Each memory is written and saved so long.
+/// How long each region is written and saved.
 const TIME: Duration = Duration::from_millis(600);
 
 /// xorshift64* (Vigna 2016).
@@ -78,7 +78,7 @@ fn change(guard: &mut Guard<'_>, random: &mut Random) {
     guard[at..at + len].fill(value);
 }
 
-/// A sink that keeps what it was given when it fails, as a file does.
+/// A sink that, like a file, still holds what it was given when it fails.
 #[derive(Default)]
 struct Sink {
     bytes: Vec<u8>,
@@ -113,9 +113,9 @@ impl PageSink for Sink {
 /// The hashes of a saved memory's shards.
 type Moment = Vec<u64>;
 
-/// Saves in every way; gives the moments in order.
+/// Saves in every way. Returns the moments in order.
 fn save(
-    live: &Live,
+    shared: &SharedRegion,
     shards: &[std::ops::Range<usize>],
     seed: u64,
     stop: &AtomicBool,
@@ -128,13 +128,13 @@ fn save(
     while !stop.load(Ordering::Relaxed) {
         match random.below(12) {
             0 => {
-                let snapshot = live.snapshot().unwrap();
+                let snapshot = shared.snapshot().unwrap();
                 moments.push(moment(&snapshot));
                 let first = moments[moments.len() - 1].clone();
                 held.push((snapshot, first));
             }
             1 => {
-                let snapshot = live.snapshot().unwrap();
+                let snapshot = shared.snapshot().unwrap();
                 let mut saved = Vec::new();
                 snapshot.write_to(&mut saved).unwrap();
                 moments.push(moment(&saved));
@@ -143,13 +143,13 @@ fn save(
                 let (snapshot, first) = held.swap_remove(random.below(held.len()));
                 assert!(moment(&snapshot) == first, "a snapshot changed");
             }
-            3 => live.settle().unwrap(),
-            4 => live.set_copy_ahead([CopyAhead::default(), CopyAhead::OFF][random.below(2)]),
+            3 => shared.settle().unwrap(),
+            4 => shared.set_copy_ahead([CopyAhead::default(), CopyAhead::OFF][random.below(2)]),
             _ => {
                 let (sink, baseline) = &mut kept[random.below(12) / 5];
                 sink.left = (random.below(3) == 0).then(|| random.below(5));
-                if live.save_changes(sink, baseline).is_ok() {
-                    sink.bytes.resize(live.len(), 0);
+                if shared.save_changes(sink, baseline).is_ok() {
+                    sink.bytes.resize(shared.len(), 0);
                     moments.push(moment(&sink.bytes));
                 } else {
                     assert_eq!(sink.left, Some(0), "only the sink fails");
@@ -187,17 +187,17 @@ fn try_memory(seed: u64) -> usize {
         region[0] = 2;
         region.fork().unwrap()
     });
-    let (live, shards) = Live::new(region, 1 + random.below(5)).unwrap();
+    let (shared, shards) = SharedRegion::new(region, 1 + random.below(5)).unwrap();
     let ranges: Vec<_> = shards.iter().map(Shard::range).collect();
     let (clock, stop) = (AtomicU64::new(1), AtomicBool::new(false));
     let (histories, saved) = std::thread::scope(|scope| {
-        let (clock, stop, live, ranges) = (&clock, &stop, &live, &ranges);
+        let (clock, stop, shared, ranges) = (&clock, &stop, &shared, &ranges);
         let writers: Vec<_> = (seed * 100..)
             .zip(shards)
             .map(|(seed, shard)| scope.spawn(move || write(shard, seed, clock, stop)))
             .collect();
         let savers: Vec<_> = (1..=SAVERS)
-            .map(|saver| scope.spawn(move || save(live, ranges, seed * 10 + saver, stop)))
+            .map(|saver| scope.spawn(move || save(shared, ranges, seed * 10 + saver, stop)))
             .collect();
         let begun = Instant::now();
         while begun.elapsed() < TIME && savers.iter().all(|saver| !saver.is_finished()) {

@@ -1,7 +1,8 @@
-//! I/O that reaches pages past the page tables: buffers registered with io_uring, and pages given to a pipe.
+//! I/O that reaches pages past the page tables: buffers registered with io_uring, and pages given
+//! to a pipe.
 //!
-//! Whatever a region does meanwhile, what the I/O writes is in the region and in no other, or the region says by name
-//! that it cannot.
+//! Whatever a region does meanwhile, what the I/O writes is in the region and in no other, or the
+//! region says by name that it cannot.
 
 mod child;
 
@@ -12,7 +13,9 @@ use std::os::unix::fs::FileExt;
 
 use child::in_child;
 use io_uring::{IoUring, opcode, types};
-use tine_memory::{Baseline, Error, ForkMode, Image, Kept, Live, PAGE, Probe, Region};
+use tine_memory::{
+    Baseline, Error, ForkMode, Image, PAGE, PersistentRegion, Probe, Region, SharedRegion,
+};
 
 const MODES: [ForkMode; 4] = [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, ForkMode::Lazy];
 
@@ -28,7 +31,7 @@ struct Ring {
 }
 
 impl Ring {
-    /// Registers pages of the memory; `None` where the system has no io_uring for this user.
+    /// Registers pages of the memory. `None` if the system has no io_uring for this user.
     fn over(memory: *mut u8) -> Option<Self> {
         let ring = IoUring::new(4).ok()?;
         // SAFETY: the pages are mapped, and no reference to them is used while I/O writes there.
@@ -62,7 +65,7 @@ fn image() -> Image {
     Image::from_bytes(&bytes).unwrap()
 }
 
-/// Tries something in a process of its own, where io_uring can be had.
+/// Tries something in a separate process, where io_uring can be had.
 fn with_rings(test: &str, then: impl FnOnce()) {
     if !in_child(test, |_| ()) {
         return;
@@ -160,26 +163,26 @@ fn a_region_with_a_registered_buffer_is_reset_in_place() {
 fn live_and_kept_memory_with_a_registered_buffer_are_saved_with_what_io_wrote() {
     let test = "live_and_kept_memory_with_a_registered_buffer_are_saved_with_what_io_wrote";
     with_rings(test, || {
-        let (live, mut shards) = Live::new(image().fork().unwrap(), 1).unwrap();
+        let (shared, mut shards) = SharedRegion::new(image().fork().unwrap(), 1).unwrap();
         let mut ring = Ring::over(shards[0].guard().as_mut_ptr()).unwrap();
         let (mut sink, mut baseline) = (Vec::new(), Baseline::default());
         for round in 1..6 {
             ring.read(FIRST + 2, round);
-            assert!(refused(live.snapshot()));
-            live.save_changes(&mut sink, &mut baseline).unwrap();
+            assert!(refused(shared.snapshot()));
+            shared.save_changes(&mut sink, &mut baseline).unwrap();
             assert_eq!((sink[(FIRST + 2) * PAGE], sink[0]), (round, 3));
         }
         ring.unregister();
-        assert_eq!(live.snapshot().unwrap()[(FIRST + 2) * PAGE], 5);
+        assert_eq!(shared.snapshot().unwrap()[(FIRST + 2) * PAGE], 5);
 
         let source = image().fork().unwrap().to_vec();
-        let mut kept = Kept::open(&source, source.clone()).unwrap();
-        let mut ring = Ring::over(kept.as_mut_ptr()).unwrap();
+        let mut persistent = PersistentRegion::open(&source, source.clone()).unwrap();
+        let mut ring = Ring::over(persistent.as_mut_ptr()).unwrap();
         for round in 1..4 {
-            kept.commit().unwrap();
+            persistent.commit().unwrap();
             ring.read(FIRST + 2, round);
-            kept.commit().unwrap();
-            assert_eq!(kept.sink()[(FIRST + 2) * PAGE], round);
+            persistent.commit().unwrap();
+            assert_eq!(persistent.sink()[(FIRST + 2) * PAGE], round);
         }
     });
 }
@@ -204,7 +207,7 @@ fn a_page_that_was_given_to_a_pipe_never_shows_what_a_fork_writes() {
         let mut region = Region::zeroed(60 * PAGE).unwrap();
         region.fill(3);
         let mut ends = [0; 2];
-        // SAFETY: room for two descriptors, which are new and owned by nobody else.
+        // SAFETY: room for two descriptors, which are new and with no other owner.
         let (mut out, _in) = unsafe {
             assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
             let bytes = region[FIRST * PAGE..].as_ptr() as *mut libc::c_void;

@@ -1,4 +1,4 @@
-//! What a person sees of images and regions.
+//! What a user sees of images and regions.
 
 use tine_memory::{Error, Feature, ForkMode, HUGE, Image, PAGE, Region};
 

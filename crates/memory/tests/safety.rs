@@ -1,4 +1,4 @@
-//! What must hold for the whole process, mostly tried in a process of its own.
+//! What must hold for the whole process, mostly tried in a separate process.
 
 mod child;
 
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use child::in_child;
 use tine_memory::{
-    Baseline, Error, Feature, ForkMode, Image, Kept, Live, PAGE, Probe, Region,
+    Baseline, Error, Feature, ForkMode, Image, PAGE, PersistentRegion, Probe, Region, SharedRegion,
     deny_executable_memory,
 };
 
@@ -113,12 +113,12 @@ fn without_userfaultfd_eager_paths_serve_and_lazy_ones_name_what_is_missing() {
     missing(region.fork_by(ForkMode::Lazy).unwrap_err());
     missing(region.keep_warm().unwrap_err());
     region.reset().unwrap();
-    missing(Live::new(region, 2).unwrap_err());
+    missing(SharedRegion::new(region, 2).unwrap_err());
 
-    let mut kept = Kept::open(&vec![1_u8; 10 * PAGE], Vec::new()).unwrap();
-    kept[5 * PAGE] = 2;
-    assert_eq!(kept.commit().unwrap().bytes, PAGE as u64);
-    assert_eq!(kept.commit().unwrap().bytes, 0);
+    let mut persistent = PersistentRegion::open(&vec![1_u8; 10 * PAGE], Vec::new()).unwrap();
+    persistent[5 * PAGE] = 2;
+    assert_eq!(persistent.commit().unwrap().bytes, PAGE as u64);
+    assert_eq!(persistent.commit().unwrap().bytes, 0);
 }
 
 /// Gives up the privileges of root.
@@ -179,11 +179,11 @@ fn without_proc_memory_is_made_and_what_needs_it_says_so() {
     named(region.reset().unwrap_err());
     named(region.usage().unwrap_err());
     named(region.keep_warm().unwrap_err());
-    named(Live::new(second, 1).unwrap_err());
+    named(SharedRegion::new(second, 1).unwrap_err());
     assert_eq!(region[7], 1);
-    let mut kept = Kept::open(&vec![1_u8; 10 * PAGE], Vec::new()).unwrap();
-    kept[5] = 2;
-    named(kept.commit().unwrap_err());
+    let mut persistent = PersistentRegion::open(&vec![1_u8; 10 * PAGE], Vec::new()).unwrap();
+    persistent[5] = 2;
+    named(persistent.commit().unwrap_err());
 }
 
 #[test]
@@ -252,19 +252,19 @@ fn a_process_that_may_not_look_at_itself_any_more_goes_on_saving() {
     if !in_child("a_process_that_may_not_look_at_itself_any_more_goes_on_saving", nobody) {
         return;
     }
-    let (live, mut shards) = Live::new(written_region().0, 2).unwrap();
+    let (shared, mut shards) = SharedRegion::new(written_region().0, 2).unwrap();
     // SAFETY: the call takes numbers. It is what a change of the user does.
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }, 0);
     std::fs::File::open("/proc/self/mem").unwrap_err();
     let (mut sink, mut baseline) = (Vec::new(), Baseline::default());
     for round in 1..4 {
         shards[0].guard()[round] = 7;
-        live.save_changes(&mut sink, &mut baseline).unwrap();
-        assert!(sink[..] == live.snapshot().unwrap()[..sink.len()] && sink[round] == 7);
+        shared.save_changes(&mut sink, &mut baseline).unwrap();
+        assert!(sink[..] == shared.snapshot().unwrap()[..sink.len()] && sink[round] == 7);
     }
 }
 
-/// Lets the process have so much more address space than it has now.
+/// Limits the process to `bytes` more address space than it has now.
 fn allow_further(bytes: u64) {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
     let used = pages.split(' ').next().unwrap().parse::<u64>().unwrap() * PAGE as u64;
@@ -291,18 +291,19 @@ fn what_does_not_fit_is_refused_by_name_and_leaves_the_region_as_it_was() {
     }
     assert!(matches!(region.seal(), Err(Error::Reserve { .. })));
     assert!(is_whole(&region));
-    // A sealed region takes the place of the one before, and nothing beyond its own length meanwhile.
+    // A sealed region takes the place of the one before, and nothing beyond its own length
+    // meanwhile.
     allow_further(LEN as u64 + 32 * MIB);
     region.seal().unwrap();
     assert!(is_whole(&region));
 
     region.fill(3);
-    let (live, mut shards) = Live::new(region, 1).unwrap();
+    let (shared, mut shards) = SharedRegion::new(region, 1).unwrap();
     allow_further(32 * MIB);
-    assert!(matches!(live.snapshot(), Err(Error::Reserve { .. })));
+    assert!(matches!(shared.snapshot(), Err(Error::Reserve { .. })));
     assert!(shards[0].guard().iter().step_by(PAGE).all(|byte| *byte == 3));
     allow_further(LEN as u64 + 32 * MIB);
-    live.snapshot().unwrap().write_to(std::io::sink()).unwrap();
+    shared.snapshot().unwrap().write_to(std::io::sink()).unwrap();
     assert!(shards[0].guard().iter().step_by(PAGE).all(|byte| *byte == 3));
 }
 
@@ -365,7 +366,8 @@ fn a_signal_that_is_not_about_regions_goes_to_whoever_handled_it_before() {
     assert_eq!(handlers::CALLS.load(Ordering::SeqCst), 0, "our faults are not theirs");
     handlers::fault();
     assert_eq!(handlers::CALLS.load(Ordering::SeqCst), 1);
-    // Somebody takes the signal without asking who had it: the next window takes it back.
+    // Other code takes the signal and does not chain the handler before: the next window takes it
+    // back.
     handlers::install();
     check();
     handlers::fault();
@@ -408,8 +410,8 @@ fn a_child_process_is_told_that_it_did_not_inherit_memory_with_an_open_window() 
     }
     let (mut region, bytes) = written_region();
     let fork = region.fork_by(ForkMode::Lazy).unwrap();
-    let (live, mut shards) = Live::new(written_region().0, 2).unwrap();
-    let snapshot = live.snapshot().unwrap();
+    let (shared, mut shards) = SharedRegion::new(written_region().0, 2).unwrap();
+    let snapshot = shared.snapshot().unwrap();
     shards[0].guard()[1] = 1;
     region[1] = 1;
     // SAFETY: the child uses memory and system calls alone, and ends without unwinding.
@@ -421,11 +423,11 @@ fn a_child_process_is_told_that_it_did_not_inherit_memory_with_an_open_window() 
         told &= not_here(region.settle()) && not_here(region.reset());
         told &= not_here(region.seal().map(|_| ())) && not_here(region.usage().map(|_| ()));
         told &= not_here(region.grow(1 << 30)) && not_here(region.keep_warm());
-        told &= not_here(live.snapshot().map(|_| ()));
+        told &= not_here(shared.snapshot().map(|_| ()));
         // What is frozen is inherited: a child can save it.
         let mut saved = Vec::new();
         told &= snapshot.write_to(&mut saved).is_ok() && saved == bytes;
-        drop((region, fork, live));
+        drop((region, fork, shared));
         // SAFETY: ends the process.
         unsafe { libc::_exit(if told { 0 } else { 1 }) };
     }
@@ -447,9 +449,9 @@ fn a_warm_region_and_a_kept_one_go_on_in_a_child_process() {
     region.reset().unwrap();
     let bytes = region.to_vec();
     region[3] = 77;
-    let mut kept = Kept::open(&bytes, bytes.clone()).unwrap();
-    kept[5 * PAGE] = 5;
-    kept.commit().unwrap();
+    let mut persistent = PersistentRegion::open(&bytes, bytes.clone()).unwrap();
+    persistent[5 * PAGE] = 5;
+    persistent.commit().unwrap();
     // SAFETY: the child uses memory and system calls alone, and ends without unwinding.
     let child = unsafe { libc::fork() };
     if child == 0 {
@@ -457,8 +459,8 @@ fn a_warm_region_and_a_kept_one_go_on_in_a_child_process() {
         for round in 0..3 {
             region[round * 9 * PAGE] = 6;
             same &= region.reset().is_ok() && region[..] == bytes[..];
-            kept[round * 7 * PAGE] = 8;
-            same &= kept.commit().is_ok() && kept.sink().clone() == kept[..];
+            persistent[round * 7 * PAGE] = 8;
+            same &= persistent.commit().is_ok() && persistent.sink().clone() == persistent[..];
         }
         // SAFETY: ends the process.
         unsafe { libc::_exit(if same { 0 } else { 1 }) };
@@ -487,7 +489,7 @@ fn a_child_process_of_the_same_process_id_is_told_from_its_parent() {
             libc::waitpid(child, &mut status, 0);
             status == 0
         };
-        // Each is the first of a namespace of its own.
+        // Each is the first process of its namespace.
         let first = |flags, work: &mut dyn FnMut() -> bool| {
             if libc::unshare(flags) != 0 {
                 println!("not run: no namespaces here: {}", std::io::Error::last_os_error());

@@ -1,4 +1,4 @@
-//! Incremental saves of live memory while writers go on.
+//! Incremental saves of a shared region while writers go on.
 
 mod writers;
 
@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tine_memory::{Baseline, PAGE, PageSink};
-use writers::{Stop, live};
+use writers::{Stop, shared_region};
 
 /// A sink that counts, and fails when told to.
 #[derive(Default)]
@@ -30,25 +30,25 @@ impl PageSink for Counting {
 
 #[test]
 fn an_incremental_save_hands_over_exactly_what_changed() {
-    let (live, mut shards) = live(400, 2);
+    let (shared, mut shards) = shared_region(400, 2);
     let (mut sink, mut baseline) = (Counting::default(), Baseline::default());
     for page in [3, 4, 5, 100] {
         shards[0].guard()[page * PAGE] = 1;
     }
-    let saved = live.save_changes(&mut sink, &mut baseline).unwrap().bytes;
+    let saved = shared.save_changes(&mut sink, &mut baseline).unwrap().bytes;
     assert_eq!((saved, sink.runs), (4 * PAGE as u64, 2));
 
     shards[1].guard()[7] = 2;
     sink.fail = true;
-    assert!(live.save_changes(&mut sink, &mut baseline).is_err());
+    assert!(shared.save_changes(&mut sink, &mut baseline).is_err());
     sink.fail = false;
-    let saved = live.save_changes(&mut sink, &mut baseline).unwrap().bytes;
+    let saved = shared.save_changes(&mut sink, &mut baseline).unwrap().bytes;
     assert_eq!(saved, PAGE as u64, "what failed is handed over again");
 
-    let saved = live.save_changes(&mut sink, &mut baseline).unwrap().bytes;
+    let saved = shared.save_changes(&mut sink, &mut baseline).unwrap().bytes;
     assert_eq!(saved, 0);
     sink.pages.resize(400 * PAGE, 0);
-    assert!(live.snapshot().unwrap()[..] == sink.pages[..]);
+    assert!(shared.snapshot().unwrap()[..] == sink.pages[..]);
 }
 
 #[test]
@@ -64,26 +64,26 @@ fn what_a_sink_that_panicked_was_to_take_the_next_save_hands_over() {
             Ok(())
         }
     }
-    let (live, mut shards) = live(400, 2);
+    let (shared, mut shards) = shared_region(400, 2);
     let (mut sink, mut baseline) = (Panicking(Vec::new(), false), Baseline::default());
     // The first save is one of a snapshot, the second compares, the third goes by the record.
     for round in 1..5 {
         shards[0].guard()[round * PAGE] = 5;
         sink.1 = true;
-        let save = AssertUnwindSafe(|| live.save_changes(&mut sink, &mut baseline));
+        let save = AssertUnwindSafe(|| shared.save_changes(&mut sink, &mut baseline));
         assert!(catch_unwind(save).is_err());
         sink.1 = false;
-        live.save_changes(&mut sink, &mut baseline).unwrap();
+        shared.save_changes(&mut sink, &mut baseline).unwrap();
         sink.0.resize(400 * PAGE, 0);
-        assert!(live.snapshot().unwrap()[..] == sink.0[..], "round {round}");
-        live.save_changes(&mut sink, &mut baseline).unwrap();
+        assert!(shared.snapshot().unwrap()[..] == sink.0[..], "round {round}");
+        shared.save_changes(&mut sink, &mut baseline).unwrap();
     }
 }
 
 #[test]
 fn incremental_saves_and_snapshots_may_alternate_and_baselines_may_be_several() {
     const PAGES: usize = 300;
-    let (live, mut shards) = live(PAGES, 3);
+    let (shared, mut shards) = shared_region(PAGES, 3);
     let mut kept = [(Vec::new(), Baseline::default()), (Vec::new(), Baseline::default())];
     for round in 1..60_u8 {
         for (index, shard) in shards.iter_mut().enumerate() {
@@ -92,9 +92,9 @@ fn incremental_saves_and_snapshots_may_alternate_and_baselines_may_be_several() 
                 .step_by(round as usize + index)
                 .for_each(|page| guard[page * PAGE + 9] = round);
         }
-        let snapshot = (round % 5 == 0).then(|| live.snapshot().unwrap());
+        let snapshot = (round % 5 == 0).then(|| shared.snapshot().unwrap());
         let (sink, baseline) = &mut kept[(round % 7 == 0) as usize];
-        live.save_changes(sink, baseline).unwrap();
+        shared.save_changes(sink, baseline).unwrap();
         sink.resize(PAGES * PAGE, 0);
         for shard in &mut shards {
             let range = shard.range();
@@ -109,13 +109,14 @@ fn incremental_saves_and_snapshots_may_alternate_and_baselines_may_be_several() 
 #[test]
 fn every_incremental_save_is_one_moment_of_all_writers() {
     const PAGES: usize = 2000;
-    let (live, shards) = live(PAGES, 4);
+    let (shared, shards) = shared_region(PAGES, 4);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for mut shard in shards {
             let stop = &stop;
             scope.spawn(move || {
-                // Each round writes the round's number to some pages under one guard, the last one always.
+                // Each round writes the round's number to some pages under one guard, the last one
+                // always.
                 for round in 1_u64.. {
                     let mut guard = shard.guard();
                     let every = 1 + round as usize % 50;
@@ -134,7 +135,7 @@ fn every_incremental_save_is_one_moment_of_all_writers() {
         let (mut saved, mut baseline) = (Vec::new(), Baseline::default());
         let mut before = [0; 4];
         for _ in 0..40 {
-            live.save_changes(&mut saved, &mut baseline).unwrap();
+            shared.save_changes(&mut saved, &mut baseline).unwrap();
             saved.resize(PAGES * PAGE, 0);
             for (shard, part) in saved.chunks(PAGES / 4 * PAGE).enumerate() {
                 let word = |at: usize| u64::from_le_bytes(part[at..at + 8].try_into().unwrap());
@@ -155,7 +156,7 @@ fn every_incremental_save_is_one_moment_of_all_writers() {
 fn a_save_misses_nothing_of_writers_that_it_never_catches_up_with() {
     const PAGES: usize = 2000;
     const WRITTEN: usize = 200; // Too few for the next save to be one of a snapshot.
-    let (live, mut shards) = live(PAGES, 1);
+    let (shared, mut shards) = shared_region(PAGES, 1);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let _stop = Stop(&stop);
@@ -173,7 +174,7 @@ fn a_save_misses_nothing_of_writers_that_it_never_catches_up_with() {
         });
         let (mut saved, mut baseline) = (vec![0; PAGES * PAGE], Baseline::default());
         for save in 0..200 {
-            live.save_changes(&mut saved, &mut baseline).unwrap();
+            shared.save_changes(&mut saved, &mut baseline).unwrap();
             let (first, rest) = saved[..WRITTEN * PAGE].split_at(PAGE);
             for (page, bytes) in rest.chunks_exact(PAGE).enumerate() {
                 assert_eq!(bytes[..8], first[..8], "page {} of save {save}", page + 1);
@@ -184,17 +185,17 @@ fn a_save_misses_nothing_of_writers_that_it_never_catches_up_with() {
 
 #[test]
 fn what_a_failed_save_handed_over_is_handed_over_again_even_if_it_is_back_as_it_was() {
-    let (live, mut shards) = live(400, 1);
+    let (shared, mut shards) = shared_region(400, 1);
     let (mut sink, mut baseline) = (Counting::default(), Baseline::default());
     // Saves by a snapshot, by comparing every page, and by the kernel's record.
     for round in 0..6 {
-        live.save_changes(&mut sink, &mut baseline).unwrap();
+        shared.save_changes(&mut sink, &mut baseline).unwrap();
         shards[0].guard()[5 * PAGE] = 1;
         sink.fail = true;
-        live.save_changes(&mut sink, &mut baseline).unwrap_err();
+        shared.save_changes(&mut sink, &mut baseline).unwrap_err();
         sink.fail = false;
         shards[0].guard()[5 * PAGE] = 0;
-        let saved = live.save_changes(&mut sink, &mut baseline).unwrap();
+        let saved = shared.save_changes(&mut sink, &mut baseline).unwrap();
         assert_eq!(saved.bytes, PAGE as u64, "round {round}");
         sink.pages.resize(400 * PAGE, 0);
         assert!(shards[0].guard()[..] == sink.pages[..], "round {round}");

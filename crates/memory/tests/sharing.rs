@@ -1,4 +1,5 @@
-//! What a region was filled with is shared by all its forks, once it has been sealed for the first of them.
+//! What a region was filled with is shared by all its forks, once it has been sealed for the first
+//! of them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -31,7 +32,7 @@ fn forks_of_a_filled_region_share_its_pages_with_it() {
     }
     assert_eq!(own(&region), 0);
     assert!(region[..] == expected[..]);
-    // A reset of either goes where one of the region would have gone.
+    // A reset of either side goes where a reset of the region would have gone.
     forks[3].reset().unwrap();
     region.reset().unwrap();
     assert!(forks[3].iter().chain(region.iter()).all(|byte| *byte == 0));
@@ -136,7 +137,7 @@ fn whoever_reads_a_region_while_it_is_shared_sees_what_it_holds() {
     let expected = region.to_vec();
     let (address, done) = (region.as_mut_ptr() as usize, AtomicBool::new(false));
     let is_same = || {
-        // SAFETY: the region does not move, and nobody writes to it meanwhile.
+        // SAFETY: the region does not move, and nothing writes to it meanwhile.
         let bytes = unsafe { std::slice::from_raw_parts(address as *const u8, LEN) };
         bytes == expected
     };
@@ -152,7 +153,8 @@ fn whoever_reads_a_region_while_it_is_shared_sees_what_it_holds() {
             // Written with what is there already, so that there is something to seal.
             (0..LEN).skip(round).step_by(round * 300 + 7).for_each(|at| {
                 let at = at as *const u8 as usize;
-                // SAFETY: within the region; a volatile write of the same value, as another thread's code may do.
+                // SAFETY: within the region; a volatile write of the same value, as another
+                // thread's code may do.
                 unsafe { ((address + at) as *mut u8).write_volatile(expected[at]) };
             });
             region.share().unwrap();
@@ -187,7 +189,8 @@ fn what_is_written_while_a_region_is_shared_is_never_lost() {
                         if writer == 0 {
                             // By a system call, which may be refused but must not be wrong.
                             file.write_all_at(&round.to_ne_bytes(), 0).unwrap();
-                            // SAFETY: the word lies in the region, and only this thread writes there.
+                            // SAFETY: the word lies in the region, and only this thread writes
+                            // there.
                             let read =
                                 unsafe { libc::pread(file.as_raw_fd(), word as *mut _, 8, 0) };
                             if read != 8 {

@@ -20,8 +20,6 @@ mod fuse_init;
 pub mod ids;
 pub mod lineage;
 pub mod namespace;
-#[cfg(feature = "peers")]
-pub mod peers;
 pub mod private_file;
 pub mod process;
 pub mod schedule;

@@ -11,7 +11,8 @@ use tine_bench::rounds::Rounds;
 use tine_bench::samples::Samples;
 use tine_bench::table::{Bar, Table, Unit};
 
-use super::subject::{ENGINES, Engine, Subject};
+use super::peers::ENGINES;
+use super::subject::{Engine, Subject};
 
 /// An engine with its directory; closed, its files stay.
 pub struct Contestant {

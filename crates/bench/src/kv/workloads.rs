@@ -6,7 +6,7 @@ use tine_bench::table::{Bar, Table, Unit};
 
 use super::contest::{Contestant, Wanted, contest, contestants, per_operation, report};
 use super::data::{Pair, pairs, some_keys};
-use super::subject::ENGINES;
+use super::peers::ENGINES;
 
 /// 87 MB of keys and values.
 const PAIRS: usize = 500_000;

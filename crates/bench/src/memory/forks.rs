@@ -6,9 +6,9 @@ use anyhow::Result;
 use tine_bench::rounds::{Rounds, seconds};
 use tine_bench::samples::Samples;
 use tine_bench::table::{Bar, Table, Unit};
-use tine_memory::peers::{Child, PlainMemory, PrivateMap};
 use tine_memory::{ForkMode, PAGE, Region};
 
+use super::peers::{Child, PlainMemory, PrivateMap};
 use super::{GIB, PAGES, Random, gibibyte};
 
 pub fn run(table: &mut Table) -> Result<()> {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use tine_bench::rounds::seconds;
 use tine_bench::samples::Samples;
 use tine_bench::table::{Bar, Table, Unit};
-use tine_memory::{Baseline, Live, PAGE, PageSink, Region, Shard};
+use tine_memory::{Baseline, PAGE, PageSink, Region, Shard, SharedRegion};
 
 use super::{GIB, PAGES, Random};
 
@@ -21,7 +21,7 @@ pub fn run(table: &mut Table) -> Result<()> {
 fn row(table: &mut Table, what: &str, dirty: usize) -> Result<()> {
     let mut region = Region::zeroed(GIB)?;
     region.fill(1);
-    let (live, mut shards) = Live::new(region, 1)?;
+    let (shared, mut shards) = SharedRegion::new(region, 1)?;
     let mut random = Random(dirty as u64);
     let mut write = |shard: &mut Shard| {
         let mut guard = shard.guard();
@@ -29,7 +29,7 @@ fn row(table: &mut Table, what: &str, dirty: usize) -> Result<()> {
     };
     let save = |baseline: &mut Baseline| -> Result<(f64, f64)> {
         let mut saved = None;
-        let took = seconds(|| saved = Some(live.save_changes(&mut Forgetting, baseline)));
+        let took = seconds(|| saved = Some(shared.save_changes(&mut Forgetting, baseline)));
         Ok((took, saved.transpose()?.map_or(0.0, |saved| saved.pause.as_secs_f64())))
     };
     let mut baseline = Baseline::default();

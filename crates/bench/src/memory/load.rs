@@ -24,7 +24,7 @@ const REST: Duration = Duration::from_micros(100);
 pub type Write<'a> = Box<dyn FnMut(usize) + Send + 'a>;
 
 /// The beginning of a save.
-pub struct Cut {
+pub struct SaveStart {
     pub ended: Instant,
     /// How long a writer would have waited who came at its beginning, which perhaps none did; 0 if unknown.
     pub kept_out: Duration,
@@ -80,7 +80,7 @@ impl Waited {
 pub fn around(
     writes: Vec<Write<'_>>,
     clocks: Clocks,
-    save: impl FnOnce() -> Result<Cut>,
+    save: impl FnOnce() -> Result<SaveStart>,
 ) -> Result<Save> {
     let stop = AtomicBool::new(false);
     let running = AtomicUsize::new(0);
@@ -137,8 +137,8 @@ fn write_until(
     Ok(latencies)
 }
 
-fn judge(latencies: &[Latency], begun: Instant, cut: Cut, ended: Instant) -> Result<Save> {
-    let Cut { ended: cut, kept_out } = cut;
+fn judge(latencies: &[Latency], begun: Instant, cut: SaveStart, ended: Instant) -> Result<Save> {
+    let SaveStart { ended: cut, kept_out } = cut;
     // A write is at the cut if some of it lies between its beginning and its end.
     let at_cut = |latency: &&Latency| latency.begun <= cut && latency.begun + latency.took >= begun;
     let at_cut = latencies.iter().filter(at_cut).map(|latency| latency.took);

@@ -8,6 +8,7 @@ mod forks;
 mod incremental;
 mod load;
 mod merging;
+mod peers;
 mod resets;
 mod snapshots;
 mod writes;

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tine_bench::samples::Samples;
 use tine_bench::table::{Bar, Table, Unit};
-use tine_memory::peers::{Child, PlainMemory};
-use tine_memory::{Live, PAGE, Region, Shard};
+use tine_memory::{PAGE, Region, Shard, SharedRegion};
 
-use super::load::{Clocks, Cut, Save, WRITERS, Write, around};
+use super::load::{Clocks, Save, SaveStart, WRITERS, Write, around};
+use super::peers::{Child, PlainMemory, hash_bytes, hash_inherited};
 use super::{GIB, gibibyte};
 
 const ROUNDS: usize = 6;
@@ -88,17 +88,17 @@ fn writes<'a>(shards: Vec<Shard>) -> Vec<Write<'a>> {
     shards.into_iter().map(write).collect()
 }
 
-fn live() -> Result<(Live, Vec<Shard>)> {
+fn shared_region() -> Result<(SharedRegion, Vec<Shard>)> {
     let mut region = Region::zeroed(GIB)?;
     region.fill(1);
-    Ok(Live::new(region, WRITERS)?)
+    Ok(SharedRegion::new(region, WRITERS)?)
 }
 
 fn by_snapshot(clocks: Clocks) -> Result<Save> {
-    let (live, shards) = live()?;
+    let (region, shards) = shared_region()?;
     around(writes(shards), clocks, || {
-        let snapshot = live.snapshot()?;
-        let cut = Cut { ended: Instant::now(), kept_out: snapshot.pause() };
+        let snapshot = region.snapshot()?;
+        let cut = SaveStart { ended: Instant::now(), kept_out: snapshot.pause() };
         snapshot.write_to(Hash(0))?;
         Ok(cut)
     })
@@ -115,12 +115,12 @@ fn without_save(seconds: f64, busy: usize) -> Result<Save> {
             scope.spawn(|| {
                 let bytes = [7; 1 << 14];
                 while !stop.load(Ordering::Relaxed) {
-                    std::hint::black_box(tine_memory::peers::hash_bytes(&bytes));
+                    std::hint::black_box(hash_bytes(&bytes));
                 }
             });
         }
         let save = around(locked_writes(&parts), Clocks::Wall, || {
-            let begun = Cut { ended: Instant::now(), kept_out: Duration::ZERO };
+            let begun = SaveStart { ended: Instant::now(), kept_out: Duration::ZERO };
             std::thread::sleep(Duration::from_secs_f64(seconds));
             Ok(begun)
         });
@@ -152,8 +152,8 @@ fn by_fork(clocks: Clocks) -> Result<Save> {
     let all = memory.bytes().as_ptr_range();
     let parts = split(memory.bytes_mut());
     around(locked_writes(&parts), clocks, || {
-        let mut child = Child::fork(|| tine_memory::peers::hash(all.clone()))?;
-        let cut = Cut { ended: Instant::now(), kept_out: Duration::ZERO };
+        let mut child = Child::fork(|| hash_inherited(all.clone()))?;
+        let cut = SaveStart { ended: Instant::now(), kept_out: Duration::ZERO };
         while !child.has_ended() {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -166,7 +166,7 @@ struct Hash(u64);
 
 impl std::io::Write for Hash {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 ^= tine_memory::peers::hash_bytes(bytes);
+        self.0 ^= hash_bytes(bytes);
         Ok(bytes.len())
     }
 

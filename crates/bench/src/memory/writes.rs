@@ -5,9 +5,9 @@ use std::os::fd::AsFd;
 use tine_bench::rounds::{Rounds, seconds};
 use tine_bench::samples::Samples;
 use tine_bench::table::{Bar, Table, Unit};
-use tine_memory::peers::PrivateMap;
-use tine_memory::{CopyAhead, ForkMode, Image, Live, PAGE, Region, Stats};
+use tine_memory::{CopyAhead, ForkMode, Image, PAGE, Region, SharedRegion, Stats};
 
+use super::peers::PrivateMap;
 use super::{GIB, PAGES, Random, Zipf, gibibyte};
 
 /// Pages written a sample, so far apart that no cluster forms.
@@ -84,12 +84,12 @@ fn ahead<'a>(
     let measure = |policy| -> Result<(f64, Stats)> {
         let mut region = Region::zeroed(GIB)?;
         region.iter_mut().step_by(PAGE).for_each(|byte| *byte = 5);
-        let (live, mut shards) = Live::new(region, 1)?;
-        live.set_copy_ahead(policy);
-        let snapshot = live.snapshot()?;
+        let (shared, mut shards) = SharedRegion::new(region, 1)?;
+        shared.set_copy_ahead(policy);
+        let snapshot = shared.snapshot()?;
         let mut guard = shards[0].guard();
         let took = seconds(|| pages().for_each(|page| guard[page * PAGE] = 9));
-        let stats = live.stats();
+        let stats = shared.stats();
         drop(guard);
         drop(snapshot);
         Ok((needed as f64 / took, stats))

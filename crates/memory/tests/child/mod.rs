@@ -13,8 +13,8 @@ pub fn in_child(test: &str, prepare: impl FnOnce(&mut Command)) -> bool {
         .tempdir()
         .unwrap();
     let program = place.path().join("test");
-    // Copied by another process: were it written by this one, a child that another test starts at this
-    // moment would hold it open for writing, and it could not be run.
+    // Copied by another process: were it written by this one, a child that another test starts at
+    // this moment would hold it open for writing, and it could not be run.
     let copy = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
     assert!(copy.unwrap().success());
     let mut child = Command::new(program);

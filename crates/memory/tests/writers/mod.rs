@@ -1,17 +1,17 @@
-//! Live memory for tests, and the end of those who write it.
+//! A shared region for tests, and a way to stop its writers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tine_memory::{Live, PAGE, Region, Shard};
+use tine_memory::{PAGE, Region, Shard, SharedRegion};
 
-/// Live memory of `pages`, whose words all hold 0, in `shards`.
-pub fn live(pages: usize, shards: usize) -> (Live, Vec<Shard>) {
+/// A shared region of `pages`, whose words all hold 0, in `shards`.
+pub fn shared_region(pages: usize, shards: usize) -> (SharedRegion, Vec<Shard>) {
     let mut region = Region::zeroed(pages * PAGE).unwrap();
     region.fill(0);
-    Live::new(region, shards).unwrap()
+    SharedRegion::new(region, shards).unwrap()
 }
 
-/// Has writers stop when it is dropped, by an assertion that fails too.
+/// Makes writers stop when it is dropped, also by a failed assertion.
 pub struct Stop<'a>(pub &'a AtomicBool);
 
 impl Drop for Stop<'_> {

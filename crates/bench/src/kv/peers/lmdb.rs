@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use heed::types::Bytes;
 use heed::{Database, Env};
 
+use super::open;
 use crate::kv::data::{Key, Pair};
 use crate::kv::subject::Subject;
 
@@ -27,7 +28,7 @@ pub fn open_scattered(directory: &Path, _cache_bytes: u64) -> Result<Box<dyn Sub
 }
 
 fn open_map(directory: &Path, scattered: bool) -> Result<Box<dyn Subject>> {
-    let env = tine_sys::peers::lmdb(directory, MAP_BYTES, scattered).context("open LMDB")?;
+    let env = open::lmdb(directory, MAP_BYTES, scattered).context("open LMDB")?;
     let mut txn = env.write_txn()?;
     let table = env.create_database(&mut txn, None)?;
     txn.commit()?;

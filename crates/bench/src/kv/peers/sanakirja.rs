@@ -6,6 +6,7 @@ use anyhow::Result;
 use sanakirja::btree::{self, UDb};
 use sanakirja::{Commit, Env, RootDb};
 
+use super::open;
 use crate::kv::data::{Key, Pair};
 use crate::kv::subject::Subject;
 
@@ -24,7 +25,7 @@ impl Subject for Sanakirja {
         let mut txn = Env::mut_txn_begin(&self.0)?;
         let mut table: Table = match txn.root_db(0) {
             Some(table) => table,
-            None => tine_sys::peers::sanakirja_table(&mut txn)?,
+            None => open::sanakirja_table(&mut txn)?,
         };
         for (key, value) in pairs {
             btree::put(&mut txn, &mut table, &key[..], &value[..])?;
