@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 
 use libfuzzer_sys::fuzz_target;
-use tine_values::keep::{NodeStore, Pool};
+use tine_values::persist::{NodeStore, Pool};
 use tine_values::{HashMap, HashSet, OrdMap, OrdSet, Seq, Text};
 
 /// Nodes cut out of the input: a length byte before each.

@@ -1,4 +1,4 @@
-//! A 4K image goes to a worker thread as a clone, is drawn on there, and the original stays as it was.
+//! A worker thread gets a clone of a 4K image and draws on it. The original does not change.
 //!
 //! `cargo run --release -p tine-values --example image`
 

@@ -1,11 +1,11 @@
-//! What differs between two maps, key by key; shared by ordered and hash maps, and by sets.
+//! What differs between two maps, key by key. Ordered maps, hash maps and sets use it.
 
 use alloc::string::{String, ToString};
 use alloc::vec::{self, Vec};
 use core::fmt;
 use core::slice;
 
-/// One key that two maps do not agree on. `K` and `V` are references in a diff and owned in a patch.
+/// A key on which two maps differ. `K` and `V` are references in a diff and owned in a patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Change<K, V> {
@@ -54,7 +54,7 @@ impl<K: Clone, V: Clone> Change<&K, &V> {
     }
 }
 
-/// What leads from an older map to a newer one, borrowed from both; in the maps' order.
+/// The changes from an older map to a newer one, borrowed from both, in the order of the maps.
 #[derive(Clone, Debug)]
 pub struct MapDiff<'a, K, V> {
     pub(crate) changes: Vec<Change<&'a K, &'a V>>,
@@ -66,7 +66,7 @@ impl<'a, K, V> MapDiff<'a, K, V> {
         self.changes.len()
     }
 
-    /// Whether the maps are equal.
+    /// Returns `true` if the maps are equal.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
@@ -76,7 +76,7 @@ impl<'a, K, V> MapDiff<'a, K, V> {
         self.changes.iter()
     }
 
-    /// The same changes with keys and values of their own, to keep or to apply elsewhere.
+    /// The same changes with owned keys and values, to store or to apply elsewhere.
     pub fn to_patch(&self) -> MapPatch<K, V>
     where
         K: Clone,
@@ -95,15 +95,16 @@ impl<'a, K, V> IntoIterator for MapDiff<'a, K, V> {
     }
 }
 
-/// Changes of a map that stand alone; made by [`MapDiff::to_patch`], used by `apply`.
+/// Changes of a map, with owned keys and values. [`MapDiff::to_patch`] makes them, and `apply` uses
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MapPatch<K, V> {
-    /// The changes, at most one a key.
+    /// The changes, at most one for each key.
     pub changes: Vec<Change<K, V>>,
 }
 
-/// A patch does not fit the value that it was applied to; the value is unchanged.
+/// A patch does not fit the value that it was applied to. The value is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatchError {
     at: usize,
@@ -133,7 +134,8 @@ impl fmt::Display for PatchError {
 
 impl core::error::Error for PatchError {}
 
-/// A key that two forks changed in different ways: what each of the three has, `None` where the key is absent.
+/// A key that two forks changed in different ways, with the value that base and forks have (`None`
+/// if the key is absent).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict<'a, K, V> {
     /// The key.
@@ -146,14 +148,15 @@ pub struct Conflict<'a, K, V> {
     pub theirs: Option<&'a V>,
 }
 
-/// Methods of maps that are built on look-up, `insert`, `remove` and `diff` alone.
+/// Methods of maps that need only look-up, `insert`, `remove` and `diff`.
 macro_rules! changes_of_maps {
     () => {
-        /// Makes the changes of a patch. Cost: O(log n) a change.
+        /// Makes the changes of a patch, in O(log n) each.
         ///
         /// # Errors
         ///
-        /// When an old value of the patch is not what this map has for its key; the map is then as it was.
+        /// Fails if an old value of the patch is not what this map has for its key. The map is
+        /// unchanged then.
         pub fn apply(&mut self, patch: &MapPatch<K, V>) -> Result<(), PatchError> {
             let mut patched = self.clone();
             for (at, change) in patch.changes.iter().enumerate() {
@@ -174,9 +177,10 @@ macro_rules! changes_of_maps {
             Ok(())
         }
 
-        /// Unites two forks of one base: keys that one fork alone changed take its value, keys that both changed
-        /// alike keep it, and `resolve` decides the others (`None` removes the key). Cost: what differs
-        /// between `base` and `theirs`.
+        /// Merges two forks of one base. A key that only one fork changed gets its value, a key
+        /// that both changed in the same way gets theirs, and `resolve` decides on the others
+        /// (`None` removes the key). The cost is proportional to what differs between `base` and
+        /// `theirs`.
         #[must_use]
         pub fn merge3(
             base: &Self,
@@ -208,7 +212,7 @@ macro_rules! changes_of_maps {
 }
 pub(crate) use changes_of_maps;
 
-/// Gathers what [`crate::engine::cursor::pair_up`] finds as changes.
+/// Turns the pair that [`crate::engine::cursor::pair_up`] finds into a change.
 pub(crate) fn gather<'a, K, V: Eq>(
     changes: &mut Vec<Change<&'a K, &'a V>>,
     old: Option<(&'a K, &'a V)>,

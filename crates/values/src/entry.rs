@@ -1,7 +1,8 @@
 //! The methods of a map's entry, the same for both maps.
 
-/// Implements the entry types of a map. `$bound` is what its keys need beside `Clone`. An entry knows where its key is,
-/// or would be, and does not look for it again: keys whose `Eq`, `Ord` or `Hash` say something else then do no harm.
+/// Implements the entry types of a map. `$bound` is what its keys need in addition to `Clone`. An
+/// entry remembers where its key is, or would be, and does not search again. So keys whose `Eq`,
+/// `Ord` or `Hash` gives another answer the second time do no harm.
 macro_rules! entries {
     ($map:ident, $bound:ident $(+ $also:ident)? $(, $s:ident: $hash:ident)?) => {
         impl<'a, K: $bound $(+ $also)? + Clone, V: Clone $(, $s: $hash)?> Entry<'a, K, V $(, $s)?> {
@@ -20,12 +21,12 @@ macro_rules! entries {
                 }
             }
 
-            /// The value, put there first when the key is absent.
+            /// The value. Inserts `value` first if the key is absent.
             pub fn or_insert(self, value: V) -> &'a mut V {
                 self.or_insert_with(|| value)
             }
 
-            /// The value, made and put there first when the key is absent.
+            /// The value. Makes and inserts it first if the key is absent.
             pub fn or_insert_with(self, value: impl FnOnce() -> V) -> &'a mut V {
                 match self {
                     Entry::Occupied(entry) => entry.into_mut(),
@@ -33,7 +34,7 @@ macro_rules! entries {
                 }
             }
 
-            /// The value, made of the key and put there first when the key is absent.
+            /// The value. Makes it from the key and inserts it first if the key is absent.
             pub fn or_insert_with_key(self, value: impl FnOnce(&K) -> V) -> &'a mut V {
                 match self {
                     Entry::Occupied(entry) => entry.into_mut(),
@@ -44,7 +45,7 @@ macro_rules! entries {
                 }
             }
 
-            /// The value, a default one when the key is absent.
+            /// The value. Inserts a default one first if the key is absent.
             pub fn or_default(self) -> &'a mut V
             where
                 V: Default,
@@ -52,7 +53,7 @@ macro_rules! entries {
                 self.or_insert_with(V::default)
             }
 
-            /// Changes the value if the key is there.
+            /// Changes the value if the key is present.
             #[must_use]
             pub fn and_modify(mut self, change: impl FnOnce(&mut V)) -> Self {
                 if let Entry::Occupied(entry) = &mut self {
@@ -73,17 +74,17 @@ macro_rules! entries {
                 &self.map.at(&self.place).1
             }
 
-            /// The value for changing.
+            /// The value, mutably.
             pub fn get_mut(&mut self) -> &mut V {
                 &mut self.map.at_mut(&self.place).1
             }
 
-            /// The value for changing, as long as the map is borrowed.
+            /// The value, mutably, for as long as the map is borrowed.
             pub fn into_mut(self) -> &'a mut V {
                 &mut self.map.at_mut(&self.place).1
             }
 
-            /// Puts another value in place and returns the old one.
+            /// Replaces the value and returns the old one.
             pub fn insert(&mut self, value: V) -> V {
                 core::mem::replace(self.get_mut(), value)
             }
@@ -93,7 +94,7 @@ macro_rules! entries {
                 self.remove_entry().1
             }
 
-            /// Removes the key that the map holds and returns it with its value.
+            /// Removes the key and returns the map's key with its value.
             pub fn remove_entry(self) -> (K, V) {
                 self.map.take_at(&self.place)
             }
@@ -110,7 +111,7 @@ macro_rules! entries {
                 self.key
             }
 
-            /// Puts a value there.
+            /// Inserts a value.
             pub fn insert(self, value: V) -> &'a mut V {
                 self.map.put_at(&self.place, self.key, value)
             }

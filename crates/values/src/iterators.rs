@@ -1,12 +1,12 @@
 //! The iterators of a map, the same for both maps: entries, keys and values.
 
-/// Declares the iterators of a map over those of its nodes, which give whole entries.
+/// Declares the iterators of a map on top of those of its nodes, which give whole entries.
 macro_rules! iterators {
     ($items:ident, $items_mut:ident, $into_items:ident of $($kind:ty),+) => {
         /// Entries by reference.
         pub struct Iter<'a, K, V>(pub(super) $items<'a, $($kind),+>);
 
-        /// Entries with values for changing.
+        /// Entries with mutable values.
         pub struct IterMut<'a, K: Clone, V: Clone> {
             pub(super) items: $items_mut<'a, $($kind),+>,
             pub(super) len: usize,
@@ -21,7 +21,7 @@ macro_rules! iterators {
         /// Values by reference.
         pub struct Values<'a, K, V>(pub(super) Iter<'a, K, V>);
 
-        /// Values for changing.
+        /// Values by mutable reference.
         pub struct ValuesMut<'a, K: Clone, V: Clone>(pub(super) IterMut<'a, K, V>);
 
         /// Keys by value.

@@ -1,12 +1,12 @@
 //! Collections that are forked instead of copied.
 //!
-//! `clone` of a value here is O(1): it counts one reference. A value with one owner changes in place; a shared one
-//! copies the path to what is written, and the rest stays shared. On top of that every type knows what
-//! differs between two forks ([`Seq::diff`], [`OrdMap::diff`]), merges two forks of one base, counts the bytes
-//! that versions share, and can be kept in a store node by node.
+//! `clone` is O(1): it counts one reference. A value with one owner changes in place. A shared
+//! value copies the path to what is written, and the rest stays shared. In addition, every type
+//! finds what differs between two forks ([`Seq::diff`], [`OrdMap::diff`]), merges two forks of one
+//! base, counts the bytes that versions share, and can be stored node by node.
 //!
-//! The crate stands alone: it knows nothing of files, stores or memory pages, uses `alloc` only, and has no `unsafe`
-//! code of its own.
+//! The crate stands alone: it knows nothing of files, stores or memory pages, uses only `alloc`,
+//! and has no `unsafe` code.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -15,7 +15,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-/// The guide's examples, kept true.
+/// The guide. Its examples run as tests.
 #[cfg(all(doctest, feature = "serde"))]
 #[doc = include_str!("../../../docs/values.md")]
 mod guide {}
@@ -26,13 +26,13 @@ mod engine;
 mod entry;
 pub mod hash;
 mod iterators;
-#[cfg(feature = "serde")]
-pub mod keep;
 #[cfg(test)]
 mod model;
 pub mod ord;
 #[cfg(feature = "rayon")]
 mod parallel;
+#[cfg(feature = "serde")]
+pub mod persist;
 pub mod seq;
 #[cfg(feature = "serde")]
 mod serial;

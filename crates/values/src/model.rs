@@ -1,5 +1,5 @@
-//! What the models of both maps share: steps that a map and its counterpart of `std` take alike, and the laws that hold
-//! between any two forks.
+//! What the models of both maps share: steps that a map and its counterpart in `std` take in the
+//! same way, and the laws that hold between any two forks.
 
 use core::fmt::Debug;
 use core::ops::Range;
@@ -7,10 +7,10 @@ use proptest::prelude::*;
 
 /// Forks that live at one time.
 pub(crate) const LIVE_MAX: usize = 6;
-/// Keys that steps choose from.
+/// The keys from which steps choose.
 pub(crate) const KEYS: Range<u16> = 0..160;
 
-/// A step, of those that both maps know or of one map's own.
+/// A step that both maps have, or one that only one of them has.
 #[derive(Clone, Debug)]
 pub(crate) enum Step<Own> {
     Fork,
@@ -41,7 +41,8 @@ pub(crate) fn step<Own: Clone + Debug>(
     (any::<usize>(), change)
 }
 
-/// Takes a step on one fork of `$versions`, and the same on its model. `$own` takes the map's own steps.
+/// Takes a step on one fork of `$versions`, and the same on its model. `$own` takes the steps that
+/// only this map has.
 macro_rules! take_step {
     ($versions:ident, $which:ident, $step:ident, $own:expr) => {{
         let live = $versions.len();
@@ -78,7 +79,8 @@ macro_rules! take_step {
 }
 pub(crate) use take_step;
 
-/// What must hold from one fork to another: equality as the models say, a patch that leads there, merges of one side's changes.
+/// What must hold between two forks: they are equal if the models are, a patch leads from one to
+/// the other, and merging the changes of one side gives that side.
 macro_rules! laws_between {
     ($map:ident, ($a:expr, $model_a:expr), ($b:expr, $model_b:expr)) => {{
         let (a, b, alike) = ($a, $b, $model_a == $model_b);

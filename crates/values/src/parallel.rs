@@ -1,4 +1,4 @@
-//! Parallel iteration: leaves are shared out among threads.
+//! Parallel iteration: leaves are distributed among threads.
 
 use alloc::vec::Vec;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
@@ -9,7 +9,7 @@ use crate::{HashMap, OrdMap, Seq};
 macro_rules! leaves_in_parallel {
     ($value:ident<$($param:ident),+ $(; $hasher:ident)?>, $item:ty, $leaf:ty, |$self:ident| $leaves:expr, $each:expr) => {
         impl<'a, $($param: Sync + 'a),+ $(, $hasher: Sync)?> $value<$($param),+ $(, $hasher)?> {
-            /// The entries in parallel, leaf by leaf; order is kept where the consumer keeps it.
+            /// The entries in parallel, leaf by leaf, in order if the consumer keeps the order.
             pub fn par_iter(&'a self) -> impl ParallelIterator<Item = $item> {
                 let $self = self;
                 let leaves: Vec<&'a [$leaf]> = $leaves.collect();

@@ -1,4 +1,5 @@
-//! Every collection as serde sees it: what its counterpart in `std` looks like, so that they can be exchanged.
+//! Serialisation by serde: every collection looks like its counterpart in `std`, so that they can
+//! be exchanged.
 
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
@@ -8,7 +9,7 @@ use serde::ser::{Serialize, Serializer};
 
 use crate::{Bytes, HashMap, HashSet, OrdMap, OrdSet, Seq, Text};
 
-/// Visits entries one by one; they are gathered by `collect`, which judges order and doubles itself.
+/// Visits entries one by one. `collect` gathers them, and deals with order and duplicates.
 struct Gather<C, E>(&'static str, PhantomData<(C, E)>);
 
 impl<'de, T: Deserialize<'de>, C: FromIterator<T>> Visitor<'de> for Gather<C, T> {

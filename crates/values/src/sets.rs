@@ -16,7 +16,7 @@ macro_rules! set_of {
                 self.map.len()
             }
 
-            /// Whether there are no items.
+            /// Returns `true` if there are no items.
             pub fn is_empty(&self) -> bool {
                 self.map.is_empty()
             }
@@ -26,14 +26,14 @@ macro_rules! set_of {
                 self.map.keys()
             }
 
-            /// Whether both are the same value, sharing everything. O(1).
+            /// Returns `true` if both share everything. O(1).
             pub fn ptr_eq(&self, other: &Self) -> bool {
                 self.map.ptr_eq(&other.map)
             }
         }
 
         impl<T: $bound + $also $(, $s: $hash)?> $set<T $(, $s)?> {
-            /// Whether the set holds an item.
+            /// Returns `true` if the set holds an item.
             pub fn contains<Q: $bound + $also + ?Sized>(&self, item: &Q) -> bool
             where
                 T: Borrow<Q>,
@@ -49,17 +49,17 @@ macro_rules! set_of {
                 self.map.get_key_value(item).map(|(item, ())| item)
             }
 
-            /// Whether every item is in `other`.
+            /// Returns `true` if every item is in `other`.
             pub fn is_subset(&self, other: &Self) -> bool {
                 self.len() <= other.len() && self.iter().all(|item| other.contains(item))
             }
 
-            /// Whether every item of `other` is in this set.
+            /// Returns `true` if every item of `other` is in this set.
             pub fn is_superset(&self, other: &Self) -> bool {
                 other.is_subset(self)
             }
 
-            /// Whether no item is in `other`.
+            /// Returns `true` if no item is in `other`.
             pub fn is_disjoint(&self, other: &Self) -> bool {
                 self.iter().all(|item| !other.contains(item))
             }
@@ -76,12 +76,12 @@ macro_rules! set_of {
         }
 
         impl<T: $bound + $also + Clone $(, $s: $hash)?> $set<T $(, $s)?> {
-            /// Adds an item; tells whether it was new.
+            /// Adds an item. Returns `true` if it was new.
             pub fn insert(&mut self, item: T) -> bool {
                 self.map.insert(item, ()).is_none()
             }
 
-            /// Removes an item; tells whether it was there.
+            /// Removes an item. Returns `true` if it was present.
             pub fn remove<Q: $bound + $also + ?Sized>(&mut self, item: &Q) -> bool
             where
                 T: Borrow<Q>,
@@ -102,14 +102,15 @@ macro_rules! set_of {
                 self.map.clear();
             }
 
-            /// Keeps the items for which `keep` is true. Leaves that lose nothing stay shared.
+            /// Keeps the items for which `keep` returns `true`. Leaves that lose nothing stay
+            /// shared.
             pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
                 let marked: alloc::vec::Vec<bool> = self.iter().map(|item| !keep(item)).collect();
                 self.map.extract(&marked);
             }
 
-            /// Removes the items for which `doomed` is true and returns them. They are out of the set at once; leaves that
-            /// lose nothing stay shared.
+            /// Removes the items for which `doomed` returns `true`, and returns them. They are
+            /// removed at once, not as they are drawn. Leaves that lose nothing stay shared.
             pub fn extract_if(
                 &mut self,
                 doomed: impl FnMut(&T) -> bool,
@@ -121,7 +122,7 @@ macro_rules! set_of {
         }
 
         impl<T: $bound + $also $(, $s: $hash)?> $set<T $(, $s)?> {
-            /// What leads from this set to `newer`. Skips what both share.
+            /// The changes from this set to `newer`. Skips what both share.
             pub fn diff<'a>(&'a self, newer: &'a Self) -> MapDiff<'a, T, ()> {
                 self.map.diff(&newer.map)
             }
@@ -132,15 +133,16 @@ macro_rules! set_of {
             ///
             /// # Errors
             ///
-            /// When an item to add is there or one to remove is not; the set is then as it was.
+            /// Fails if an item to add is present or one to remove is not. The set is unchanged
+            /// then.
             pub fn apply(&mut self, patch: &MapPatch<T, ()>) -> Result<(), PatchError> {
                 self.map.apply(patch)
             }
 
-            /// Unites two forks of one base. Sets have no conflicts: an item is in or out.
+            /// Merges two forks of one base. Sets have no conflicts: an item is in or out.
             #[must_use]
             pub fn merge3(base: &Self, ours: &Self, theirs: &Self) -> Self {
-                // A key differs from the base in one way only, so the resolver is never asked.
+                // A key can differ from the base in one way only, so the resolver is never called.
                 $set { map: $map::merge3(&base.map, &ours.map, &theirs.map, |c| c.theirs.copied()) }
             }
         }

@@ -1,4 +1,5 @@
-//! Counts of copies, over the whole process: how often a write met a shared node, and the bytes that it copied.
+//! Process-wide counts of copies: how often a write met a shared node, and the bytes that it
+//! copied.
 
 #[cfg(feature = "stats")]
 mod counters {
@@ -17,7 +18,7 @@ mod counters {
         pub bytes_copied: u64,
     }
 
-    /// Reads both counters; other threads may count in between.
+    /// Reads both counters. Other threads may count in between.
     pub fn snapshot() -> Counters {
         Counters { copies: COPIES.load(Relaxed), bytes_copied: BYTES.load(Relaxed) }
     }

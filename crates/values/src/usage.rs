@@ -1,13 +1,14 @@
-//! Bytes of values: what one holds, what it shares with others, and what many versions take together.
+//! Bytes of values: what one holds, what it shares with others, and what many versions take
+//! together.
 //!
-//! Counted are the nodes of the tree, to the byte that was asked of the allocator; what items own on the heap themselves
-//! (the text of a `String`) is not known here. Counts of owners are read as they are at that moment: while other
-//! threads clone and drop, a usage is a sample.
+//! This counts the nodes of the tree, exactly as requested from the allocator. What items own on
+//! the heap (the text of a `String`) is not included. Reference counts are read as they are at that
+//! moment: while other threads clone and drop, a usage is a sample.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::kind::Kind;
 use crate::engine::node::Node;
+use crate::engine::shape::TreeShape;
 
 /// Heap bytes of the nodes of one value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,17 +16,17 @@ use crate::engine::node::Node;
 pub struct Usage {
     /// All nodes, each once: `shared + exclusive`.
     pub total: usize,
-    /// Nodes that another owner reaches too.
+    /// Nodes that another owner also reaches.
     pub shared: usize,
-    /// Nodes that only this value reaches: what dropping it frees.
+    /// Nodes that only this value reaches, and that dropping it frees.
     pub exclusive: usize,
     /// Number of nodes.
     pub nodes: usize,
-    /// Levels of nodes; 0 for an empty value.
+    /// Levels of nodes, 0 for an empty value.
     pub depth: usize,
 }
 
-/// A value made of counted nodes: every collection of this crate.
+/// A value made of reference-counted nodes: every collection of this crate.
 #[expect(private_bounds, reason = "sealed: a value is a tree of this crate")]
 pub trait Value: Clone + Rooted {
     /// Bytes of this value's nodes. Visits every node.
@@ -37,20 +38,21 @@ pub trait Value: Clone + Rooted {
         usage
     }
 
-    /// Whether no other value shares the root: then a write copies nothing but what lower nodes share.
+    /// Returns `true` if no other value shares the root. A write then copies only lower nodes that
+    /// are shared.
     fn is_unique(&self) -> bool {
         self.root().is_none_or(Counted::is_unique)
     }
 }
 
-/// A node of any tree, with a count of its owners.
+/// A reference-counted node of any tree.
 pub(crate) trait Counted: Sized {
-    /// Equal addresses are the same node; what has no heap has the address 0.
+    /// Equal addresses are the same node. A node without heap has the address 0.
     fn address(&self) -> usize;
     fn is_unique(&self) -> bool;
-    /// Bytes of heap that this node asked for, without its children and without what its items own.
+    /// Bytes of heap that this node allocated, without its children and without what its items own.
     fn heap_bytes(&self) -> usize;
-    fn kids(&self) -> &[Self];
+    fn children(&self) -> &[Self];
 }
 
 /// Forwards to the methods of the same names.
@@ -69,15 +71,15 @@ macro_rules! counted {
                 self.heap_bytes()
             }
 
-            fn kids(&self) -> &[Self] {
-                self.kids()
+            fn children(&self) -> &[Self] {
+                self.children()
             }
         }
     )*};
 }
 
 counted! {
-    crate::engine::node::Node<K>, K: Kind;
+    crate::engine::node::Node<K>, K: TreeShape;
     crate::hash::Node<K, V>, K, V;
 }
 
@@ -112,8 +114,8 @@ fn measure(
     } else {
         usage.shared += bytes;
     }
-    for kid in node.kids() {
-        measure(kid, alone, level + 1, usage, seen);
+    for child in node.children() {
+        measure(child, alone, level + 1, usage, seen);
     }
 }
 
@@ -123,14 +125,14 @@ fn measure(
 pub struct Added {
     /// Bytes of nodes that no version added before.
     pub new_bytes: usize,
-    /// Bytes of nodes that earlier versions hold too. A node that the version holds in several places counts in each; the
-    /// sum ends at `usize::MAX`.
+    /// Bytes of nodes that earlier versions also hold. A node that the version holds in several
+    /// places counts in each. The sum saturates at `usize::MAX`.
     pub shared_bytes: usize,
 }
 
 /// Counts the bytes of many versions together, each node once.
 ///
-/// The versions must stay alive while they are tracked: nodes are known by their addresses.
+/// The versions must stay alive while they are tracked: nodes are identified by address.
 ///
 /// ```
 /// use tine_values::{Seq, Tracker, Value};
@@ -145,13 +147,14 @@ pub struct Added {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Tracker {
-    /// Bytes below each node that was seen, itself included, as [`Added::shared_bytes`] counts them.
+    /// Bytes of each node that was seen and of those below it, as [`Added::shared_bytes`] counts
+    /// them.
     seen: BTreeMap<usize, usize>,
     total: usize,
 }
 
 impl Tracker {
-    /// A tracker of no versions.
+    /// Makes a tracker without versions.
     pub fn new() -> Self {
         Self::default()
     }
@@ -181,8 +184,8 @@ impl Tracker {
         }
         let own = node.heap_bytes();
         added.new_bytes += own;
-        let below = |sum: usize, kid| sum.saturating_add(self.visit(kid, added));
-        let below = node.kids().iter().fold(own, below);
+        let below = |sum: usize, child| sum.saturating_add(self.visit(child, added));
+        let below = node.children().iter().fold(own, below);
         self.seen.insert(node.address(), below);
         below
     }
@@ -204,7 +207,7 @@ macro_rules! values {
 }
 
 values! {
-    Seq<T> of Node<crate::seq::kind::Sequence<T>>, |seq| seq.tree.root;
+    Seq<T> of Node<crate::seq::shape::Sequence<T>>, |seq| seq.tree.root;
     OrdMap<K, V> of Node<crate::ord::Ordered<K, V>>, |map| map.tree.root;
     OrdSet<T> of Node<crate::ord::Ordered<T, ()>>, |set| set.map.tree.root;
     HashMap<K, V> of crate::hash::Node<K, V>, |map| map.trie.root, S;
@@ -212,7 +215,7 @@ values! {
 }
 
 impl Rooted for crate::Bytes {
-    type Node = Node<crate::seq::kind::Sequence<u8>>;
+    type Node = Node<crate::seq::shape::Sequence<u8>>;
 
     fn root(&self) -> Option<&Self::Node> {
         self.kept().map(|seq| &seq.tree.root)

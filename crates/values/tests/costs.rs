@@ -1,4 +1,5 @@
-//! What operations ask of the allocator: nothing for a clone or a write in place, one path for a write to a fork.
+//! What operations allocate: nothing for a clone or a write in place, one path for a write to a
+//! fork.
 
 use std::alloc::System;
 
@@ -8,7 +9,8 @@ use tine_values::{Bytes, HashMap, OrdMap, Seq, Text, Tracker, Value};
 #[global_allocator]
 static COUNTING: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// The counters are the process's, and the harness allocates beside tests that run together: one test, part by part.
+/// The counters are process-wide, and other tests and the harness would allocate at the same time.
+/// So this is a single test of several parts.
 #[test]
 fn the_allocator_sees_what_values_promise() {
     a_clone_asks_for_nothing();
@@ -74,7 +76,7 @@ fn a_write_to_a_fork_copies_one_path() {
         let (change, _) = asked(|| b.insert(at, 0));
         assert_eq!(change.allocations, ord.usage().depth, "OrdMap");
         let (change, _) = asked(|| c.insert(at, 0));
-        // Leaves of a trie lie at different depths; `depth` is that of the deepest.
+        // Leaves of a trie lie at different depths, and `depth` is that of the deepest.
         assert!((2..=hash.usage().depth).contains(&change.allocations), "HashMap");
     }
 }

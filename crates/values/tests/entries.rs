@@ -1,5 +1,5 @@
-//! Ranges and entries of maps, by the measure of `std`: also with ends in the wrong order, and with keys whose `Ord`, `Hash`
-//! or `Eq` contradict themselves.
+//! Ranges and entries of maps compared with those of `std`, also with ends in the wrong order, and
+//! with keys whose `Ord`, `Hash` or `Eq` contradict themselves.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -19,9 +19,9 @@ fn bound() -> impl Strategy<Value = Bound<u8>> {
     ]
 }
 
-/// What comes of it, or the words of its panic without the name of the type.
+/// The result, or the message of the panic without the name of the type.
 fn outcome<R>(work: impl FnOnce() -> R) -> Result<R, String> {
-    // Many are asked for: none needs to be printed.
+    // Many panics are expected, and none needs to be printed.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let result = catch_unwind(AssertUnwindSafe(work));
@@ -57,7 +57,7 @@ proptest! {
 }
 
 thread_local! {
-    /// What `Ord`, `Eq` and `Hash` of a [`Moody`] say next.
+    /// What `Ord`, `Eq` and `Hash` of a [`Moody`] return next.
     static MOOD: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -66,7 +66,7 @@ fn mood(of: u64) -> u64 {
     (MOOD.get() >> 33) % of
 }
 
-/// A key that is what it likes to be.
+/// A key that compares and hashes arbitrarily.
 #[derive(Clone, Debug)]
 struct Moody(#[allow(dead_code)] String);
 

@@ -1,4 +1,5 @@
-//! Lengths and sums that no number holds: what is shared doubles for nothing, and `std` is the measure of what comes of it.
+//! Lengths and sums that overflow: shared content doubles at no cost, and the result must be that
+//! of `std`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -22,13 +23,13 @@ fn overflows<R>(what: &str, work: impl FnOnce() -> R) {
 /// A way to make a value longer, by name.
 type Way<L> = (&'static str, fn(&mut L));
 
-/// What long values have in common.
+/// What these tests need of a value.
 trait Long: Clone + Value + Eq {
     fn of(bytes: usize) -> Self;
     fn length(&self) -> usize;
     fn add(&mut self, other: &Self);
     fn part(&self, len: usize) -> Self;
-    /// Every other way, by a little.
+    /// All other ways to make the value a little longer.
     fn ways() -> Vec<Way<Self>>;
 }
 
@@ -121,7 +122,7 @@ fn doubles_until_it_overflows<L: Long>() {
         let before = value.clone();
         overflows("appending it to itself", || value.add(&before));
         assert!(value.length() == len && value == before, "it stays as it was");
-        // To the last length there is, and no further.
+        // Up to the greatest length, and no further.
         value.add(&before.part(LEN_MAX - len));
         assert_eq!(value.length(), LEN_MAX);
         for (what, longer) in L::ways() {
@@ -136,7 +137,7 @@ fn doubles_until_it_overflows<L: Long>() {
         assert_eq!(added.new_bytes, usage.total);
         assert_eq!(tracker.add(&value).new_bytes, 0);
         assert_eq!(tracker.total_bytes(), usage.total);
-        // It is a value like any other.
+        // It works like any other value.
         let head = value.part(start);
         assert!(head == L::of(start));
         assert_eq!(value.part(LEN_MAX / 3).length(), LEN_MAX / 3);
@@ -159,14 +160,19 @@ fn a_sequence_appended_to_itself_ends_as_a_vector_does() {
     doubles_until_it_overflows::<Seq<u64>>();
 }
 
-#[test]
-fn items_without_a_size_and_large_ones_are_counted_alike() {
-    let mut units: Seq<()> = std::iter::repeat_n((), 1000).collect();
-    let mut large: Seq<[u64; 200]> = std::iter::repeat_n([7; 200], 1000).collect();
+/// A sequence of 2⁵³ times some items.
+fn repeated<T: Clone>(items: impl IntoIterator<Item = T>) -> Seq<T> {
+    let mut seq: Seq<T> = items.into_iter().collect();
     for _ in 0..53 {
-        units.append(&mut units.clone());
-        large.append(&mut large.clone());
+        seq.append(&mut seq.clone());
     }
+    seq
+}
+
+#[test]
+fn items_without_a_size_and_large_ones_are_counted_in_the_same_way() {
+    let mut units = repeated(std::iter::repeat_n((), 1000));
+    let mut large = repeated(std::iter::repeat_n([7_u64; 200], 1000));
     overflows("units", || units.append(&mut units.clone()));
     overflows("large items", || large.append(&mut large.clone()));
     assert_eq!((units.len(), large.len()), (1000 << 53, 1000 << 53));
@@ -174,10 +180,7 @@ fn items_without_a_size_and_large_ones_are_counted_alike() {
 
 #[test]
 fn positions_far_inside_are_found_and_changed() {
-    let mut seq: Seq<u32> = (0..1000).collect();
-    for _ in 0..53 {
-        seq.append(&mut seq.clone());
-    }
+    let mut seq = repeated(0..1000_u32);
     let far = (1000 << 52) + 123;
     assert_eq!(seq[far], 123);
     seq.set(far, 9);
@@ -192,7 +195,7 @@ fn positions_far_inside_are_found_and_changed() {
     assert_eq!(seq.split_off(far + 1).len(), (1000 << 53) - far - 1);
 }
 
-/// Less than every other key, itself included.
+/// A key that is less than every key, including itself.
 #[derive(Clone, Debug)]
 struct Less;
 

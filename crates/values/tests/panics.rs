@@ -1,4 +1,5 @@
-//! `Clone`, `Ord`, `Hash`, `Eq` and `Drop` that panic at the k-th call: values stay whole, and forks untouched.
+//! `Clone`, `Ord`, `Hash`, `Eq` and `Drop` that panic at the k-th call: values stay whole, and
+//! forks are not affected.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -8,11 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tine_values::{HashMap, OrdMap, Seq};
 
 thread_local! {
-    /// Calls until the next panic; none when zero.
+    /// Calls until the next panic. Zero for no panic.
     static FUSE: Cell<u32> = const { Cell::new(0) };
-    /// Live items, so that one dropped twice or lost is seen.
+    /// Live items, to detect one that is dropped twice or lost.
     static LIVE: Cell<i64> = const { Cell::new(0) };
-    /// Whether `Drop` counts as a call.
+    /// Set if `Drop` counts as a call.
     static DROPS: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -81,8 +82,8 @@ impl Hash for Fused {
     }
 }
 
-/// Runs `work` on a fork of `base` and on a value of its own, with a panic at each call in turn, until none is left;
-/// `whole` judges both values after each.
+/// Runs `work` on a fork of `base` and on an unshared value, with a panic at each call in turn,
+/// until none is left. `whole` checks both values after each.
 fn at_each_call<V: Clone>(
     make: impl Fn() -> V,
     mut work: impl FnMut(&mut V),
@@ -109,7 +110,8 @@ fn at_each_call<V: Clone>(
             call += 1 + call / 16;
         }
         assert!(LIVE.get() >= before, "items dropped twice");
-        // The compiler forgets a return value when an argument's `Drop` panics, so that then items may be lost.
+        // The compiler does not drop a return value when an argument's `Drop` panics, so items may
+        // be lost then.
         assert!(drops || LIVE.get() == before, "items lost");
     }
     DROPS.set(false);

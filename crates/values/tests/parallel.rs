@@ -1,4 +1,4 @@
-//! Parallel iteration at full node sizes: it sees what iteration sees, leaf by leaf.
+//! Parallel iteration at full node sizes: it visits what iteration visits, leaf by leaf.
 #![cfg(feature = "rayon")]
 
 use rayon::iter::ParallelIterator;

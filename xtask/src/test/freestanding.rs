@@ -13,7 +13,7 @@ use crate::workspace::{Workspace, cargo};
 const PROGRAM: &str = "\
 #![no_std]
 
-pub use tine_values::{Bytes, HashMap, HashSet, OrdMap, OrdSet, Seq, Text, keep};
+pub use tine_values::{Bytes, HashMap, HashSet, OrdMap, OrdSet, Seq, Text, persist};
 
 #[panic_handler]
 fn stop(_: &core::panic::PanicInfo<'_>) -> ! {

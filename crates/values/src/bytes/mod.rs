@@ -1,7 +1,8 @@
-//! [`Bytes`]: a byte string that is forked in O(1) and edited anywhere in O(log n); small ones lie inline.
+//! [`Bytes`]: a byte string that is forked in O(1) and edited anywhere in O(log n). Small ones lie
+//! inline.
 
 #[cfg(feature = "serde")]
-mod keep;
+mod persist;
 
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
@@ -14,12 +15,13 @@ use crate::changes::PatchError;
 use crate::engine::length::grown;
 use crate::seq::{Seq, SeqConflict, SeqDiff, SeqPatch};
 
-/// Bytes that fit beside the length without any heap.
+/// Bytes that fit next to the length without any heap.
 const INLINE_BYTES: usize = 20;
 
 /// A byte string with O(1) `clone`.
 ///
-/// Up to 20 bytes lie in the value itself; longer ones in leaves of 1 KiB. Costs are those of [`Seq`].
+/// Up to 20 bytes lie in the value itself, and longer strings in leaves of 1 KiB. Costs are those
+/// of [`Seq`].
 ///
 /// # When not to use it
 ///
@@ -46,7 +48,7 @@ enum Repr {
 }
 
 impl Bytes {
-    /// No bytes; allocates nothing.
+    /// Makes an empty string, without allocation.
     pub const fn new() -> Self {
         Bytes(Repr::Inline(ArrayVec::new_const()))
     }
@@ -59,7 +61,7 @@ impl Bytes {
         }
     }
 
-    /// Whether there are no bytes.
+    /// Returns `true` if there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -77,7 +79,7 @@ impl Bytes {
         self.chunks().flatten().copied()
     }
 
-    /// The bytes as slices, in order; none is empty.
+    /// The bytes as slices, in order. None is empty.
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
         let (inline, tree) = match &self.0 {
             Repr::Inline(bytes) => ((!bytes.is_empty()).then_some(bytes.as_slice()), None),
@@ -93,7 +95,7 @@ impl Bytes {
         all
     }
 
-    /// The tree; of a value that lies inline, one made for the purpose.
+    /// The tree. For an inline value, a tree is made.
     pub(crate) fn seq(&self) -> Seq<u8> {
         match &self.0 {
             Repr::Inline(bytes) => bytes.iter().copied().collect(),
@@ -122,7 +124,7 @@ impl Bytes {
     ///
     /// # Panics
     ///
-    /// When there would be more than `isize::MAX` bytes; then they stay as they are.
+    /// Panics if there would be more than `isize::MAX` bytes. They are unchanged then.
     #[track_caller]
     pub fn push_slice(&mut self, bytes: &[u8]) {
         if let Repr::Inline(inline) = &mut self.0
@@ -134,11 +136,11 @@ impl Bytes {
         self.edit(|seq| seq.extend(bytes));
     }
 
-    /// Puts `byte` at `index` and returns the one that was there.
+    /// Replaces the byte at `index` and returns the old one.
     ///
     /// # Panics
     ///
-    /// When `index` is past the end.
+    /// Panics if `index` is past the end.
     pub fn set(&mut self, index: usize, byte: u8) -> u8 {
         match &mut self.0 {
             Repr::Inline(bytes) => core::mem::replace(&mut bytes[index], byte),
@@ -146,12 +148,12 @@ impl Bytes {
         }
     }
 
-    /// Replaces a range by other bytes and returns what was there.
+    /// Replaces a range by other bytes and returns the old ones.
     ///
     /// # Panics
     ///
-    /// When the range begins after its end or reaches past the end of the bytes, or there would be more than
-    /// `isize::MAX`; then they stay as they are.
+    /// Panics if the range begins after its end or reaches past the end of the bytes, or if there
+    /// would be more than `isize::MAX`. They are unchanged then.
     #[track_caller]
     pub fn splice(&mut self, range: impl RangeBounds<usize>, bytes: &[u8]) -> Self {
         let range = self.bounds(range);
@@ -163,7 +165,7 @@ impl Bytes {
     ///
     /// # Panics
     ///
-    /// When the range begins after its end or reaches past the end of the bytes.
+    /// Panics if the range begins after its end or reaches past the end of the bytes.
     #[must_use]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Self {
         self.seq().slice(range).into()
@@ -173,7 +175,7 @@ impl Bytes {
     ///
     /// # Panics
     ///
-    /// When there would be more than `isize::MAX` bytes; then they stay as they are.
+    /// Panics if there would be more than `isize::MAX` bytes. They are unchanged then.
     #[track_caller]
     pub fn append(&mut self, other: &Self) {
         grown(self.len(), other.len());
@@ -197,7 +199,7 @@ impl Bytes {
         }
     }
 
-    /// Edits that lead to `newer`, as [`Seq::diff`] finds them.
+    /// The edits that lead to `newer`, as [`Seq::diff`] finds them.
     pub fn diff(&self, newer: &Self) -> SeqPatch<u8> {
         let (old, new) = (self.seq(), newer.seq());
         let diff: SeqDiff<'_, u8> = old.diff(&new);
@@ -208,7 +210,7 @@ impl Bytes {
     ///
     /// # Errors
     ///
-    /// As [`Seq::apply`].
+    /// The errors of [`Seq::apply`].
     pub fn apply(&mut self, patch: &SeqPatch<u8>) -> Result<(), PatchError> {
         let mut seq = self.seq();
         seq.apply(patch)?;
@@ -216,7 +218,7 @@ impl Bytes {
         Ok(())
     }
 
-    /// Unites two forks of one base; see [`crate::seq::merge3`].
+    /// Merges two forks of one base. See [`crate::seq::merge3`].
     #[must_use]
     pub fn merge3(
         base: &Self,

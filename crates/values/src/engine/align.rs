@@ -1,29 +1,30 @@
 //! Which parts of two sequences are not shared: gaps between subtrees that both hold.
 //!
-//! Level by level from the top, nodes of both trees are matched by identity: common ends first, then the longest run of
-//! matches that keeps order. What lies between matches is opened and matched one level lower. Two forks
-//! of one sequence cost what differs; unrelated sequences cost O(leaves · log leaves) and end as one gap.
+//! Level by level from the top, nodes of both trees are matched by identity: first common ends,
+//! then the longest series of matches that keeps order. What lies between matches is matched one
+//! level lower. For two forks of one sequence the cost is proportional to what differs. Unrelated
+//! sequences cost O(leaves · log leaves) and end as one gap.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::kind::Kind;
 use super::node::Node;
+use super::shape::TreeShape;
 
-/// Leaves of both sides between two shared subtrees: where they begin, and their items.
-pub(crate) struct Gap<'a, K: Kind> {
+/// The leaves of both sides between two shared subtrees.
+pub(crate) struct Gap<'a, K: TreeShape> {
     pub(crate) ours: Run<'a, K>,
     pub(crate) theirs: Run<'a, K>,
 }
 
-/// Nodes next to each other, all of one height, beginning at an item of the sequence.
-pub(crate) struct Run<'a, K: Kind> {
+/// Neighbouring nodes of one height, and the item at which they begin.
+pub(crate) struct Run<'a, K: TreeShape> {
     pub(crate) start: usize,
     pub(crate) nodes: Vec<&'a Node<K>>,
 }
 
-impl<'a, K: Kind> Run<'a, K> {
+impl<'a, K: TreeShape> Run<'a, K> {
     fn of(root: &'a Node<K>) -> Self {
         let nodes = if root.len() == 0 { Vec::new() } else { [root].into() };
         Run { start: 0, nodes }
@@ -34,10 +35,10 @@ impl<'a, K: Kind> Run<'a, K> {
     }
 
     fn open(&mut self) {
-        self.nodes = self.nodes.iter().flat_map(|node| node.kids()).collect();
+        self.nodes = self.nodes.iter().flat_map(|node| node.children()).collect();
     }
 
-    /// The nodes of a range, where the nodes before it hold `before` items.
+    /// The nodes of a range. The nodes before it hold `before` items.
     fn part(&self, range: Range<usize>, before: usize) -> Self {
         Run { start: self.start + before, nodes: self.nodes[range].to_vec() }
     }
@@ -47,7 +48,7 @@ impl<'a, K: Kind> Run<'a, K> {
         self.nodes.iter().map(|node| node.items())
     }
 
-    /// Those at a range of places, counted from the run's start.
+    /// The items at a range of positions, counted from the run's start.
     pub(crate) fn between(&self, range: Range<usize>) -> Vec<&'a K::Item> {
         let mut before = 0;
         let mut all = Vec::with_capacity(range.len());
@@ -61,7 +62,7 @@ impl<'a, K: Kind> Run<'a, K> {
 }
 
 /// The gaps between two trees, in order.
-pub(crate) fn gaps<'a, K: Kind>(ours: &'a Node<K>, theirs: &'a Node<K>) -> Vec<Gap<'a, K>> {
+pub(crate) fn gaps<'a, K: TreeShape>(ours: &'a Node<K>, theirs: &'a Node<K>) -> Vec<Gap<'a, K>> {
     let mut gaps = Vec::new();
     if !ours.same(theirs) {
         descend(Run::of(ours), Run::of(theirs), &mut gaps);
@@ -69,7 +70,11 @@ pub(crate) fn gaps<'a, K: Kind>(ours: &'a Node<K>, theirs: &'a Node<K>) -> Vec<G
     gaps
 }
 
-fn descend<'a, K: Kind>(mut ours: Run<'a, K>, mut theirs: Run<'a, K>, gaps: &mut Vec<Gap<'a, K>>) {
+fn descend<'a, K: TreeShape>(
+    mut ours: Run<'a, K>,
+    mut theirs: Run<'a, K>,
+    gaps: &mut Vec<Gap<'a, K>>,
+) {
     loop {
         let (above, below) = (ours.height(), theirs.height());
         if above.unwrap_or(0) == 0 && below.unwrap_or(0) == 0 {
@@ -105,14 +110,14 @@ fn descend<'a, K: Kind>(mut ours: Run<'a, K>, mut theirs: Run<'a, K>, gaps: &mut
     }
 }
 
-impl<K: Kind> Run<'_, K> {
+impl<K: TreeShape> Run<'_, K> {
     pub(crate) fn len(&self) -> usize {
         self.nodes.iter().map(|node| node.len()).sum()
     }
 }
 
-/// Pairs of indices of the same node, rising in both.
-fn matches<K: Kind>(ours: &[&Node<K>], theirs: &[&Node<K>]) -> Vec<(usize, usize)> {
+/// Pairs of indices of the same node, which ascend in both.
+fn matches<K: TreeShape>(ours: &[&Node<K>], theirs: &[&Node<K>]) -> Vec<(usize, usize)> {
     let front = ours.iter().zip(theirs).take_while(|(a, b)| a.same(b)).count();
     let (a, b) = (&ours[front..], &theirs[front..]);
     let back = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a.same(b)).count();
@@ -133,7 +138,7 @@ fn matches<K: Kind>(ours: &[&Node<K>], theirs: &[&Node<K>]) -> Vec<(usize, usize
     pairs
 }
 
-/// The longest subsequence that rises in the second index (patience sorting).
+/// The longest subsequence that ascends in the second index (patience sorting).
 fn rising(pairs: &[(usize, usize)]) -> Vec<(usize, usize)> {
     let mut piles: Vec<usize> = Vec::new();
     let mut before: Vec<Option<usize>> = Vec::with_capacity(pairs.len());

@@ -1,8 +1,9 @@
 //! A leaf of the tree: a run of items in one allocation with its reference count.
 //!
-//! The room of a leaf is part of its type, so that the items lie beside the count and a read follows one pointer.
-//! A leaf grows through a ladder of sizes; what no size of the ladder holds (a run that may not be cut, or items of
-//! one byte) lies in a plain `Vec`. Cloning a leaf counts a reference; changing a shared one copies it first.
+//! The capacity of a leaf is part of its type, so that the items lie next to the count and a read
+//! follows one pointer. A leaf grows through a ladder of sizes. What does not fit the ladder (a run
+//! that must not be split, or items of one byte) lies in a plain `Vec`. Cloning a leaf counts a
+//! reference. Changing a shared one copies it first.
 
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
@@ -83,7 +84,8 @@ impl<T> Chunk<T> {
 
     #[inline(always)]
     pub(crate) fn items(&self) -> &[T] {
-        // The sizes of full leaves first: a test that predicts well instead of a jump through a table.
+        // The sizes of full leaves first: that is a well predicted test instead of a jump through a
+        // table.
         match self {
             Chunk::C128(arc) => arc.as_slice(),
             Chunk::C32(arc) => arc.as_slice(),
@@ -91,7 +93,8 @@ impl<T> Chunk<T> {
         }
     }
 
-    /// The items of a leaf with the room of a full one of `count` items; nothing of others.
+    /// The items of a leaf with the capacity of a full one of `count` items. Empty for other
+    /// leaves.
     #[inline(always)]
     pub(crate) fn items_of_full(&self, count: usize) -> &[T] {
         match (self, count) {
@@ -128,7 +131,7 @@ impl<T> Chunk<T> {
         each!(self, arc => arc.heap_ptr() as usize, 0)
     }
 
-    /// Bytes of heap that the leaf asked for.
+    /// Bytes of heap that the leaf allocated.
     pub(crate) fn heap_bytes(&self) -> usize {
         fn of<U>(_: &Arc<U>) -> usize {
             arc_bytes::<U>()
@@ -141,7 +144,8 @@ impl<T> Chunk<T> {
 }
 
 impl<T: Clone> Chunk<T> {
-    /// The same items in an allocation of at least `count` items, moved when this leaf is the only owner.
+    /// The same items in an allocation of at least `count` items. They are moved if this leaf is
+    /// the only owner.
     #[cold]
     fn moved(mut self, count: usize) -> Self {
         let mut moved = Chunk::with_room(count);
@@ -166,15 +170,15 @@ impl<T: Clone> Chunk<T> {
     /// Appends items to a leaf with one owner and room for them.
     fn take_all(&mut self, items: &mut dyn Iterator<Item = T>) {
         each!(self, arc => {
-            if let Some(own) = Arc::get_mut(arc) {
-                own.extend(items);
+            if let Some(all) = Arc::get_mut(arc) {
+                all.extend(items);
             }
         }, ());
     }
 
     /// Makes this leaf the only owner of its items.
     #[inline]
-    pub(crate) fn own(&mut self) {
+    pub(crate) fn make_unique(&mut self) {
         if !self.is_unique() {
             self.copy();
         }
@@ -186,8 +190,8 @@ impl<T: Clone> Chunk<T> {
         stats::copied(self.len() * size_of::<T>());
         fn same<T: Clone, const N: usize>(items: &[T]) -> Arc<ArrayVec<T, N>> {
             let mut copy = room();
-            if let Some(own) = Arc::get_mut(&mut copy) {
-                own.extend(items.iter().cloned());
+            if let Some(all) = Arc::get_mut(&mut copy) {
+                all.extend(items.iter().cloned());
             }
             copy
         }
@@ -208,24 +212,25 @@ impl<T: Clone> Chunk<T> {
         };
     }
 
-    /// The items for changing, copied first when shared.
+    /// The items, mutably. They are copied first if the leaf is shared.
     #[inline]
     pub(crate) fn items_mut(&mut self) -> &mut [T] {
-        self.own();
+        self.make_unique();
         each!(self, arc => match Arc::get_mut(arc) {
             Some(items) => items.as_mut_slice(),
             None => &mut [],
         }, &mut [])
     }
 
-    /// Inserts an item, growing to the next size of the ladder when full. Runs no code of `T` once the leaf is owned.
+    /// Inserts an item. Grows to the next size of the ladder if the leaf is full. Runs no code of
+    /// `T` once the leaf is unique.
     #[inline]
     pub(crate) fn insert(&mut self, at: usize, item: T) {
         let len = self.len();
         if len == self.room_len() {
             self.grow(len + 1);
         }
-        self.own();
+        self.make_unique();
         each!(self, arc => {
             if let Some(items) = Arc::get_mut(arc) {
                 items.insert(at, item);
@@ -233,7 +238,7 @@ impl<T: Clone> Chunk<T> {
         }, ());
     }
 
-    /// Appends an item to a leaf with one owner and room; gives it back otherwise.
+    /// Appends an item to a leaf with one owner and room. Returns it otherwise.
     #[inline]
     pub(crate) fn try_push(&mut self, item: T) -> Result<(), T> {
         each!(self, arc => match Arc::get_mut(arc) {
@@ -245,7 +250,7 @@ impl<T: Clone> Chunk<T> {
         }, Err(item))
     }
 
-    /// Inserts an item into a leaf with one owner and room; gives it back otherwise.
+    /// Inserts an item into a leaf with one owner and room. Returns it otherwise.
     #[inline]
     pub(crate) fn try_insert(&mut self, at: usize, item: T) -> Result<(), T> {
         each!(self, arc => match Arc::get_mut(arc) {
@@ -276,31 +281,31 @@ impl<T: Clone> Chunk<T> {
         }
     }
 
-    /// Removes and returns one item; the leaf must hold it.
+    /// Removes and returns one item, which the leaf must hold.
     pub(crate) fn remove(&mut self, at: usize) -> T {
-        self.own();
+        self.make_unique();
         each!(self, arc => match Arc::get_mut(arc) {
             Some(items) => items.remove(at),
             None => unreachable!("the leaf was just made unique"),
         }, unreachable!("an empty leaf holds no item to remove"))
     }
 
-    /// Cuts the leaf in two; both parts take the smallest room that fits.
+    /// Splits the leaf in two. Both parts get the smallest size that fits.
     pub(crate) fn split_off(&mut self, at: usize) -> Self {
-        self.own();
-        let right = self.cut(at, self.len() - at);
+        self.make_unique();
+        let right = self.move_tail(at, self.len() - at);
         self.fit();
         right
     }
 
-    /// Cuts the leaf in two that will grow again: both parts have the room of the whole.
+    /// Splits the leaf in two that will grow again: both parts have the capacity of the whole.
     pub(crate) fn halve(&mut self, at: usize) -> Self {
-        self.own();
-        self.cut(at, self.room_len())
+        self.make_unique();
+        self.move_tail(at, self.room_len())
     }
 
-    /// Moves the items from `at` on to a leaf with `room`; this one has one owner.
-    fn cut(&mut self, at: usize, room: usize) -> Self {
+    /// Moves the items from `at` on to a leaf with `room`. This leaf must have one owner.
+    fn move_tail(&mut self, at: usize, room: usize) -> Self {
         let mut right = Chunk::with_room(room);
         each!(self, arc => {
             if let Some(items) = Arc::get_mut(arc) {
@@ -310,7 +315,7 @@ impl<T: Clone> Chunk<T> {
         right
     }
 
-    /// Moves a leaf that fills less than half its room to a smaller size.
+    /// Moves a leaf that is at most half full to a smaller size.
     pub(crate) fn fit(&mut self) {
         if self.len() * 2 <= self.room_len() && self.is_unique() {
             let len = self.len();
@@ -320,14 +325,14 @@ impl<T: Clone> Chunk<T> {
 
     /// Appends the items of another leaf.
     pub(crate) fn append(&mut self, mut other: Self) {
-        other.own();
+        other.make_unique();
         let len = self.len() + other.len();
         self.grow(len);
-        self.own();
+        self.make_unique();
         other.drain_into(&mut |items| self.take_all(items));
     }
 
-    /// A leaf with `items` in the place of a range.
+    /// Makes a leaf with `items` in the place of a range.
     pub(crate) fn replaced(&self, range: Range<usize>, items: &[T]) -> Self {
         let (before, after) = (&self.items()[..range.start], &self.items()[range.end..]);
         let count = before.len() + items.len() + after.len();
@@ -340,14 +345,14 @@ impl<T: Clone> Chunk<T> {
         }
     }
 
-    /// A leaf of exactly the items given, `count` of them.
+    /// Makes a leaf of exactly `count` items.
     pub(crate) fn of(count: usize, items: &mut dyn Iterator<Item = T>) -> Self {
         let mut chunk = Chunk::with_room(count);
         chunk.take_all(items);
         chunk
     }
 
-    /// The items by value: moved when this is the only owner, cloned otherwise.
+    /// The items by value, moved if this is the only owner, and else cloned.
     pub(crate) fn into_vec(mut self) -> Vec<T> {
         let mut items = Vec::with_capacity(self.len());
         if self.is_unique() {
@@ -359,7 +364,8 @@ impl<T: Clone> Chunk<T> {
     }
 }
 
-/// Bytes of an allocation with a count of owners: the count, then the value at its alignment, rounded to the larger.
+/// Bytes of an allocation with a reference count: the count, then the value at its alignment,
+/// rounded up to the larger alignment.
 pub(crate) const fn arc_bytes<U>() -> usize {
     let align =
         if align_of::<U>() > align_of::<usize>() { align_of::<U>() } else { align_of::<usize>() };

@@ -1,44 +1,45 @@
-//! Walking two trees side by side while skipping what they share; the cost follows what differs.
+//! Iterating over two trees at once while skipping what they share. The cost is proportional to
+//! what differs.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::ops::ControlFlow;
 
-use super::kind::Kind;
 use super::node::{Inner, Node};
+use super::shape::TreeShape;
 
 /// A place in one tree: before a node that is not opened yet, or inside a leaf.
-struct Cursor<'a, K: Kind> {
+struct Cursor<'a, K: TreeShape> {
     above: Vec<(&'a Inner<K>, usize)>,
     head: Option<&'a Node<K>>,
     slot: usize,
 }
 
-impl<'a, K: Kind> Cursor<'a, K> {
+impl<'a, K: TreeShape> Cursor<'a, K> {
     fn new(root: &'a Node<K>) -> Self {
         Cursor { above: Vec::new(), head: (root.len() > 0).then_some(root), slot: 0 }
     }
 
     fn open(&mut self, inner: &'a Inner<K>) {
         self.above.push((inner, 0));
-        self.head = inner.kids.first();
+        self.head = inner.children.first();
     }
 
-    /// Goes on after the node at hand.
+    /// Moves past the current node.
     fn skip(&mut self) {
         self.slot = 0;
         self.head = None;
         while let Some((inner, at)) = self.above.last_mut() {
             *at += 1;
-            if let Some(kid) = inner.kids.get(*at) {
-                self.head = Some(kid);
+            if let Some(child) = inner.children.get(*at) {
+                self.head = Some(child);
                 return;
             }
             self.above.pop();
         }
     }
 
-    /// Goes on after `count` items of the leaf at hand.
+    /// Moves past `count` items of the current leaf.
     fn pass(&mut self, count: usize) {
         self.slot += count;
         if self.head.is_none_or(|leaf| self.slot >= leaf.items().len()) {
@@ -47,14 +48,15 @@ impl<'a, K: Kind> Cursor<'a, K> {
     }
 }
 
-/// Two runs of items next to each other in both trees that are not shared; either may be empty.
-struct Runs<'a, K: Kind> {
+/// Items of both trees at the current place that are not shared. One of them may be empty.
+struct Runs<'a, K: TreeShape> {
     ours: &'a [K::Item],
     theirs: &'a [K::Item],
 }
 
-/// Calls `runs` with what both trees do not share, leaf against leaf; it answers how much of each it has dealt with.
-fn walk<'a, K: Kind, B>(
+/// Calls `runs` with what both trees do not share, leaf against leaf. It returns how many items of
+/// each it has dealt with.
+fn walk<'a, K: TreeShape, B>(
     ours: &'a Node<K>,
     theirs: &'a Node<K>,
     mut runs: impl FnMut(Runs<'a, K>) -> ControlFlow<B, (usize, usize)>,
@@ -92,9 +94,10 @@ fn walk<'a, K: Kind, B>(
     }
 }
 
-/// Calls `differ` with what two trees in the order `order` do not share: an item of one, of the other, or a pair
-/// of both that `order` calls equal. No two items of one tree are equal. Stops when `differ` says so.
-pub(crate) fn pair_up<'a, K: Kind, B>(
+/// Calls `differ` with what two trees in the order `order` do not share, until it breaks: an item
+/// of one, of the other, or a pair of both that are equal by `order`. No two items of one tree are
+/// equal.
+pub(crate) fn pair_up<'a, K: TreeShape, B>(
     ours: &'a Node<K>,
     theirs: &'a Node<K>,
     order: impl Fn(&K::Item, &K::Item) -> Ordering,
@@ -119,7 +122,8 @@ pub(crate) fn pair_up<'a, K: Kind, B>(
                         j += 1;
                     }
                 },
-                // Where one leaf ends, the other tree's next leaf decides; an ended tree has nothing more to say.
+                // If one leaf ends first, that tree's next leaf decides. An empty run is a tree
+                // that has ended.
                 (Some(x), None) if theirs.is_empty() => {
                     differ(Some(x), None)?;
                     i += 1;
@@ -134,8 +138,8 @@ pub(crate) fn pair_up<'a, K: Kind, B>(
     })
 }
 
-/// Whether both trees hold equal items in the same order.
-pub(crate) fn equal<K: Kind>(
+/// Returns `true` if both trees hold equal items in the same order.
+pub(crate) fn equal<K: TreeShape>(
     ours: &Node<K>,
     theirs: &Node<K>,
     eq: impl Fn(&K::Item, &K::Item) -> bool,

@@ -1,19 +1,20 @@
-//! Insertion along a known path, splitting full nodes on the way back up.
+//! Insertion along a known path, which splits full nodes on the way back up.
 //!
-//! Marks that a split may need are cloned on the way down, before anything changes, so that the way up only moves.
+//! Marks that a split may need are cloned on the way down, before anything changes, so that the way
+//! up only moves.
 
 use alloc::vec::Vec;
 use core::mem;
 use triomphe::Arc;
 
 use super::chunk::Chunk;
-use super::kind::Grow;
+use super::fixed_vec::FixedVec;
 use super::node::{Inner, Node, unique};
 use super::path::Path;
-use super::room::Room;
+use super::shape::TreeMut;
 
-/// The way down to the place of an insertion.
-pub(crate) trait Route<K: Grow> {
+/// The path down to the place of an insertion.
+pub(crate) trait Route<K: TreeMut> {
     fn step(&mut self, inner: &Inner<K>) -> usize;
     fn slot(&mut self, len: usize) -> usize;
 }
@@ -24,7 +25,7 @@ pub(crate) struct Along<'a> {
     depth: usize,
 }
 
-impl<K: Grow> Route<K> for Along<'_> {
+impl<K: TreeMut> Route<K> for Along<'_> {
     #[inline]
     fn step(&mut self, _inner: &Inner<K>) -> usize {
         self.depth += 1;
@@ -40,10 +41,10 @@ impl<K: Grow> Route<K> for Along<'_> {
 /// After the last item.
 pub(crate) struct AtEnd;
 
-impl<K: Grow> Route<K> for AtEnd {
+impl<K: TreeMut> Route<K> for AtEnd {
     #[inline]
     fn step(&mut self, inner: &Inner<K>) -> usize {
-        inner.kids.len() - 1
+        inner.children.len() - 1
     }
 
     #[inline]
@@ -52,21 +53,25 @@ impl<K: Grow> Route<K> for AtEnd {
     }
 }
 
-/// A right neighbour that came out of a split, and its mark as a first child.
-type Split<K> = Option<(<K as super::kind::Kind>::Mark, Node<K>)>;
+/// The right neighbour that a split made, and its mark as a first child.
+type Split<K> = Option<(<K as super::shape::TreeShape>::Mark, Node<K>)>;
 
-/// Inserts an item where the path says.
+/// Inserts an item at a path.
 #[inline]
-pub(crate) fn insert<K: Grow>(root: &mut Node<K>, path: &Path, item: K::Item) {
+pub(crate) fn insert<K: TreeMut>(root: &mut Node<K>, path: &Path, item: K::Item) {
     if let Err(item) = insert_in_place(root, path, item) {
         insert_copying(root, path, item);
     }
 }
 
-/// The common case: the whole path has one owner and its leaf has room. Lengths are counted up on the way down and back
-/// when the path turns out otherwise.
+/// The common case: the whole path has one owner and its leaf has room. Lengths are incremented on
+/// the way down, and decremented again if it turns out not to be the common case.
 #[inline]
-fn insert_in_place<K: Grow>(root: &mut Node<K>, path: &Path, item: K::Item) -> Result<(), K::Item> {
+fn insert_in_place<K: TreeMut>(
+    root: &mut Node<K>,
+    path: &Path,
+    item: K::Item,
+) -> Result<(), K::Item> {
     let mut counted = 0;
     let mut node = &mut *root;
     let item = loop {
@@ -82,7 +87,7 @@ fn insert_in_place<K: Grow>(root: &mut Node<K>, path: &Path, item: K::Item) -> R
                 inner.len += 1;
                 K::shift(&mut inner.marks[step + 1..], 1);
                 counted += 1;
-                node = &mut inner.kids[step];
+                node = &mut inner.children[step];
             }
         }
     };
@@ -93,10 +98,10 @@ fn insert_in_place<K: Grow>(root: &mut Node<K>, path: &Path, item: K::Item) -> R
 /// Nodes of the path are shared, or its leaf is full.
 #[cold]
 #[inline(never)]
-fn insert_copying<K: Grow>(root: &mut Node<K>, path: &Path, item: K::Item) {
+fn insert_copying<K: TreeMut>(root: &mut Node<K>, path: &Path, item: K::Item) {
     let leaf = leaf_mut(root, path);
     if leaf.len() < K::LEAF {
-        leaf.own();
+        leaf.make_unique();
         // Only moves from here on.
         count_up(root, path).insert(path.slot, item);
     } else {
@@ -104,9 +109,9 @@ fn insert_copying<K: Grow>(root: &mut Node<K>, path: &Path, item: K::Item) {
     }
 }
 
-/// The leaf at the end of a path, for changing; nodes above it that are shared are copied.
+/// The leaf at the end of a path, mutably. Shared nodes above it are copied.
 #[inline]
-pub(crate) fn leaf_mut<'a, K: Grow>(
+pub(crate) fn leaf_mut<'a, K: TreeMut>(
     mut node: &'a mut Node<K>,
     path: &Path,
 ) -> &'a mut Chunk<K::Item> {
@@ -115,7 +120,7 @@ pub(crate) fn leaf_mut<'a, K: Grow>(
         match node {
             Node::Inner(arc) => {
                 let step = steps.next().map_or(0, |step| usize::from(*step));
-                node = &mut unique(arc).kids[step];
+                node = &mut unique(arc).children[step];
             }
             Node::Leaf(chunk) => return chunk,
         }
@@ -124,7 +129,7 @@ pub(crate) fn leaf_mut<'a, K: Grow>(
 
 /// Counts one item more along a path, and returns its leaf.
 #[inline]
-fn count_up<'a, K: Grow>(mut node: &'a mut Node<K>, path: &Path) -> &'a mut Chunk<K::Item> {
+fn count_up<'a, K: TreeMut>(mut node: &'a mut Node<K>, path: &Path) -> &'a mut Chunk<K::Item> {
     let mut steps = path.steps.iter();
     loop {
         match node {
@@ -133,22 +138,23 @@ fn count_up<'a, K: Grow>(mut node: &'a mut Node<K>, path: &Path) -> &'a mut Chun
                 let step = steps.next().map_or(0, |step| usize::from(*step));
                 inner.len += 1;
                 K::shift(&mut inner.marks[step + 1..], 1);
-                node = &mut inner.kids[step];
+                node = &mut inner.children[step];
             }
             Node::Leaf(chunk) => return chunk,
         }
     }
 }
 
-/// Puts `items` in the place of `gone` items from a path on, where all of it happens in one leaf, which then is at least
-/// half full and not too long; tells whether it did. For kinds whose marks are positions.
-pub(crate) fn replace_in_leaf<K: Grow>(
+/// Replaces `gone` items from a path on by `items`, if all of it happens in one leaf, which then is
+/// at least half full and not too long. Returns `true` if it did. For shapes whose marks are
+/// positions.
+pub(crate) fn replace_in_leaf<K: TreeMut>(
     root: &mut Node<K>,
     path: &Path,
     gone: usize,
     items: &[K::Item],
 ) -> bool {
-    let leaf = path.steps.iter().fold(&*root, |node, step| &node.kids()[usize::from(*step)]);
+    let leaf = path.steps.iter().fold(&*root, |node, step| &node.children()[usize::from(*step)]);
     let Node::Leaf(chunk) = leaf else { return false };
     let range = path.slot..path.slot + gone;
     if range.end > chunk.len() {
@@ -158,7 +164,7 @@ pub(crate) fn replace_in_leaf<K: Grow>(
     if count > K::LEAF || count * 2 < K::LEAF {
         return false;
     }
-    // What is the user's runs here; only moves from here on.
+    // The user's code runs here. Only moves from here on.
     let replaced = chunk.replaced(range, items);
     let by = items.len() as isize - gone as isize;
     let mut node = root;
@@ -167,7 +173,7 @@ pub(crate) fn replace_in_leaf<K: Grow>(
         let inner = unique(arc);
         inner.len = inner.len.wrapping_add_signed(by);
         K::shift(&mut inner.marks[usize::from(*step) + 1..], by);
-        node = &mut inner.kids[usize::from(*step)];
+        node = &mut inner.children[usize::from(*step)];
     }
     *node = Node::Leaf(replaced);
     true
@@ -175,16 +181,16 @@ pub(crate) fn replace_in_leaf<K: Grow>(
 
 /// Inserts an item after the last.
 #[inline]
-pub(crate) fn push<K: Grow>(root: &mut Node<K>, item: K::Item) {
+pub(crate) fn push<K: TreeMut>(root: &mut Node<K>, item: K::Item) {
     if let Err(item) = push_in_place(root, item) {
         insert_by(root, AtEnd, item);
     }
 }
 
-/// The common case: the whole right edge has one owner and its leaf has room. Lengths are counted up on the way down
-/// and back when the edge turns out otherwise.
+/// The common case: the whole right edge has one owner and its leaf has room. Lengths are
+/// incremented on the way down, and decremented again if it turns out not to be the common case.
 #[inline]
-fn push_in_place<K: Grow>(root: &mut Node<K>, item: K::Item) -> Result<(), K::Item> {
+fn push_in_place<K: TreeMut>(root: &mut Node<K>, item: K::Item) -> Result<(), K::Item> {
     let mut counted = 0;
     let mut node = &mut *root;
     let item = loop {
@@ -198,7 +204,7 @@ fn push_in_place<K: Grow>(root: &mut Node<K>, item: K::Item) -> Result<(), K::It
                 let Some(inner) = Arc::get_mut(arc) else { break item };
                 inner.len += 1;
                 counted += 1;
-                match inner.kids.last_mut() {
+                match inner.children.last_mut() {
                     Some(last) => node = last,
                     None => break item,
                 }
@@ -209,22 +215,23 @@ fn push_in_place<K: Grow>(root: &mut Node<K>, item: K::Item) -> Result<(), K::It
     Err(item)
 }
 
-/// Takes back what was counted on the first levels of a route, where every node has one owner.
+/// Decrements what was counted on the first levels of a route, where every node has one owner.
 #[cold]
-fn count_back<K: Grow>(mut node: &mut Node<K>, mut route: impl Route<K>, levels: usize) {
+fn count_back<K: TreeMut>(mut node: &mut Node<K>, mut route: impl Route<K>, levels: usize) {
     for _ in 0..levels {
         let Node::Inner(arc) = node else { return };
         let Some(inner) = Arc::get_mut(arc) else { return };
         let step = route.step(inner);
         inner.len -= 1;
         K::shift(&mut inner.marks[step + 1..], -1);
-        node = &mut inner.kids[step];
+        node = &mut inner.children[step];
     }
 }
 
 #[inline(never)]
-fn insert_by<K: Grow>(root: &mut Node<K>, mut route: impl Route<K>, item: K::Item) {
-    // The root's own mark in a new root separates nothing, but a value is needed; it is made before the change.
+fn insert_by<K: TreeMut>(root: &mut Node<K>, mut route: impl Route<K>, item: K::Item) {
+    // The mark of the old root in a new root separates nothing, but a value is needed. It is made
+    // before the change.
     let spare = match &*root {
         Node::Inner(inner) if !inner.is_full() => None,
         Node::Leaf(chunk) if chunk.len() < K::LEAF => None,
@@ -239,13 +246,13 @@ fn insert_by<K: Grow>(root: &mut Node<K>, mut route: impl Route<K>, item: K::Ite
         top.len = left.len() + right.len();
         top.marks.push(spare);
         top.marks.push(mark);
-        top.kids.push(left);
-        top.kids.push(right);
+        top.children.push(left);
+        top.children.push(right);
         *root = Node::Inner(Arc::new(top));
     }
 }
 
-fn descend<K: Grow>(
+fn descend<K: TreeMut>(
     node: &mut Node<K>,
     route: &mut impl Route<K>,
     item: K::Item,
@@ -262,92 +269,93 @@ fn descend<K: Grow>(
     let inner = unique(arc);
     let step = route.step(inner);
     let spare = inner.is_full().then(|| inner.marks[K::FANOUT / 2].clone());
-    let last = last && step + 1 == inner.kids.len();
-    let split = descend(&mut inner.kids[step], route, item, last, unused);
+    let last = last && step + 1 == inner.children.len();
+    let split = descend(&mut inner.children[step], route, item, last, unused);
     // Only moves from here on.
     inner.len += 1;
     match split {
         None => {
             K::shift(&mut inner.marks[step + 1..], 1);
-            // Its `Drop` is the user's and waits until the tree is whole.
+            // Its `Drop` is the user's code and waits until the tree is whole.
             unused.extend(spare);
             None
         }
-        Some((mut mark, kid)) => {
-            let start = K::start(&inner.marks[step]).unwrap_or(0) + inner.kids[step].len();
+        Some((mut mark, child)) => {
+            let start = K::start(&inner.marks[step]).unwrap_or(0) + inner.children[step].len();
             K::shift(core::slice::from_mut(&mut mark), start as isize);
             K::shift(&mut inner.marks[step + 1..], 1);
             match spare {
                 None => {
                     inner.marks.insert(step + 1, mark);
-                    inner.kids.insert(step + 1, kid);
+                    inner.children.insert(step + 1, child);
                     None
                 }
-                Some(spare) => Some(split_full(inner, step + 1, mark, kid, spare, last)),
+                Some(spare) => Some(split_full(inner, step + 1, mark, child, spare, last)),
             }
         }
     }
 }
 
-/// Splits a full node while putting one more child at `at`.
-fn split_full<K: Grow>(
+/// Splits a full node while inserting one more child at `at`.
+fn split_full<K: TreeMut>(
     inner: &mut Inner<K>,
     at: usize,
     mut mark: K::Mark,
-    kid: Node<K>,
+    child: Node<K>,
     mut spare: K::Mark,
     last: bool,
 ) -> (K::Mark, Node<K>) {
     if last {
         // Grows at the end: this node stays full and the next begins with the new child.
-        let kid_len = kid.len();
-        inner.len -= kid_len;
+        let child_len = child.len();
+        inner.len -= child_len;
         let before = inner.len as isize;
         K::shift(core::slice::from_mut(&mut mark), -before);
         reset::<K>(&mut spare);
         let mut right = Inner::<K>::empty(inner.height);
-        right.len = kid_len;
+        right.len = child_len;
         right.marks.push(spare);
-        right.kids.push(kid);
+        right.children.push(child);
         return (mark, Node::Inner(Arc::new(right)));
     }
     let half = K::FANOUT / 2;
-    // `len` counts the new child already, though it is in neither half yet; lengths come from children here.
-    let kid_len = kid.len();
-    inner.len -= kid_len;
+    // `len` already counts the new child, which is in neither half yet.
+    let child_len = child.len();
+    inner.len -= child_len;
     if at <= half {
-        // Marks from `at` on count the new child already: take it out for the cut, put it back after.
-        K::shift(&mut inner.marks[at..], -(kid_len as isize));
+        // Marks from `at` on already count the new child: take it out for the split, and put it
+        // back after.
+        K::shift(&mut inner.marks[at..], -(child_len as isize));
         let right = inner.split_off(half);
-        inner.len += kid_len;
-        K::shift(&mut inner.marks[at..], kid_len as isize);
+        inner.len += child_len;
+        K::shift(&mut inner.marks[at..], child_len as isize);
         inner.marks.insert(at, mark);
-        inner.kids.insert(at, kid);
+        inner.children.insert(at, child);
         reset::<K>(&mut spare);
         (spare, Node::Inner(Arc::new(right)))
     } else {
-        K::shift(&mut inner.marks[at..], -(kid_len as isize));
+        K::shift(&mut inner.marks[at..], -(child_len as isize));
         let mut right = inner.split_off(half);
         let at = at - half;
         K::shift(core::slice::from_mut(&mut mark), -(inner.len as isize));
-        right.len += kid_len;
-        K::shift(&mut right.marks[at..], kid_len as isize);
+        right.len += child_len;
+        K::shift(&mut right.marks[at..], child_len as isize);
         right.marks.insert(at, mark);
-        right.kids.insert(at, kid);
+        right.children.insert(at, child);
         reset::<K>(&mut spare);
         (spare, Node::Inner(Arc::new(right)))
     }
 }
 
-/// Makes a mark that is a position that of a first child.
-pub(crate) fn reset<K: Grow>(mark: &mut K::Mark) {
+/// Turns a mark that is a position into that of a first child.
+pub(crate) fn reset<K: TreeMut>(mark: &mut K::Mark) {
     if let Some(start) = K::start(mark) {
         K::shift(core::slice::from_mut(mark), -(start as isize));
     }
 }
 
 #[inline]
-fn insert_in_leaf<K: Grow>(
+fn insert_in_leaf<K: TreeMut>(
     chunk: &mut Chunk<K::Item>,
     at: usize,
     item: K::Item,
@@ -362,7 +370,7 @@ fn insert_in_leaf<K: Grow>(
 
 #[cold]
 #[inline(never)]
-fn split_leaf<K: Grow>(
+fn split_leaf<K: TreeMut>(
     chunk: &mut Chunk<K::Item>,
     at: usize,
     item: K::Item,
@@ -374,18 +382,18 @@ fn split_leaf<K: Grow>(
         right.push(item);
         return Some((mark, Node::Leaf(right)));
     }
-    let cut = K::cut(chunk.items(), chunk.len() / 2);
-    if cut == 0 || cut == chunk.len() {
-        // One run that may not be cut: the leaf outgrows its size.
+    let middle = K::split_point(chunk.items(), chunk.len() / 2);
+    if middle == 0 || middle == chunk.len() {
+        // One run that must not be split: the leaf outgrows its size.
         chunk.insert(at, item);
         return None;
     }
-    let mark = K::mark(&chunk.items()[cut]);
-    let mut right = chunk.halve(cut);
-    if at <= cut {
+    let mark = K::mark(&chunk.items()[middle]);
+    let mut right = chunk.halve(middle);
+    if at <= middle {
         chunk.insert(at, item);
     } else {
-        right.insert(at - cut, item);
+        right.insert(at - middle, item);
     }
     Some((mark, Node::Leaf(right)))
 }

@@ -5,24 +5,24 @@ use arrayvec::ArrayVec;
 use core::iter::FusedIterator;
 use core::slice;
 
-use super::kind::{AHEAD_MAX, Grow, Kind};
 use super::node::{Inner, Node};
 use super::path::{HEIGHT_MAX, Path};
+use super::shape::{AHEAD_MAX, TreeMut, TreeShape};
 use super::tree::Tree;
 
-/// The way to one leaf.
-struct Edge<'a, K: Kind> {
+/// The path to one leaf.
+struct Edge<'a, K: TreeShape> {
     above: ArrayVec<(&'a Inner<K>, u8), HEIGHT_MAX>,
     leaf: &'a [K::Item],
 }
 
-impl<K: Kind> Clone for Edge<'_, K> {
+impl<K: TreeShape> Clone for Edge<'_, K> {
     fn clone(&self) -> Self {
         Edge { above: self.above.clone(), leaf: self.leaf }
     }
 }
 
-impl<'a, K: Kind> Edge<'a, K> {
+impl<'a, K: TreeShape> Edge<'a, K> {
     fn at(root: &'a Node<K>, path: &Path) -> Self {
         let mut edge = Edge { above: ArrayVec::new(), leaf: &[] };
         let mut node = root;
@@ -30,7 +30,7 @@ impl<'a, K: Kind> Edge<'a, K> {
         while let Node::Inner(inner) = node {
             let step = steps.next().copied().unwrap_or(0);
             edge.above.push((inner, step));
-            node = &inner.kids[usize::from(step)];
+            node = &inner.children[usize::from(step)];
         }
         edge.leaf = node.items();
         edge
@@ -38,9 +38,9 @@ impl<'a, K: Kind> Edge<'a, K> {
 
     fn down(&mut self, mut node: &'a Node<K>, first: bool) {
         while let Node::Inner(inner) = node {
-            let step = if first { 0 } else { inner.kids.len() - 1 };
+            let step = if first { 0 } else { inner.children.len() - 1 };
             self.above.push((inner, step as u8));
-            node = &inner.kids[step];
+            node = &inner.children[step];
         }
         self.leaf = node.items();
     }
@@ -50,9 +50,9 @@ impl<'a, K: Kind> Edge<'a, K> {
         while let Some((inner, step)) = self.above.pop() {
             let step = usize::from(step);
             let next = if forward { step + 1 } else { step.wrapping_sub(1) };
-            if let Some(kid) = inner.kids.get(next) {
+            if let Some(child) = inner.children.get(next) {
                 self.above.push((inner, next as u8));
-                self.down(kid, forward);
+                self.down(child, forward);
                 return;
             }
         }
@@ -66,18 +66,18 @@ impl<'a, K: Kind> Edge<'a, K> {
 }
 
 /// Borrowed items in order.
-pub(crate) struct Items<'a, K: Kind> {
+pub(crate) struct Items<'a, K: TreeShape> {
     head: Edge<'a, K>,
     tail: Edge<'a, K>,
-    /// Whether both edges stand on one leaf: then `front` and `back` are all that is left.
+    /// Set if both edges are at the same leaf. Then `front` and `back` are all that is left.
     met: bool,
-    /// Items between `front` and `back`, where the caller knows how many there are in all.
+    /// Items between `front` and `back`, if the caller told how many there are in all.
     rest: usize,
     front: slice::Iter<'a, K::Item>,
     back: slice::Iter<'a, K::Item>,
 }
 
-impl<K: Kind> Clone for Items<'_, K> {
+impl<K: TreeShape> Clone for Items<'_, K> {
     fn clone(&self) -> Self {
         Items {
             head: self.head.clone(),
@@ -90,7 +90,7 @@ impl<K: Kind> Clone for Items<'_, K> {
     }
 }
 
-impl<'a, K: Kind> Items<'a, K> {
+impl<'a, K: TreeShape> Items<'a, K> {
     pub(crate) fn all(root: &'a Node<K>) -> Self {
         let mut head = Edge { above: ArrayVec::new(), leaf: &[] };
         let mut tail = head.clone();
@@ -100,7 +100,7 @@ impl<'a, K: Kind> Items<'a, K> {
         Self::new(head, 0, tail, end)
     }
 
-    /// The items from one path on, up to and without another that is not before it.
+    /// The items from one path up to another, excluding it. It must not be before the first.
     pub(crate) fn between(root: &'a Node<K>, from: &Path, to: &Path) -> Self {
         Self::new(Edge::at(root, from), from.slot, Edge::at(root, to), to.slot)
     }
@@ -115,30 +115,30 @@ impl<'a, K: Kind> Items<'a, K> {
         Items { head, tail, met, rest: 0, front, back }
     }
 
-    /// Tells how many items there are in all, so that [`Items::len`] is right.
+    /// Sets how many items there are in all, so that [`Items::len`] is right.
     pub(crate) fn counting(mut self, len: usize) -> Self {
         self.rest = len - self.front.len() - self.back.len();
         self
     }
 
-    /// Items left, of a counting iterator.
+    /// How many items are left, for a counting iterator.
     pub(crate) fn len(&self) -> usize {
         self.front.len() + self.rest + self.back.len()
     }
 
-    /// The next leaves of the head's parent, from `skip` after the head on and before the tail, [`Kind::AHEAD`] at most; the
-    /// head moves to the last of them.
+    /// The next leaves of the head's parent, from `skip` after the head on and before the tail, at
+    /// most [`TreeShape::AHEAD`] of them. The head moves to the last one.
     fn siblings(&mut self, skip: usize) -> ArrayVec<&'a [K::Item], AHEAD_MAX> {
         let Some(level) = self.head.above.len().checked_sub(1) else { return ArrayVec::new() };
         let (inner, step) = self.head.above[level];
-        let (tail, end) = (&self.tail.above, inner.kids.len());
+        let (tail, end) = (&self.tail.above, inner.children.len());
         let above = self.head.above[..level].iter().zip(&tail[..level]);
         let end =
             if above.rev().all(|(a, b)| a.1 == b.1) { usize::from(tail[level].1) } else { end };
         let start = usize::from(step) + skip;
         let end = end.min(start + K::AHEAD);
         self.head.above[level].1 = (end - 1) as u8;
-        inner.kids[start..end].iter().map(Node::items).collect()
+        inner.children[start..end].iter().map(Node::items).collect()
     }
 
     #[cold]
@@ -178,7 +178,7 @@ impl<'a, K: Kind> Items<'a, K> {
     }
 }
 
-impl<'a, K: Kind> Iterator for Items<'a, K> {
+impl<'a, K: TreeShape> Iterator for Items<'a, K> {
     type Item = &'a K::Item;
 
     #[inline]
@@ -204,7 +204,7 @@ impl<'a, K: Kind> Iterator for Items<'a, K> {
     }
 }
 
-impl<K: Kind> DoubleEndedIterator for Items<'_, K> {
+impl<K: TreeShape> DoubleEndedIterator for Items<'_, K> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
         match self.back.next_back() {
@@ -214,24 +214,25 @@ impl<K: Kind> DoubleEndedIterator for Items<'_, K> {
     }
 }
 
-impl<K: Kind> FusedIterator for Items<'_, K> {}
+impl<K: TreeShape> FusedIterator for Items<'_, K> {}
 
-/// Items by value, leaf by leaf: moved out of leaves with one owner, cloned out of shared ones.
-pub(crate) struct IntoItems<K: Kind> {
+/// Items by value, leaf by leaf. They are moved out of leaves with one owner and cloned out of
+/// shared ones.
+pub(crate) struct IntoItems<K: TreeShape> {
     rest: Tree<K>,
     len: usize,
     front: vec::IntoIter<K::Item>,
     back: vec::IntoIter<K::Item>,
 }
 
-impl<K: Kind> IntoItems<K> {
+impl<K: TreeShape> IntoItems<K> {
     pub(crate) fn new(tree: Tree<K>) -> Self {
         let empty = || alloc::vec::Vec::new().into_iter();
         IntoItems { len: tree.len(), rest: tree, front: empty(), back: empty() }
     }
 }
 
-impl<K: Grow> Iterator for IntoItems<K> {
+impl<K: TreeMut> Iterator for IntoItems<K> {
     type Item = K::Item;
 
     fn next(&mut self) -> Option<K::Item> {
@@ -255,7 +256,7 @@ impl<K: Grow> Iterator for IntoItems<K> {
     }
 }
 
-impl<K: Grow> DoubleEndedIterator for IntoItems<K> {
+impl<K: TreeMut> DoubleEndedIterator for IntoItems<K> {
     fn next_back(&mut self) -> Option<K::Item> {
         if self.back.len() == 0 {
             match self.rest.pop_leaf(false) {
@@ -273,5 +274,5 @@ impl<K: Grow> DoubleEndedIterator for IntoItems<K> {
     }
 }
 
-impl<K: Grow> ExactSizeIterator for IntoItems<K> {}
-impl<K: Grow> FusedIterator for IntoItems<K> {}
+impl<K: TreeMut> ExactSizeIterator for IntoItems<K> {}
+impl<K: TreeMut> FusedIterator for IntoItems<K> {}

@@ -1,29 +1,36 @@
-//! Items for changing, in order from both ends. A node is made unique when the iteration reaches it, not before.
+//! Items by mutable reference, in order from both ends. A node is made unique when the iteration
+//! reaches it, not before.
 
 use alloc::boxed::Box;
 use core::slice;
 
-use super::kind::Grow;
 use super::node::{Node, unique};
 use super::path::Path;
+use super::shape::TreeMut;
 
 /// What is left of one node: the children not yet opened, and the one opened at each end.
-pub(crate) enum ItemsMut<'a, K: Grow> {
+pub(crate) enum ItemsMut<'a, K: TreeMut> {
     Leaf(slice::IterMut<'a, K::Item>),
-    Inner { kids: slice::IterMut<'a, Node<K>>, front: Option<Box<Self>>, back: Option<Box<Self>> },
+    Inner {
+        children: slice::IterMut<'a, Node<K>>,
+        front: Option<Box<Self>>,
+        back: Option<Box<Self>>,
+    },
 }
 
-impl<'a, K: Grow> ItemsMut<'a, K> {
+impl<'a, K: TreeMut> ItemsMut<'a, K> {
     pub(crate) fn all(node: &'a mut Node<K>) -> Self {
         match node {
             Node::Leaf(chunk) => ItemsMut::Leaf(chunk.items_mut().iter_mut()),
-            Node::Inner(arc) => {
-                ItemsMut::Inner { kids: unique(arc).kids.iter_mut(), front: None, back: None }
-            }
+            Node::Inner(arc) => ItemsMut::Inner {
+                children: unique(arc).children.iter_mut(),
+                front: None,
+                back: None,
+            },
         }
     }
 
-    /// The items from one path on, up to and without another that is not before it; `None` stands for an end.
+    /// The items from one path up to another, excluding it. `None` stands for an end of the tree.
     pub(crate) fn between(node: &'a mut Node<K>, from: Option<&Path>, to: Option<&Path>) -> Self {
         Self::part(node, 0, from, to)
     }
@@ -38,35 +45,35 @@ impl<'a, K: Grow> ItemsMut<'a, K> {
             }
             Node::Inner(arc) => arc,
         };
-        let kids: &mut [Node<K>] = &mut unique(arc).kids;
+        let children: &mut [Node<K>] = &mut unique(arc).children;
         let start = from.map_or(0, |path| usize::from(path.steps[depth]));
-        let end = to.map_or(kids.len() - 1, |path| usize::from(path.steps[depth]));
-        let kids = &mut kids[start..=end];
-        match kids {
-            [kid] => Self::part(kid, depth + 1, from, to),
+        let end = to.map_or(children.len() - 1, |path| usize::from(path.steps[depth]));
+        let children = &mut children[start..=end];
+        match children {
+            [child] => Self::part(child, depth + 1, from, to),
             [first, rest @ .., last] => ItemsMut::Inner {
                 front: Some(Box::new(Self::part(first, depth + 1, from, None))),
                 back: Some(Box::new(Self::part(last, depth + 1, None, to))),
-                kids: rest.iter_mut(),
+                children: rest.iter_mut(),
             },
             [] => ItemsMut::Leaf([].iter_mut()),
         }
     }
 }
 
-impl<'a, K: Grow> Iterator for ItemsMut<'a, K> {
+impl<'a, K: TreeMut> Iterator for ItemsMut<'a, K> {
     type Item = &'a mut K::Item;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         match self {
             ItemsMut::Leaf(items) => items.next(),
-            ItemsMut::Inner { kids, front, back } => loop {
+            ItemsMut::Inner { children, front, back } => loop {
                 if let Some(item) = front.as_mut().and_then(|open| open.next()) {
                     return Some(item);
                 }
-                match kids.next() {
-                    Some(kid) => *front = Some(Box::new(Self::all(kid))),
+                match children.next() {
+                    Some(child) => *front = Some(Box::new(Self::all(child))),
                     None => return back.as_mut()?.next(),
                 }
             },
@@ -74,20 +81,20 @@ impl<'a, K: Grow> Iterator for ItemsMut<'a, K> {
     }
 
     fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut f: F) -> B {
-        fn all<'a, K: Grow, B>(
+        fn all<'a, K: TreeMut, B>(
             items: ItemsMut<'a, K>,
             init: B,
             f: &mut dyn FnMut(B, &'a mut K::Item) -> B,
         ) -> B {
             match items {
                 ItemsMut::Leaf(items) => items.fold(init, f),
-                ItemsMut::Inner { kids, front, back } => {
+                ItemsMut::Inner { children, front, back } => {
                     let mut folded = init;
                     if let Some(front) = front {
                         folded = all(*front, folded, f);
                     }
-                    for kid in kids {
-                        folded = all(ItemsMut::all(kid), folded, f);
+                    for child in children {
+                        folded = all(ItemsMut::all(child), folded, f);
                     }
                     match back {
                         Some(back) => all(*back, folded, f),
@@ -100,16 +107,16 @@ impl<'a, K: Grow> Iterator for ItemsMut<'a, K> {
     }
 }
 
-impl<K: Grow> DoubleEndedIterator for ItemsMut<'_, K> {
+impl<K: TreeMut> DoubleEndedIterator for ItemsMut<'_, K> {
     fn next_back(&mut self) -> Option<Self::Item> {
         match self {
             ItemsMut::Leaf(items) => items.next_back(),
-            ItemsMut::Inner { kids, front, back } => loop {
+            ItemsMut::Inner { children, front, back } => loop {
                 if let Some(item) = back.as_mut().and_then(|open| open.next_back()) {
                     return Some(item);
                 }
-                match kids.next_back() {
-                    Some(kid) => *back = Some(Box::new(Self::all(kid))),
+                match children.next_back() {
+                    Some(child) => *back = Some(Box::new(Self::all(child))),
                     None => return front.as_mut()?.next_back(),
                 }
             },

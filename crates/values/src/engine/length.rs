@@ -1,15 +1,16 @@
 //! How many items a value can have.
 //!
-//! What is shared costs nothing, so a value that is appended to itself doubles for as long as it can be counted.
-//! As a `Vec`'s, a length ends at `isize::MAX`: positions are moved by differences of them.
+//! Sharing costs nothing, so a value that is appended to itself can double until its length
+//! overflows. The limit is `isize::MAX`, like that of a `Vec`: positions are moved by signed
+//! differences.
 
 const LEN_MAX: usize = isize::MAX as usize;
 
-/// The length of a value of `len` items that `more` come to.
+/// The length of a value of `len` items to which `more` are added.
 ///
 /// # Panics
 ///
-/// When that is more than a value can have.
+/// Panics if that exceeds the limit.
 #[inline]
 #[track_caller]
 pub(crate) fn grown(len: usize, more: usize) -> usize {

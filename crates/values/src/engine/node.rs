@@ -4,25 +4,25 @@ use alloc::vec::Vec;
 use triomphe::Arc;
 
 use super::chunk::{Chunk, arc_bytes};
-use super::kind::{Grow, Kind};
-use super::room::Room;
+use super::fixed_vec::FixedVec;
+use super::shape::{TreeMut, TreeShape};
 use crate::stats;
 
-pub(crate) enum Node<K: Kind> {
+pub(crate) enum Node<K: TreeShape> {
     Leaf(Chunk<K::Item>),
     Inner(Arc<Inner<K>>),
 }
 
-pub(crate) struct Inner<K: Kind> {
+pub(crate) struct Inner<K: TreeShape> {
     /// Items below this node.
     pub(crate) len: usize,
-    /// 1 above leaves, one more each level up.
+    /// 1 above leaves, and one more for each level up.
     pub(crate) height: u32,
     pub(crate) marks: K::Marks,
-    pub(crate) kids: K::Kids,
+    pub(crate) children: K::Children,
 }
 
-impl<K: Kind> Clone for Node<K> {
+impl<K: TreeShape> Clone for Node<K> {
     #[inline]
     fn clone(&self) -> Self {
         match self {
@@ -32,13 +32,13 @@ impl<K: Kind> Clone for Node<K> {
     }
 }
 
-impl<K: Kind> Default for Node<K> {
+impl<K: TreeShape> Default for Node<K> {
     fn default() -> Self {
         Node::Leaf(Chunk::Empty)
     }
 }
 
-impl<K: Kind> Node<K> {
+impl<K: TreeShape> Node<K> {
     #[inline]
     pub(crate) fn len(&self) -> usize {
         match self {
@@ -54,7 +54,7 @@ impl<K: Kind> Node<K> {
         }
     }
 
-    /// Equal addresses are the same node; every empty leaf has the address 0.
+    /// Equal addresses are the same node. Every empty leaf has the address 0.
     pub(crate) fn address(&self) -> usize {
         match self {
             Node::Leaf(chunk) => chunk.address(),
@@ -73,7 +73,7 @@ impl<K: Kind> Node<K> {
         }
     }
 
-    /// Bytes of heap that this node asked for, without its children and without what its items own.
+    /// Bytes of heap that this node allocated, without its children and without what its items own.
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
             Node::Leaf(chunk) => chunk.heap_bytes(),
@@ -81,10 +81,10 @@ impl<K: Kind> Node<K> {
         }
     }
 
-    pub(crate) fn kids(&self) -> &[Node<K>] {
+    pub(crate) fn children(&self) -> &[Node<K>] {
         match self {
             Node::Leaf(_) => &[],
-            Node::Inner(inner) => &inner.kids,
+            Node::Inner(inner) => &inner.children,
         }
     }
 
@@ -95,41 +95,42 @@ impl<K: Kind> Node<K> {
         }
     }
 
-    /// The first item; the node must not be empty.
+    /// The first item. The node must not be empty.
     pub(crate) fn first(&self) -> &K::Item {
         let mut node = self;
         loop {
             match node {
-                Node::Inner(inner) => node = &inner.kids[0],
+                Node::Inner(inner) => node = &inner.children[0],
                 Node::Leaf(chunk) => return &chunk.items()[0],
             }
         }
     }
 
-    /// The node as a root: one without children is an empty leaf, one with a single child is that child.
+    /// The node as a root: a node without children becomes an empty leaf, and a node with a single
+    /// child becomes that child.
     pub(crate) fn plain(mut self) -> Self {
         while let Node::Inner(inner) = &self {
-            self = match &*inner.kids {
+            self = match &*inner.children {
                 [] => Node::default(),
-                [kid] => kid.clone(),
+                [child] => child.clone(),
                 _ => break,
             };
         }
         self
     }
 
-    /// Whether the node holds so little that it should be joined with a neighbour.
+    /// Returns `true` if the node should be joined with a neighbour because it holds so little.
     pub(crate) fn is_thin(&self) -> bool {
         match self {
             Node::Leaf(chunk) => chunk.len() * 4 < K::LEAF.max(5),
-            Node::Inner(inner) => inner.kids.len() < K::FANOUT / 2,
+            Node::Inner(inner) => inner.children.len() < K::FANOUT / 2,
         }
     }
 }
 
-/// The node for changing, copied first when shared; the children are counted, not copied.
+/// The node, mutably. It is copied first if it is shared: the children are counted, not copied.
 #[inline]
-pub(crate) fn unique<K: Grow>(arc: &mut Arc<Inner<K>>) -> &mut Inner<K> {
+pub(crate) fn unique<K: TreeMut>(arc: &mut Arc<Inner<K>>) -> &mut Inner<K> {
     if !arc.is_unique() {
         copy(arc);
     }
@@ -141,96 +142,97 @@ pub(crate) fn unique<K: Grow>(arc: &mut Arc<Inner<K>>) -> &mut Inner<K> {
 
 #[cold]
 #[inline(never)]
-fn copy<K: Grow>(arc: &mut Arc<Inner<K>>) {
+fn copy<K: TreeMut>(arc: &mut Arc<Inner<K>>) {
     stats::copied(size_of::<Inner<K>>());
     *arc = Arc::new(Inner {
         len: arc.len,
         height: arc.height,
         marks: arc.marks.copy(),
-        kids: arc.kids.copy(),
+        children: arc.children.copy(),
     });
 }
 
-impl<K: Grow> Inner<K> {
+impl<K: TreeMut> Inner<K> {
     pub(crate) fn empty(height: u32) -> Self {
-        Inner { len: 0, height, marks: K::Marks::default(), kids: K::Kids::default() }
+        Inner { len: 0, height, marks: K::Marks::default(), children: K::Children::default() }
     }
 
-    /// A node over children of one height, at most [`Kind::FANOUT`] of them.
-    pub(crate) fn over(kids: impl IntoIterator<Item = Node<K>>) -> Node<K> {
+    /// Makes a node over children of one height, at most [`TreeShape::FANOUT`] of them.
+    pub(crate) fn over(children: impl IntoIterator<Item = Node<K>>) -> Node<K> {
         let mut inner = Inner::empty(0);
-        for kid in kids {
-            inner.height = kid.height() + 1;
-            inner.push(kid);
+        for child in children {
+            inner.height = child.height() + 1;
+            inner.push(child);
         }
         Node::Inner(Arc::new(inner))
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.kids.len() == K::FANOUT
+        self.children.len() == K::FANOUT
     }
 
-    /// Appends a child; there must be room.
-    pub(crate) fn push(&mut self, kid: Node<K>) {
-        let mut mark = K::mark_of(&kid);
+    /// Appends a child. There must be room.
+    pub(crate) fn push(&mut self, child: Node<K>) {
+        let mut mark = K::mark_of(&child);
         K::shift(core::slice::from_mut(&mut mark), self.len as isize);
-        self.len += kid.len();
+        self.len += child.len();
         self.marks.push(mark);
-        self.kids.push(kid);
+        self.children.push(child);
     }
 
-    /// Puts a child before all others; there must be room.
-    pub(crate) fn push_front(&mut self, kid: Node<K>) {
-        if let Some(first) = self.kids.first() {
+    /// Inserts a child before all others. There must be room.
+    pub(crate) fn push_front(&mut self, child: Node<K>) {
+        if let Some(first) = self.children.first() {
             self.marks[0] = K::mark_of(first);
         }
-        let mark = K::mark_of(&kid);
-        let len = kid.len();
+        let mark = K::mark_of(&child);
+        let len = child.len();
         self.len += len;
         K::shift(&mut self.marks, len as isize);
         self.marks.insert(0, mark);
-        self.kids.insert(0, kid);
+        self.children.insert(0, child);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Node<K>> {
-        let kid = self.kids.pop()?;
+        let child = self.children.pop()?;
         self.marks.pop();
-        self.len -= kid.len();
-        Some(kid)
+        self.len -= child.len();
+        Some(child)
     }
 
     pub(crate) fn pop_front(&mut self) -> Option<Node<K>> {
-        if self.kids.is_empty() {
+        if self.children.is_empty() {
             return None;
         }
-        let (kid, mark) = (self.kids.remove(0), self.marks.remove(0));
-        self.len -= kid.len();
-        K::shift(&mut self.marks, -(kid.len() as isize));
+        let (child, mark) = (self.children.remove(0), self.marks.remove(0));
+        self.len -= child.len();
+        K::shift(&mut self.marks, -(child.len() as isize));
         drop(mark);
-        Some(kid)
+        Some(child)
     }
 
-    /// Appends the children of a right neighbour, whose first mark is made a true one; there must be room.
+    /// Appends the children of a right neighbour, and makes its first mark a separating one. There
+    /// must be room.
     pub(crate) fn append(&mut self, right: &mut Inner<K>) {
-        if let Some(first) = right.kids.first() {
+        if let Some(first) = right.children.first() {
             right.marks[0] = K::mark_of(first);
         }
         K::shift(&mut right.marks, self.len as isize);
         self.len += right.len;
         right.len = 0;
         self.marks.append(&mut right.marks);
-        self.kids.append(&mut right.kids);
+        self.children.append(&mut right.children);
     }
 
-    /// Cuts off the children from `at` on. Runs nothing of the user's.
+    /// Splits off the children from `at` on. Runs none of the user's code.
     pub(crate) fn split_off(&mut self, at: usize) -> Self {
-        let (kids, mut marks) = (self.kids.split_off(at), self.marks.split_off(at));
+        let (children, mut marks) = (self.children.split_off(at), self.marks.split_off(at));
         let before = match marks.first().and_then(K::start) {
             Some(start) => start,
-            None => self.len - kids.iter().map(Node::len).sum::<usize>(),
+            None => self.len - children.iter().map(Node::len).sum::<usize>(),
         };
         K::shift(&mut marks, -(before as isize));
-        let right = Inner { len: self.len - before, height: self.height, marks, kids };
+        let right = Inner { len: self.len - before, height: self.height, marks, children };
         self.len = before;
         right
     }

@@ -1,18 +1,19 @@
-//! Where an item is, or would be: the child taken in each node, then the place in the leaf.
+//! Where an item is, or would be: the child in each node, then the place in the leaf.
 
 use arrayvec::ArrayVec;
 
-use super::kind::Kind;
 use super::node::{Inner, Node};
+use super::shape::TreeShape;
 
-/// Levels of inner nodes that a path can hold; with two children a node it names 16 million leaves, with thirty-two more than memory holds.
+/// Levels of inner nodes that a path can hold. With two children for each node, that is 16 million
+/// leaves. With thirty-two, it is more than memory holds.
 pub(crate) const HEIGHT_MAX: usize = 24;
 
-/// How to find something in a tree of one kind.
-pub(crate) trait Seek<K: Kind> {
-    /// The child of `inner` to go on in.
+/// How to find something in a tree of one shape.
+pub(crate) trait Seek<K: TreeShape> {
+    /// The child of `inner` to descend to.
     fn child(&mut self, inner: &Inner<K>) -> usize;
-    /// The place in a leaf: of the item, or where it would be.
+    /// The place in a leaf: `Ok` if the item is there, `Err` if it would be.
     fn slot(&mut self, items: &[K::Item]) -> Result<usize, usize>;
 }
 
@@ -22,9 +23,9 @@ pub(crate) struct Path {
     pub(crate) slot: usize,
 }
 
-/// Finds a path; `Err` is where the item would be.
+/// Finds a path. `Err` is where the item would be.
 #[inline]
-pub(crate) fn locate<K: Kind>(root: &Node<K>, mut seek: impl Seek<K>) -> Result<Path, Path> {
+pub(crate) fn locate<K: TreeShape>(root: &Node<K>, mut seek: impl Seek<K>) -> Result<Path, Path> {
     let mut path = Path::default();
     let mut node = root;
     loop {
@@ -32,7 +33,7 @@ pub(crate) fn locate<K: Kind>(root: &Node<K>, mut seek: impl Seek<K>) -> Result<
             Node::Inner(inner) => {
                 let step = seek.child(inner);
                 path.steps.push(step as u8);
-                node = &inner.kids[step];
+                node = &inner.children[step];
             }
             Node::Leaf(chunk) => {
                 return match seek.slot(chunk.items()) {
@@ -44,13 +45,13 @@ pub(crate) fn locate<K: Kind>(root: &Node<K>, mut seek: impl Seek<K>) -> Result<
     }
 }
 
-/// Finds an item without keeping its path.
+/// Finds an item without its path.
 #[inline]
-pub(crate) fn find<K: Kind>(root: &Node<K>, mut seek: impl Seek<K>) -> Option<&K::Item> {
+pub(crate) fn find<K: TreeShape>(root: &Node<K>, mut seek: impl Seek<K>) -> Option<&K::Item> {
     let mut node = root;
     loop {
         match node {
-            Node::Inner(inner) => node = &inner.kids[seek.child(inner)],
+            Node::Inner(inner) => node = &inner.children[seek.child(inner)],
             Node::Leaf(chunk) => {
                 let items = chunk.items();
                 return seek.slot(items).ok().map(|slot| &items[slot]);

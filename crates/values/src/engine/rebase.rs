@@ -1,12 +1,14 @@
 //! Restoring sharing: equal nodes of two trees become one.
 
-use super::kind::Grow;
 use super::node::{Node, unique};
+use super::shape::TreeMut;
 
-/// Replaces nodes of `node` that equal their counterparts in `base`; returns the bytes that are shared by it.
+/// Replaces nodes of `node` that equal their counterparts in `base`. Returns the bytes that this
+/// shares.
 ///
-/// Children are paired from both ends inwards, then by place, so that a change in the middle of a node leaves the rest paired.
-pub(crate) fn rebase<K: Grow>(
+/// Children are paired from both ends inwards, then by place, so that a change in the middle of a
+/// node leaves the rest paired.
+pub(crate) fn rebase<K: TreeMut>(
     node: &mut Node<K>,
     base: &Node<K>,
     eq: &impl Fn(&K::Item, &K::Item) -> bool,
@@ -16,10 +18,10 @@ pub(crate) fn rebase<K: Grow>(
     }
     if node.height() > base.height() {
         let Node::Inner(arc) = node else { return 0 };
-        return unique(arc).kids.iter_mut().map(|kid| rebase(kid, base, eq)).sum();
+        return unique(arc).children.iter_mut().map(|child| rebase(child, base, eq)).sum();
     }
     if node.height() < base.height() {
-        return base.kids().iter().map(|kid| rebase(node, kid, eq)).sum();
+        return base.children().iter().map(|child| rebase(node, child, eq)).sum();
     }
     let arc = match node {
         Node::Leaf(chunk) => {
@@ -35,29 +37,31 @@ pub(crate) fn rebase<K: Grow>(
         Node::Inner(arc) => arc,
     };
     let inner = unique(arc);
-    let (ours, theirs) = (inner.kids.len(), base.kids().len());
+    let (ours, theirs) = (inner.children.len(), base.children().len());
     let mut bytes = 0;
     let mut front = 0;
     while front < ours.min(theirs) {
-        bytes += rebase(&mut inner.kids[front], &base.kids()[front], eq);
-        if !inner.kids[front].same(&base.kids()[front]) {
+        bytes += rebase(&mut inner.children[front], &base.children()[front], eq);
+        if !inner.children[front].same(&base.children()[front]) {
             break;
         }
         front += 1;
     }
     let mut back = 0;
     while back < ours.min(theirs) - front {
-        let (kid, other) = (&mut inner.kids[ours - 1 - back], &base.kids()[theirs - 1 - back]);
-        bytes += rebase(kid, other, eq);
-        if !kid.same(other) {
+        let (child, other) =
+            (&mut inner.children[ours - 1 - back], &base.children()[theirs - 1 - back]);
+        bytes += rebase(child, other, eq);
+        if !child.same(other) {
             break;
         }
         back += 1;
     }
     for at in front..(ours - back).min(theirs.saturating_sub(back)) {
-        bytes += rebase(&mut inner.kids[at], &base.kids()[at], eq);
+        bytes += rebase(&mut inner.children[at], &base.children()[at], eq);
     }
-    let whole = ours == theirs && inner.kids.iter().zip(base.kids()).all(|(a, b)| a.same(b));
+    let whole =
+        ours == theirs && inner.children.iter().zip(base.children()).all(|(a, b)| a.same(b));
     if whole {
         bytes += node.heap_bytes();
         *node = base.clone();

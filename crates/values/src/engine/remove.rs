@@ -1,36 +1,41 @@
-//! Removal along a known path, and joining what became thin with a neighbour.
+//! Removal along a known path, and joining nodes that became thin with a neighbour.
 //!
-//! Removal first makes the path unique and takes the item; lengths are right before anything is joined. Joining then
-//! goes up from the leaf, one parent at a time; each join changes no length and is whole in itself.
+//! Removal first makes the path unique and takes the item. Lengths are correct before anything is
+//! joined. Joining then goes up from the leaf, one parent at a time. No join changes a length, and
+//! the tree is whole after each.
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::mem;
 
+use super::chunk::Chunk;
+use super::fixed_vec::FixedVec;
 use super::insert::reset;
-use super::kind::Grow;
 use super::node::{Inner, Node, unique};
 use super::path::Path;
-use super::room::Room;
+use super::shape::{TreeMut, TreeShape};
 
 /// Removes the item at a path that was found in this tree.
-pub(crate) fn remove<K: Grow>(root: &mut Node<K>, path: &Path) -> K::Item {
-    own(root, &path.steps);
+pub(crate) fn remove<K: TreeMut>(root: &mut Node<K>, path: &Path) -> K::Item {
+    make_path_unique(root, &path.steps);
     let mut dead = Vec::new();
     let item = take(root, &path.steps, path.slot, &mut dead);
-    heal(root, &path.steps);
+    rebalance_path(root, &path.steps);
     item
 }
 
-/// Makes the nodes of a path unique; clones of the user's happen here.
-fn own<K: Grow>(node: &mut Node<K>, steps: &[u8]) {
+/// Makes the nodes of a path unique. The user's `Clone` runs here.
+fn make_path_unique<K: TreeMut>(node: &mut Node<K>, steps: &[u8]) {
     match node {
-        Node::Leaf(chunk) => chunk.own(),
-        Node::Inner(arc) => own(&mut unique(arc).kids[usize::from(steps[0])], &steps[1..]),
+        Node::Leaf(chunk) => chunk.make_unique(),
+        Node::Inner(arc) => {
+            make_path_unique(&mut unique(arc).children[usize::from(steps[0])], &steps[1..])
+        }
     }
 }
 
-/// Takes the item out and corrects lengths; runs nothing of the user's.
-fn take<K: Grow>(
+/// Takes the item out and corrects lengths. Runs none of the user's code.
+fn take<K: TreeMut>(
     node: &mut Node<K>,
     steps: &[u8],
     slot: usize,
@@ -42,127 +47,150 @@ fn take<K: Grow>(
     };
     let inner = unique(arc);
     let step = usize::from(steps[0]);
-    let item = take(&mut inner.kids[step], &steps[1..], slot, dead);
+    let item = take(&mut inner.children[step], &steps[1..], slot, dead);
     inner.len -= 1;
     K::shift(&mut inner.marks[step + 1..], -1);
-    if inner.kids[step].len() == 0 {
-        dead.push((inner.kids.remove(step), Some(inner.marks.remove(step))));
+    if inner.children[step].len() == 0 {
+        dead.push((inner.children.remove(step), Some(inner.marks.remove(step))));
     }
     item
 }
 
-/// Joins thin nodes near a path with their neighbours, from the leaf up, and drops a root with one child.
-pub(crate) fn heal<K: Grow>(root: &mut Node<K>, steps: &[u8]) {
-    heal_below(root, steps);
-    if root.kids().len() < 2 {
+/// Joins thin nodes near a path with their neighbours, from the leaf up, and drops a root with one
+/// child.
+pub(crate) fn rebalance_path<K: TreeMut>(root: &mut Node<K>, steps: &[u8]) {
+    rebalance_below(root, steps);
+    if root.children().len() < 2 {
         *root = mem::take(root).plain();
     }
 }
 
-fn heal_below<K: Grow>(node: &mut Node<K>, steps: &[u8]) {
+fn rebalance_below<K: TreeMut>(node: &mut Node<K>, steps: &[u8]) {
     let Node::Inner(arc) = node else { return };
-    if arc.kids.is_empty() {
+    if arc.children.is_empty() {
         return;
     }
     let inner = unique(arc);
-    let step = steps.first().map_or(0, |step| usize::from(*step)).min(inner.kids.len() - 1);
-    heal_below(&mut inner.kids[step], steps.get(1..).unwrap_or(&[]));
-    if inner.kids[step].is_thin() && inner.kids.len() > 1 {
-        even(inner, step.max(1) - 1);
+    let step = steps.first().map_or(0, |step| usize::from(*step)).min(inner.children.len() - 1);
+    rebalance_below(&mut inner.children[step], steps.get(1..).unwrap_or(&[]));
+    if inner.children[step].is_thin() && inner.children.len() > 1 {
+        rebalance(inner, step.max(1) - 1);
     }
 }
 
-/// Joins children `at` and `at + 1`, or evens them out when both do not fit in one node.
-fn even<K: Grow>(inner: &mut Inner<K>, at: usize) {
-    let (left, right) = inner.kids.split_at_mut(at + 1);
-    let (left, right) = (&mut left[at], &mut right[0]);
-    let joined = match (&mut *left, &mut *right) {
-        (Node::Leaf(a), Node::Leaf(b)) => {
-            a.own();
-            b.own();
-            if a.len() + b.len() <= K::LEAF {
-                a.append(mem::replace(b, super::chunk::Chunk::Empty));
-                true
-            } else if a.len() < b.len() {
-                let cut = K::cut(b.items(), (b.len() - a.len()) / 2);
-                if cut == 0 || cut == b.len() {
-                    return;
-                }
-                let mark = K::mark(&b.items()[cut]);
-                let rest = b.split_off(cut);
-                a.append(mem::replace(b, rest));
-                let len = a.len();
-                set_mark(inner, at, mark, len);
-                false
-            } else {
-                let cut = K::cut(a.items(), a.len() - (a.len() - b.len()) / 2);
-                if cut == 0 || cut == a.len() {
-                    return;
-                }
-                let mark = K::mark(&a.items()[cut]);
-                let mut moved = a.split_off(cut);
-                moved.append(mem::replace(b, super::chunk::Chunk::Empty));
-                *b = moved;
-                let len = a.len();
-                set_mark(inner, at, mark, len);
-                false
-            }
-        }
+/// What became of two neighbours. `old` is a mark that is no longer needed: its `Drop` is the
+/// user's, and waits until the tree is whole.
+enum Rebalanced<K: TreeShape> {
+    Unchanged,
+    /// The left one holds everything.
+    Joined {
+        old: Option<K::Mark>,
+    },
+    /// Some of one went to the other. `mark` is that of the right one now.
+    Moved {
+        mark: K::Mark,
+        left_len: usize,
+        old: Option<K::Mark>,
+    },
+}
+
+/// Joins children `at` and `at + 1`, or evens them out if both do not fit into one node.
+fn rebalance<K: TreeMut>(inner: &mut Inner<K>, at: usize) {
+    let (left, right) = inner.children.split_at_mut(at + 1);
+    let rebalanced: Rebalanced<K> = match (&mut left[at], &mut right[0]) {
+        (Node::Leaf(a), Node::Leaf(b)) => rebalance_leaves(a, b),
         (Node::Inner(a), Node::Inner(b)) => {
-            let (a, b) = (unique(a), unique(b));
-            let count = a.kids.len() + b.kids.len();
-            // The mark between both in the parent is a true one; that of the right child's first may not be.
-            let mut between = inner.marks[at + 1].clone();
-            reset::<K>(&mut between);
-            if count <= K::FANOUT {
-                let old = mem::replace(&mut b.marks[0], between);
-                splice(a, b);
-                drop(old);
-                true
-            } else {
-                let half = count / 2;
-                let mut mark = if half < a.kids.len() {
-                    a.marks[half].clone()
-                } else if half > a.kids.len() {
-                    b.marks[half - a.kids.len()].clone()
-                } else {
-                    return;
-                };
-                reset::<K>(&mut mark);
-                let old = mem::replace(&mut b.marks[0], between);
-                if half < a.kids.len() {
-                    let mut moved = a.split_off(half);
-                    splice(&mut moved, b);
-                    mem::swap(b, &mut moved);
-                } else {
-                    let mut rest = b.split_off(half - a.kids.len());
-                    splice(a, b);
-                    mem::swap(b, &mut rest);
-                }
-                let len = a.len;
-                set_mark(inner, at, mark, len);
-                drop(old);
-                false
-            }
+            rebalance_inner(unique(a), unique(b), &inner.marks[at + 1])
         }
         _ => unreachable!("children of one node have one height"),
     };
-    if joined {
-        let dead = (inner.kids.remove(at + 1), inner.marks.remove(at + 1));
-        drop(dead);
+    match rebalanced {
+        Rebalanced::Unchanged => {}
+        Rebalanced::Joined { old } => {
+            let removed = (inner.children.remove(at + 1), inner.marks.remove(at + 1));
+            drop((removed, old));
+        }
+        Rebalanced::Moved { mark, left_len, old } => {
+            set_mark(inner, at, mark, left_len);
+            drop(old);
+        }
     }
 }
 
-/// Appends the children of `right`, whose marks are all true; leaves it empty.
-fn splice<K: Grow>(left: &mut Inner<K>, right: &mut Inner<K>) {
+fn rebalance_leaves<K: TreeMut>(a: &mut Chunk<K::Item>, b: &mut Chunk<K::Item>) -> Rebalanced<K> {
+    a.make_unique();
+    b.make_unique();
+    if a.len() + b.len() <= K::LEAF {
+        a.append(mem::replace(b, Chunk::Empty));
+        return Rebalanced::Joined { old: None };
+    }
+    let mark;
+    if a.len() < b.len() {
+        let at = K::split_point(b.items(), (b.len() - a.len()) / 2);
+        if at == 0 || at == b.len() {
+            return Rebalanced::Unchanged;
+        }
+        mark = K::mark(&b.items()[at]);
+        let rest = b.split_off(at);
+        a.append(mem::replace(b, rest));
+    } else {
+        let at = K::split_point(a.items(), a.len() - (a.len() - b.len()) / 2);
+        if at == 0 || at == a.len() {
+            return Rebalanced::Unchanged;
+        }
+        mark = K::mark(&a.items()[at]);
+        let mut moved = a.split_off(at);
+        moved.append(mem::replace(b, Chunk::Empty));
+        *b = moved;
+    }
+    Rebalanced::Moved { mark, left_len: a.len(), old: None }
+}
+
+/// `between` is the mark that separates both in their parent.
+fn rebalance_inner<K: TreeMut>(
+    a: &mut Inner<K>,
+    b: &mut Inner<K>,
+    between: &K::Mark,
+) -> Rebalanced<K> {
+    let count = a.children.len() + b.children.len();
+    // The mark in the parent separates. That of the right child's first child may be anything.
+    let mut between = between.clone();
+    reset::<K>(&mut between);
+    if count <= K::FANOUT {
+        let old = mem::replace(&mut b.marks[0], between);
+        splice(a, b);
+        return Rebalanced::Joined { old: Some(old) };
+    }
+    let half = count / 2;
+    let mut mark = match half.cmp(&a.children.len()) {
+        Ordering::Less => a.marks[half].clone(),
+        Ordering::Greater => b.marks[half - a.children.len()].clone(),
+        Ordering::Equal => return Rebalanced::Unchanged,
+    };
+    reset::<K>(&mut mark);
+    let old = mem::replace(&mut b.marks[0], between);
+    if half < a.children.len() {
+        let mut moved = a.split_off(half);
+        splice(&mut moved, b);
+        mem::swap(b, &mut moved);
+    } else {
+        let mut rest = b.split_off(half - a.children.len());
+        splice(a, b);
+        mem::swap(b, &mut rest);
+    }
+    Rebalanced::Moved { mark, left_len: a.len, old: Some(old) }
+}
+
+/// Appends the children of `right`, whose marks all separate, and leaves it empty.
+fn splice<K: TreeMut>(left: &mut Inner<K>, right: &mut Inner<K>) {
     K::shift(&mut right.marks, left.len as isize);
     left.len += mem::take(&mut right.len);
     left.marks.append(&mut right.marks);
-    left.kids.append(&mut right.kids);
+    left.children.append(&mut right.children);
 }
 
 /// Sets the mark after child `at`, which now holds `len` items.
-fn set_mark<K: Grow>(inner: &mut Inner<K>, at: usize, mut mark: K::Mark, len: usize) {
+fn set_mark<K: TreeMut>(inner: &mut Inner<K>, at: usize, mut mark: K::Mark, len: usize) {
     let start = K::start(&inner.marks[at]).unwrap_or(0) + len;
     K::shift(core::slice::from_mut(&mut mark), start as isize);
     drop(mem::replace(&mut inner.marks[at + 1], mark));

@@ -1,32 +1,32 @@
-//! The tree as collections hold it: a root, cloned by counting one reference.
+//! The tree as collections hold it: a root, whose `clone` counts one reference.
 
 use alloc::vec::Vec;
 use core::mem;
 
 use super::chunk::Chunk;
+use super::fixed_vec::FixedVec;
 use super::insert;
 use super::iter::Items;
 use super::iter_mut::ItemsMut;
 use super::join::concat;
-use super::kind::{Grow, Kind};
 use super::length::grown;
 use super::node::{Node, unique};
 use super::path::{Path, Seek, find, locate};
-use super::room::Room;
+use super::shape::{TreeMut, TreeShape};
 use super::{build, remove, split};
 
-pub(crate) struct Tree<K: Kind> {
+pub(crate) struct Tree<K: TreeShape> {
     pub(crate) root: Node<K>,
 }
 
-impl<K: Kind> Clone for Tree<K> {
+impl<K: TreeShape> Clone for Tree<K> {
     #[inline]
     fn clone(&self) -> Self {
         Tree { root: self.root.clone() }
     }
 }
 
-impl<K: Kind> Tree<K> {
+impl<K: TreeShape> Tree<K> {
     pub(crate) const fn new() -> Self {
         Tree { root: Node::Leaf(Chunk::Empty) }
     }
@@ -36,7 +36,7 @@ impl<K: Kind> Tree<K> {
         self.root.len()
     }
 
-    /// Whether both are the same nodes; then they are equal without a look inside.
+    /// Returns `true` if both are the same node. They are then equal.
     #[inline]
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.root.same(&other.root)
@@ -58,7 +58,7 @@ impl<K: Kind> Tree<K> {
 
     /// The items of the leaf at the end of a path.
     fn leaf(&self, path: &Path) -> &[K::Item] {
-        let below = |node, step: &u8| -> &Node<K> { &Node::kids(node)[usize::from(*step)] };
+        let below = |node, step: &u8| -> &Node<K> { &Node::children(node)[usize::from(*step)] };
         path.steps.iter().fold(&self.root, below).items()
     }
 
@@ -72,7 +72,7 @@ impl<K: Kind> Tree<K> {
         core::iter::from_fn(move || {
             loop {
                 match rest.last_mut()?.next() {
-                    Some(Node::Inner(inner)) => rest.push(inner.kids.iter()),
+                    Some(Node::Inner(inner)) => rest.push(inner.children.iter()),
                     Some(Node::Leaf(chunk)) if chunk.len() > 0 => return Some(chunk.items()),
                     Some(Node::Leaf(_)) => {}
                     None => {
@@ -89,8 +89,8 @@ impl<K: Kind> Tree<K> {
 
     pub(crate) fn last(&self) -> Option<&K::Item> {
         let mut node = &self.root;
-        while let Some(kid) = node.kids().last() {
-            node = kid;
+        while let Some(child) = node.children().last() {
+            node = child;
         }
         node.items().last()
     }
@@ -99,9 +99,9 @@ impl<K: Kind> Tree<K> {
     pub(crate) fn last_path(&self) -> Path {
         let mut path = Path::default();
         let mut node = &self.root;
-        while let Some(kid) = node.kids().last() {
-            path.steps.push((node.kids().len() - 1) as u8);
-            node = kid;
+        while let Some(child) = node.children().last() {
+            path.steps.push((node.children().len() - 1) as u8);
+            node = child;
         }
         path.slot = node.items().len().saturating_sub(1);
         path
@@ -117,12 +117,12 @@ impl<K: Kind> Tree<K> {
     }
 }
 
-impl<K: Grow> Tree<K> {
+impl<K: TreeMut> Tree<K> {
     pub(crate) fn build(items: impl IntoIterator<Item = K::Item>) -> Self {
         Tree { root: build::build(items) }
     }
 
-    /// The item at a path that was found, for changing; a shared path is copied.
+    /// The item at a path that was found, mutably. A shared path is copied.
     #[inline]
     pub(crate) fn at_mut(&mut self, path: &Path) -> &mut K::Item {
         &mut self.leaf_mut(path).items_mut()[path.slot]
@@ -139,10 +139,11 @@ impl<K: Grow> Tree<K> {
         insert::insert(&mut self.root, path, item);
     }
 
-    /// Inserts an item at a path, and returns it for changing.
+    /// Inserts an item at a path, and returns it mutably.
     pub(crate) fn insert_mut(&mut self, path: &Path, item: K::Item) -> &mut K::Item {
         let splits = self.leaf(path).len() >= K::LEAF;
-        // A full leaf is split, and nodes above it may be: then only the number of items before it is sure to stay.
+        // A full leaf is split, and nodes above it may be. Then only the number of items before it
+        // is sure to remain.
         let before = if splits { self.before(path) } else { 0 };
         self.insert(path, item);
         if splits {
@@ -159,7 +160,7 @@ impl<K: Grow> Tree<K> {
         insert::push(&mut self.root, item);
     }
 
-    /// Refuses one more item than can be counted.
+    /// Panics if one more item could not be counted.
     #[inline]
     #[track_caller]
     fn count_one_more(&self) {
@@ -176,7 +177,7 @@ impl<K: Grow> Tree<K> {
         remove::remove(&mut self.root, path)
     }
 
-    /// Cuts off what lies from `path` on.
+    /// Splits off the items from `path` on.
     pub(crate) fn split_off(&mut self, path: &Path) -> Self {
         let (left, right) = split::split(mem::take(&mut self.root), path);
         self.root = left;
@@ -198,14 +199,14 @@ impl<K: Grow> Tree<K> {
         let (mut node, mut before) = (&self.root, path.slot);
         for step in &path.steps {
             let step = usize::from(*step);
-            before += node.kids()[..step].iter().map(Node::len).sum::<usize>();
-            node = &node.kids()[step];
+            before += node.children()[..step].iter().map(Node::len).sum::<usize>();
+            node = &node.children()[step];
         }
         before
     }
 
-    /// Removes the items that are marked and returns them in order; none is after the last mark. Untouched leaves stay
-    /// shared when few go.
+    /// Removes the items that are marked, and returns them in order. None is after the last mark.
+    /// If few items are removed, leaves that lose nothing stay shared.
     pub(crate) fn extract(&mut self, marked: &[bool]) -> Vec<K::Item> {
         let count = marked.iter().filter(|doomed| **doomed).count();
         if count == 0 {
@@ -233,22 +234,22 @@ impl<K: Grow> Tree<K> {
         out
     }
 
-    /// The path of the item with `at` items before it; reads every length on the way down.
+    /// The path of the item with `at` items before it. Reads every length on the way down.
     pub(crate) fn nth(&self, mut at: usize) -> Path {
         let mut path = Path::default();
         let mut node = &self.root;
         while let Node::Inner(inner) = node {
-            let last = inner.kids.len() - 1;
-            let step = inner.kids[..last].iter().position(|kid| {
-                let inside = at < kid.len();
+            let last = inner.children.len() - 1;
+            let step = inner.children[..last].iter().position(|child| {
+                let inside = at < child.len();
                 if !inside {
-                    at -= kid.len();
+                    at -= child.len();
                 }
                 inside
             });
             let step = step.unwrap_or(last);
             path.steps.push(step as u8);
-            node = &inner.kids[step];
+            node = &inner.children[step];
         }
         path.slot = at;
         path
@@ -258,7 +259,7 @@ impl<K: Grow> Tree<K> {
         super::iter::IntoItems::new(self)
     }
 
-    /// Takes the first leaf, or the last, out of the tree.
+    /// Removes the first leaf, or the last, from the tree.
     pub(crate) fn pop_leaf(&mut self, front: bool) -> Option<Chunk<K::Item>> {
         let leaf = pop_leaf(&mut self.root, front)?;
         if self.root.len() == 0 {
@@ -268,7 +269,7 @@ impl<K: Grow> Tree<K> {
     }
 }
 
-fn pop_leaf<K: Grow>(node: &mut Node<K>, front: bool) -> Option<Chunk<K::Item>> {
+fn pop_leaf<K: TreeMut>(node: &mut Node<K>, front: bool) -> Option<Chunk<K::Item>> {
     let arc = match node {
         Node::Leaf(chunk) => {
             let leaf = mem::replace(chunk, Chunk::Empty);
@@ -277,19 +278,19 @@ fn pop_leaf<K: Grow>(node: &mut Node<K>, front: bool) -> Option<Chunk<K::Item>> 
         Node::Inner(arc) => arc,
     };
     let inner = unique(arc);
-    let at = if front { 0 } else { inner.kids.len().checked_sub(1)? };
-    let leaf = pop_leaf(inner.kids.get_mut(at)?, front)?;
+    let at = if front { 0 } else { inner.children.len().checked_sub(1)? };
+    let leaf = pop_leaf(inner.children.get_mut(at)?, front)?;
     inner.len -= leaf.len();
     if front {
         K::shift(&mut inner.marks[1..], -(leaf.len() as isize));
     }
-    if inner.kids[at].len() == 0 {
-        drop((inner.kids.remove(at), inner.marks.remove(at)));
+    if inner.children[at].len() == 0 {
+        drop((inner.children.remove(at), inner.marks.remove(at)));
     }
     Some(leaf)
 }
 
-impl<K: Kind> Default for Tree<K> {
+impl<K: TreeShape> Default for Tree<K> {
     fn default() -> Self {
         Tree::new()
     }

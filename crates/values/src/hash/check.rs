@@ -1,10 +1,10 @@
-//! The structural checker of tests: places, runs of slots, sizes and counts, from scratch.
+//! Checks the structure of a trie for tests: places, runs of slots, sizes and counts.
 
 use core::fmt::Debug;
 
 use super::node::{DEPTH_MAX, Node, SLOTS, leaf_max, slot, span};
 
-/// Panics where an invariant of the trie does not hold.
+/// Panics if an invariant of the trie does not hold.
 pub(crate) fn check<K: Eq + Debug, V>(root: &Node<K, V>, rank: &impl Fn(&K) -> u32) {
     node(root, 0, rank, &|_| true);
 }
@@ -25,19 +25,19 @@ fn node<K: Eq + Debug, V>(
         }
         return;
     };
-    assert_eq!(at.len(), at.kids().iter().map(Node::len).sum::<usize>(), "length");
+    assert_eq!(at.len(), at.children().iter().map(Node::len).sum::<usize>(), "length");
     assert!(
-        at.kids().len() > 1 || !matches!(at.kids(), [Node::Leaf(_)]),
+        at.children().len() > 1 || !matches!(at.children(), [Node::Leaf(_)]),
         "one leaf below a branch"
     );
     let mut start = 0;
-    for kid in at.kids() {
+    for child in at.children() {
         let run = span(slots, start);
         let width = run.len() as u32;
         assert!(run.start == start && width.is_power_of_two() && start % width == 0, "{run:?}");
-        assert!(width == 1 || matches!(kid, Node::Leaf(_)), "a branch over {width} slots");
+        assert!(width == 1 || matches!(child, Node::Leaf(_)), "a branch over {width} slots");
         let within = |hash: u32| covers(hash) && run.contains(&slot(hash, depth));
-        node(kid, depth + 1, rank, &within);
+        node(child, depth + 1, rank, &within);
         start = run.end;
     }
     assert_eq!(start as usize, SLOTS, "slots without a child");

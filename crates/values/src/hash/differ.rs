@@ -1,14 +1,14 @@
-//! What two tries do not share, slot against slot; the cost follows what differs.
+//! What two tries do not share, slot against slot. The cost is proportional to what differs.
 
 use core::ops::{ControlFlow, Range};
 use core::slice::from_ref;
 
 use super::node::{Node, SLOTS, Slots, span};
 
-/// An entry of the older trie, of the newer, or of both when they have one key.
+/// An entry of the older trie, of the newer, or one of each with the same key.
 pub(crate) type Pair<'a, K, V> = (Option<&'a (K, V)>, Option<&'a (K, V)>);
 
-/// Calls `differ` with what two tries of one hasher do not share, each key once. Stops when `differ` says so.
+/// Calls `differ` with what two tries of one hasher do not share, each key once, until it breaks.
 pub(crate) fn pair_up<'a, K: Eq, V, B>(
     ours: &'a Node<K, V>,
     theirs: &'a Node<K, V>,
@@ -48,11 +48,11 @@ fn nodes<'a, K: Eq, V, B>(
 /// The children that cover a run of slots.
 fn part<'a, K, V>(node: &'a Node<K, V>, slots: &Slots, run: Range<u32>) -> &'a [Node<K, V>] {
     let (first, last) = (slots[run.start as usize], slots[run.end as usize - 1]);
-    &node.kids()[usize::from(first)..=usize::from(last)]
+    &node.children()[usize::from(first)..=usize::from(last)]
 }
 
-/// A node and those of its parts at hand, which are compared entry by entry with what lies opposite. There is one leaf
-/// on one side at least.
+/// A node, and those of its parts that are compared entry by entry with the other side. At least
+/// one side is a leaf.
 type Side<'a, K, V> = (&'a Node<K, V>, &'a [Node<K, V>]);
 
 fn runs<'a, K: Eq, V, B>(
@@ -82,5 +82,5 @@ fn each<'a, K, V, B>(
             visit(leaf.hash(at), entry)?;
         }
     }
-    node.kids().iter().try_for_each(|kid| each(kid, visit))
+    node.children().iter().try_for_each(|child| each(child, visit))
 }

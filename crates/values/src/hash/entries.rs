@@ -1,4 +1,4 @@
-//! The entries of a trie: borrowed, for changing, and by value; leaf by leaf.
+//! The entries of a trie, leaf by leaf: borrowed, by mutable reference, and by value.
 
 use alloc::vec::{self, Vec};
 use arrayvec::ArrayVec;
@@ -7,7 +7,7 @@ use core::slice;
 
 use super::node::{DEPTH_MAX, Node};
 
-/// Nodes whose children are walked at one time.
+/// The most nodes whose children are being iterated at the same time.
 const LEVELS: usize = DEPTH_MAX as usize + 1;
 
 /// Borrowed entries.
@@ -30,12 +30,12 @@ impl<'a, K, V> Entries<'a, K, V> {
         Entries { above, leaf: [].iter(), left: root.len() }
     }
 
-    /// The entries of the next leaf; none of them is counted as given yet.
+    /// The entries of the next leaf. None of them counts as returned yet.
     fn next_leaf(&mut self) -> Option<slice::Iter<'a, (K, V)>> {
         loop {
             match self.above.last_mut()?.next() {
                 Some(Node::Leaf(leaf)) => return Some(leaf.entries().iter()),
-                Some(branch) => self.above.push(branch.kids().iter()),
+                Some(branch) => self.above.push(branch.children().iter()),
                 None => _ = self.above.pop(),
             }
         }
@@ -77,7 +77,7 @@ impl<'a, K, V> Iterator for Entries<'a, K, V> {
 
 impl<K, V> ExactSizeIterator for Entries<'_, K, V> {}
 
-/// Entries for changing. A node is made unique when the iteration reaches it, not before.
+/// Entries by mutable reference. A node is made unique when the iteration reaches it, not before.
 pub(crate) struct EntriesMut<'a, K, V> {
     above: ArrayVec<slice::IterMut<'a, Node<K, V>>, LEVELS>,
     leaf: slice::IterMut<'a, (K, V)>,
@@ -103,7 +103,7 @@ impl<'a, K: Clone, V: Clone> Iterator for EntriesMut<'a, K, V> {
             match self.above.last_mut()?.next() {
                 Some(Node::Leaf(leaf)) => self.leaf = leaf.entries_mut().iter_mut(),
                 Some(branch) => {
-                    self.above.extend(branch.branch_mut().map(|branch| branch.kids.iter_mut()));
+                    self.above.extend(branch.branch_mut().map(|branch| branch.children.iter_mut()));
                 }
                 None => _ = self.above.pop(),
             }
@@ -139,10 +139,11 @@ impl<K: Clone, V: Clone> Iterator for IntoEntries<K, V> {
                 Some(Node::Leaf(leaf)) => self.leaf = leaf.into_entries().into_iter(),
                 Some(branch) if branch.is_unique() => {
                     let mut branch = branch;
-                    let kids = branch.branch_mut().into_iter().flat_map(|branch| branch.kids);
-                    self.above.push(kids.map(mem::take).collect::<Vec<_>>().into_iter());
+                    let children =
+                        branch.branch_mut().into_iter().flat_map(|branch| branch.children);
+                    self.above.push(children.map(mem::take).collect::<Vec<_>>().into_iter());
                 }
-                Some(branch) => self.above.push(branch.kids().to_vec().into_iter()),
+                Some(branch) => self.above.push(branch.children().to_vec().into_iter()),
                 None => _ = self.above.pop(),
             }
         }

@@ -1,8 +1,9 @@
-//! A leaf of the trie: entries in one allocation with its count of owners, and beside them the hashes that find them.
+//! A leaf of the trie: entries in one allocation with its reference count, together with the hashes
+//! that find them.
 //!
-//! The lower halves of the hashes lie in an array of their own, which is compared as a whole and without a branch;
-//! entries are in no order.
-//! The room of a leaf is part of its type, in a ladder of sizes; only keys that collide outgrow the ladder.
+//! The lower halves of the hashes lie in a separate array, which is compared as a whole and without
+//! a branch. Entries are in no order. The capacity of a leaf is part of its type, in a ladder of
+//! sizes. Only keys that collide outgrow the ladder.
 
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
@@ -13,14 +14,15 @@ use triomphe::Arc;
 use crate::engine::chunk::arc_bytes;
 use crate::stats;
 
-/// Stands where there is no entry, or for a hash that ends so.
+/// The tag of a place without an entry. A hash may also end in these bits.
 const FREE: u16 = u16::MAX;
-/// Weight of one equal tag in the sum of [`places`]; more than any place.
+/// The weight of an equal tag in the sum of [`places`]. It exceeds any place.
 const HIT: u16 = 64;
 
-/// In this order, so that a look-up touches what lies together: the tags, the number of entries, and the entry.
+/// Fields are in this order so that what a look-up touches lies together: the tags, the number of
+/// entries, and the entry.
 #[repr(C)]
-pub(crate) struct Room<K, V, const N: usize> {
+pub(crate) struct Buffer<K, V, const N: usize> {
     /// Lower halves of hashes.
     tags: [u16; N],
     entries: ArrayVec<(K, V), N>,
@@ -29,7 +31,7 @@ pub(crate) struct Room<K, V, const N: usize> {
 }
 
 pub(crate) struct Crowd<K, V> {
-    /// As long as there is room for entries, as `tops`.
+    /// As long as the capacity for entries, like `tops`.
     tags: Vec<u16>,
     tops: Vec<u16>,
     entries: Vec<(K, V)>,
@@ -37,10 +39,10 @@ pub(crate) struct Crowd<K, V> {
 
 pub(crate) enum Leaf<K, V> {
     Empty,
-    C4(Arc<Room<K, V, 4>>),
-    C8(Arc<Room<K, V, 8>>),
-    C16(Arc<Room<K, V, 16>>),
-    C32(Arc<Room<K, V, 32>>),
+    C4(Arc<Buffer<K, V, 4>>),
+    C8(Arc<Buffer<K, V, 8>>),
+    C16(Arc<Buffer<K, V, 16>>),
+    C32(Arc<Buffer<K, V, 32>>),
     Long(Arc<Crowd<K, V>>),
 }
 
@@ -58,7 +60,7 @@ macro_rules! each {
     };
 }
 
-/// The same for a leaf with one owner, with its room for changing.
+/// The same for a leaf with one owner, with its buffer by mutable reference.
 macro_rules! each_mut {
     ($leaf:expr, $room:ident => $body:expr, $empty:expr) => {
         each!($leaf, arc => match Arc::get_mut(arc) {
@@ -81,7 +83,8 @@ impl<K, V> Clone for Leaf<K, V> {
     }
 }
 
-/// The sum of `HIT + place` over the places of a tag: with one hit, the place follows from it.
+/// The sum of `HIT + place` over the places of a tag. If there is one hit, the place follows from
+/// it.
 #[inline(always)]
 fn places<const N: usize>(tags: &[u16; N], tag: u16) -> u16 {
     let mut sum = 0;
@@ -103,11 +106,12 @@ fn scan<K: Borrow<Q>, V, Q: Eq + ?Sized>(
     tags.iter().zip(entries).position(same)
 }
 
-impl<K, V, const N: usize> Room<K, V, N> {
-    // Not inlined: the buffer of a large size must not widen the frame of a caller that only names it.
+impl<K, V, const N: usize> Buffer<K, V, N> {
+    // Not inlined: the buffer of a large size must not widen the frame of a caller that only names
+    // it.
     #[inline(never)]
     fn new() -> Arc<Self> {
-        Arc::new(Room { tags: [FREE; N], tops: [FREE; N], entries: ArrayVec::new() })
+        Arc::new(Buffer { tags: [FREE; N], tops: [FREE; N], entries: ArrayVec::new() })
     }
 
     #[inline(always)]
@@ -126,7 +130,7 @@ impl<K, V, const N: usize> Room<K, V, N> {
     }
 }
 
-impl<K: Clone, V: Clone, const N: usize> Room<K, V, N> {
+impl<K: Clone, V: Clone, const N: usize> Buffer<K, V, N> {
     #[inline(never)]
     fn copy(&self) -> Arc<Self> {
         let mut copy = Self::new();
@@ -143,10 +147,10 @@ impl<K, V> Leaf<K, V> {
     pub(crate) fn with_room(count: usize) -> Self {
         match count {
             0 => Leaf::Empty,
-            1..=4 => Leaf::C4(Room::new()),
-            5..=8 => Leaf::C8(Room::new()),
-            9..=16 => Leaf::C16(Room::new()),
-            17..=32 => Leaf::C32(Room::new()),
+            1..=4 => Leaf::C4(Buffer::new()),
+            5..=8 => Leaf::C8(Buffer::new()),
+            9..=16 => Leaf::C16(Buffer::new()),
+            17..=32 => Leaf::C32(Buffer::new()),
             _ => {
                 let room = count.next_power_of_two();
                 let tags = alloc::vec![FREE; room];
@@ -177,7 +181,8 @@ impl<K, V> Leaf<K, V> {
     where
         K: Borrow<Q>,
     {
-        // The usual size of a full leaf first: a test that predicts well instead of a jump through a table.
+        // The usual size of a full leaf first: that is a well predicted test instead of a jump
+        // through a table.
         match self {
             Leaf::C32(room) => room.find(hash, key).and_then(|at| room.entries.get(at)),
             other => other.get_in_any(hash, key),
@@ -229,7 +234,7 @@ impl<K, V> Leaf<K, V> {
         each!(self, arc => arc.heap_ptr() as usize, 0)
     }
 
-    /// Bytes of heap that the leaf asked for.
+    /// Bytes of heap that the leaf allocated.
     pub(crate) fn heap_bytes(&self) -> usize {
         fn of<U>(_: &Arc<U>) -> usize {
             arc_bytes::<U>()
@@ -245,9 +250,9 @@ impl<K, V> Leaf<K, V> {
     }
 }
 
-/// Changes of a leaf with one owner; they run nothing of the user's.
+/// Changes of a leaf with one owner. They run none of the user's code.
 impl<K, V> Leaf<K, V> {
-    /// Adds an entry, in a larger room of at least `room` entries when this one is full.
+    /// Adds an entry. If the leaf is full, moves it to a buffer of at least `room` entries first.
     #[inline]
     pub(crate) fn push(&mut self, hash: u32, entry: (K, V), room: usize) {
         if self.len() == self.room() {
@@ -276,7 +281,7 @@ impl<K, V> Leaf<K, V> {
         }
     }
 
-    /// Takes the entry at a place; the last one comes there instead.
+    /// Removes the entry at a place. The last entry takes its place.
     pub(crate) fn take(&mut self, at: usize) -> (K, V) {
         each_mut!(self, room => {
             let last = room.entries.len() - 1;
@@ -286,7 +291,7 @@ impl<K, V> Leaf<K, V> {
         }, unreachable!("an empty leaf holds no entry to take"))
     }
 
-    /// Moves the entries whose hashes `moves` names to a leaf of the same room.
+    /// Moves the entries for whose hashes `moves` returns `true` to a leaf of the same capacity.
     pub(crate) fn split(&mut self, moves: impl Fn(u32) -> bool) -> Self {
         let mut right = Leaf::Empty;
         let room = self.room();
@@ -309,7 +314,7 @@ impl<K, V> Leaf<K, V> {
 impl<K: Clone, V: Clone> Leaf<K, V> {
     /// Makes this leaf the only owner of its entries.
     #[inline]
-    pub(crate) fn own(&mut self) {
+    pub(crate) fn make_unique(&mut self) {
         if !self.is_unique() {
             self.copy();
         }
@@ -334,10 +339,10 @@ impl<K: Clone, V: Clone> Leaf<K, V> {
         };
     }
 
-    /// The entries for changing, copied first when shared.
+    /// The entries, mutably. They are copied first if the leaf is shared.
     #[inline]
     pub(crate) fn entries_mut(&mut self) -> &mut [(K, V)] {
-        self.own();
+        self.make_unique();
         each_mut!(self, room => room.entries.as_mut_slice(), &mut [])
     }
 

@@ -15,21 +15,23 @@ use crate::changes::{Change, Conflict, MapDiff, MapPatch, PatchError, changes_of
 
 /// A map by hash with O(1) `clone`.
 ///
-/// Entries lie in a trie under the bits of their hashes, so that two forks are compared slot by slot. A write to a
-/// shared map copies the path to the entry, some 4 KiB; a map that shares nothing changes in place.
+/// Entries lie in a trie under the bits of their hashes, so that two forks are compared slot by
+/// slot. A write to a shared map copies the path to the entry, some 4 KiB. A map that shares
+/// nothing changes in place.
 ///
 /// | operation | cost |
 /// |---|---|
 /// | `clone`, `==` of an untouched fork | O(1), no allocation |
 /// | `get`, `insert`, `remove`, `entry` | O(log n) with base 64, and one comparison of keys |
-/// | iteration | O(n), in an order of no meaning |
-/// | `diff`, `merge3` of forks | what differs; of maps with different hashers, a look-up an entry |
+/// | iteration | O(n), in no particular order |
+/// | `diff`, `merge3` of forks | what differs; with different hashers, a look-up for each entry |
 ///
-/// Keys whose hashes collide lie side by side: n colliding keys cost O(n) each, as with every hash map.
+/// Keys whose hashes collide lie in one leaf: n colliding keys cost O(n) each, as in every hash
+/// map.
 ///
 /// # When not to use it
 ///
-/// For a map that is never forked `std`'s `HashMap` finds keys four times as fast.
+/// For a map that is never forked: `std`'s `HashMap` finds keys four times as fast.
 ///
 /// # Example
 ///
@@ -48,7 +50,7 @@ pub struct HashMap<K, V, S = RandomState> {
     pub(crate) hasher: S,
 }
 
-/// Where the map has a key: its hash, and its place in the leaf of that.
+/// Where the map has a key: its hash, and its place in the leaf of that hash.
 pub(super) struct Taken {
     hash: u32,
     place: usize,
@@ -63,14 +65,14 @@ impl<K, V, S: Clone> Clone for HashMap<K, V, S> {
 }
 
 impl<K, V> HashMap<K, V> {
-    /// An empty map; allocates nothing.
+    /// Makes an empty map, without allocation.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
 impl<K, V, S> HashMap<K, V, S> {
-    /// An empty map with a hasher of its own.
+    /// Makes an empty map with the given hasher.
     pub const fn with_hasher(hasher: S) -> Self {
         HashMap { trie: Trie::new(), hasher }
     }
@@ -85,12 +87,12 @@ impl<K, V, S> HashMap<K, V, S> {
         self.trie.root.len()
     }
 
-    /// Whether there are no entries.
+    /// Returns `true` if there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The entries, in an order of no meaning that forks have in common.
+    /// The entries, in an arbitrary order that forks have in common.
     pub fn iter(&self) -> Iter<'_, K, V> {
         Iter::new(&self.trie)
     }
@@ -123,7 +125,7 @@ impl<K, V, S> HashMap<K, V, S> {
         IntoValues(IntoIter::new(self.trie))
     }
 
-    /// Whether both are the same value, sharing everything. O(1).
+    /// Returns `true` if both share everything. O(1).
     pub fn ptr_eq(&self, other: &Self) -> bool {
         self.trie.root.same(&other.trie.root)
     }
@@ -147,7 +149,7 @@ impl<K, V, S: BuildHasher> HashMap<K, V, S> {
         self.trie.find(self.rank(key), key).map(|(key, value)| (key, value))
     }
 
-    /// Whether the map holds a key.
+    /// Returns `true` if the map holds a key.
     pub fn contains_key<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -173,7 +175,7 @@ impl<K, V, S: BuildHasher> HashMap<K, V, S> {
         self.trie.at(taken.hash, taken.place)
     }
 
-    /// Whether both maps place keys alike; forks of one map do.
+    /// Returns `true` if both maps place keys in the same way. Forks of one map do.
     pub(super) fn hashes_like(&self, other: &Self) -> bool {
         let probe = |map: &Self, of: u64| map.hasher.hash_one(of);
         [0, u64::MAX].iter().all(|of| probe(self, *of) == probe(other, *of))
@@ -181,7 +183,8 @@ impl<K, V, S: BuildHasher> HashMap<K, V, S> {
 }
 
 impl<K: Hash + Eq, V: Eq, S: BuildHasher> HashMap<K, V, S> {
-    /// What leads from this map to `newer`. Skips what forks share; maps with different hashers share nothing.
+    /// The changes from this map to `newer`. Skips what forks share. Maps with different hashers
+    /// share nothing.
     pub fn diff<'a>(&'a self, newer: &'a Self) -> MapDiff<'a, K, V> {
         let mut changes = Vec::new();
         if !self.hashes_like(newer) {
@@ -207,7 +210,7 @@ impl<K: Hash + Eq + Clone, V: Clone + Eq, S: BuildHasher + Clone> HashMap<K, V, 
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> HashMap<K, V, S> {
-    /// Puts a value under a key and returns the one that was there; the key that was there stays.
+    /// Inserts a value under a key and returns the old value. A key that was present stays.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         let hash = self.rank(&key);
         match self.trie.place(hash, &key) {
@@ -232,7 +235,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> HashMap<K, V, S> {
         self.trie.remove(taken.hash, taken.place)
     }
 
-    /// The value of a key for changing; nothing is copied when the key is absent.
+    /// The value of a key, mutably. Nothing is copied if the key is absent.
     pub fn get_mut<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
@@ -260,28 +263,29 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> HashMap<K, V, S> {
         Some(self.trie.remove(hash, place))
     }
 
-    /// The place of a key, for changing it or filling it.
+    /// The entry of a key, to be read, changed or filled.
     pub fn entry(&mut self, key: K) -> Entry<'_, K, V, S> {
         Entry::new(self, key)
     }
 
-    /// Drops all entries; the hasher stays.
+    /// Drops all entries. The hasher stays.
     pub fn clear(&mut self) {
         self.trie = Trie::new();
     }
 
-    /// Removes all entries and returns them. They are out of the map at once.
+    /// Removes all entries and returns them. They are removed at once, not as they are drawn.
     pub fn drain(&mut self) -> IntoIter<K, V> {
         IntoIter::new(mem::take(&mut self.trie))
     }
 
-    /// Keeps the entries for which `keep` is true. Visits, and so copies, what is shared.
+    /// Keeps the entries for which `keep` returns `true`. Visits, and so copies, all that is
+    /// shared.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         self.extract_if(|key, value| !keep(key, value));
     }
 
-    /// Removes the entries for which `doomed` is true and returns them. They are out of the map at once. Visits, and so
-    /// copies, what is shared.
+    /// Removes the entries for which `doomed` returns `true`, and returns them. They are removed at
+    /// once, not as they are drawn. Visits, and so copies, all that is shared.
     pub fn extract_if(
         &mut self,
         mut doomed: impl FnMut(&K, &mut V) -> bool,
@@ -290,22 +294,23 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> HashMap<K, V, S> {
         self.extract(&marked).into_iter()
     }
 
-    /// Removes the entries that are marked, in the order of iteration. Leaves that lose nothing stay shared.
+    /// Removes the entries that are marked, in the order of iteration. Leaves that lose nothing
+    /// stay shared.
     pub(crate) fn extract(&mut self, marked: &[bool]) -> Vec<(K, V)> {
         self.trie.extract(marked)
     }
 
-    /// The entries with values for changing. A leaf is copied, when shared, as the iteration reaches it.
+    /// The entries with mutable values. A shared leaf is copied when the iteration reaches it.
     pub fn iter_mut(&mut self) -> IterMut<'_, K, V> {
         IterMut::new(&mut self.trie)
     }
 
-    /// The values for changing.
+    /// The values by mutable reference.
     pub fn values_mut(&mut self) -> ValuesMut<'_, K, V> {
         ValuesMut(self.iter_mut())
     }
 
-    /// A map of entries, of which the last of each key counts.
+    /// Makes a map of entries. If a key occurs several times, the last entry counts.
     pub(super) fn build(entries: impl IntoIterator<Item = (K, V)>, hasher: S) -> Self {
         let mut map = HashMap::with_hasher(hasher);
         map.extend(entries);

@@ -6,13 +6,13 @@ mod differ;
 mod entries;
 mod entry;
 mod iter;
-#[cfg(feature = "serde")]
-mod keep;
 mod leaf;
 mod map;
 #[cfg(test)]
 mod model;
 mod node;
+#[cfg(feature = "serde")]
+mod persist;
 mod set;
 mod traits;
 mod trie;
@@ -22,8 +22,8 @@ pub use iter::{IntoIter, IntoKeys, IntoValues, Iter, IterMut, Keys, Values, Valu
 pub use map::HashMap;
 pub use set::HashSet;
 
-/// The hasher of maps that name none: fast, seeded anew for each map, and no defence against an attacker who can
-/// watch it; name `std`'s `RandomState` where keys come from one.
+/// The default hasher: fast, and seeded anew for each map. It is no defence against an attacker
+/// that can observe it. Use `std`'s `RandomState` for keys that an attacker chooses.
 pub type RandomState = foldhash::fast::RandomState;
 
 pub(crate) use node::Node;

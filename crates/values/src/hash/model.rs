@@ -1,4 +1,5 @@
-//! Forks of hash maps against forks of `std`'s, with a good hasher, one of few values and one of a single value.
+//! Forks of hash maps against forks of `std`'s, with a good hasher, one of few values and one of a
+//! single value.
 
 use core::hash::{BuildHasher, Hasher};
 use proptest::prelude::*;
@@ -62,7 +63,7 @@ fn take_own(versions: &mut Versions, which: usize, step: Own) {
             let out: std::collections::BTreeMap<_, _> = map.extract_if(doomed).collect();
             assert_eq!(out, model.extract_if(doomed).collect());
         }
-        // As sets do it: by reference, so that leaves that lose nothing stay shared.
+        // Like sets: by reference, so that leaves that lose nothing stay shared.
         Own::Few(bits) => {
             let marked: Vec<bool> = map.keys().map(|key| *key as u8 & 15 == bits & 15).collect();
             assert_eq!(map.extract(&marked).len(), marked.iter().filter(|doomed| **doomed).count());
@@ -99,7 +100,7 @@ proptest! {
         for (a, model_a) in &versions {
             for (b, model_b) in &versions {
                 laws_between!(HashMap, (a, model_a), (b, model_b));
-                // The same entries under another hasher compare and differ alike.
+                // The same entries under another hasher compare and differ in the same way.
                 let elsewhere = HashMap::build(b.clone(), Colliding(mask ^ 2));
                 laws_between!(HashMap, (a, model_a), (&elsewhere, model_b));
             }

@@ -1,8 +1,10 @@
-//! Nodes of the trie: a leaf, or a branch that shares out the next bits of the hash among its children.
+//! Nodes of the trie: a leaf, or a branch that distributes its children by the next bits of the
+//! hash.
 //!
-//! A branch has a slot for each value of these bits. A child covers an aligned run of slots, a power of two of them:
-//! a leaf many, a branch always one. A byte for each slot names its child, so that two loads find it without a search
-//! or a branch, and there are no more children than needed.
+//! A branch has a slot for each value of these bits. A child covers an aligned run of slots, whose
+//! length is a power of two: a leaf may cover many, and a branch always covers one. A byte for each
+//! slot names its child, so that two loads find it without a search or a conditional jump, and
+//! there are no more children than needed.
 
 use alloc::vec::Vec;
 use core::borrow::Borrow;
@@ -20,14 +22,16 @@ const BITS: u32 = if cfg!(test) { 3 } else { 6 };
 pub(crate) const SLOTS: usize = 1 << BITS;
 /// The number of the child that covers each slot.
 pub(crate) type Slots = [u8; SLOTS];
-/// Branches on the way to the deepest leaf.
+/// Branches on the path to the deepest leaf.
 pub(crate) const DEPTH_MAX: u32 = u32::BITS.div_ceil(BITS);
 
-/// Bytes of a full leaf, unless entries are so large that it would hold fewer than 8. Entries of 256 bytes still get leaves
-/// of 32: of half the size, a thousand would lie at a depth that reads cannot foresee.
+/// Bytes of a full leaf, unless entries are so large that it would hold fewer than 8. Entries of
+/// 256 bytes still get leaves of 32 entries: with half of that, the depth of a thousand entries
+/// would vary, and reads could not predict it.
 const LEAF_BYTES: usize = 9216;
 
-/// Entries that a leaf holds before it is split: by bytes, as far as one comparison of all its hashes pays.
+/// Entries that a leaf holds before it is split. The limit is in bytes, and in entries as far as
+/// comparing all hashes at once is worth it.
 pub(crate) const fn leaf_max<K, V>() -> usize {
     if cfg!(test) {
         return 4;
@@ -56,30 +60,30 @@ pub(crate) type Branch<K, V> = HeaderSlice<Head, [Node<K, V>]>;
 pub(crate) struct Head {
     /// Entries below this branch.
     len: usize,
-    /// The number of the child that covers each slot; rising by one where a child begins.
+    /// The number of the child that covers each slot. It rises by one where a child begins.
     slots: Slots,
 }
 
-/// A branch for changing.
+/// A branch by mutable reference.
 pub(crate) struct BranchMut<'a, K, V> {
     pub(crate) len: &'a mut usize,
     pub(crate) slots: &'a mut Slots,
-    pub(crate) kids: &'a mut [Node<K, V>],
+    pub(crate) children: &'a mut [Node<K, V>],
 }
 
 /// The slots of the child that covers `slot`.
 pub(crate) fn span(slots: &Slots, slot: u32) -> Range<u32> {
-    let kid = slots[slot as usize];
-    let start = slots.partition_point(|other| *other < kid);
-    let end = slots.partition_point(|other| *other <= kid);
+    let child = slots[slot as usize];
+    let start = slots.partition_point(|other| *other < child);
+    let end = slots.partition_point(|other| *other <= child);
     start as u32..end as u32
 }
 
 impl<'a, K, V> BranchMut<'a, K, V> {
     /// The child that covers a slot.
     #[inline]
-    pub(crate) fn kid(self, slot: u32) -> &'a mut Node<K, V> {
-        &mut self.kids[usize::from(self.slots[slot as usize])]
+    pub(crate) fn child(self, slot: u32) -> &'a mut Node<K, V> {
+        &mut self.children[usize::from(self.slots[slot as usize])]
     }
 }
 
@@ -88,9 +92,9 @@ fn branch<K, V>(
     len: usize,
     slots: Slots,
     count: usize,
-    kid: impl FnMut(usize) -> Node<K, V>,
+    child: impl FnMut(usize) -> Node<K, V>,
 ) -> Arc<Branch<K, V>> {
-    Arc::from_header_and_iter(Head { len, slots }, (0..count).map(kid))
+    Arc::from_header_and_iter(Head { len, slots }, (0..count).map(child))
 }
 
 #[cold]
@@ -117,8 +121,8 @@ impl<K, V> Default for Node<K, V> {
 }
 
 impl<K, V> Node<K, V> {
-    /// The leaf where a hash belongs. Few instructions: the more look-ups the processor holds at once, the more of them
-    /// wait for memory together.
+    /// The leaf where a hash belongs. It takes few instructions: the more look-ups the processor
+    /// holds at once, the more of them wait for memory at the same time.
     #[inline(always)]
     pub(crate) fn leaf(&self, hash: u32, depth: u32) -> &Leaf<K, V> {
         let mut node = self;
@@ -151,7 +155,7 @@ impl<K, V> Node<K, V> {
         }
     }
 
-    /// Which child covers each slot; `None` for a leaf.
+    /// Which child covers each slot. `None` for a leaf.
     pub(crate) fn slots(&self) -> Option<&Slots> {
         match self {
             Node::Leaf(_) => None,
@@ -159,14 +163,14 @@ impl<K, V> Node<K, V> {
         }
     }
 
-    pub(crate) fn kids(&self) -> &[Node<K, V>] {
+    pub(crate) fn children(&self) -> &[Node<K, V>] {
         match self {
             Node::Leaf(_) => &[],
             Node::Branch(branch) => &branch.slice,
         }
     }
 
-    /// Equal addresses are the same node; every empty leaf has the address 0.
+    /// Equal addresses are the same node. Every empty leaf has the address 0.
     pub(crate) fn address(&self) -> usize {
         match self {
             Node::Leaf(leaf) => leaf.address(),
@@ -185,7 +189,8 @@ impl<K, V> Node<K, V> {
         }
     }
 
-    /// Bytes of heap that this node asked for, without its children and without what its entries own.
+    /// Bytes of heap that this node allocated, without its children and without what its entries
+    /// own.
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
             Node::Leaf(leaf) => leaf.heap_bytes(),
@@ -195,7 +200,8 @@ impl<K, V> Node<K, V> {
         }
     }
 
-    /// The branch for changing, copied first when shared; `None` for a leaf. Runs nothing of the user's.
+    /// The branch, mutably, copied first if it is shared. `None` for a leaf. Runs none of the
+    /// user's code.
     #[inline]
     pub(crate) fn branch_mut(&mut self) -> Option<BranchMut<'_, K, V>> {
         let Node::Branch(branch) = self else { return None };
@@ -204,42 +210,42 @@ impl<K, V> Node<K, V> {
         }
         Arc::get_mut(branch).map(|branch| {
             let Head { len, slots } = &mut branch.header;
-            BranchMut { len, slots, kids: &mut branch.slice }
+            BranchMut { len, slots, children: &mut branch.slice }
         })
     }
 
-    /// A branch over children in order, with the one that covers each slot.
-    pub(crate) fn over(slots: Slots, kids: impl IntoIterator<Item = Self>) -> Self {
-        let mut kids: Vec<Self> = kids.into_iter().collect();
-        let len = kids.iter().map(Node::len).sum();
-        Node::Branch(branch(len, slots, kids.len(), |at| mem::take(&mut kids[at])))
+    /// Makes a branch over children in order, with the child that covers each slot.
+    pub(crate) fn over(slots: Slots, children: impl IntoIterator<Item = Self>) -> Self {
+        let mut children: Vec<Self> = children.into_iter().collect();
+        let len = children.iter().map(Node::len).sum();
+        Node::Branch(branch(len, slots, children.len(), |at| mem::take(&mut children[at])))
     }
 
-    /// Cuts the slots of a child at `slot`; `kid` covers those from there on.
-    pub(crate) fn cut(&mut self, slot: u32, mut kid: Self) {
-        let Some(BranchMut { len, slots, kids }) = self.branch_mut() else { return };
+    /// Splits the slots of a child at `slot`. `child` covers those from there on.
+    pub(crate) fn split_child(&mut self, slot: u32, mut child: Self) {
+        let Some(BranchMut { len, slots, children }) = self.branch_mut() else { return };
         let at = usize::from(slots[slot as usize]) + 1;
-        slots[slot as usize..].iter_mut().for_each(|kid| *kid += 1);
-        let longer = branch(*len, *slots, kids.len() + 1, |own| match own {
-            own if own < at => mem::take(&mut kids[own]),
-            own if own > at => mem::take(&mut kids[own - 1]),
-            _ => mem::take(&mut kid),
+        slots[slot as usize..].iter_mut().for_each(|child| *child += 1);
+        let longer = branch(*len, *slots, children.len() + 1, |own| match own {
+            own if own < at => mem::take(&mut children[own]),
+            own if own > at => mem::take(&mut children[own - 1]),
+            _ => mem::take(&mut child),
         });
         *self = Node::Branch(longer);
     }
 
-    /// Puts `kid` in the place of the children that cover a run of slots.
-    pub(crate) fn unite(&mut self, run: Range<u32>, kid: Self) {
-        let Some(BranchMut { len, slots, kids }) = self.branch_mut() else { return };
+    /// Replaces the children that cover a run of slots by `child`.
+    pub(crate) fn unite(&mut self, run: Range<u32>, child: Self) {
+        let Some(BranchMut { len, slots, children }) = self.branch_mut() else { return };
         let run = run.start as usize..run.end as usize;
         let first = slots[run.start];
         let gone = slots[run.end - 1] - first;
-        slots[run.end..].iter_mut().for_each(|kid| *kid -= gone);
+        slots[run.end..].iter_mut().for_each(|child| *child -= gone);
         slots[run].fill(first);
         let (first, gone) = (usize::from(first), usize::from(gone));
-        kids[first] = kid;
-        let shorter = branch(*len, *slots, kids.len() - gone, |own| {
-            mem::take(&mut kids[if own <= first { own } else { own + gone }])
+        children[first] = child;
+        let shorter = branch(*len, *slots, children.len() - gone, |own| {
+            mem::take(&mut children[if own <= first { own } else { own + gone }])
         });
         *self = Node::Branch(shorter);
     }

@@ -10,7 +10,7 @@ use super::map::HashMap;
 use crate::changes::{MapDiff, MapPatch, PatchError};
 use crate::sets::set_of;
 
-/// A set by hash with O(1) `clone`; costs are those of [`HashMap`].
+/// A set by hash with O(1) `clone`. Costs are those of [`HashMap`].
 ///
 /// # When not to use it
 ///
@@ -33,14 +33,14 @@ pub struct HashSet<T, S = RandomState> {
 set_of!(HashSet, HashMap, Hash + Eq, S: BuildHasher);
 
 impl<T> HashSet<T> {
-    /// An empty set; allocates nothing.
+    /// Makes an empty set, without allocation.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
 impl<T, S> HashSet<T, S> {
-    /// An empty set with a hasher of its own.
+    /// Makes an empty set with the given hasher.
     pub const fn with_hasher(hasher: S) -> Self {
         HashSet { map: HashMap::with_hasher(hasher) }
     }
@@ -57,14 +57,14 @@ impl<T: Hash + Eq, S: BuildHasher> HashSet<T, S> {
         self.iter().chain(other.difference(self))
     }
 
-    /// The items that are in one and not in the other.
+    /// The items that are in only one of both.
     pub fn symmetric_difference<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a T> {
         self.difference(other).chain(other.difference(self))
     }
 }
 
 impl<T: Hash + Eq + Clone, S: BuildHasher> HashSet<T, S> {
-    /// Removes all items and returns them. They are out of the set at once.
+    /// Removes all items and returns them. They are removed at once, not as they are drawn.
     pub fn drain(&mut self) -> impl Iterator<Item = T> {
         self.map.drain().map(|(item, ())| item)
     }

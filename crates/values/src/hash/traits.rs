@@ -27,7 +27,7 @@ impl<K: Borrow<Q>, V, Q: Hash + Eq + ?Sized, S: BuildHasher> Index<&Q> for HashM
 }
 
 impl<K: Hash + Eq, V: Eq, S: BuildHasher> PartialEq for HashMap<K, V, S> {
-    /// Skips what forks share: O(1) for an untouched one.
+    /// Skips what forks share: O(1) for an untouched fork.
     fn eq(&self, other: &Self) -> bool {
         if self.ptr_eq(other) {
             return true;

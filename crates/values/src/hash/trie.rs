@@ -1,9 +1,13 @@
 //! The trie behind hash maps and sets: entries under 32 bits of their hash, in copy-on-write nodes.
 //!
-//! Invariants: a child covers an aligned power of two of its branch's slots, a branch below another exactly one; an
-//! entry lies in the leaf that covers its hash; leaves hold [`leaf_max`] entries at most, but where the hash has no
-//! more bits; `len` of a branch is the sum over its children. Nothing of the user's (`Clone`, `Eq`, `Hash`, `Drop`)
-//! runs while these are broken.
+//! Invariants:
+//! * A child covers an aligned power of two of its branch's slots. A branch below another covers
+//!   exactly one.
+//! * An entry lies in the leaf that covers its hash.
+//! * Leaves hold at most [`leaf_max`] entries, except where the hash has no more bits.
+//! * `len` of a branch is the sum over its children.
+//!
+//! None of the user's code (`Clone`, `Eq`, `Hash`, `Drop`) runs while these are broken.
 
 use alloc::vec::Vec;
 use core::borrow::Borrow;
@@ -15,7 +19,7 @@ use super::entries::Entries;
 use super::leaf::Leaf;
 use super::node::{DEPTH_MAX, Node, SLOTS, Slots, leaf_max, slot, span};
 
-/// The bits of a hash that place an entry, mixed for hashers that leave some bits idle.
+/// The bits of a hash that place an entry, mixed for hashers that leave some bits unused.
 #[inline]
 pub(crate) fn rank<S: BuildHasher, Q: Hash + ?Sized>(hasher: &S, key: &Q) -> u32 {
     let hash = hasher.hash_one(key);
@@ -81,14 +85,14 @@ impl<K, V> Trie<K, V> {
 }
 
 impl<K: Clone, V: Clone> Trie<K, V> {
-    /// The entry at a place that was found, for changing; a shared path is copied.
+    /// The entry at a place that was found, mutably. A shared path is copied.
     pub(crate) fn at_mut(&mut self, hash: u32, place: usize) -> &mut (K, V) {
         let (mut node, mut depth) = (&mut self.root, 0);
         loop {
             node = match node {
                 Node::Leaf(leaf) => return &mut leaf.entries_mut()[place],
                 branch => match branch.branch_mut() {
-                    Some(branch) => branch.kid(slot(hash, depth)),
+                    Some(branch) => branch.child(slot(hash, depth)),
                     None => unreachable!("what is no leaf is a branch"),
                 },
             };
@@ -96,7 +100,7 @@ impl<K: Clone, V: Clone> Trie<K, V> {
         }
     }
 
-    /// Adds an entry whose key is not there; its place in its leaf.
+    /// Adds an entry whose key is absent. Returns its place in its leaf.
     pub(crate) fn insert(&mut self, hash: u32, entry: (K, V)) -> usize {
         open(&mut self.root, hash);
         // Only moves from here on.
@@ -104,7 +108,8 @@ impl<K: Clone, V: Clone> Trie<K, V> {
         loop {
             node = match node {
                 Node::Leaf(leaf) => {
-                    // The leaf of a small map grows step by step; one below a branch has its full size at once.
+                    // The leaf of a small map grows step by step. A leaf below a branch has its
+                    // full size at once.
                     let room = if depth == 0 { 0 } else { leaf_max::<K, V>() };
                     leaf.push(hash, entry, room);
                     return leaf.len() - 1;
@@ -112,7 +117,7 @@ impl<K: Clone, V: Clone> Trie<K, V> {
                 branch => match branch.branch_mut() {
                     Some(branch) => {
                         *branch.len += 1;
-                        branch.kid(slot(hash, depth))
+                        branch.child(slot(hash, depth))
                     }
                     None => unreachable!("what is no leaf is a branch"),
                 },
@@ -123,18 +128,19 @@ impl<K: Clone, V: Clone> Trie<K, V> {
 
     /// Removes the entry at a place that was found.
     pub(crate) fn remove(&mut self, hash: u32, place: usize) -> (K, V) {
-        // The user's `Clone` runs here, if at all; the rest only moves.
+        // The user's `Clone` runs here, if at all. The rest only moves.
         self.at_mut(hash, place);
         let entry = remove(&mut self.root, 0, hash, place);
         collapse(&mut self.root);
         entry
     }
 
-    /// Removes the entries that are marked, in the order of iteration; nodes that lose nothing stay shared.
+    /// Removes the entries that are marked, in the order of iteration. Nodes that lose nothing stay
+    /// shared.
     pub(crate) fn extract(&mut self, marked: &[bool]) -> Vec<(K, V)> {
         let mut out = Vec::new();
         if marked.contains(&true) {
-            own(&mut self.root, marked);
+            make_marked_unique(&mut self.root, marked);
             extract(&mut self.root, marked, &mut out);
             collapse(&mut self.root);
         }
@@ -142,12 +148,13 @@ impl<K: Clone, V: Clone> Trie<K, V> {
     }
 }
 
-/// Makes the way to the leaf of a hash unique, and room in the leaf. `len` of no branch changes.
+/// Makes the path to the leaf of a hash unique, and makes room in the leaf. `len` of no branch
+/// changes.
 fn open<K: Clone, V: Clone>(root: &mut Node<K, V>, hash: u32) {
     let (mut node, mut depth) = (root, 0);
     loop {
         if let Node::Leaf(leaf) = node {
-            leaf.own();
+            leaf.make_unique();
             if leaf.len() < leaf_max::<K, V>() || depth == DEPTH_MAX {
                 return;
             }
@@ -159,18 +166,18 @@ fn open<K: Clone, V: Clone>(root: &mut Node<K, V>, hash: u32) {
             continue;
         }
         node = match node.branch_mut() {
-            Some(branch) => branch.kid(slot),
+            Some(branch) => branch.child(slot),
             None => unreachable!("what is no leaf is a branch"),
         };
         depth += 1;
     }
 }
 
-/// Where to cut the slots of the leaf that covers a slot, when it is full and they are more than one.
+/// Where to split the slots of the leaf that covers a slot, if it is full and has more than one.
 #[inline]
 fn crowded<K, V>(node: &Node<K, V>, slot: u32) -> Option<u32> {
     let slots = node.slots()?;
-    match &node.kids()[usize::from(slots[slot as usize])] {
+    match &node.children()[usize::from(slots[slot as usize])] {
         Node::Leaf(leaf) if leaf.len() >= leaf_max::<K, V>() => {
             let slots = span(slots, slot);
             (slots.len() > 1).then_some(slots.start + slots.len() as u32 / 2)
@@ -182,15 +189,15 @@ fn crowded<K, V>(node: &Node<K, V>, slot: u32) -> Option<u32> {
 #[cold]
 fn split<K: Clone, V: Clone>(node: &mut Node<K, V>, depth: u32, slot: u32, middle: u32) {
     if let Some(branch) = node.branch_mut()
-        && let Node::Leaf(leaf) = branch.kid(slot)
+        && let Node::Leaf(leaf) = branch.child(slot)
     {
-        leaf.own();
+        leaf.make_unique();
         let right = leaf.split(|hash| self::slot(hash, depth) >= middle);
-        node.cut(middle, Node::Leaf(right));
+        node.split_child(middle, Node::Leaf(right));
     }
 }
 
-/// Removes an entry on a way that is unique.
+/// Removes an entry at the end of a unique path.
 fn remove<K, V>(node: &mut Node<K, V>, depth: u32, hash: u32, place: usize) -> (K, V) {
     if let Node::Leaf(leaf) = node {
         let entry = leaf.take(place);
@@ -202,23 +209,23 @@ fn remove<K, V>(node: &mut Node<K, V>, depth: u32, hash: u32, place: usize) -> (
     let slot = slot(hash, depth);
     let Some(branch) = node.branch_mut() else { unreachable!("what is no leaf is a branch") };
     *branch.len -= 1;
-    let kid = branch.kid(slot);
-    let entry = remove(kid, depth + 1, hash, place);
-    collapse(kid);
-    mend(node, slot);
+    let child = branch.child(slot);
+    let entry = remove(child, depth + 1, hash, place);
+    collapse(child);
+    join_small_leaves(node, slot);
     entry
 }
 
-/// Makes a branch over a single leaf that leaf.
+/// Replaces a branch over a single leaf by that leaf.
 fn collapse<K, V>(node: &mut Node<K, V>) {
-    if let [Node::Leaf(leaf)] = node.kids() {
+    if let [Node::Leaf(leaf)] = node.children() {
         *node = Node::Leaf(leaf.clone());
     }
 }
 
-/// Joins the leaf that covers a slot with its neighbours while all of them fill half a leaf at most. Shared neighbours
-/// are left alone: to join them they would have to be copied.
-fn mend<K, V>(node: &mut Node<K, V>, slot: u32) {
+/// Joins the leaf that covers a slot with its neighbours while all of them together fill at most
+/// half a leaf. Shared neighbours are left alone: joining them would copy them.
+fn join_small_leaves<K, V>(node: &mut Node<K, V>, slot: u32) {
     let Some(slots) = node.slots() else { return };
     let alone = span(slots, slot);
     let mut joined = alone.clone();
@@ -235,8 +242,8 @@ fn mend<K, V>(node: &mut Node<K, V>, slot: u32) {
         let (first, last) =
             (branch.slots[joined.start as usize], branch.slots[joined.end as usize - 1]);
         let mut one = Leaf::Empty;
-        for kid in &mut branch.kids[usize::from(first)..=usize::from(last)] {
-            if let Node::Leaf(leaf) = mem::take(kid) {
+        for child in &mut branch.children[usize::from(first)..=usize::from(last)] {
+            if let Node::Leaf(leaf) = mem::take(child) {
                 leaf.pour(|hash, entry| one.push(hash, entry, leaf_max::<K, V>()));
             }
         }
@@ -244,30 +251,31 @@ fn mend<K, V>(node: &mut Node<K, V>, slot: u32) {
     }
 }
 
-/// Whether the children in a run of slots are leaves with one owner, of half a leaf's entries together.
+/// Returns `true` if the children in a run of slots are leaves with one owner that together hold at
+/// most half a leaf's entries.
 fn fits<K, V>(node: &Node<K, V>, slots: &Slots, run: Range<u32>) -> bool {
     if run.end > SLOTS as u32 {
         return false;
     }
     let (first, last) = (slots[run.start as usize], slots[run.end as usize - 1]);
-    let kids = &node.kids()[usize::from(first)..=usize::from(last)];
-    kids.iter().all(|kid| matches!(kid, Node::Leaf(leaf) if leaf.is_unique()))
-        && kids.iter().map(Node::len).sum::<usize>() <= leaf_max::<K, V>() / 2
+    let children = &node.children()[usize::from(first)..=usize::from(last)];
+    children.iter().all(|child| matches!(child, Node::Leaf(leaf) if leaf.is_unique()))
+        && children.iter().map(Node::len).sum::<usize>() <= leaf_max::<K, V>() / 2
 }
 
-/// Makes every leaf unique that holds a marked entry, and the way to it.
-fn own<K: Clone, V: Clone>(node: &mut Node<K, V>, marked: &[bool]) {
+/// Makes every leaf that holds a marked entry unique, and the path to it.
+fn make_marked_unique<K: Clone, V: Clone>(node: &mut Node<K, V>, marked: &[bool]) {
     if !marked.contains(&true) {
         return;
     }
     if let Node::Leaf(leaf) = node {
-        return leaf.own();
+        return leaf.make_unique();
     }
     if let Some(branch) = node.branch_mut() {
         let mut rest = marked;
-        for kid in branch.kids.iter_mut() {
-            let (own_marks, after) = rest.split_at(kid.len());
-            own(kid, own_marks);
+        for child in branch.children.iter_mut() {
+            let (own_marks, after) = rest.split_at(child.len());
+            make_marked_unique(child, own_marks);
             rest = after;
         }
     }
@@ -292,16 +300,16 @@ fn extract<K: Clone, V: Clone>(node: &mut Node<K, V>, marked: &[bool], out: &mut
     }
     let Some(branch) = node.branch_mut() else { return };
     let mut rest = marked;
-    for kid in branch.kids.iter_mut() {
-        let (own_marks, after) = rest.split_at(kid.len());
-        extract(kid, own_marks, out);
-        collapse(kid);
+    for child in branch.children.iter_mut() {
+        let (own_marks, after) = rest.split_at(child.len());
+        extract(child, own_marks, out);
+        collapse(child);
         rest = after;
     }
-    *branch.len = branch.kids.iter().map(Node::len).sum();
+    *branch.len = branch.children.iter().map(Node::len).sum();
     let mut slot = 0;
     while slot < SLOTS as u32 {
-        mend(node, slot);
+        join_small_leaves(node, slot);
         slot = node.slots().map_or(SLOTS as u32, |slots| span(slots, slot).end);
     }
 }

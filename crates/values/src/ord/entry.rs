@@ -22,7 +22,7 @@ pub struct OccupiedEntry<'a, K, V> {
 pub struct VacantEntry<'a, K, V> {
     map: &'a mut OrdMap<K, V>,
     key: K,
-    /// Where it would be.
+    /// Where the key would be.
     place: Path,
 }
 

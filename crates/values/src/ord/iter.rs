@@ -2,8 +2,8 @@
 
 use core::iter::FusedIterator;
 
-use super::kind::Ordered;
 use super::map::OrdMap;
+use super::shape::Ordered;
 use crate::engine::iter::{IntoItems, Items};
 use crate::engine::iter_mut::ItemsMut;
 use crate::engine::path::Path;
@@ -13,7 +13,7 @@ crate::iterators::iterators!(Items, ItemsMut, IntoItems of Ordered<K, V>);
 /// Entries of a range of keys by reference.
 pub struct Range<'a, K, V>(Items<'a, Ordered<K, V>>);
 
-/// Entries of a range of keys with values for changing.
+/// Entries of a range of keys with mutable values.
 pub struct RangeMut<'a, K: Clone, V: Clone>(ItemsMut<'a, Ordered<K, V>>);
 
 impl<'a, K, V> Iter<'a, K, V> {
@@ -77,7 +77,7 @@ impl<'a, K: Clone, V: Clone> Iterator for RangeMut<'a, K, V> {
 
 impl<K: Clone, V: Clone> FusedIterator for RangeMut<'_, K, V> {}
 
-/// Implements the way from the end, which only an order has.
+/// Implements iteration from the end, which only ordered collections have.
 macro_rules! from_the_end {
     ($($name:ident<$($life:lifetime,)? K, V>, ($($bound:tt)*), |$entry:ident| $whole:expr;)*) => {$(
         impl<$($life,)? K, V> DoubleEndedIterator for $name<$($life,)? K, V>

@@ -10,7 +10,7 @@ use super::entry::Entry;
 use super::iter::{
     IntoIter, IntoKeys, IntoValues, Iter, IterMut, Keys, Range, RangeMut, Values, ValuesMut,
 };
-use super::kind::{Edge, Key, Ordered, Place};
+use super::shape::{Edge, Key, Ordered, Place};
 use crate::changes::{Change, Conflict, MapDiff, MapPatch, PatchError, changes_of_maps, gather};
 use crate::engine::cursor::pair_up;
 use crate::engine::path::Path;
@@ -18,20 +18,20 @@ use crate::engine::tree::Tree;
 
 /// A map in the order of its keys, with O(1) `clone`.
 ///
-/// Clones share their entries. A write to a shared map copies the path to the entry, some 2 KiB; a map
-/// that shares nothing changes in place. Look-up costs what a `BTreeMap`'s costs.
+/// Clones share their entries. A write to a shared map copies the path to the entry, some 2 KiB. A
+/// map that shares nothing changes in place. A look-up costs as much as in a `BTreeMap`.
 ///
 /// | operation | cost |
 /// |---|---|
 /// | `clone`, `==` of an untouched fork | O(1), no allocation |
 /// | `get`, `insert`, `remove`, `entry`, `first_key_value`, `split_off` | O(log n) |
-/// | `range` | O(log n), and O(1) an entry |
+/// | `range` | O(log n), and O(1) for each entry |
 /// | `diff`, `merge3` of forks | what differs |
 ///
 /// # When not to use it
 ///
-/// For a map that is never forked use `BTreeMap`; when the order is of no use, [`HashMap`](crate::HashMap) finds
-/// keys sooner.
+/// For a map that is never forked use `BTreeMap`. If you do not need the order,
+/// [`HashMap`](crate::HashMap) finds keys faster.
 ///
 /// # Example
 ///
@@ -59,7 +59,7 @@ impl<K, V> Clone for OrdMap<K, V> {
 }
 
 impl<K, V> OrdMap<K, V> {
-    /// An empty map; allocates nothing.
+    /// Makes an empty map, without allocation.
     pub const fn new() -> Self {
         OrdMap { tree: Tree::new() }
     }
@@ -69,7 +69,7 @@ impl<K, V> OrdMap<K, V> {
         self.tree.len()
     }
 
-    /// Whether there are no entries.
+    /// Returns `true` if there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -117,7 +117,7 @@ impl<K, V> OrdMap<K, V> {
         self.tree.last().map(|(key, value)| (key, value))
     }
 
-    /// Whether both are the same value, sharing everything. O(1).
+    /// Returns `true` if both share everything. O(1).
     pub fn ptr_eq(&self, other: &Self) -> bool {
         self.tree.same(&other.tree)
     }
@@ -139,7 +139,7 @@ impl<K, V> OrdMap<K, V> {
         self.tree.find(Key(key)).map(|(key, value)| (key, value))
     }
 
-    /// Whether the map holds a key.
+    /// Returns `true` if the map holds a key.
     pub fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -151,7 +151,8 @@ impl<K, V> OrdMap<K, V> {
     ///
     /// # Panics
     ///
-    /// As `BTreeMap`'s: when the range begins after its end, or at its end with both excluded, unless the map is empty.
+    /// Like `BTreeMap`'s method: if the range begins after its end, or at its end with both
+    /// excluded, unless the map is empty.
     pub fn range<Q: Ord + ?Sized>(&self, range: impl RangeBounds<Q>) -> Range<'_, K, V>
     where
         K: Borrow<Q>,
@@ -165,7 +166,7 @@ impl<K, V> OrdMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        // As `BTreeMap`: a map without entries has no ends to be in the wrong order.
+        // Like `BTreeMap`: in a map without entries, ends cannot be in the wrong order.
         if !self.is_empty() {
             must_be_in_order(range.start_bound(), range.end_bound());
         }
@@ -186,7 +187,7 @@ impl<K, V> OrdMap<K, V> {
     }
 }
 
-/// Refuses ends that no range has, whatever the map holds.
+/// Panics for ends that are invalid whatever the map holds.
 fn must_be_in_order<Q: Ord + ?Sized>(from: Bound<&Q>, to: Bound<&Q>) {
     let (Bound::Included(start) | Bound::Excluded(start)) = from else { return };
     let (Bound::Included(end) | Bound::Excluded(end)) = to else { return };
@@ -226,7 +227,7 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
 }
 
 impl<K: Ord, V: Eq> OrdMap<K, V> {
-    /// What leads from this map to `newer`, in the order of keys. Skips what both share.
+    /// The changes from this map to `newer`, in the order of keys. Skips what both share.
     pub fn diff<'a>(&'a self, newer: &'a Self) -> MapDiff<'a, K, V> {
         let mut changes = Vec::new();
         let pair = |item: &'a (K, V)| (&item.0, &item.1);
@@ -248,7 +249,7 @@ impl<K: Ord + Clone, V: Clone + Eq> OrdMap<K, V> {
 }
 
 impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
-    /// Puts a value under a key and returns the one that was there; the key that was there stays.
+    /// Inserts a value under a key and returns the old value. A key that was present stays.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.tree.locate(Place(&key)) {
             Ok(path) => Some(mem::replace(&mut self.tree.at_mut(&path).1, value)),
@@ -259,7 +260,7 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
         }
     }
 
-    /// The value of a key for changing; nothing is copied when the key is absent.
+    /// The value of a key, mutably. Nothing is copied if the key is absent.
     pub fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
@@ -285,7 +286,7 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
         Some(self.tree.remove(&path))
     }
 
-    /// The place of a key, for changing it or filling it.
+    /// The entry of a key, to be read, changed or filled.
     pub fn entry(&mut self, key: K) -> Entry<'_, K, V> {
         Entry::new(self, key)
     }
@@ -311,9 +312,9 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
         *self = Self::new();
     }
 
-    /// Cuts the map in two: keeps the keys below `key` and returns the rest. O(log n).
+    /// Splits the map in two: keeps the keys below `key` and returns the rest. O(log n).
     ///
-    /// When a `Clone` panics in the middle, `self` is left empty; forks are not touched.
+    /// If a `Clone` panics in the middle, `self` is left empty. Forks are not affected.
     pub fn split_off<Q: Ord + ?Sized>(&mut self, key: &Q) -> Self
     where
         K: Borrow<Q>,
@@ -322,8 +323,8 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
         OrdMap { tree: self.tree.split_off(&path) }
     }
 
-    /// Moves all entries of `other` into this map; where both hold a key, the other's value wins. O(log n) when all keys
-    /// of `other` are greater, O(m log n) for its m entries otherwise.
+    /// Moves all entries of `other` into this map. If both hold a key, the other's value wins.
+    /// O(log n) if all keys of `other` are greater, and else O(m log n) for its m entries.
     pub fn append(&mut self, other: &mut Self) {
         let other = mem::take(other);
         let after = match (self.last_key_value(), other.first_key_value()) {
@@ -337,18 +338,21 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
         }
     }
 
-    /// Keeps the entries for which `keep` is true. Visits, and so copies, what is shared.
+    /// Keeps the entries for which `keep` returns `true`. Visits, and so copies, all that is
+    /// shared.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         let marked: Vec<bool> = self.iter_mut().map(|(key, value)| !keep(key, value)).collect();
         self.extract(&marked);
     }
 
-    /// Removes the entries of a range for which `doomed` is true and returns them in order. They are out of the map at
-    /// once. Visits, and so copies, what the range shares.
+    /// Removes the entries of a range for which `doomed` returns `true`, and returns them in order.
+    /// They are removed at once, not as they are drawn. Visits, and so copies, all that the range
+    /// shares.
     ///
     /// # Panics
     ///
-    /// As `BTreeMap`'s: when the range begins after its end, or at its end with both excluded, unless the map is empty.
+    /// Like `BTreeMap`'s method: if the range begins after its end, or at its end with both
+    /// excluded, unless the map is empty.
     pub fn extract_if<Q: Ord + ?Sized>(
         &mut self,
         range: impl RangeBounds<Q>,
@@ -363,27 +367,29 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
         self.extract(&marked).into_iter()
     }
 
-    /// Removes the entries that are marked, in order; none is after the last mark. Leaves that lose nothing stay
-    /// shared when few entries go.
+    /// Removes the entries that are marked, in order. None is after the last mark. If few entries
+    /// are removed, leaves that lose nothing stay shared.
     pub(crate) fn extract(&mut self, marked: &[bool]) -> Vec<(K, V)> {
         self.tree.extract(marked)
     }
 
-    /// The entries in order with values for changing. A leaf is copied, when shared, as the iteration reaches it.
+    /// The entries in order with mutable values. A shared leaf is copied when the iteration reaches
+    /// it.
     pub fn iter_mut(&mut self) -> IterMut<'_, K, V> {
         IterMut::new(self)
     }
 
-    /// The values in the order of their keys, for changing.
+    /// The values by mutable reference, in the order of their keys.
     pub fn values_mut(&mut self) -> ValuesMut<'_, K, V> {
         ValuesMut(self.iter_mut())
     }
 
-    /// The entries whose keys lie in a range, with values for changing.
+    /// The entries whose keys lie in a range, with mutable values.
     ///
     /// # Panics
     ///
-    /// As `BTreeMap`'s: when the range begins after its end, or at its end with both excluded, unless the map is empty.
+    /// Like `BTreeMap`'s method: if the range begins after its end, or at its end with both
+    /// excluded, unless the map is empty.
     pub fn range_mut<Q: Ord + ?Sized>(&mut self, range: impl RangeBounds<Q>) -> RangeMut<'_, K, V>
     where
         K: Borrow<Q>,

@@ -2,13 +2,13 @@
 
 mod entry;
 mod iter;
-#[cfg(feature = "serde")]
-mod keep;
-mod kind;
 mod map;
 #[cfg(test)]
 mod model;
+#[cfg(feature = "serde")]
+mod persist;
 mod set;
+mod shape;
 mod traits;
 
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
@@ -18,4 +18,4 @@ pub use iter::{
 pub use map::OrdMap;
 pub use set::OrdSet;
 
-pub(crate) use kind::Ordered;
+pub(crate) use shape::Ordered;

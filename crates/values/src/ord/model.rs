@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::vec::Vec;
 
 use super::OrdMap;
-use super::kind::Ordered;
+use super::shape::Ordered;
 use crate::engine::check::check;
 use crate::model::{KEYS, LIVE_MAX, Step, laws_between, step, take_step};
 
@@ -15,7 +15,9 @@ fn sound(map: &OrdMap<u16, u8>) {
     check::<Ordered<u16, u8>>(
         &map.tree.root,
         |mark, inner, step| {
-            step == 0 || *mark <= inner.kids[step].first().0 && last(&inner.kids[step - 1]) < *mark
+            step == 0
+                || *mark <= inner.children[step].first().0
+                    && last(&inner.children[step - 1]) < *mark
         },
         false,
     );
@@ -23,8 +25,8 @@ fn sound(map: &OrdMap<u16, u8>) {
 }
 
 fn last(node: &crate::engine::node::Node<Ordered<u16, u8>>) -> u16 {
-    match node.kids().last() {
-        Some(kid) => last(kid),
+    match node.children().last() {
+        Some(child) => last(child),
         None => node.items().last().unwrap().0,
     }
 }
@@ -100,7 +102,7 @@ fn apply(versions: &mut Versions, which: usize, step: Step<Own>) {
     take_step!(versions, which, step, take_own);
 }
 
-/// What folds over a part of the map, from a place that single steps have reached.
+/// Folds over a part of the map, from a place that single steps have reached.
 fn folded(map: &OrdMap<u16, u8>, from: usize, to: usize) -> Vec<u16> {
     let mut items = map.keys();
     items.by_ref().take(from).for_each(drop);

@@ -10,7 +10,7 @@ use super::map::OrdMap;
 use crate::changes::{MapDiff, MapPatch, PatchError};
 use crate::sets::set_of;
 
-/// A set in the order of its items, with O(1) `clone`; costs are those of [`OrdMap`].
+/// A set in the order of its items, with O(1) `clone`. Costs are those of [`OrdMap`].
 ///
 /// # When not to use it
 ///
@@ -34,7 +34,7 @@ pub struct OrdSet<T> {
 set_of!(OrdSet, OrdMap, Ord + Eq);
 
 impl<T> OrdSet<T> {
-    /// An empty set; allocates nothing.
+    /// Makes an empty set, without allocation.
     pub const fn new() -> Self {
         OrdSet { map: OrdMap::new() }
     }
@@ -53,7 +53,8 @@ impl<T> OrdSet<T> {
     ///
     /// # Panics
     ///
-    /// As `BTreeSet`'s: when the range begins after its end, or at its end with both excluded, unless the set is empty.
+    /// Like `BTreeSet`'s method: if the range begins after its end, or at its end with both
+    /// excluded, unless the set is empty.
     pub fn range<Q: Ord + ?Sized>(
         &self,
         range: impl RangeBounds<Q>,
@@ -72,12 +73,12 @@ impl<T: Ord> OrdSet<T> {
         self.beside(other).filter_map(|(ours, theirs)| ours.or(theirs))
     }
 
-    /// The items that are in one and not in the other, in order.
+    /// The items that are in only one of both, in order.
     pub fn symmetric_difference<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a T> {
         self.beside(other).filter_map(|(ours, theirs)| ours.xor(theirs))
     }
 
-    /// The items of both in order; equal ones together.
+    /// The items of both in order, with equal ones as a pair.
     fn beside<'a>(
         &'a self,
         other: &'a Self,
@@ -109,7 +110,7 @@ impl<T: Ord + Clone> OrdSet<T> {
         self.map.pop_last().map(|(item, ())| item)
     }
 
-    /// Cuts the set in two: keeps the items below `item` and returns the rest. O(log n).
+    /// Splits the set in two: keeps the items below `item` and returns the rest. O(log n).
     pub fn split_off<Q: Ord + ?Sized>(&mut self, item: &Q) -> Self
     where
         T: Borrow<Q>,

@@ -66,7 +66,7 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for OrdMap<K, V> {
 impl<K: Ord + Clone, V: Clone> FromIterator<(K, V)> for OrdMap<K, V> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut entries: Vec<(K, V)> = entries.into_iter().collect();
-        // A stable sort keeps entries of one key in their order; the last of them wins.
+        // A stable sort keeps entries of one key in their order. The last of them wins.
         entries.sort_by(|a, b| a.0.cmp(&b.0));
         let mut rest = entries.into_iter().peekable();
         let last_of_each = core::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! What differs between two sequences, as edits; and applying them.
+//! What differs between two sequences, as edits, and how to apply them.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -7,7 +7,7 @@ use super::Seq;
 use super::edits::{Edit, edits};
 use crate::changes::PatchError;
 
-/// What leads from an older sequence to a newer one, borrowed from both.
+/// The edits from an older sequence to a newer one, borrowed from both.
 #[derive(Clone, Debug)]
 pub struct SeqDiff<'a, T> {
     old: &'a Seq<T>,
@@ -21,17 +21,18 @@ impl<T> SeqDiff<'_, T> {
         self.edits.len()
     }
 
-    /// Whether the sequences are equal.
+    /// Returns `true` if the sequences are equal.
     pub fn is_empty(&self) -> bool {
         self.edits.is_empty()
     }
 
-    /// The edits in order: positions in the older sequence, and the positions in the newer one that stand there instead.
+    /// The edits in order: a range of the older sequence, and the range of the newer one that
+    /// replaces it.
     pub fn ranges(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
         self.edits.iter().map(|edit| (edit.old.clone(), edit.new.clone()))
     }
 
-    /// The same edits with items of their own, shared with both sequences where leaves are whole.
+    /// The same edits with owned items, which share whole leaves with both sequences.
     pub fn to_patch(&self) -> SeqPatch<T>
     where
         T: Clone + Eq,
@@ -45,7 +46,8 @@ impl<T> SeqDiff<'_, T> {
     }
 }
 
-/// One edit of a sequence: `removed` stands at `at` in the old one, `inserted` in its place in the new.
+/// One edit of a sequence: `removed` is at `at` in the old one, and `inserted` replaces it in the
+/// new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(bound(deserialize = "T: serde::Deserialize<'de> + Clone")))]
@@ -58,7 +60,8 @@ pub struct Hunk<T: Eq> {
     pub inserted: Seq<T>,
 }
 
-/// Edits of a sequence that stand alone; made by [`SeqDiff::to_patch`], used by [`Seq::apply`].
+/// Edits of a sequence, with owned items. [`SeqDiff::to_patch`] makes them, and [`Seq::apply`] uses
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(bound(deserialize = "T: serde::Deserialize<'de> + Clone")))]
@@ -68,19 +71,20 @@ pub struct SeqPatch<T: Eq> {
 }
 
 impl<T: Eq> Seq<T> {
-    /// What leads from this sequence to `newer`: aligned by what both share, so that forks cost what differs. Unrelated
-    /// sequences cost O(n), and more than a few dozen differences between two shared parts count as one edit.
+    /// The edits from this sequence to `newer`. They are aligned by what both share, so the cost
+    /// for forks is proportional to what differs. Unrelated sequences cost O(n), and more than a
+    /// few dozen differences between two shared parts become one edit.
     pub fn diff<'a>(&'a self, newer: &'a Self) -> SeqDiff<'a, T> {
         SeqDiff { old: self, new: newer, edits: edits(&self.tree.root, &newer.tree.root) }
     }
 }
 
 impl<T: Eq + Clone> Seq<T> {
-    /// Makes the edits of a patch. O(log n) an edit.
+    /// Makes the edits of a patch, in O(log n) each.
     ///
     /// # Errors
     ///
-    /// When what an edit removes is not what stands at its place; the sequence is then as it was.
+    /// Fails if what an edit removes is not at its place. The sequence is unchanged then.
     pub fn apply(&mut self, patch: &SeqPatch<T>) -> Result<(), PatchError> {
         let mut patched = self.clone();
         let mut bound = self.len();

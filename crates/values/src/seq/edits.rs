@@ -1,28 +1,33 @@
-//! The edit script between two sequences: aligned by shared subtrees, then item by item within what is left.
+//! The edit script between two sequences: aligned by shared subtrees, then item by item within what
+//! is left.
 //!
-//! Within a gap between shared subtrees, common ends are cut off and the rest is compared by the greedy algorithm of
-//! Myers (*An O(ND) Difference Algorithm and Its Variations*, Algorithmica 1, 1986), given up for one edit
-//! of the whole gap when more than [`EDITS_MAX`] items differ.
+//! Within a gap between shared subtrees, common ends are removed and the rest is compared by the
+//! greedy algorithm of Myers (*An O(ND) Difference Algorithm and Its Variations*, Algorithmica 1,
+//! 1986). If more than [`EDITS_MAX`] items differ, the whole gap becomes one edit.
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::engine::align::{Run, gaps};
-use crate::engine::kind::Kind;
 use crate::engine::node::Node;
+use crate::engine::shape::TreeShape;
 
-/// Items that may differ within one gap before the gap becomes one edit; bounds time and memory a gap.
+/// Items that may differ within one gap before the gap becomes one edit. This limits time and
+/// memory for each gap.
 const EDITS_MAX: usize = 64;
 
-/// Items of the old sequence, and those of the new one in their place; either may be empty, not both.
+/// Items of the old sequence, and those of the new one in their place. One of them may be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Edit {
     pub(crate) old: Range<usize>,
     pub(crate) new: Range<usize>,
 }
 
-/// The edits from one tree to another, in order, none touching the next.
-pub(crate) fn edits<K: Kind<Mark = usize, Item: Eq>>(old: &Node<K>, new: &Node<K>) -> Vec<Edit> {
+/// The edits from one tree to another, in order. No edit touches the next.
+pub(crate) fn edits<K: TreeShape<Mark = usize, Item: Eq>>(
+    old: &Node<K>,
+    new: &Node<K>,
+) -> Vec<Edit> {
     let mut all: Vec<Edit> = Vec::new();
     for gap in gaps(old, new) {
         for edit in compare(&gap.ours, &gap.theirs) {
@@ -40,8 +45,9 @@ pub(crate) fn edits<K: Kind<Mark = usize, Item: Eq>>(old: &Node<K>, new: &Node<K
     all
 }
 
-/// The edits of one gap, counted from its start: common ends first, then what is left between them.
-fn compare<K: Kind<Item: Eq>>(old: &Run<'_, K>, new: &Run<'_, K>) -> Vec<Edit> {
+/// The edits of one gap, counted from its start. Common ends are found first, then what differs
+/// between them.
+fn compare<K: TreeShape<Item: Eq>>(old: &Run<'_, K>, new: &Run<'_, K>) -> Vec<Edit> {
     let (long, wide) = (old.len(), new.len());
     let front = common(old.leaves(), new.leaves(), front_of);
     let back = common(old.leaves().rev(), new.leaves().rev(), back_of).min(long.min(wide) - front);
@@ -56,12 +62,13 @@ fn compare<K: Kind<Item: Eq>>(old: &Run<'_, K>, new: &Run<'_, K>) -> Vec<Edit> {
     parts.into_iter().map(|(old, new)| Edit { old: shift(old), new: shift(new) }).collect()
 }
 
-/// How many items two rows of slices have in common at the end that `cut` looks at; it returns the common part of two
-/// slices, and what is left of both beyond the shorter one.
+/// How many items two series of slices have in common at the end at which `split` looks. `split`
+/// returns the length of the common part of two slices, and what is left of both beyond the shorter
+/// one.
 fn common<'a, T: Eq + 'a>(
     mut a: impl Iterator<Item = &'a [T]>,
     mut b: impl Iterator<Item = &'a [T]>,
-    cut: impl Fn(&'a [T], &'a [T]) -> (usize, &'a [T], &'a [T]),
+    split: impl Fn(&'a [T], &'a [T]) -> (usize, &'a [T], &'a [T]),
 ) -> usize {
     let (mut x, mut y): (&[T], &[T]) = (&[], &[]);
     let mut count = 0;
@@ -73,7 +80,7 @@ fn common<'a, T: Eq + 'a>(
             let Some(next) = b.next() else { return count };
             y = next;
         } else {
-            let (same, left, also) = cut(x, y);
+            let (same, left, also) = split(x, y);
             count += same;
             if same < x.len().min(y.len()) {
                 return count;
@@ -86,7 +93,7 @@ fn common<'a, T: Eq + 'a>(
 fn front_of<'a, T: Eq>(x: &'a [T], y: &'a [T]) -> (usize, &'a [T], &'a [T]) {
     let count = x.len().min(y.len());
     let ((a, x), (b, y)) = (x.split_at(count), y.split_at(count));
-    // Whole slices compare faster than items; only the first that differ are looked at again.
+    // Whole slices compare faster than items. Only the first ones that differ are looked at again.
     let same = if a == b { count } else { a.iter().zip(b).take_while(|(a, b)| a == b).count() };
     (same, x, y)
 }
@@ -106,7 +113,8 @@ fn shortest<T: Eq>(a: &[&T], b: &[&T]) -> Option<Vec<(Range<usize>, Range<usize>
         return None;
     }
     let offset = EDITS_MAX as isize + 1;
-    // `reach[k]` is how far into `a` the best script on diagonal k (a's place less b's) has come.
+    // `reach[k]` is how far into `a` the best script on diagonal k (position in `a` minus position
+    // in `b`) has come.
     let mut reach = alloc::vec![0isize; 2 * EDITS_MAX + 3];
     let mut steps: Vec<Vec<isize>> = Vec::new();
     for edits in 0..=EDITS_MAX as isize {
@@ -127,7 +135,7 @@ fn shortest<T: Eq>(a: &[&T], b: &[&T]) -> Option<Vec<(Range<usize>, Range<usize>
     None
 }
 
-/// Walks the script back from its end and gathers runs of edits.
+/// Follows the script back from its end and gathers runs of edits.
 fn trace(
     steps: &[Vec<isize>],
     mut x: isize,

@@ -6,7 +6,7 @@ use core::ops::Range;
 use core::slice;
 
 use super::Seq;
-use super::kind::Sequence;
+use super::shape::Sequence;
 use crate::engine::iter::{IntoItems, Items};
 use crate::engine::iter_mut::ItemsMut;
 use crate::engine::node::Node;
@@ -58,7 +58,7 @@ impl<T> DoubleEndedIterator for Iter<'_, T> {
 impl<T> ExactSizeIterator for Iter<'_, T> {}
 impl<T> FusedIterator for Iter<'_, T> {}
 
-/// Items of a [`Seq`] for changing.
+/// Items of a [`Seq`] by mutable reference.
 pub struct IterMut<'a, T: Clone> {
     items: ItemsMut<'a, Sequence<T>>,
     len: usize,
@@ -132,7 +132,7 @@ impl<T: Clone> DoubleEndedIterator for IntoIter<T> {
 impl<T: Clone> ExactSizeIterator for IntoIter<T> {}
 impl<T: Clone> FusedIterator for IntoIter<T> {}
 
-/// The leaves of a [`Seq`] as slices; none is empty.
+/// The leaves of a [`Seq`] as slices. None is empty.
 pub struct Chunks<'a, T> {
     rest: Vec<slice::Iter<'a, Node<Sequence<T>>>>,
 }
@@ -149,7 +149,7 @@ impl<'a, T> Iterator for Chunks<'a, T> {
     fn next(&mut self) -> Option<&'a [T]> {
         loop {
             match self.rest.last_mut()?.next() {
-                Some(Node::Inner(inner)) => self.rest.push(inner.kids.iter()),
+                Some(Node::Inner(inner)) => self.rest.push(inner.children.iter()),
                 Some(leaf) if leaf.len() > 0 => return Some(leaf.items()),
                 Some(_) => {}
                 None => {

@@ -1,4 +1,5 @@
-//! Three-way merge of sequences: edits of both forks in one sequence, edit groups that overlap to a resolver.
+//! Three-way merge of sequences: the edits of both forks go into one sequence, and a resolver
+//! decides on edits that overlap.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -20,11 +21,11 @@ pub struct SeqConflict<T: Eq> {
 }
 
 /// What the merge has to change in our fork.
-pub(crate) struct Step {
+pub(crate) struct MergeStep {
     pub(crate) base: Range<usize>,
     pub(crate) ours: Range<usize>,
     pub(crate) theirs: Range<usize>,
-    /// Whether our fork edited the same part.
+    /// Set if our fork edited the same part.
     pub(crate) contested: bool,
 }
 
@@ -36,7 +37,7 @@ fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     }
 }
 
-/// Sums of lengths gained by edits before a place, to translate places of the base.
+/// How far edits before a position have moved it, to translate positions of the base.
 struct Drift(isize);
 
 impl Drift {
@@ -49,8 +50,8 @@ impl Drift {
     }
 }
 
-/// Groups the edits of two forks of one base; edits of ours alone need no step.
-pub(crate) fn plan(ours: &[Edit], theirs: &[Edit]) -> Vec<Step> {
+/// Groups the edits of two forks of one base. Edits of ours alone need no step.
+pub(crate) fn plan(ours: &[Edit], theirs: &[Edit]) -> Vec<MergeStep> {
     let (mut i, mut j) = (0, 0);
     let (mut our_drift, mut their_drift) = (Drift(0), Drift(0));
     let mut steps = Vec::new();
@@ -82,7 +83,7 @@ pub(crate) fn plan(ours: &[Edit], theirs: &[Edit]) -> Vec<Step> {
                 break;
             }
         }
-        steps.push(Step {
+        steps.push(MergeStep {
             ours: our_base.at(base.start)..our_drift.at(base.end),
             theirs: their_base.at(base.start)..their_drift.at(base.end),
             base,
@@ -92,8 +93,9 @@ pub(crate) fn plan(ours: &[Edit], theirs: &[Edit]) -> Vec<Step> {
     steps
 }
 
-/// Unites two forks of one base. Parts that one fork alone edited are taken from it; parts that both edited alike are kept;
-/// for the others `resolve` gives what shall stand there. Cost: what differs, and O(log n) an edit.
+/// Merges two forks of one base. A part that only one fork edited is taken from it, a part that
+/// both edited in the same way is taken as it is, and `resolve` decides on the others. The cost is
+/// proportional to what differs, and O(log n) for each edit.
 ///
 /// ```
 /// use tine_values::seq::{Seq, merge3};
@@ -133,7 +135,7 @@ pub fn merge3<T: Eq + Clone>(
 }
 
 impl<T: Eq + Clone> Seq<T> {
-    /// Unites two forks of one base; see [`merge3`].
+    /// Merges two forks of one base. See [`merge3`].
     #[must_use]
     pub fn merge3(
         base: &Self,

@@ -1,14 +1,14 @@
-//! [`Seq`]: a vector that is forked in O(1) and cut or joined anywhere in O(log n).
+//! [`Seq`]: a vector that is forked in O(1) and split or joined anywhere in O(log n).
 
 pub(crate) mod diff;
 pub(crate) mod edits;
 pub(crate) mod iter;
-#[cfg(feature = "serde")]
-mod keep;
-pub(crate) mod kind;
 pub(crate) mod merge;
 #[cfg(test)]
 pub(crate) mod model;
+#[cfg(feature = "serde")]
+mod persist;
+pub(crate) mod shape;
 mod traits;
 
 use alloc::vec::Vec;
@@ -21,17 +21,19 @@ use crate::engine::node::Node;
 use crate::engine::node::unique;
 use crate::engine::path::Path;
 use crate::engine::tree::Tree;
-use kind::{Position, Sequence};
+use shape::{Position, Sequence};
 
 pub use diff::{Hunk, SeqDiff, SeqPatch};
 pub use iter::{Chunks, IntoIter, Iter, IterMut};
 pub use merge::{SeqConflict, merge3};
 
-/// A vector with O(1) `clone`, and O(log n) insertion, removal, cut and concatenation at any place.
+/// A vector with O(1) `clone`, and O(log n) insertion, removal, split and concatenation at any
+/// place.
 ///
-/// Clones share their items. A write to a shared `Seq` copies the path to the item, some 2 KiB; a `Seq`
-/// that shares nothing changes in place. Reading by index costs five to ten times a `Vec`'s: less where the
-/// sequence was made by `push` or `collect` than after many insertions in the middle.
+/// Clones share their items. A write to a shared `Seq` copies the path to the item, some 2 KiB. A
+/// `Seq` that shares nothing changes in place. Reading by index takes five to ten times as long as
+/// in a `Vec`: less if the sequence was made by `push` or `collect` than after many insertions in
+/// the middle.
 ///
 /// | operation | cost |
 /// |---|---|
@@ -43,8 +45,9 @@ pub use merge::{SeqConflict, merge3};
 ///
 /// # When not to use it
 ///
-/// For a vector that is never forked, or that is small and copied rarely, `Vec` is faster and smaller. For a queue with one
-/// owner use `VecDeque`: `push_front` here moves up to a leaf of items.
+/// For a vector that is never forked, or that is small and copied rarely, `Vec` is faster and
+/// smaller. For a queue with one owner use `VecDeque`: `push_front` of a `Seq` moves up to a leaf
+/// of items.
 ///
 /// # Example
 ///
@@ -70,7 +73,7 @@ impl<T> Clone for Seq<T> {
 }
 
 impl<T> Seq<T> {
-    /// An empty sequence; allocates nothing.
+    /// Makes an empty sequence, without allocation.
     pub const fn new() -> Self {
         Seq { tree: Tree::new() }
     }
@@ -81,7 +84,7 @@ impl<T> Seq<T> {
         self.tree.len()
     }
 
-    /// Whether there are no items.
+    /// Returns `true` if there are no items.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -90,7 +93,7 @@ impl<T> Seq<T> {
     /// The item at `index`, or `None` past the end. O(log n).
     #[inline]
     pub fn get(&self, index: usize) -> Option<&T> {
-        kind::get(&self.tree.root, index)
+        shape::get(&self.tree.root, index)
     }
 
     /// The first item.
@@ -112,7 +115,7 @@ impl<T> Seq<T> {
     ///
     /// # Panics
     ///
-    /// When the range begins after its end or reaches past the end of the sequence.
+    /// Panics if the range begins after its end or reaches past the end of the sequence.
     pub fn range(&self, range: impl RangeBounds<usize>) -> Iter<'_, T> {
         let range = self.bounds(range);
         Iter::between(self, range)
@@ -123,12 +126,12 @@ impl<T> Seq<T> {
         Chunks::new(self)
     }
 
-    /// Whether both are the same value, sharing everything. O(1).
+    /// Returns `true` if both share everything. O(1).
     pub fn ptr_eq(&self, other: &Self) -> bool {
         self.tree.same(&other.tree)
     }
 
-    /// Position of an item in a sequence sorted by `f`, as `slice::binary_search_by`. O(log² n).
+    /// Finds an item in a sequence sorted by `f`, like `slice::binary_search_by`. O(log² n).
     pub fn binary_search_by(
         &self,
         mut f: impl FnMut(&T) -> core::cmp::Ordering,
@@ -169,7 +172,7 @@ impl<T> Seq<T> {
 }
 
 impl<T: Clone> Seq<T> {
-    /// The item at `index` for changing; what is shared on its path is copied first.
+    /// The item at `index`, mutably. Shared nodes on its path are copied first.
     #[inline]
     pub fn get_mut(&mut self, mut index: usize) -> Option<&mut T> {
         if index >= self.len() {
@@ -180,20 +183,20 @@ impl<T: Clone> Seq<T> {
             match node {
                 Node::Inner(arc) => {
                     let inner = unique(arc);
-                    let (step, within) = kind::child(inner, index);
+                    let (step, within) = shape::child(inner, index);
                     index = within;
-                    node = &mut inner.kids[step];
+                    node = &mut inner.children[step];
                 }
                 Node::Leaf(chunk) => return chunk.items_mut().get_mut(index),
             }
         }
     }
 
-    /// Puts `item` at `index` and returns the one that was there.
+    /// Replaces the item at `index` and returns the old one.
     ///
     /// # Panics
     ///
-    /// When `index` is past the end.
+    /// Panics if `index` is past the end.
     pub fn set(&mut self, index: usize, item: T) -> T {
         mem::replace(&mut self[index], item)
     }
@@ -202,7 +205,8 @@ impl<T: Clone> Seq<T> {
     ///
     /// # Panics
     ///
-    /// When there would be more than `isize::MAX` items, as with all that makes a sequence longer.
+    /// Panics if there would be more than `isize::MAX` items, like every method that makes a
+    /// sequence longer.
     #[inline]
     #[track_caller]
     pub fn push(&mut self, item: T) {
@@ -217,7 +221,7 @@ impl<T: Clone> Seq<T> {
         })
     }
 
-    /// Puts an item before all others.
+    /// Inserts an item before all others.
     pub fn push_front(&mut self, item: T) {
         let path = self.tree.first_path();
         self.tree.insert(&path, item);
@@ -231,12 +235,12 @@ impl<T: Clone> Seq<T> {
         })
     }
 
-    /// The first item for changing.
+    /// The first item, mutably.
     pub fn first_mut(&mut self) -> Option<&mut T> {
         self.get_mut(0)
     }
 
-    /// The last item for changing.
+    /// The last item, mutably.
     pub fn last_mut(&mut self) -> Option<&mut T> {
         self.get_mut(self.len().checked_sub(1)?)
     }
@@ -245,7 +249,7 @@ impl<T: Clone> Seq<T> {
     ///
     /// # Panics
     ///
-    /// When `index` is greater than the length.
+    /// Panics if `index` is greater than the length.
     pub fn insert(&mut self, index: usize, item: T) {
         assert!(index <= self.len(), "insertion at {index} in a Seq of length {}", self.len());
         let path = self.place(index);
@@ -256,7 +260,7 @@ impl<T: Clone> Seq<T> {
     ///
     /// # Panics
     ///
-    /// When `index` is past the end.
+    /// Panics if `index` is past the end.
     pub fn remove(&mut self, index: usize) -> T {
         assert!(index < self.len(), "removal at {index} in a Seq of length {}", self.len());
         let path = self.place(index);
@@ -267,20 +271,20 @@ impl<T: Clone> Seq<T> {
     ///
     /// # Panics
     ///
-    /// When either index is past the end.
+    /// Panics if either index is past the end.
     pub fn swap(&mut self, a: usize, b: usize) {
         let item = self[a].clone();
         let item = self.set(b, item);
         self[a] = item;
     }
 
-    /// Cuts the sequence in two: keeps what is before `at` and returns the rest. O(log n).
+    /// Splits the sequence in two: keeps the items before `at` and returns the rest. O(log n).
     ///
-    /// When an item's `Clone` panics in the middle, `self` is left empty; forks are not touched.
+    /// If an item's `Clone` panics in the middle, `self` is left empty. Forks are not affected.
     ///
     /// # Panics
     ///
-    /// When `at` is greater than the length.
+    /// Panics if `at` is greater than the length.
     #[must_use = "use `truncate` to drop the rest"]
     pub fn split_off(&mut self, at: usize) -> Self {
         assert!(at <= self.len(), "cut at {at} in a Seq of length {}", self.len());
@@ -288,13 +292,13 @@ impl<T: Clone> Seq<T> {
         Seq { tree: self.tree.split_off(&path) }
     }
 
-    /// Moves all items of `other` to the end, leaving it empty. O(log n).
+    /// Moves all items of `other` to the end, and leaves it empty. O(log n).
     ///
-    /// When an item's `Clone` panics in the middle, both are left empty; forks are not touched.
+    /// If an item's `Clone` panics in the middle, both are left empty. Forks are not affected.
     ///
     /// # Panics
     ///
-    /// When there would be more than `isize::MAX` items; then both stay as they are.
+    /// Panics if there would be more than `isize::MAX` items. Both are unchanged then.
     #[track_caller]
     pub fn append(&mut self, other: &mut Self) {
         grown(self.len(), other.len());
@@ -313,11 +317,11 @@ impl<T: Clone> Seq<T> {
         *self = Self::new();
     }
 
-    /// A sequence of the items in a range, sharing their leaves. O(log n).
+    /// Makes a sequence of the items in a range, which shares their leaves. O(log n).
     ///
     /// # Panics
     ///
-    /// When the range begins after its end or reaches past the end of the sequence.
+    /// Panics if the range begins after its end or reaches past the end of the sequence.
     #[must_use]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Self {
         let range = self.bounds(range);
@@ -326,12 +330,12 @@ impl<T: Clone> Seq<T> {
         part.split_off(range.start)
     }
 
-    /// Replaces a range by other items and returns what was there. O(log n).
+    /// Replaces a range by other items and returns the old ones. O(log n).
     ///
     /// # Panics
     ///
-    /// When the range begins after its end or reaches past the end of the sequence, or there would be more than
-    /// `isize::MAX` items; then the sequence stays as it is.
+    /// Panics if the range begins after its end or reaches past the end of the sequence, or if
+    /// there would be more than `isize::MAX` items. The sequence is unchanged then.
     #[track_caller]
     pub fn splice(&mut self, range: impl RangeBounds<usize>, items: impl Into<Self>) -> Self {
         let range = self.bounds(range);
@@ -344,32 +348,36 @@ impl<T: Clone> Seq<T> {
         removed
     }
 
-    /// Removes a range and returns its items by value. They are out of the sequence at once, not as they are drawn.
+    /// Removes a range and returns its items by value. They are removed at once, not as they are
+    /// drawn.
     ///
     /// # Panics
     ///
-    /// When the range begins after its end or reaches past the end of the sequence.
+    /// Panics if the range begins after its end or reaches past the end of the sequence.
     pub fn drain(&mut self, range: impl RangeBounds<usize>) -> IntoIter<T> {
         self.splice(range, Self::new()).into_iter()
     }
 
-    /// Keeps the items for which `keep` is true. Leaves that lose nothing stay shared when few items go.
+    /// Keeps the items for which `keep` returns `true`. If few items are removed, leaves that lose
+    /// nothing stay shared.
     pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         let marked: Vec<bool> = self.iter().map(|item| !keep(item)).collect();
         self.tree.extract(&marked);
     }
 
-    /// Keeps the items for which `keep` is true, which may change them. Visits, and so copies, what is shared.
+    /// Keeps the items for which `keep` returns `true`. It may change them. Visits, and so copies,
+    /// all that is shared.
     pub fn retain_mut(&mut self, mut keep: impl FnMut(&mut T) -> bool) {
         self.extract_if(.., |item| !keep(item));
     }
 
-    /// Removes the items of a range for which `doomed` is true and returns them in order. They are out of the sequence at
-    /// once. Visits, and so copies, what the range shares.
+    /// Removes the items of a range for which `doomed` returns `true`, and returns them in order.
+    /// They are removed at once, not as they are drawn. Visits, and so copies, all that the range
+    /// shares.
     ///
     /// # Panics
     ///
-    /// When the range begins after its end or reaches past the end of the sequence.
+    /// Panics if the range begins after its end or reaches past the end of the sequence.
     pub fn extract_if(
         &mut self,
         range: impl RangeBounds<usize>,
@@ -382,7 +390,8 @@ impl<T: Clone> Seq<T> {
         self.tree.extract(&marked).into_iter()
     }
 
-    /// The items for changing, in order. A leaf is copied, when shared, as the iteration reaches it.
+    /// The items by mutable reference, in order. A shared leaf is copied when the iteration reaches
+    /// it.
     pub fn iter_mut(&mut self) -> IterMut<'_, T> {
         IterMut::new(self)
     }

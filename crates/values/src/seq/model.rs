@@ -1,10 +1,11 @@
-//! Forks of sequences against forks of vectors: after each step every live version is compared and checked.
+//! Forks of sequences against forks of vectors: after each step every live version is compared and
+//! checked.
 
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
 
-use super::kind::Sequence;
+use super::shape::Sequence;
 use super::{Seq, merge3};
 use crate::engine::check::check;
 use crate::engine::node::Node;
@@ -12,7 +13,7 @@ use crate::engine::node::Node;
 pub(crate) fn sound<T>(seq: &Seq<T>) {
     check::<Sequence<T>>(
         &seq.tree.root,
-        |mark, inner, step| *mark == inner.kids[..step].iter().map(Node::len).sum::<usize>(),
+        |mark, inner, step| *mark == inner.children[..step].iter().map(Node::len).sum::<usize>(),
         false,
     );
 }
@@ -209,7 +210,7 @@ proptest! {
         ours in proptest::collection::btree_map(any::<u8>(), any::<bool>(), 0..12),
         theirs in proptest::collection::btree_map(any::<u8>(), any::<bool>(), 0..12),
     ) {
-        // Both forks edit places of their own, four apart: a fork removes the item there or doubles it.
+        // Each fork edits different places, four apart: it removes the item there or doubles it.
         let base: Seq<u32> = (0..len as u32 * 8).collect();
         let edited = |places: &std::collections::BTreeMap<u8, bool>, shift: usize| {
             let mut fork = base.clone();
@@ -236,10 +237,10 @@ proptest! {
     fn both_ends_of_an_iterator_meet_anywhere(
         items in proptest::collection::vec(any::<u8>(), 0..80),
         ends in proptest::collection::vec(any::<bool>(), 0..90),
-        cut in (any::<usize>(), any::<usize>()),
+        split in (any::<usize>(), any::<usize>()),
     ) {
         let mut seq: Seq<u8> = items.iter().copied().collect();
-        let (a, b) = (cut.0 % (items.len() + 1), cut.1 % (items.len() + 1));
+        let (a, b) = (split.0 % (items.len() + 1), split.1 % (items.len() + 1));
         let range = a.min(b)..a.max(b);
         let mut model = items[range.clone()].iter();
         let mut part = seq.range(range);

@@ -7,7 +7,8 @@ use crate::changes::PatchError;
 use crate::seq::edits::{Edit, edits};
 use crate::seq::merge::plan;
 
-/// One edit of a text: `removed` stands at byte offset `at` in the old one, `inserted` in its place in the new.
+/// One edit of a text: `removed` is at byte offset `at` in the old one, and `inserted` replaces it
+/// in the new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TextHunk {
@@ -19,7 +20,7 @@ pub struct TextHunk {
     pub inserted: Text,
 }
 
-/// Edits of a text; made by [`Text::diff`], used by [`Text::apply`].
+/// Edits of a text. [`Text::diff`] makes them, and [`Text::apply`] uses them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TextPatch {
@@ -40,14 +41,14 @@ pub struct TextConflict {
     pub theirs: Text,
 }
 
-/// The edits from one text to another; each begins and ends between characters of both.
+/// The edits from one text to another. Each begins and ends between characters of both.
 fn character_edits(old: &Text, new: &Text) -> Vec<Edit> {
     let (from, to) = (old.tree(), new.tree());
     let mut raw = edits(&from.root, &to.root).into_iter().peekable();
     let whole = |a: usize, b: usize| old.is_char_boundary(a) && new.is_char_boundary(b);
     let mut all = Vec::new();
     while let Some(mut edit) = raw.next() {
-        // What lies around an edit is equal in both texts, so both ends move alike.
+        // The text around an edit is equal in both, so both ends move by the same amount.
         while !whole(edit.old.start, edit.new.start) {
             edit.old.start -= 1;
             edit.new.start -= 1;
@@ -69,7 +70,8 @@ fn character_edits(old: &Text, new: &Text) -> Vec<Edit> {
 }
 
 impl Text {
-    /// Edits that lead to `newer`: aligned by what both share, so that forks cost what differs.
+    /// The edits that lead to `newer`. They are aligned by what both share, so the cost for forks
+    /// is proportional to what differs.
     pub fn diff(&self, newer: &Self) -> TextPatch {
         let hunk = |edit: Edit| TextHunk {
             at: edit.old.start,
@@ -79,11 +81,11 @@ impl Text {
         TextPatch { hunks: character_edits(self, newer).into_iter().map(hunk).collect() }
     }
 
-    /// Makes the edits of a patch. O(log n) an edit.
+    /// Makes the edits of a patch, in O(log n) each.
     ///
     /// # Errors
     ///
-    /// When what an edit removes is not what stands at its place; the text is then as it was.
+    /// Fails if what an edit removes is not at its place. The text is unchanged then.
     pub fn apply(&mut self, patch: &TextPatch) -> Result<(), PatchError> {
         let mut patched = self.clone();
         let mut bound = self.len();
@@ -105,7 +107,7 @@ impl Text {
         Ok(())
     }
 
-    /// Unites two forks of one base; see [`merge3`].
+    /// Merges two forks of one base. See [`merge3`].
     #[must_use]
     pub fn merge3(
         base: &Self,
@@ -117,8 +119,8 @@ impl Text {
     }
 }
 
-/// Unites two forks of one base. Parts that one fork alone edited are taken from it; parts that both edited alike are kept;
-/// for the others `resolve` gives what shall stand there.
+/// Merges two forks of one base. A part that only one fork edited is taken from it, a part that
+/// both edited in the same way is taken as it is, and `resolve` decides on the others.
 #[must_use]
 pub fn merge3(
     base: &Text,

@@ -1,14 +1,16 @@
-//! [`Text`]: a string that is forked in O(1) and edited anywhere in O(log n); small ones lie inline.
+//! [`Text`]: a string that is forked in O(1) and edited anywhere in O(log n). Small ones lie
+//! inline.
 //!
-//! Every leaf is valid UTF-8 by itself: trees are cut between characters only. That is checked again when a leaf is
-//! handed out as `&str`, at some ten gigabytes a second, since the crate has no `unsafe` code that could skip it.
+//! Every leaf is valid UTF-8 by itself: trees are split only between characters. That is checked
+//! again when a leaf is handed out as `&str`, at some ten gigabytes a second, since the crate has
+//! no `unsafe` code that could skip the check.
 
 mod diff;
-#[cfg(feature = "serde")]
-mod keep;
-mod kind;
 #[cfg(test)]
 mod model;
+#[cfg(feature = "serde")]
+mod persist;
+mod shape;
 
 use alloc::string::String;
 use arrayvec::{ArrayString, ArrayVec};
@@ -22,18 +24,19 @@ use crate::engine::iter::Items;
 use crate::engine::length::grown;
 use crate::engine::path::Path;
 use crate::engine::tree::Tree;
-use crate::seq::kind::{Position, get};
-use kind::begins_character;
+use crate::seq::shape::{Position, get};
+use shape::begins_character;
 
 pub use diff::{TextConflict, TextHunk, TextPatch, merge3};
-pub(crate) use kind::Utf8;
+pub(crate) use shape::Utf8;
 
-/// Bytes that fit beside the length without any heap.
+/// Bytes that fit next to the length without any heap.
 const INLINE_BYTES: usize = 20;
 
 /// A string with O(1) `clone`.
 ///
-/// Up to 20 bytes lie in the value itself; longer texts in leaves of 1 KiB. Positions are byte offsets, as those of `str`.
+/// Up to 20 bytes lie in the value itself, and longer texts in leaves of 1 KiB. Positions are byte
+/// offsets, like those of `str`.
 ///
 /// | operation | cost |
 /// |---|---|
@@ -44,8 +47,9 @@ const INLINE_BYTES: usize = 20;
 ///
 /// # When not to use it
 ///
-/// For strings that are not edited in the middle or not forked, `String` and `Arc<str>` are one slice. Lines are found by
-/// scanning: an editor that jumps to line numbers wants a rope that counts them.
+/// For strings that are not edited in the middle or not forked: `String` and `Arc<str>` are one
+/// slice. Lines are found by scanning, so an editor that jumps to line numbers needs a rope that
+/// counts them.
 ///
 /// # Example
 ///
@@ -68,7 +72,7 @@ enum Repr {
 }
 
 impl Text {
-    /// No text; allocates nothing.
+    /// Makes an empty text, without allocation.
     pub const fn new() -> Self {
         Text(Repr::Inline(ArrayString::new_const()))
     }
@@ -81,12 +85,12 @@ impl Text {
         }
     }
 
-    /// Whether there is no text.
+    /// Returns `true` if there is no text.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether byte offset `at` lies between characters; false past the end.
+    /// Returns `true` if byte offset `at` lies between characters, and `false` past the end.
     pub fn is_char_boundary(&self, at: usize) -> bool {
         match &self.0 {
             Repr::Inline(text) => text.is_char_boundary(at),
@@ -97,7 +101,7 @@ impl Text {
         }
     }
 
-    /// The text in pieces, in order; none is empty.
+    /// The text in pieces, in order. None is empty.
     pub fn chunks(&self) -> impl Iterator<Item = &str> {
         let (inline, tree) = match &self.0 {
             Repr::Inline(text) => ((!text.is_empty()).then_some(text.as_str()), None),
@@ -116,7 +120,7 @@ impl Text {
         self.chunks().flat_map(str::bytes)
     }
 
-    /// The lines in order, without their ends (`\n` or `\r\n`), as `str::lines`.
+    /// The lines in order, without their ends (`\n` or `\r\n`), like `str::lines`.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let mut chunks = self.chunks();
         let mut rest = "";
@@ -151,7 +155,7 @@ impl Text {
         }
     }
 
-    /// The tree; of a text that lies inline, one made for the purpose.
+    /// The tree. For an inline text, a tree is made.
     fn tree(&self) -> Tree<Utf8> {
         match &self.0 {
             Repr::Inline(text) => Tree::build(text.bytes()),
@@ -175,7 +179,7 @@ impl Text {
         Text(Repr::Inline(text))
     }
 
-    /// Takes the tree out for an edit; the caller puts one back.
+    /// Takes the tree out for an edit. The caller puts one back.
     fn take(&mut self) -> Tree<Utf8> {
         match core::mem::take(self).0 {
             Repr::Inline(text) => Tree::build(text.bytes()),
@@ -187,7 +191,8 @@ impl Text {
     ///
     /// # Panics
     ///
-    /// When there would be more than `isize::MAX` bytes, as with all that makes a text longer; then it stays as it is.
+    /// Panics if there would be more than `isize::MAX` bytes, like every method that makes a text
+    /// longer. The text is unchanged then.
     #[track_caller]
     pub fn push_str(&mut self, text: &str) {
         if let Repr::Inline(inline) = &mut self.0
@@ -210,7 +215,7 @@ impl Text {
     ///
     /// # Panics
     ///
-    /// When `at` is past the end or inside a character.
+    /// Panics if `at` is past the end or inside a character.
     pub fn insert_str(&mut self, at: usize, text: &str) {
         self.replace_range(at..at, text);
     }
@@ -219,8 +224,8 @@ impl Text {
     ///
     /// # Panics
     ///
-    /// When the range begins after its end, reaches past the end of the text, or cuts a character, or there would be more
-    /// than `isize::MAX` bytes; then the text stays as it is.
+    /// Panics if the range begins after its end, reaches past the end of the text, or splits a
+    /// character, or if there would be more than `isize::MAX` bytes. The text is unchanged then.
     #[track_caller]
     pub fn replace_range(&mut self, range: impl RangeBounds<usize>, text: &str) {
         let range = self.bounds(range);
@@ -245,11 +250,11 @@ impl Text {
         *self = Self::of(tree);
     }
 
-    /// Cuts the text in two: keeps what is before `at` and returns the rest. O(log n).
+    /// Splits the text in two: keeps what is before `at` and returns the rest. O(log n).
     ///
     /// # Panics
     ///
-    /// When `at` is past the end or inside a character.
+    /// Panics if `at` is past the end or inside a character.
     #[must_use = "use `truncate` to drop the rest"]
     pub fn split_off(&mut self, at: usize) -> Self {
         let at = self.bounds(at..).start;
@@ -263,18 +268,18 @@ impl Text {
     ///
     /// # Panics
     ///
-    /// When `len` lies inside a character.
+    /// Panics if `len` lies inside a character.
     pub fn truncate(&mut self, len: usize) {
         if len < self.len() {
             drop(self.split_off(len));
         }
     }
 
-    /// Appends other text, sharing its leaves. O(log n).
+    /// Appends other text, and shares its leaves. O(log n).
     ///
     /// # Panics
     ///
-    /// When there would be more than `isize::MAX` bytes; then it stays as it is.
+    /// Panics if there would be more than `isize::MAX` bytes. The text is unchanged then.
     #[track_caller]
     pub fn append(&mut self, other: &Self) {
         grown(self.len(), other.len());
@@ -292,7 +297,8 @@ impl Text {
     ///
     /// # Panics
     ///
-    /// When the range begins after its end, reaches past the end of the text, or cuts a character.
+    /// Panics if the range begins after its end, reaches past the end of the text, or splits a
+    /// character.
     #[must_use]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Self {
         let range = self.bounds(range);
@@ -326,7 +332,7 @@ impl Text {
     }
 }
 
-/// A leaf as text. Leaves are cut between characters, so that this holds.
+/// A leaf as text. It is valid, since leaves are split between characters.
 fn valid(leaf: &[u8]) -> &str {
     match core::str::from_utf8(leaf) {
         Ok(text) => text,

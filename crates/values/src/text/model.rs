@@ -12,7 +12,9 @@ fn sound(text: &Text) {
     if let Some(tree) = text.kept() {
         check::<Utf8>(
             &tree.root,
-            |mark, inner, step| *mark == inner.kids[..step].iter().map(Node::len).sum::<usize>(),
+            |mark, inner, step| {
+                *mark == inner.children[..step].iter().map(Node::len).sum::<usize>()
+            },
             true,
         );
         // Each leaf is text by itself.

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::{OrdMap, OrdSet};
 use crate::engine::rebase::rebase;
 use crate::engine::tree::Tree;
-use crate::keep::{KeepError, Kept, NodeStore, Pool, Restore, leaf};
+use crate::persist::{NodeStore, Persist, PersistError, Pool, Restore, leaf};
 
 impl<K: Ord + Clone, V: Clone> Restore for OrdMap<K, V> {
     fn leaf(_like: &Self, items: Vec<(K, V)>) -> Option<Self::Node> {
@@ -21,7 +21,7 @@ impl<K: Ord + Clone, V: Clone> Restore for OrdMap<K, V> {
     }
 }
 
-impl<K: Ord + Clone, V: Clone + Eq> Kept for OrdMap<K, V> {
+impl<K: Ord + Clone, V: Clone + Eq> Persist for OrdMap<K, V> {
     fn rebase_on(&mut self, base: &Self) -> usize {
         rebase(&mut self.tree.root, &base.tree.root, &|a, b| a == b)
     }
@@ -37,7 +37,7 @@ impl<T: Ord + Clone> Restore for OrdSet<T> {
     }
 }
 
-impl<T: Ord + Clone> Kept for OrdSet<T> {
+impl<T: Ord + Clone> Persist for OrdSet<T> {
     fn rebase_on(&mut self, base: &Self) -> usize {
         self.map.rebase_on(&base.map)
     }
@@ -49,20 +49,21 @@ where
     V: Eq + Clone + Serialize + DeserializeOwned,
     S: NodeStore,
 {
-    /// One value of a kept map, without loading the rest.
+    /// Reads one value of a stored map, without loading the rest.
     ///
     /// # Errors
     ///
-    /// When the store fails, or what it holds is not a map of this type.
+    /// Fails if the store fails, or what it holds is not a map of this type.
     pub fn read<Q: Ord + ?Sized>(
         &self,
         id: &S::Id,
         key: &Q,
-    ) -> Result<Option<V>, KeepError<S::Error>>
+    ) -> Result<Option<V>, PersistError<S::Error>>
     where
         K: Borrow<Q>,
     {
-        let items = self.leaf(id, |kids| kids[1..].partition_point(|kid| kid.1.borrow() <= key))?;
+        let items = self
+            .leaf(id, |children| children[1..].partition_point(|child| child.1.borrow() <= key))?;
         Ok(items.into_iter().find(|item| item.0.borrow() == key).map(|item| item.1))
     }
 }
@@ -72,21 +73,21 @@ where
     T: Ord + Clone + Serialize + DeserializeOwned,
     S: NodeStore,
 {
-    /// Whether a kept set holds an item, without loading the rest.
+    /// Returns `true` if a stored set holds an item, without loading the rest.
     ///
     /// # Errors
     ///
-    /// When the store fails, or what it holds is not a set of this type.
+    /// Fails if the store fails, or what it holds is not a set of this type.
     pub fn contains<Q: Ord + ?Sized>(
         &self,
         id: &S::Id,
         item: &Q,
-    ) -> Result<bool, KeepError<S::Error>>
+    ) -> Result<bool, PersistError<S::Error>>
     where
         T: Borrow<Q>,
     {
-        let items =
-            self.leaf(id, |kids| kids[1..].partition_point(|kid| kid.1.borrow() <= item))?;
+        let items = self
+            .leaf(id, |children| children[1..].partition_point(|child| child.1.borrow() <= item))?;
         Ok(items.iter().any(|own| own.0.borrow() == item))
     }
 }

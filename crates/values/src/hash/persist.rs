@@ -1,4 +1,5 @@
-//! Nodes of the trie as a store keeps them: entries without hashes, children with the slot at which each begins.
+//! The stored form of a trie's nodes: entries without hashes, children with the slot at which each
+//! begins.
 
 use alloc::vec::Vec;
 use core::borrow::Borrow;
@@ -12,7 +13,7 @@ use super::map::HashMap;
 use super::node::{DEPTH_MAX, Node, SLOTS, slot, span};
 use super::set::HashSet;
 use super::trie::{Trie, rank};
-use crate::keep::{KeepError, Kept, NodeStore, Pool, Restore, Stored};
+use crate::persist::{NodeStore, Persist, PersistError, Pool, Restore, Stored};
 
 impl<K: Clone, V: Clone> Stored for Node<K, V> {
     type Item = (K, V);
@@ -41,23 +42,23 @@ impl<K: Clone, V: Clone> Stored for Node<K, V> {
         (0..SLOTS).filter(begins).map(|at| at as u8).collect()
     }
 
-    fn over(kids: Vec<(u8, Self)>) -> Option<Self> {
-        // Where each child begins, and where it ends: an aligned run of slots, of which only a leaf covers several.
-        let ends = kids.iter().skip(1).map(|kid| usize::from(kid.0)).chain([SLOTS]);
-        let fits = |((start, kid), end): (&(u8, Self), usize)| {
+    fn over(children: Vec<(u8, Self)>) -> Option<Self> {
+        // Each child covers an aligned run of slots. Only a leaf covers several.
+        let ends = children.iter().skip(1).map(|child| usize::from(child.0)).chain([SLOTS]);
+        let fits = |((start, child), end): (&(u8, Self), usize)| {
             let start = usize::from(*start);
             let width = end.checked_sub(start).filter(|width| width.is_power_of_two());
-            let leaf = matches!(kid, Node::Leaf(_));
-            width.is_some_and(|width| start % width == 0 && (leaf || width == 1 && kid.len() > 0))
+            let leaf = matches!(child, Node::Leaf(_));
+            width.is_some_and(|width| start % width == 0 && (leaf || width == 1 && child.len() > 0))
         };
-        if kids.first()?.0 != 0 || !kids.iter().zip(ends).all(fits) {
+        if children.first()?.0 != 0 || !children.iter().zip(ends).all(fits) {
             return None;
         }
         let mut slots = [0; SLOTS];
-        for (start, _) in &kids[1..] {
-            slots[usize::from(*start)..].iter_mut().for_each(|kid| *kid += 1);
+        for (start, _) in &children[1..] {
+            slots[usize::from(*start)..].iter_mut().for_each(|child| *child += 1);
         }
-        Some(Node::over(slots, kids.into_iter().map(|(_, kid)| kid)))
+        Some(Node::over(slots, children.into_iter().map(|(_, child)| child)))
     }
 }
 
@@ -72,7 +73,7 @@ impl<K: Hash + Eq + Clone, V: Clone, H: BuildHasher + Clone> Restore for HashMap
 
     fn restore(like: &Self, root: Node<K, V>) -> Option<Self> {
         let map = HashMap { trie: Trie { root }, hasher: like.hasher.clone() };
-        // A key is where a look-up for it ends, and nowhere else.
+        // A key must be where a look-up for it ends.
         let in_place = |entry: &(K, V)| {
             let found = map.trie.find(rank(&map.hasher, &entry.0), &entry.0);
             found.is_some_and(|found| ptr::eq(found, entry))
@@ -83,12 +84,12 @@ impl<K: Hash + Eq + Clone, V: Clone, H: BuildHasher + Clone> Restore for HashMap
     }
 }
 
-/// Branches from here to the deepest leaf.
+/// Branches between this node and the deepest leaf.
 fn deepest<K, V>(node: &Node<K, V>) -> usize {
-    node.kids().iter().map(|kid| deepest(kid) + 1).max().unwrap_or(0)
+    node.children().iter().map(|child| deepest(child) + 1).max().unwrap_or(0)
 }
 
-impl<K: Hash + Eq + Clone, V: Clone + Eq, H: BuildHasher + Clone> Kept for HashMap<K, V, H> {
+impl<K: Hash + Eq + Clone, V: Clone + Eq, H: BuildHasher + Clone> Persist for HashMap<K, V, H> {
     fn rebase_on(&mut self, base: &Self) -> usize {
         rebase(&mut self.trie.root, &base.trie.root)
     }
@@ -104,13 +105,14 @@ impl<T: Hash + Eq + Clone, H: BuildHasher + Clone> Restore for HashSet<T, H> {
     }
 }
 
-impl<T: Hash + Eq + Clone, H: BuildHasher + Clone> Kept for HashSet<T, H> {
+impl<T: Hash + Eq + Clone, H: BuildHasher + Clone> Persist for HashSet<T, H> {
     fn rebase_on(&mut self, base: &Self) -> usize {
         self.map.rebase_on(&base.map)
     }
 }
 
-/// Replaces nodes that equal those of `base` at their place; returns the bytes that are shared by it.
+/// Replaces nodes that equal the nodes of `base` at the same place. Returns the bytes that this
+/// shares.
 fn rebase<K: Eq + Clone, V: Eq + Clone>(node: &mut Node<K, V>, base: &Node<K, V>) -> usize {
     if node.same(base) {
         return 0;
@@ -127,10 +129,10 @@ fn rebase<K: Eq + Clone, V: Eq + Clone>(node: &mut Node<K, V>, base: &Node<K, V>
                 .collect();
             let Some(branch) = node.branch_mut() else { return 0 };
             for (ours, theirs) in pairs {
-                let theirs = &base.kids()[usize::from(theirs)];
-                bytes += rebase(&mut branch.kids[usize::from(ours)], theirs);
+                let theirs = &base.children()[usize::from(theirs)];
+                bytes += rebase(&mut branch.children[usize::from(ours)], theirs);
             }
-            alike && node.kids().iter().zip(base.kids()).all(|(a, b)| a.same(b))
+            alike && node.children().iter().zip(base.children()).all(|(a, b)| a.same(b))
         }
         _ => false,
     };
@@ -148,17 +150,18 @@ where
     H: BuildHasher + Clone,
     S: NodeStore,
 {
-    /// One value of a kept map, without loading the rest; `hasher` is the one that the map was saved with.
+    /// Reads one value of a stored map, without loading the rest. `hasher` is the one with which
+    /// the map was saved.
     ///
     /// # Errors
     ///
-    /// When the store fails, or what it holds is not a map of this type.
+    /// Fails if the store fails, or what it holds is not a map of this type.
     pub fn read<Q: Hash + Eq + ?Sized>(
         &self,
         id: &S::Id,
         key: &Q,
         hasher: &H,
-    ) -> Result<Option<V>, KeepError<S::Error>>
+    ) -> Result<Option<V>, PersistError<S::Error>>
     where
         K: Borrow<Q>,
     {
@@ -173,17 +176,18 @@ where
     H: BuildHasher + Clone,
     S: NodeStore,
 {
-    /// Whether a kept set holds an item, without loading the rest; `hasher` is the one that the set was saved with.
+    /// Returns `true` if a stored set holds an item, without loading the rest. `hasher` is the one
+    /// with which the set was saved.
     ///
     /// # Errors
     ///
-    /// When the store fails, or what it holds is not a set of this type.
+    /// Fails if the store fails, or what it holds is not a set of this type.
     pub fn contains<Q: Hash + Eq + ?Sized>(
         &self,
         id: &S::Id,
         item: &Q,
         hasher: &H,
-    ) -> Result<bool, KeepError<S::Error>>
+    ) -> Result<bool, PersistError<S::Error>>
     where
         T: Borrow<Q>,
     {
@@ -192,12 +196,12 @@ where
     }
 }
 
-/// Chooses the child on the way to a hash, called once a level.
+/// Chooses the child on the path to a hash. It is called once for each level.
 fn towards<Id>(hash: u32) -> impl FnMut(&[(u64, u8, Id)]) -> usize {
     let mut depth = 0;
-    move |kids| {
+    move |children| {
         let slot = slot(hash, depth);
         depth += 1;
-        kids[1..].partition_point(|kid| u32::from(kid.1) <= slot)
+        children[1..].partition_point(|child| u32::from(child.1) <= slot)
     }
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{Bytes, Repr};
-use crate::keep::{Kept, Restore};
+use crate::persist::{Persist, Restore};
 use crate::seq::Seq;
 
 impl Restore for Bytes {
@@ -20,7 +20,7 @@ impl Restore for Bytes {
     }
 }
 
-impl Kept for Bytes {
+impl Persist for Bytes {
     fn rebase_on(&mut self, base: &Self) -> usize {
         match (&mut self.0, &base.0) {
             (Repr::Tree(ours), Repr::Tree(base)) => ours.rebase_on(base),

@@ -1,4 +1,4 @@
-//! An ordered map as the tree sees it: marks are keys.
+//! The shape of an ordered map: marks are keys.
 
 use arrayvec::ArrayVec;
 use core::borrow::Borrow;
@@ -7,31 +7,32 @@ use core::marker::PhantomData;
 use core::mem::needs_drop;
 use core::ops::Bound;
 
-use crate::engine::kind::{AHEAD_MAX, Grow, Kind, leaf_items};
 use crate::engine::node::{Inner, Node};
 use crate::engine::path::Seek;
+use crate::engine::shape::{AHEAD_MAX, TreeMut, TreeShape, leaf_items};
 
-/// Keeps a copied path under 3 KiB with a full leaf, at five levels for a million entries.
+/// With this, a copied path with a full leaf is shorter than 3 KiB, at five levels for a million
+/// entries.
 const FANOUT: usize = if cfg!(test) { 4 } else { 16 };
-/// Bytes of a full leaf. Smaller than a sequence's, for an insertion moves half of it.
+/// Bytes of a full leaf. It is smaller than a sequence's, since an insertion moves half of it.
 const LEAF_BYTES: usize = 512;
-/// Bytes that memory hands over at once.
+/// Bytes that the processor loads at once.
 const CACHE_LINE: usize = 64;
 
 pub(crate) struct Ordered<K, V>(PhantomData<(K, V)>);
 
-impl<K, V> Kind for Ordered<K, V> {
+impl<K, V> TreeShape for Ordered<K, V> {
     type Item = (K, V);
     type Mark = K;
     type Marks = ArrayVec<K, FANOUT>;
-    type Kids = ArrayVec<Node<Self>, FANOUT>;
+    type Children = ArrayVec<Node<Self>, FANOUT>;
 
     const FANOUT: usize = FANOUT;
     const LEAF: usize = leaf_items(size_of::<(K, V)>(), LEAF_BYTES);
     const AHEAD: usize = AHEAD_MAX;
 }
 
-impl<K: Clone, V: Clone> Grow for Ordered<K, V> {
+impl<K: Clone, V: Clone> TreeMut for Ordered<K, V> {
     fn mark(first: &(K, V)) -> K {
         first.0.clone()
     }
@@ -49,7 +50,8 @@ impl<K: Borrow<Q>, V, Q: Ord + ?Sized> Seek<Ordered<K, V>> for Key<'_, Q> {
     #[inline]
     fn slot(&mut self, items: &[(K, V)]) -> Result<usize, usize> {
         let is_less = |item: &(K, V)| item.0.borrow() < self.0;
-        // Small items share cache lines, and many reads are under way at once: there the fewest instructions win.
+        // Small items share cache lines, and many reads are in progress at once: the fewest
+        // instructions win.
         let at = if size_of::<(K, V)>() < CACHE_LINE {
             halve::<K, _>(items, Ordered::<K, V>::LEAF, is_less)
         } else {
@@ -59,7 +61,7 @@ impl<K: Borrow<Q>, V, Q: Ord + ?Sized> Seek<Ordered<K, V>> for Key<'_, Q> {
     }
 }
 
-/// Finds a key for a write, which will touch most of each node on its way.
+/// Finds a key for a write, which will touch most of each node on its path.
 pub(crate) struct Place<'a, Q: ?Sized>(pub(crate) &'a Q);
 
 impl<K: Borrow<Q>, V, Q: Ord + ?Sized> Seek<Ordered<K, V>> for Place<'_, Q> {
@@ -74,7 +76,7 @@ impl<K: Borrow<Q>, V, Q: Ord + ?Sized> Seek<Ordered<K, V>> for Place<'_, Q> {
     }
 }
 
-/// The slot `at`, before which all keys are less: of the key, or where it would be.
+/// `Ok(at)` if the key is at `at`, and else `Err(at)`. All keys before `at` are less.
 #[inline]
 fn found<K: Borrow<Q>, V, Q: Ord + ?Sized>(
     items: &[(K, V)],
@@ -87,20 +89,22 @@ fn found<K: Borrow<Q>, V, Q: Ord + ?Sized>(
     }
 }
 
-/// Whether keys are machine words, so that it pays to compare more of them than a binary search does.
+/// Returns `true` if keys are machine words. Comparing more of them than a binary search does is
+/// then faster.
 const fn are_words<K>() -> bool {
     size_of::<K>() <= size_of::<usize>() && !needs_drop::<K>()
 }
 
-/// How many of a node's entries, `room` at most, lie before a place.
+/// How many of a node's entries, at most `room`, lie before a place.
 ///
-/// For words a binary search whose steps follow from `room` alone. Were they to follow from the number of entries, the
-/// processor would guess how many there are, wait for the node to see that it guessed wrong, and have no other look-up
-/// under way meanwhile.
+/// For words it is a binary search whose number of steps depends only on `room`. If it depended on
+/// the number of entries, the processor would predict that number, notice a wrong prediction only
+/// when the node is loaded, and have no other look-up in progress meanwhile.
 #[inline]
 fn halve<K, T>(entries: &[T], room: usize, lies_before: impl Fn(&T) -> bool) -> usize {
     let most = room.next_power_of_two() / 2;
-    // The first comparison leaves `most` places; nodes that are less than half full, or full leaves, are few.
+    // The first comparison leaves `most` places. Nodes that are less than half full, and full
+    // leaves, are rare.
     let rest = (entries.len() + 1).wrapping_sub(most);
     if !are_words::<K>() || rest > most {
         return entries.partition_point(lies_before);
@@ -116,8 +120,9 @@ fn halve<K, T>(entries: &[T], room: usize, lies_before: impl Fn(&T) -> bool) -> 
 
 /// How many of a node's entries lie before a place.
 ///
-/// Keys of a machine word are counted instead of halved: every fourth entry of a node first, then those between two of
-/// them. A step of a binary search waits for the cache line that the step before chose; a count asks for all lines together.
+/// Keys of a machine word are counted instead of bisected: first every fourth entry of a node, then
+/// those between two of them. A step of a binary search waits for the cache line that the step
+/// before chose. A count loads all lines at the same time.
 #[inline]
 fn count<K, T>(entries: &[T], lies_before: impl Fn(&T) -> bool) -> usize {
     const STRIDE: usize = 4;

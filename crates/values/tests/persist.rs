@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 
-use tine_values::keep::{KeepError, Kept, MemoryStore, NodeStore, Pool};
+use tine_values::persist::{MemoryStore, NodeStore, Persist, PersistError, Pool};
 use tine_values::{Bytes, HashMap, HashSet, OrdMap, OrdSet, Seq, Text, Value};
 
 const COUNT: u64 = 50_000;
@@ -41,7 +41,7 @@ fn loading_shares_what_the_pool_holds_and_rebase_shares_the_rest() {
     let mut again = pool.load(&other, &Seq::new()).unwrap();
     assert!(loaded == base && again == fork && !loaded.ptr_eq(&base));
     pool.forget();
-    // Two loads in one pool share; with a value that the pool does not know, rebasing does it.
+    // Two loads in one pool share. Rebasing shares with a value that the pool does not know.
     assert!(again.usage().exclusive < again.usage().total / 10);
     let freed = again.rebase_on(&base);
     assert!(freed > again.usage().total * 9 / 10);
@@ -59,19 +59,19 @@ fn a_hash_map_comes_back_with_its_hasher_only() {
     assert_eq!(pool.read(&id, &17, map.hasher()).unwrap(), Some(17));
     pool.forget();
     assert!(pool.load(&id, &map).unwrap() == map);
-    assert_eq!(pool.load(&id, &HashMap::new()).unwrap_err(), KeepError::Order);
+    assert_eq!(pool.load(&id, &HashMap::new()).unwrap_err(), PersistError::Order);
 }
 
-/// Keeps a value and a fork of it; the fork costs less than a tenth, both come back shared, and a load of its own is made one
-/// with the original.
-fn comes_back<V: Kept + PartialEq>(
+/// Saves a value and a fork of it. The fork costs less than a tenth, both are loaded shared, and
+/// rebasing shares what was loaded with the original.
+fn comes_back<V: Persist + PartialEq>(
     base: V,
     change: impl Fn(&mut V),
-    keep: impl Fn(&V, &V) -> (usize, [V; 2]),
+    save_and_load: impl Fn(&V, &V) -> (usize, [V; 2]),
 ) {
     let mut fork = base.clone();
     change(&mut fork);
-    let (bytes, [loaded, mut again]) = keep(&base, &fork);
+    let (bytes, [loaded, mut again]) = save_and_load(&base, &fork);
     assert!(bytes < base.usage().total / 10, "{bytes} bytes for one change");
     assert!(loaded == base && again == fork && again != base);
     assert!(again.usage().exclusive < again.usage().total / 10);
@@ -80,8 +80,8 @@ fn comes_back<V: Kept + PartialEq>(
     assert!(again == fork);
 }
 
-/// Saves both and loads both in a pool that has let go of them.
-macro_rules! keep {
+/// Saves both, makes the pool forget them, and loads both.
+macro_rules! save_and_load {
     () => {
         |base, fork| {
             let mut pool = Pool::new(MemoryStore::default());
@@ -97,16 +97,16 @@ macro_rules! keep {
 
 #[test]
 fn every_kind_of_value_comes_back_and_a_fork_costs_its_changes() {
-    comes_back((0..COUNT).collect::<Seq<_>>(), |seq| _ = seq.set(30_000, 0), keep!());
+    comes_back((0..COUNT).collect::<Seq<_>>(), |seq| _ = seq.set(30_000, 0), save_and_load!());
     let entries = || (0..COUNT).map(|key| (key, key * 3));
-    comes_back(entries().collect::<OrdMap<_, _>>(), |map| _ = map.remove(&7), keep!());
-    comes_back(entries().collect::<HashMap<_, _>>(), |map| _ = map.insert(7, 0), keep!());
-    comes_back((0..COUNT).collect::<OrdSet<_>>(), |set| _ = set.remove(&7), keep!());
-    comes_back((0..COUNT).collect::<HashSet<_>>(), |set| _ = set.remove(&7), keep!());
+    comes_back(entries().collect::<OrdMap<_, _>>(), |map| _ = map.remove(&7), save_and_load!());
+    comes_back(entries().collect::<HashMap<_, _>>(), |map| _ = map.insert(7, 0), save_and_load!());
+    comes_back((0..COUNT).collect::<OrdSet<_>>(), |set| _ = set.remove(&7), save_and_load!());
+    comes_back((0..COUNT).collect::<HashSet<_>>(), |set| _ = set.remove(&7), save_and_load!());
     let bytes = Bytes::from_iter((0..COUNT).map(|at| at as u8));
-    comes_back(bytes, |bytes| _ = bytes.set(777, 1), keep!());
+    comes_back(bytes, |bytes| _ = bytes.set(777, 1), save_and_load!());
     let text = Text::from("größer als eine Zeile ".repeat(2000).as_str());
-    comes_back(text, |text| text.insert_str(22, "k"), keep!());
+    comes_back(text, |text| text.insert_str(22, "k"), save_and_load!());
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn bytes_that_are_no_text_are_not_loaded_as_one() {
     let mut pool = Pool::new(MemoryStore::default());
     let id = pool.save(&bytes).unwrap();
     let mut texts = Pool::new(pool.store().clone());
-    assert_eq!(texts.load(&id, &Text::new()).unwrap_err(), KeepError::NotANode);
+    assert_eq!(texts.load(&id, &Text::new()).unwrap_err(), PersistError::NotANode);
 }
 
 #[test]
@@ -153,8 +153,8 @@ fn leaves_longer_than_any_that_are_made_read_and_change_as_others_do() {
     for leaf in [items(0..1000), items(1000..1010), items(1010..3000)] {
         store.put(&postcard::to_allocvec(&(0u32, leaf)).unwrap()).unwrap();
     }
-    let kids = vec![(1000u64, 0usize, 0u64), (10, 1000, 1), (1990, 1010, 2)];
-    let id = store.put(&postcard::to_allocvec(&(1u32, kids)).unwrap()).unwrap();
+    let children = vec![(1000u64, 0usize, 0u64), (10, 1000, 1), (1990, 1010, 2)];
+    let id = store.put(&postcard::to_allocvec(&(1u32, children)).unwrap()).unwrap();
     let mut seq = Pool::new(store).load(&id, &Seq::<u32>::new()).unwrap();
     for at in 0..3000 {
         assert_eq!(seq.get(at as usize), Some(&at));
@@ -210,7 +210,7 @@ fn damaged_and_missing_nodes_are_errors_or_other_values_but_never_panics() {
     }
     assert!(errors > 100, "{errors} errors");
     pool.forget();
-    assert_eq!(pool.load(&(nodes + 5), &OrdMap::new()).unwrap_err(), KeepError::NotANode);
+    assert_eq!(pool.load(&(nodes + 5), &OrdMap::new()).unwrap_err(), PersistError::NotANode);
 }
 
 #[test]

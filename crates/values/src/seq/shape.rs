@@ -1,24 +1,25 @@
-//! A sequence as the tree sees it: marks are positions.
+//! The shape of a sequence: marks are positions.
 
 use arrayvec::ArrayVec;
 use core::marker::PhantomData;
 
-use crate::engine::kind::{Grow, Kind, leaf_items};
 use crate::engine::node::{Inner, Node};
 use crate::engine::path::{HEIGHT_MAX, Seek, find};
+use crate::engine::shape::{TreeMut, TreeShape, leaf_items};
 
-/// Keeps a copied path under 3 KiB with a full leaf, at four levels for a million items.
+/// With this, a copied path with a full leaf is shorter than 3 KiB, at four levels for a million
+/// items.
 pub(crate) const FANOUT: usize = if cfg!(test) { 4 } else { 24 };
-/// Bytes of a full leaf, for items that are not too large for it.
+/// Bytes of a full leaf, unless items are too large for it.
 const LEAF_BYTES: usize = 1024;
 
 pub(crate) struct Sequence<T>(PhantomData<T>);
 
-impl<T> Kind for Sequence<T> {
+impl<T> TreeShape for Sequence<T> {
     type Item = T;
     type Mark = usize;
     type Marks = ArrayVec<usize, FANOUT>;
-    type Kids = ArrayVec<Node<Self>, FANOUT>;
+    type Children = ArrayVec<Node<Self>, FANOUT>;
 
     const FANOUT: usize = FANOUT;
     const LEAF: usize = leaf_items(size_of::<T>(), LEAF_BYTES);
@@ -28,7 +29,7 @@ impl<T> Kind for Sequence<T> {
     }
 }
 
-impl<T: Clone> Grow for Sequence<T> {
+impl<T: Clone> TreeMut for Sequence<T> {
     fn mark(_first: &T) -> usize {
         0
     }
@@ -45,8 +46,9 @@ impl<T: Clone> Grow for Sequence<T> {
     }
 }
 
-/// For each height, 2⁶⁴ over the items in a full child of a node there: a product with it is a quotient, in far less time.
-const fn shares<K: Kind>() -> [u64; HEIGHT_MAX + 1] {
+/// For each height, 2⁶⁴ divided by the items of a full child of a node there. Multiplying by it is
+/// a division in far less time.
+const fn shares<K: TreeShape>() -> [u64; HEIGHT_MAX + 1] {
     let mut shares = [0; HEIGHT_MAX + 1];
     let (mut height, mut full) = (1, K::LEAF as u64);
     while height <= HEIGHT_MAX {
@@ -59,18 +61,20 @@ const fn shares<K: Kind>() -> [u64; HEIGHT_MAX + 1] {
 
 /// The index of the child that holds item `at`, if all before it are full.
 #[inline(always)]
-fn guess<K: Kind>(height: usize, at: usize) -> usize {
+fn guess<K: TreeShape>(height: usize, at: usize) -> usize {
     let share = const { shares::<K>() }[height];
     ((at as u128 * share as u128) >> 64) as usize
 }
 
-/// The child that holds item `at`, and the item's place in it. `at` may be the length: then the last child.
+/// The child that holds item `at`, and the item's place in it. If `at` is the length, the last
+/// child.
 #[inline(always)]
-pub(crate) fn child<K: Kind<Mark = usize>>(inner: &Inner<K>, at: usize) -> (usize, usize) {
+pub(crate) fn child<K: TreeShape<Mark = usize>>(inner: &Inner<K>, at: usize) -> (usize, usize) {
     let marks: &[usize] = &inner.marks;
     let last = marks.len() - 1;
     let mut step = guess::<K>(inner.height as usize, at).min(last);
-    // Too far is only a guess among leaves that are longer than this kind makes them, as a store may hold them.
+    // The guess is too far only among leaves that are longer than this shape makes them, as a store
+    // may hold them.
     while marks[step] > at {
         step -= 1;
     }
@@ -82,27 +86,29 @@ pub(crate) fn child<K: Kind<Mark = usize>>(inner: &Inner<K>, at: usize) -> (usiz
 
 /// The item at a position, if there is one.
 #[inline]
-pub(crate) fn get<K: Kind<Mark = usize>>(root: &Node<K>, at: usize) -> Option<&K::Item> {
+pub(crate) fn get<K: TreeShape<Mark = usize>>(root: &Node<K>, at: usize) -> Option<&K::Item> {
     by_guess(root, at).or_else(|| by_search(root, at))
 }
 
 #[cold]
 #[inline(never)]
-fn by_search<K: Kind<Mark = usize>>(root: &Node<K>, at: usize) -> Option<&K::Item> {
+fn by_search<K: TreeShape<Mark = usize>>(root: &Node<K>, at: usize) -> Option<&K::Item> {
     find(root, Position(at))
 }
 
-/// Levels that are gone down by guess; fewer hold all items of a small machine's memory.
+/// The most levels that are descended by guess. Fewer levels already hold more items than a small
+/// machine's memory.
 const GUESSED_MAX: usize = 5;
 
-/// The item at a position, where all before it are in full nodes, as in trees made by `push` or `collect`; elsewhere
-/// often nothing.
+/// The item at a position, if all items before it are in full nodes, as in trees made by `push` or
+/// `collect`. Elsewhere it often finds nothing.
 ///
-/// Random reads of a large tree wait for the leaf's cache lines, and as many wait together as the processor holds
-/// instructions: so here are as few as can be. The start of each node on the way is known for certain, its end is not;
-/// whether the item is there, the leaf tells.
+/// Random reads of a large tree wait for the leaf's cache lines. The number of reads that wait at
+/// the same time is limited by the instructions that the processor holds, so there are as few here
+/// as possible. The start of each node on the path is certain, and its end is not: the leaf tells
+/// if the item is there.
 #[inline(always)]
-fn by_guess<K: Kind<Mark = usize>>(root: &Node<K>, mut at: usize) -> Option<&K::Item> {
+fn by_guess<K: TreeShape<Mark = usize>>(root: &Node<K>, mut at: usize) -> Option<&K::Item> {
     let mut node = root;
     let above = root.height() as usize;
     for height in (1..=GUESSED_MAX).rev() {
@@ -110,7 +116,7 @@ fn by_guess<K: Kind<Mark = usize>>(root: &Node<K>, mut at: usize) -> Option<&K::
             let Node::Inner(inner) = node else { return None };
             let step = guess::<K>(height, at);
             at = at.checked_sub(*inner.marks.get(step)?)?;
-            node = inner.kids.get(step)?;
+            node = inner.children.get(step)?;
         }
     }
     match node {
@@ -123,7 +129,7 @@ fn by_guess<K: Kind<Mark = usize>>(root: &Node<K>, mut at: usize) -> Option<&K::
 #[derive(Clone, Copy)]
 pub(crate) struct Position(pub(crate) usize);
 
-impl<K: Kind<Mark = usize>> Seek<K> for Position {
+impl<K: TreeShape<Mark = usize>> Seek<K> for Position {
     #[inline]
     fn child(&mut self, inner: &Inner<K>) -> usize {
         let (step, within) = child(inner, self.0);

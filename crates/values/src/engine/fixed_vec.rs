@@ -1,24 +1,24 @@
-//! Room for what an inner node has of each child; how much is the kind's choice.
+//! What an inner node has for each child, in a vector whose capacity the tree's shape chooses.
 
 use arrayvec::ArrayVec;
 use core::ops::DerefMut;
 
-/// A vector of fixed capacity inside its owner. What needs more room than there is panics.
-pub(crate) trait Room<T>: DerefMut<Target = [T]> + Default {
+/// A vector of fixed capacity inside its owner. Exceeding the capacity panics.
+pub(crate) trait FixedVec<T>: DerefMut<Target = [T]> + Default {
     fn push(&mut self, value: T);
     fn pop(&mut self) -> Option<T>;
     fn insert(&mut self, at: usize, value: T);
     fn remove(&mut self, at: usize) -> T;
-    /// Moves what lies from `at` on.
+    /// Moves the values from `at` on to a new vector.
     fn split_off(&mut self, at: usize) -> Self;
-    /// Moves all that another holds to the end.
+    /// Moves all values of another vector to the end.
     fn append(&mut self, other: &mut Self);
     fn copy(&self) -> Self
     where
         T: Clone;
 }
 
-impl<T, const N: usize> Room<T> for ArrayVec<T, N> {
+impl<T, const N: usize> FixedVec<T> for ArrayVec<T, N> {
     #[inline]
     fn push(&mut self, value: T) {
         self.push(value);
