@@ -1,12 +1,38 @@
 //! What is known of a file beside its data: the attributes that a caller sees and sets.
 
+use std::fmt;
+
 use crate::time::Time;
 
 /// The number of an inode, never used twice in a branch.
-pub type Ino = u64;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ino(u64);
 
 /// The number of the root directory.
-pub const ROOT: Ino = 1;
+pub const ROOT: Ino = Ino::new(1);
+
+impl Ino {
+    /// The inode with a number.
+    pub const fn new(number: u64) -> Ino {
+        Ino(number)
+    }
+
+    /// Its number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// Which of `shards` parts of a table keeps the inode.
+    pub const fn shard(self, shards: usize) -> usize {
+        self.0 as usize % shards
+    }
+}
+
+impl fmt::Display for Ino {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// What kind of file an inode is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

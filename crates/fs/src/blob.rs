@@ -21,8 +21,11 @@ fn chunk_key(prefix: &[u8], chunk: usize) -> Vec<u8> {
 pub(crate) fn get(txn: &ReadTxn, prefix: &[u8]) -> Result<Option<Vec<u8>>> {
     let Some(mut value) = txn.get(&chunk_key(prefix, 0))? else { return Ok(None) };
     if value.len() == VALUE_BYTES_MAX {
-        let ino = key::parse(prefix).map_or(0, |(_, ino, _)| ino);
-        let damaged = || Error::Damaged { ino, what: "a value in chunks" };
+        let what = "a value in chunks";
+        let damaged = || match key::parse(prefix) {
+            Some((_, ino, _)) => Error::Damaged { ino, what },
+            None => Error::DamagedTree { what },
+        };
         let first = chunk_key(prefix, 1);
         let rest = txn.range(Bound::Included(&first), Bound::Excluded(&key::after(prefix)));
         for (at, entry) in (1..).zip(rest) {

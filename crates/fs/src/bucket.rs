@@ -15,34 +15,30 @@
 //! it.
 
 use tine_store::VALUE_BYTES_MAX;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::inode::kind;
 use crate::name::check_name;
+use crate::name_hash::{NameHash, Seed};
 use crate::{Error, Ino, Kind, Result};
 
 const SLOT_BITS: u32 = 7;
 const SLOTS: u32 = 1 << SLOT_BITS;
 const HEAD_BYTES: usize = 11;
 
-/// The seed under which all names share one hash: names that do so by themselves are not to be had.
-#[cfg(test)]
-pub(crate) const ALL_SHARE: u64 = 0x5eed;
-
 /// Where a bucket is: what its names are checked against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub dir: Ino,
     /// The hash that its names share.
-    pub hash: u64,
-    /// The seed of the tree's hash.
-    pub seed: u64,
+    pub hash: NameHash,
+    /// The seed of the tree's hashes.
+    pub seed: Seed,
 }
 
 impl Place {
     /// The bucket that a name belongs to.
-    pub fn of(dir: Ino, seed: u64, name: &[u8]) -> Place {
-        Place { dir, hash: hash(seed, name), seed }
+    pub fn of(dir: Ino, seed: Seed, name: &[u8]) -> Place {
+        Place { dir, hash: seed.hash(name), seed }
     }
 
     /// Why an entry cannot be in this bucket, if it cannot.
@@ -50,7 +46,7 @@ impl Place {
         if check_name(entry.name).is_err() {
             return Some("a name that cannot be one");
         }
-        if hash(self.seed, entry.name) != self.hash {
+        if self.seed.hash(entry.name) != self.hash {
             return Some("a name in a place where no search finds it");
         }
         (u32::from(entry.slot) >= SLOTS).then_some("a place that cannot be one")
@@ -70,22 +66,14 @@ pub(crate) struct Entry<'a> {
     pub name: &'a [u8],
 }
 
-/// The hash of a name. It is never 0, so that positions of entries leave room for `.` and `..`.
-pub(crate) fn hash(seed: u64, name: &[u8]) -> u64 {
-    #[cfg(test)]
-    if seed == ALL_SHARE {
-        return 1;
-    }
-    (xxh3_64_with_seed(name, seed) >> 8).max(1)
-}
-
-pub(crate) fn position(hash: u64, slot: u8) -> u64 {
-    hash << SLOT_BITS | u64::from(slot)
+/// The position of an entry.
+pub(crate) fn position(hash: NameHash, slot: u8) -> u64 {
+    hash.0 << SLOT_BITS | u64::from(slot)
 }
 
 /// The hash and the slot of a position.
-pub(crate) fn split(position: u64) -> (u64, u8) {
-    (position >> SLOT_BITS, (position & ((1 << SLOT_BITS) - 1)) as u8)
+pub(crate) fn split(position: u64) -> (NameHash, u8) {
+    (NameHash(position >> SLOT_BITS), (position & ((1 << SLOT_BITS) - 1)) as u8)
 }
 
 /// The entries in the bytes of a bucket, each checked.
@@ -128,7 +116,7 @@ fn take<'a>(bytes: &mut &'a [u8]) -> Option<Option<Entry<'a>>> {
         let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>()?;
         let (name, rest) = rest.split_at_checked(usize::from(head[10]))?;
         *bytes = rest;
-        let ino = u64::from_le_bytes(*head[2..].first_chunk::<8>()?);
+        let ino = Ino::new(u64::from_le_bytes(*head[2..].first_chunk::<8>()?));
         Some(Entry { slot: head[0], kind: kind(head[1])?, ino, name })
     };
     Some(one())
@@ -147,7 +135,7 @@ pub(crate) fn find<'a>(place: Place, bytes: &'a [u8], name: &[u8]) -> Result<Opt
 
 pub(crate) fn push(bytes: &mut Vec<u8>, entry: &Entry<'_>) {
     bytes.extend([entry.slot, entry.kind as u8]);
-    bytes.extend(entry.ino.to_le_bytes());
+    bytes.extend(entry.ino.get().to_le_bytes());
     bytes.push(entry.name.len() as u8);
     bytes.extend(entry.name);
 }
@@ -204,15 +192,20 @@ pub(crate) fn with(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ROOT;
+    use crate::name_hash::ALL_SHARE;
+
+    const SEED: Seed = Seed(7);
 
     fn shared() -> Place {
-        Place::of(1, ALL_SHARE, b"")
+        Place::of(ROOT, ALL_SHARE, b"")
     }
 
     fn three() -> Vec<u8> {
         let mut bytes = Vec::new();
         for (slot, name) in [&b"a"[..], b"b", &[0xff; 255]].into_iter().enumerate() {
-            let added = add(shared(), &mut bytes, name, slot as u64 + 10, Kind::File).unwrap();
+            let added =
+                add(shared(), &mut bytes, name, Ino::new(slot as u64 + 10), Kind::File).unwrap();
             assert_eq!(usize::from(added), slot);
         }
         bytes
@@ -220,28 +213,29 @@ mod tests {
 
     #[test]
     fn the_bytes_and_the_hash_of_an_entry_stay_as_they_are() {
-        let place = Place::of(1, 7, b"abc");
+        let place = Place::of(ROOT, SEED, b"abc");
         let mut bytes = Vec::new();
-        add(place, &mut bytes, b"abc", 0x0102, Kind::Directory).unwrap();
+        add(place, &mut bytes, b"abc", Ino::new(0x0102), Kind::Directory).unwrap();
         assert_eq!(bytes, b"\x00\x02\x02\x01\x00\x00\x00\x00\x00\x00\x03abc");
-        assert_eq!(place.hash, 20_546_947_272_795_033);
+        assert_eq!(place.hash, NameHash(20_546_947_272_795_033));
     }
 
     #[test]
     fn names_that_share_a_hash_keep_their_slots() {
         let bytes = without(shared(), &three(), b"b").unwrap();
         assert_eq!(find(shared(), &bytes, &[0xff; 255]).unwrap().unwrap().slot, 2);
-        let mut bytes = with(shared(), &bytes, b"a", 99, Kind::Symlink).unwrap();
+        let mut bytes = with(shared(), &bytes, b"a", Ino::new(99), Kind::Symlink).unwrap();
         let entry = find(shared(), &bytes, b"a").unwrap().unwrap();
-        assert_eq!((entry.slot, entry.ino, entry.kind), (0, 99, Kind::Symlink));
-        assert_eq!(add(shared(), &mut bytes, b"new", 5, Kind::File).unwrap(), 1);
+        assert_eq!((entry.slot, entry.ino, entry.kind), (0, Ino::new(99), Kind::Symlink));
+        assert_eq!(add(shared(), &mut bytes, b"new", Ino::new(5), Kind::File).unwrap(), 1);
     }
 
     #[test]
     fn a_bucket_that_is_full_says_so_and_stays() {
         let mut bytes = Vec::new();
         let names: Vec<_> = (1..9u8).map(|i| vec![i; 255]).collect();
-        let add_one = |name: &&Vec<u8>| add(shared(), &mut bytes, name, 2, Kind::File).is_ok();
+        let add_one =
+            |name: &&Vec<u8>| add(shared(), &mut bytes, name, Ino::new(2), Kind::File).is_ok();
         assert_eq!(names.iter().take_while(add_one).count(), VALUE_BYTES_MAX / (HEAD_BYTES + 255));
         assert!(find(shared(), &bytes, &names[6]).unwrap().is_some());
     }
@@ -251,20 +245,21 @@ mod tests {
         let raw = |place: Place, list: &[(u8, &[u8])]| {
             let mut bytes = Vec::new();
             for (slot, name) in list {
-                push(&mut bytes, &Entry { slot: *slot, kind: Kind::File, ino: 5, name });
+                push(&mut bytes, &Entry { slot: *slot, kind: Kind::File, ino: Ino::new(5), name });
             }
             entries(place, &bytes).all(|entry| entry.is_ok())
         };
         let long = [b'a'; 255];
         for name in [&b"a"[..], b"...", b"..a", b"\n", b"\xff\xfe", &long] {
-            assert!(raw(Place::of(1, 7, name), &[(3, name)]), "{name:?}");
-            assert!(!raw(Place::of(1, 7, name), &[(128, name)]), "{name:?} in no slot");
-            let elsewhere = Place { hash: hash(7, name) ^ 1, ..Place::of(1, 7, name) };
+            assert!(raw(Place::of(ROOT, SEED, name), &[(3, name)]), "{name:?}");
+            assert!(!raw(Place::of(ROOT, SEED, name), &[(128, name)]), "{name:?} in no slot");
+            let elsewhere =
+                Place { hash: NameHash(SEED.hash(name).0 ^ 1), ..Place::of(ROOT, SEED, name) };
             assert!(!raw(elsewhere, &[(3, name)]), "{name:?} where no search finds it");
-            assert!(!raw(Place::of(1, 7, name), &[(3, name), (4, name)]), "{name:?} twice");
+            assert!(!raw(Place::of(ROOT, SEED, name), &[(3, name), (4, name)]), "{name:?} twice");
         }
         for name in [&b""[..], b".", b"..", b"/", b"../x", b"/x", b"a/b", b"a\0", b"a/"] {
-            assert!(!raw(Place::of(1, 7, name), &[(0, name)]), "{name:?}");
+            assert!(!raw(Place::of(ROOT, SEED, name), &[(0, name)]), "{name:?}");
         }
     }
 
@@ -281,7 +276,7 @@ mod tests {
     #[test]
     fn a_position_is_positive_as_an_off_t_and_leaves_room_for_the_dots() {
         for name in [&b"a"[..], b"x", b"some longer name"] {
-            let hash = hash(3, name);
+            let hash = SEED.hash(name);
             let position = position(hash, 127);
             assert!(position > 2 && position <= i64::MAX as u64);
             assert_eq!(split(position), (hash, 127));

@@ -1,7 +1,7 @@
 //! Creating files of every kind.
 
 use crate::fs::Fs;
-use crate::inode::{Inode, Link};
+use crate::inode::Inode;
 use crate::name::check_name;
 use crate::setattr::check_owner;
 use crate::tree_txn::TreeTxn;
@@ -113,7 +113,7 @@ impl Fs {
         let mut tree = self.begin()?;
         let dir = tree.dir(parent)?;
         let mut inode = new_inode(&mut tree, ino, caller, &dir, new)?;
-        inode.home = tree.add_entry(parent, name, ino, new.kind)?;
+        inode.home = Some(tree.add_entry(parent, name, ino, new.kind)?);
         fill(&mut tree, &mut inode)?;
         tree.put_inode(inode);
         tree.commit()?;
@@ -180,5 +180,5 @@ fn new_inode(
         gid: if inherits { dir.attr.gid } else { caller.gid },
         rdev: new.rdev,
     };
-    Ok(Inode { attr, home: Link::NONE, capability: false })
+    Ok(Inode { attr, home: None, capability: false })
 }

@@ -5,6 +5,8 @@
 //! block past the end of the file are zero, and no block is mapped behind it. So a file grows
 //! without a write to what it has.
 
+use std::ops::Range;
+
 use tine_store::{BLOCK_BYTES, ReadTxn, STAGE_BYTES_MAX, Staged};
 
 use crate::fs::{Fs, inode};
@@ -46,7 +48,7 @@ impl Fs {
         };
         let mut tree = self.begin()?;
         let mut inode = tree.file(ino)?;
-        tree.map_data(&mut inode, offset / BLOCK, end.div_ceil(BLOCK), pieces)?;
+        tree.map_data(&mut inode, offset / BLOCK..end.div_ceil(BLOCK), pieces)?;
         inode.attr.size = inode.attr.size.max(end);
         tree.put_changed_file(inode, kill_set_id)?;
         tree.commit()?;
@@ -87,10 +89,10 @@ impl Fs {
         txn: &ReadTxn,
         ino: Ino,
         block: u64,
-        zeros: std::ops::Range<usize>,
+        zeros: Range<usize>,
     ) -> Result<Option<Staged>> {
         let map = key::of(key::DATA, ino);
-        if mapped(txn, &map, block, block + 1)? == 0 {
+        if mapped(txn, &map, block..block + 1)? == 0 {
             return Ok(None);
         }
         let mut buf = vec![0; BLOCK_BYTES];
@@ -107,20 +109,19 @@ impl TreeTxn<'_> {
         regular(self.inode(ino)?)
     }
 
-    /// Maps staged blocks, which cover the blocks `first..last`, and counts those that were holes.
+    /// Maps staged blocks, which cover `blocks`, and counts those that were holes.
     pub fn map_data(
         &mut self,
         inode: &mut Inode,
-        first: u64,
-        last: u64,
+        blocks: Range<u64>,
         pieces: Pieces,
     ) -> Result<()> {
-        let had = mapped_in(self.view(), inode, first, last)?;
+        let had = mapped_in(self.view(), inode, blocks.clone())?;
         let map = key::of(key::DATA, inode.attr.ino);
         for (block, staged) in pieces {
             self.txn.map(&map, block, staged)?;
         }
-        inode.set_blocks(inode.blocks() + (last - first) - had);
+        inode.set_blocks(inode.blocks() + (blocks.end - blocks.start) - had);
         Ok(())
     }
 
@@ -136,27 +137,27 @@ impl TreeTxn<'_> {
     }
 }
 
-/// How many of the blocks `first..last` of a map have data.
-pub(crate) fn mapped(txn: &ReadTxn, map: &[u8], first: u64, last: u64) -> Result<u64> {
+/// How many of the blocks in a range of a map have data.
+pub(crate) fn mapped(txn: &ReadTxn, map: &[u8], range: Range<u64>) -> Result<u64> {
     let mut blocks = 0;
-    for run in txn.extents(map, first) {
+    for run in txn.extents(map, range.start) {
         let run = run?;
-        if run.block >= last {
+        if run.block >= range.end {
             break;
         }
-        let end = run.block.saturating_add(run.blocks).min(last);
-        blocks += end.saturating_sub(run.block.max(first));
+        let end = run.block.saturating_add(run.blocks).min(range.end);
+        blocks += end.saturating_sub(run.block.max(range.start));
     }
     Ok(blocks)
 }
 
 /// As [`mapped`], without a search where the file has no holes.
-pub(crate) fn mapped_in(txn: &ReadTxn, inode: &Inode, first: u64, last: u64) -> Result<u64> {
-    let last = last.min(inode.size_blocks());
-    if inode.blocks() == inode.size_blocks() || first >= last {
-        return Ok(last.saturating_sub(first));
+pub(crate) fn mapped_in(txn: &ReadTxn, inode: &Inode, range: Range<u64>) -> Result<u64> {
+    let range = range.start..range.end.min(inode.size_blocks());
+    if inode.blocks() == inode.size_blocks() || range.is_empty() {
+        return Ok(range.end.saturating_sub(range.start));
     }
-    mapped(txn, &key::of(key::DATA, inode.attr.ino), first, last)
+    mapped(txn, &key::of(key::DATA, inode.attr.ino), range)
 }
 
 /// A regular file of a snapshot.

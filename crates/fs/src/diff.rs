@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use tine_store::{BLOCK_BYTES, ReadTxn, Value};
 
-use crate::inode::{Inode, Link};
+use crate::inode::Inode;
+use crate::name_hash::Seed;
 use crate::path::Paths;
 use crate::{Error, Ino, Kind, ROOT, Result, bucket, key, path};
 
@@ -78,7 +79,7 @@ pub fn diff(before: &ReadTxn, after: &ReadTxn) -> Result<Vec<PathChange>> {
     Ok(in_order(report.changes))
 }
 
-fn gather(before: &ReadTxn, after: &ReadTxn, seeds: [u64; 2]) -> Result<BTreeMap<Ino, Touched>> {
+fn gather(before: &ReadTxn, after: &ReadTxn, seeds: [Seed; 2]) -> Result<BTreeMap<Ino, Touched>> {
     let mut inodes: BTreeMap<Ino, Touched> = BTreeMap::new();
     for change in tine_store::diff(before, after)? {
         let change = change?;
@@ -91,7 +92,7 @@ fn gather(before: &ReadTxn, after: &ReadTxn, seeds: [u64; 2]) -> Result<BTreeMap
             }
             key::BUCKET => {
                 inodes.entry(ino).or_default().entries = true;
-                let hash = key::number(rest).ok_or(Error::Damaged { ino, what: "entries" })?;
+                let hash = key::hash(rest).ok_or(Error::Damaged { ino, what: "entries" })?;
                 let [old, new] = seeds.map(|seed| bucket::Place { dir: ino, hash, seed });
                 let (old, new) = (names(old, &change.before)?, names(new, &change.after)?);
                 for (name, child) in old.iter().filter(|entry| !new.contains(entry)) {
@@ -267,13 +268,13 @@ impl Report<'_> {
             gained.push(self.after.of_name(*parent, name)?);
         }
         let others = path::links(self.after.txn(), inode.attr.ino);
-        for link in std::iter::once(Ok(inode.home)).chain(others) {
+        for link in inode.home.map(Ok).into_iter().chain(others) {
             let path = self.after.of_link(link?)?;
             if !gained.contains(&path) {
                 return Ok(path);
             }
         }
-        self.after.of_link(inode.home)
+        inode.home.map_or(Ok(None), |home| self.after.of_link(home))
     }
 
     fn push(&mut self, path: Vec<u8>, kind: Kind, change: Change, bytes: u64) {
@@ -283,7 +284,7 @@ impl Report<'_> {
 
 /// An inode, unless it is an orphan: that has no path.
 fn named(inode: Option<Inode>) -> Option<Inode> {
-    inode.filter(|inode| inode.home != Link::NONE)
+    inode.filter(|inode| inode.home.is_some())
 }
 
 fn same_file(old: &Inode, new: &Inode) -> bool {

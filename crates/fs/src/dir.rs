@@ -6,6 +6,7 @@ use tine_store::{ReadTxn, Value};
 
 use crate::fs::{Fs, inode};
 use crate::inode::{Inode, Link};
+use crate::name_hash::Seed;
 use crate::tree_txn::no_entry;
 use crate::{Attr, Error, Ino, Kind, NAME_BYTES_MAX, ROOT, Result, bucket, key};
 
@@ -114,15 +115,12 @@ fn directory(txn: &ReadTxn, ino: Ino) -> Result<Inode> {
 
 /// What `..` names; a directory that was removed while in use is its own.
 fn parent_of(dir: &Inode) -> Ino {
-    match dir.home.parent {
-        0 => dir.attr.ino,
-        parent => parent,
-    }
+    dir.home.map_or(dir.attr.ino, |home| home.parent)
 }
 
 pub(crate) fn list(
     txn: &ReadTxn,
-    seed: u64,
+    seed: Seed,
     ino: Ino,
     position: u64,
     visit: &mut dyn FnMut(DirEntry<'_>) -> Result<bool>,
@@ -139,7 +137,7 @@ pub(crate) fn list(
     for found in txn.range(Bound::Included(&first), Bound::Excluded(&last)) {
         let damaged = Error::Damaged { ino, what: "entries" };
         let (key, Value::Bytes(bytes)) = found? else { return Err(damaged) };
-        let hash = key::parse(&key).and_then(|(_, _, rest)| key::number(rest)).ok_or(damaged)?;
+        let hash = key::parse(&key).and_then(|(_, _, rest)| key::hash(rest)).ok_or(damaged)?;
         for entry in in_order(bucket::Place { dir: ino, hash, seed }, &bytes)? {
             let place = bucket::position(hash, entry.slot);
             let entry =
@@ -162,16 +160,17 @@ fn in_order(place: bucket::Place, bytes: &[u8]) -> Result<Vec<bucket::Entry<'_>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name_hash::ALL_SHARE;
 
     #[test]
     fn entries_that_share_a_hash_are_listed_by_position() {
-        let place = bucket::Place::of(1, bucket::ALL_SHARE, b"");
+        let place = bucket::Place::of(ROOT, ALL_SHARE, b"");
         let mut bytes = Vec::new();
         for name in [b"a", b"b", b"c"] {
-            bucket::add(place, &mut bytes, name, 2, Kind::File).unwrap();
+            bucket::add(place, &mut bytes, name, Ino::new(2), Kind::File).unwrap();
         }
         let mut bytes = bucket::without(place, &bytes, b"a").unwrap();
-        bucket::add(place, &mut bytes, b"d", 2, Kind::File).unwrap();
+        bucket::add(place, &mut bytes, b"d", Ino::new(2), Kind::File).unwrap();
         let names: Vec<_> =
             in_order(place, &bytes).unwrap().iter().map(|entry| entry.name).collect();
         assert_eq!(names, [b"d", b"b", b"c"]);

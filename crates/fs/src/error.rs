@@ -120,6 +120,12 @@ pub enum Error {
         /// Which record.
         what: &'static str,
     },
+    /// A record that belongs to no single file makes no sense.
+    #[error("damaged file tree: {what}")]
+    DamagedTree {
+        /// Which record.
+        what: &'static str,
+    },
     /// The branch holds no file tree.
     #[error("branch {branch} holds no file tree")]
     NotFormatted {
@@ -162,7 +168,8 @@ impl Error {
             Error::NoXattr { .. } => libc::ENODATA,
             Error::XattrTooLarge { .. } => libc::E2BIG,
             Error::Unsupported(_) => libc::EOPNOTSUPP,
-            Error::Damaged { .. } | Error::NotFormatted { .. } | Error::Version { .. } => libc::EIO,
+            Error::Damaged { .. } | Error::DamagedTree { .. } => libc::EIO,
+            Error::NotFormatted { .. } | Error::Version { .. } => libc::EIO,
             Error::Store(Store::NoSpace { .. }) => libc::ENOSPC,
             Error::Store(Store::Sealed { .. }) => libc::EROFS,
             Error::Store(Store::BranchNotFound { .. } | Store::BranchReset { .. }) => libc::ESTALE,

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tine_store::{BLOCK_BYTES, Branch, ReadTxn, Store};
 
 use crate::eviction_queue::EvictionQueue;
-use crate::header::{self, Header};
+use crate::header::Header;
 use crate::inode::{Inode, Link};
+use crate::name_hash::Seed;
 use crate::open_inodes::OpenInodes;
 use crate::time::{self, Moment};
 use crate::{
@@ -24,8 +25,9 @@ pub struct Fs(Arc<Inner>);
 struct Inner {
     store: Store,
     branch: Branch,
-    seed: u64,
-    inos: Mutex<Range<Ino>>,
+    seed: Seed,
+    /// The reserved inode numbers that are not given yet.
+    inos: Mutex<Range<u64>>,
     open_inodes: OpenInodes,
     eviction_queue: EvictionQueue,
 }
@@ -51,7 +53,7 @@ impl Fs {
             return Err(Error::Invalid("the branch holds a file tree already"));
         }
         let Moment { now, birth } = time::moment();
-        let header = Header { seed: header::new_seed(), next: ROOT + 1 };
+        let header = Header { seed: Seed::random(), next: Ino::new(ROOT.get() + 1) };
         let attr = Attr {
             ino: ROOT,
             size: 0,
@@ -67,7 +69,8 @@ impl Fs {
             gid: root.gid,
             rdev: 0,
         };
-        let inode = Inode { attr, home: Link { parent: ROOT, position: 0 }, capability: false };
+        let inode =
+            Inode { attr, home: Some(Link { parent: ROOT, position: 0 }), capability: false };
         txn.put(key::HEADER, &header.encode())?;
         txn.put(&key::of(key::INODE, ROOT), &inode.encode())?;
         Ok(txn.commit()?)
@@ -108,7 +111,7 @@ impl Fs {
         &self.0.eviction_queue
     }
 
-    pub(crate) fn seed(&self) -> u64 {
+    pub(crate) fn seed(&self) -> Seed {
         self.0.seed
     }
 
@@ -125,18 +128,18 @@ impl Fs {
     pub(crate) fn new_ino(&self) -> Result<Ino> {
         let mut inos = self.0.inos.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ino) = inos.next() {
-            return Ok(ino);
+            return Ok(Ino::new(ino));
         }
         let mut txn = self.0.branch.write()?;
         let mut header = Header::decode(&self.0.branch, txn.get(key::HEADER)?)?;
-        let first = header.next;
-        header.next = first
-            .checked_add(INOS_PER_RESERVATION)
-            .ok_or(Error::Damaged { ino: 0, what: "the header" })?;
+        let first = header.next.get();
+        let next = first.checked_add(INOS_PER_RESERVATION);
+        let next = next.ok_or(Error::DamagedTree { what: "the header" })?;
+        header.next = Ino::new(next);
         txn.put(key::HEADER, &header.encode())?;
         txn.commit()?;
-        *inos = first + 1..header.next;
-        Ok(first)
+        *inos = first + 1..next;
+        Ok(Ino::new(first))
     }
 
     /// The attributes of a file.

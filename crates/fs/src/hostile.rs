@@ -12,12 +12,13 @@ use tine_store::{
 
 use crate::header::Header;
 use crate::inode::{Inode, Link};
-use crate::{Attr, Fs, Ino, Kind, NewRoot, ROOT, Result, Seek, bucket, key};
+use crate::name_hash::{NameHash, Seed};
+use crate::{Attr, FileOffset, Fs, Ino, Kind, NewRoot, ROOT, Result, Seek, bucket, key};
 
 /// Writes records of a file tree as they are given.
 pub struct Hand<'b> {
     txn: WriteTxn<'b>,
-    seed: u64,
+    seed: Seed,
 }
 
 impl<'b> Hand<'b> {
@@ -28,14 +29,14 @@ impl<'b> Hand<'b> {
         }
         let mut header = Header::read(branch)?;
         let mut txn = branch.write()?;
-        header.next = header.next.max(1 << 40);
+        header.next = header.next.max(Ino::new(1 << 40));
         txn.put(key::HEADER, &header.encode())?;
         Ok(Hand { txn, seed: header.seed })
     }
 
     /// Where a name belongs.
     fn link(&self, dir: Ino, name: &[u8]) -> Link {
-        Link { parent: dir, position: bucket::position(bucket::hash(self.seed, name), 0) }
+        Link { parent: dir, position: bucket::position(self.seed.hash(name), 0) }
     }
 
     /// An entry of a directory, under the right hash unless `astray`; it replaces what is in its
@@ -48,7 +49,7 @@ impl<'b> Hand<'b> {
         kind: Kind,
         astray: bool,
     ) -> Result<()> {
-        let hash = bucket::hash(self.seed, name) ^ u64::from(astray) << 9;
+        let hash = NameHash(self.seed.hash(name).0 ^ u64::from(astray) << 9);
         let mut bytes = Vec::new();
         let name = &name[..name.len().min(255)];
         bucket::push(&mut bytes, &bucket::Entry { slot: 0, kind, ino, name });
@@ -80,7 +81,7 @@ impl<'b> Hand<'b> {
             rdev: 0,
         };
         change(&mut attr);
-        let home = home.map_or(Link::NONE, |(dir, name)| self.link(dir, name));
+        let home = home.map(|(dir, name)| self.link(dir, name));
         let inode = Inode { attr, home, capability: false };
         Ok(self.txn.put(&key::of(key::INODE, ino), &inode.encode())?)
     }
@@ -155,7 +156,8 @@ pub fn tree(branch: &Branch, data: &[u8]) -> Result<()> {
     for step in data.chunks_exact(6).take(400) {
         let [what, dir, ino, word, kind, odd] = *step else { continue };
         // A few numbers, so that they meet.
-        let (dir, ino) = (u64::from(dir % 6) + ROOT, u64::from(ino % 8) + ROOT);
+        let number = |low: u8| Ino::new(ROOT.get() + u64::from(low));
+        let (dir, ino) = (number(dir % 6), number(ino % 8));
         let kind = crate::inode::kind(kind % 9).unwrap_or(Kind::Directory);
         let name = pick(&NAMES, word);
         match what % 8 {
@@ -239,13 +241,15 @@ pub fn look(store: &Store, branch: Branch) -> Result<()> {
             }
         }
     }
-    for ino in ROOT..ROOT + 9 {
+    let number = |low: u64| Ino::new(ROOT.get() + low);
+    let start = |ino| FileOffset { ino, offset: 0 };
+    for ino in (0..9).map(number) {
         let _ = fs.lookup(ino, b"..");
         let _ = fs.rename(ino, b"a", ROOT, b"new", crate::RenameMode::Replace);
         let _ = fs.unlink(ino, b"b");
         let _ = fs.rmdir(ino, b"b");
         let _ = fs.write(ino, 5, b"bytes", false);
-        let _ = fs.copy_range(ino, 0, ROOT + 1, 0, 1 << 20);
+        let _ = fs.copy_range(start(ino), start(number(1)), 1 << 20);
         let _ = fs.setattr(ino, &crate::SetAttr { size: Some(3), ..Default::default() });
     }
     Ok(())

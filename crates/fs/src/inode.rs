@@ -5,7 +5,7 @@
 //! 20  flags u32
 //! 24  size u64         32  blocks u64
 //! 40  atime, mtime, ctime, crtime: seconds i64, nanoseconds u32 each
-//! 88  parent u64       96  position u64: the first name of the file; of a directory, its only one
+//! 88  parent u64       96  position u64: the first name of the file; 0 and 0 without one
 //! ```
 //!
 //! Numbers are little-endian.
@@ -19,22 +19,18 @@ const BYTES: usize = 104;
 const FLAG_CAPABILITY: u32 = 1;
 
 /// A name of a file, by the directory it is in and its position there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Link {
     pub parent: Ino,
     pub position: u64,
-}
-
-impl Link {
-    /// No name at all: number 0 is no inode.
-    pub const NONE: Link = Link { parent: 0, position: 0 };
 }
 
 /// An inode: what a caller sees of it, and what only this crate needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Inode {
     pub attr: Attr,
-    pub home: Link,
+    /// Its first name; none of an orphan.
+    pub home: Option<Link>,
     /// Whether there is a `security.capability`, which a write takes away with the set-id bits.
     pub capability: bool,
 }
@@ -57,7 +53,7 @@ impl Inode {
     /// Fails unless an entry that says so of this inode is right. A directory has one place: an
     /// entry anywhere else would let a walk reach it twice, or from inside itself.
     pub fn must_be_at(&self, kind: Kind, link: Link) -> Result<()> {
-        let placed = !self.is_dir() || self.home == link;
+        let placed = !self.is_dir() || self.home == Some(link);
         match self.attr.kind == kind && self.attr.nlink > 0 && placed {
             true => Ok(()),
             false => Err(Error::Damaged { ino: self.attr.ino, what: "the place" }),
@@ -95,8 +91,10 @@ impl Inode {
             place[..8].copy_from_slice(&time.secs.to_le_bytes());
             place[8..].copy_from_slice(&time.nanos.to_le_bytes());
         }
-        out[88..96].copy_from_slice(&self.home.parent.to_le_bytes());
-        out[96..].copy_from_slice(&self.home.position.to_le_bytes());
+        if let Some(home) = self.home {
+            out[88..96].copy_from_slice(&home.parent.get().to_le_bytes());
+            out[96..].copy_from_slice(&home.position.to_le_bytes());
+        }
         out
     }
 
@@ -128,7 +126,10 @@ impl Inode {
                 gid: word(12),
                 rdev: word(16),
             },
-            home: Link { parent: long(88), position: long(96) },
+            home: match (long(88), long(96)) {
+                (0, 0) => None,
+                (parent, position) => Some(Link { parent: Ino::new(parent), position }),
+            },
             capability: word(20) & FLAG_CAPABILITY != 0,
         };
         if inode.can_be() { Ok(inode) } else { Err(damaged) }
@@ -150,7 +151,7 @@ impl Inode {
             && attr.uid != u32::MAX
             && attr.gid != u32::MAX
             && times.iter().all(|time| time.nanos < 1_000_000_000)
-            && i64::try_from(self.home.position).is_ok()
+            && self.home.is_none_or(|home| i64::try_from(home.position).is_ok())
     }
 }
 
@@ -173,12 +174,13 @@ pub(crate) fn kind(byte: u8) -> Option<Kind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ROOT;
 
     fn sample() -> Inode {
         let time = |secs| Time { secs, nanos: 999_999_999 };
         Inode {
             attr: Attr {
-                ino: 42,
+                ino: Ino::new(42),
                 size: u64::MAX >> 1,
                 blocks_512: 24,
                 atime: time(-1),
@@ -192,7 +194,7 @@ mod tests {
                 gid: 7,
                 rdev: 0x0801,
             },
-            home: Link { parent: 1, position: 1 << 62 },
+            home: Some(Link { parent: ROOT, position: 1 << 62 }),
             capability: true,
         }
     }
@@ -213,7 +215,7 @@ mod tests {
 
     #[test]
     fn an_inode_survives_its_bytes() {
-        assert_eq!(Inode::decode(42, &sample().encode()).unwrap(), sample());
+        assert_eq!(Inode::decode(Ino::new(42), &sample().encode()).unwrap(), sample());
     }
 
     #[test]
@@ -222,7 +224,7 @@ mod tests {
         let wrong = |at: usize, byte: u8| {
             let mut bytes = good;
             bytes[at] = byte;
-            Inode::decode(42, &bytes).unwrap_err().to_string()
+            Inode::decode(Ino::new(42), &bytes).unwrap_err().to_string()
         };
         // Version, kinds, mode, links, a size and a count beyond reason, nanoseconds of each time,
         // the position.
@@ -234,10 +236,10 @@ mod tests {
         for owner in [8..12, 12..16] {
             let mut bytes = good;
             bytes[owner].fill(0xff);
-            assert!(Inode::decode(42, &bytes).is_err(), "the owner -1");
+            assert!(Inode::decode(Ino::new(42), &bytes).is_err(), "the owner -1");
         }
-        assert!(Inode::decode(42, &good[1..]).is_err());
-        assert!(Inode::decode(42, &[]).is_err());
+        assert!(Inode::decode(Ino::new(42), &good[1..]).is_err());
+        assert!(Inode::decode(Ino::new(42), &[]).is_err());
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //! A chunk is a big-endian `u16`, see [`crate::blob`].
 
 use crate::Ino;
+use crate::name_hash::NameHash;
 
 pub(crate) const HEADER: &[u8] = b"f";
 pub(crate) const ORIGIN: &[u8] = b"p";
@@ -33,15 +34,15 @@ pub(crate) const ORPHAN: u8 = b'o';
 /// A letter and a number: the key of an inode, or what the keys of a range of it begin with.
 pub(crate) fn of(letter: u8, ino: Ino) -> [u8; 9] {
     let mut key = [letter; 9];
-    key[1..].copy_from_slice(&ino.to_be_bytes());
+    key[1..].copy_from_slice(&ino.get().to_be_bytes());
     key
 }
 
 /// The key of the bucket of a hash.
-pub(crate) fn bucket(dir: Ino, hash: u64) -> [u8; 17] {
+pub(crate) fn bucket(dir: Ino, hash: NameHash) -> [u8; 17] {
     let mut key = [0; 17];
     key[..9].copy_from_slice(&of(BUCKET, dir));
-    key[9..].copy_from_slice(&hash.to_be_bytes());
+    key[9..].copy_from_slice(&hash.0.to_be_bytes());
     key
 }
 
@@ -49,7 +50,7 @@ pub(crate) fn bucket(dir: Ino, hash: u64) -> [u8; 17] {
 pub(crate) fn link(ino: Ino, parent: Ino, position: u64) -> [u8; 25] {
     let mut key = [0; 25];
     key[..9].copy_from_slice(&of(LINK, ino));
-    key[9..17].copy_from_slice(&parent.to_be_bytes());
+    key[9..17].copy_from_slice(&parent.get().to_be_bytes());
     key[17..].copy_from_slice(&position.to_be_bytes());
     key
 }
@@ -62,12 +63,17 @@ pub(crate) fn xattr(ino: Ino, name: &[u8]) -> Vec<u8> {
 /// The letter and the number of a key that has both.
 pub(crate) fn parse(key: &[u8]) -> Option<(u8, Ino, &[u8])> {
     let (ino, rest) = key.get(1..)?.split_first_chunk::<8>()?;
-    Some((key[0], Ino::from_be_bytes(*ino), rest))
+    Some((key[0], Ino::new(u64::from_be_bytes(*ino)), rest))
 }
 
 /// The number that eight bytes say, in big-endian order.
 pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// The hash that the key of a bucket says after the number of its directory.
+pub(crate) fn hash(rest: &[u8]) -> Option<NameHash> {
+    number(rest).map(NameHash)
 }
 
 /// The first key after every key that begins with a prefix.
@@ -90,16 +96,16 @@ mod tests {
     fn the_key_after_a_prefix_follows_everything_that_begins_with_it() {
         assert_eq!(after(b"ab"), b"ac");
         assert_eq!(after(b"a\xff\xff"), b"b");
-        let prefix = of(DATA, 0x00ff);
+        let prefix = of(DATA, Ino::new(0x00ff));
         assert!(after(&prefix).as_slice() > [&prefix[..], &[0xff; 9]].concat().as_slice());
-        assert!(after(&prefix).as_slice() <= &of(DATA, 0x0100)[..]);
+        assert!(after(&prefix).as_slice() <= &of(DATA, Ino::new(0x0100))[..]);
     }
 
     #[test]
     fn a_key_gives_back_what_it_was_made_of() {
-        let key = link(7, 9, 11);
+        let key = link(Ino::new(7), Ino::new(9), 11);
         let (letter, ino, rest) = parse(&key).unwrap();
-        assert_eq!((letter, ino), (LINK, 7));
+        assert_eq!((letter, ino), (LINK, Ino::new(7)));
         assert_eq!((number(&rest[..8]), number(&rest[8..])), (Some(9), Some(11)));
         assert_eq!(parse(HEADER), None);
     }

@@ -25,7 +25,7 @@ impl Fs {
         for ino in inos {
             let path = match inode(&txn, ino) {
                 Ok(Some(found)) if found.attr.kind == Kind::File && found.attr.nlink > 0 => {
-                    paths.of_link(found.home).ok().flatten()
+                    found.home.and_then(|home| paths.of_link(home).ok().flatten())
                 }
                 Ok(_) => continue,
                 Err(_) => None,

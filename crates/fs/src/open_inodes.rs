@@ -26,7 +26,7 @@ impl OpenInodes {
     }
 
     fn shard(&self, ino: Ino) -> MutexGuard<'_, HashMap<Ino, OpenInode>> {
-        let shard = &self.shards[ino as usize % SHARDS];
+        let shard = &self.shards[ino.shard(SHARDS)];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -123,36 +123,36 @@ mod tests {
     #[test]
     fn an_inode_that_is_not_in_use_takes_no_memory() {
         let table = OpenInodes::new();
-        table.opened(7);
+        table.opened(Ino::new(7));
         {
-            let (seven, eight) = (table.content(7), table.content(8));
+            let (seven, eight) = (table.content(Ino::new(7)), table.content(Ino::new(8)));
             let _guards = (seven.exclusive(), eight.shared());
             assert_eq!(known(&table), 2);
         }
         assert_eq!(known(&table), 1);
-        assert!(!table.released(7));
+        assert!(!table.released(Ino::new(7)));
         assert_eq!(known(&table), 0);
     }
 
     #[test]
     fn an_unlinked_inode_is_evicted_after_its_last_use() {
         let table = OpenInodes::new();
-        assert!(!table.set_unlinked(7, true));
-        table.opened(7);
-        table.opened(7);
-        assert!(table.set_unlinked(7, true));
-        assert!(!table.released(7));
-        assert!(table.released(7));
-        assert!(!table.released(7));
+        assert!(!table.set_unlinked(Ino::new(7), true));
+        table.opened(Ino::new(7));
+        table.opened(Ino::new(7));
+        assert!(table.set_unlinked(Ino::new(7), true));
+        assert!(!table.released(Ino::new(7)));
+        assert!(table.released(Ino::new(7)));
+        assert!(!table.released(Ino::new(7)));
     }
 
     #[test]
     fn a_lock_outlives_the_last_release_of_its_inode() {
         let table = OpenInodes::new();
-        table.opened(7);
-        let first = table.content(7);
-        assert!(!table.released(7));
-        let second = table.content(7);
+        table.opened(Ino::new(7));
+        let first = table.content(Ino::new(7));
+        assert!(!table.released(Ino::new(7)));
+        let second = table.content(Ino::new(7));
         let _exclusive = first.exclusive();
         assert!(second.lock.try_read().is_err());
     }

@@ -83,7 +83,7 @@ impl Fs {
 pub(crate) fn orphans(txn: &tine_store::ReadTxn) -> impl Iterator<Item = Result<Ino>> + use<> {
     let (first, last) = ([key::ORPHAN], [key::ORPHAN + 1]);
     txn.range(Bound::Included(&first), Bound::Excluded(&last)).map(|entry| {
-        let damaged = Error::Damaged { ino: 0, what: "the list of orphans" };
+        let damaged = Error::DamagedTree { what: "the list of orphans" };
         key::parse(&entry?.0).map(|(_, ino, _)| ino).ok_or(damaged)
     })
 }

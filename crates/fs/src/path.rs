@@ -8,6 +8,7 @@ use tine_store::ReadTxn;
 use crate::header::Header;
 use crate::inode::{Inode, Link};
 use crate::name::shown;
+use crate::name_hash::Seed;
 use crate::{Error, Ino, ROOT, Result, bucket, key};
 
 /// Notices that a walk from one inode to the next goes round for ever, as one upwards does where a
@@ -56,14 +57,15 @@ pub(crate) fn links(txn: &ReadTxn, ino: Ino) -> impl Iterator<Item = Result<Link
 /// What the key of a further name says after the number of its inode.
 pub(crate) fn link(rest: &[u8]) -> Option<Link> {
     let (parent, position) = rest.split_at_checked(8)?;
-    Some(Link { parent: key::number(parent)?, position: key::number(position)? })
+    let parent = Ino::new(key::number(parent)?);
+    Some(Link { parent, position: key::number(position)? })
 }
 
 /// The paths of a snapshot, found by going up from an inode to its directories; each directory is
 /// looked up once.
 pub(crate) struct Paths<'a> {
     txn: &'a ReadTxn,
-    seed: u64,
+    seed: Seed,
     dirs: HashMap<Ino, Option<Vec<u8>>>,
 }
 
@@ -74,7 +76,7 @@ impl<'a> Paths<'a> {
     }
 
     /// The seed of the hash of the snapshot's names.
-    pub fn seed(&self) -> u64 {
+    pub fn seed(&self) -> Seed {
         self.seed
     }
 
@@ -103,7 +105,7 @@ impl<'a> Paths<'a> {
         if ino == ROOT {
             return Some(".".into());
         }
-        let home = inode(self.txn, ino).ok()??.home;
+        let home = inode(self.txn, ino).ok()??.home?;
         let path = self.of_link(home).ok()??;
         Some(shown(&path))
     }
@@ -130,10 +132,10 @@ impl<'a> Paths<'a> {
             }
             let above = inode(self.txn, at)?.filter(Inode::is_dir);
             let home = above.ok_or(Error::Damaged { ino: at, what: "the place" })?.home;
-            if home == Link::NONE {
+            let Some(home) = home else {
                 self.dirs.insert(at, None);
                 break None;
-            }
+            };
             names.push((at, self.name_at(home)?));
             at = home.parent;
             if round.closes_at(at) {
@@ -172,17 +174,17 @@ mod tests {
     fn a_walk_in_a_ring_is_noticed_wherever_it_enters_and_one_that_ends_is_not() {
         for (tail, ring) in [(0u64, 1u64), (0, 2), (5, 1), (5, 7), (100, 3), (1, 1000)] {
             let next = |at: u64| if at + 1 < tail + ring { at + 1 } else { tail };
-            let (mut at, mut round, mut steps) = (0, Round::from(0), 0);
+            let (mut at, mut round, mut steps) = (0, Round::from(Ino::new(0)), 0);
             loop {
                 at = next(at);
                 steps += 1;
-                if round.closes_at(at) {
+                if round.closes_at(Ino::new(at)) {
                     break;
                 }
                 assert!(steps <= 4 * (tail + ring), "{tail} and {ring}");
             }
         }
-        let mut round = Round::from(0);
-        assert!((1..10_000).all(|at| !round.closes_at(at)));
+        let mut round = Round::from(Ino::new(0));
+        assert!((1..10_000).all(|at| !round.closes_at(Ino::new(at))));
     }
 }

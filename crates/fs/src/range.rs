@@ -53,18 +53,19 @@ pub enum Seek {
 
 /// A range of a file about to read as zeros: whole blocks to let go, and blocks to keep in part.
 pub(crate) struct Hole {
-    first: u64,
-    last: u64,
+    /// The blocks that are unmapped.
+    blocks: Range<u64>,
+    /// The blocks that are zeroed in part.
     edges: Pieces,
 }
 
 impl Fs {
     /// Allocates, punches or zeroes a range of bytes of a regular file.
-    pub fn fallocate(&self, ino: Ino, what: Fallocate, offset: u64, bytes: u64) -> Result<()> {
-        if bytes == 0 {
+    pub fn fallocate(&self, ino: Ino, what: Fallocate, range: Range<u64>) -> Result<()> {
+        if range.is_empty() {
             return Err(Error::Invalid("fallocate of no bytes"));
         }
-        let end = offset.saturating_add(bytes);
+        let end = range.end;
         if end > FILE_BYTES_MAX {
             return Err(Error::FileTooLarge { ino, bytes: end });
         }
@@ -76,9 +77,9 @@ impl Fs {
             Fallocate::ZeroRange { keep_size } => (true, keep_size),
         };
         if !zeroes {
-            self.expect_room(ino, offset, end)?;
+            self.expect_room(ino, range.clone())?;
         }
-        let hole = zeroes.then(|| self.hole(ino, offset, end)).transpose()?;
+        let hole = zeroes.then(|| self.hole(ino, range)).transpose()?;
         let mut tree = if zeroes { self.begin_removal()? } else { self.begin()? };
         let mut inode = tree.file(ino)?;
         if let Some(hole) = hole {
@@ -93,15 +94,16 @@ impl Fs {
 
     /// Refuses to allocate more than there is room for: no space is set aside, but who asks for it
     /// means to use it.
-    fn expect_room(&self, ino: Ino, offset: u64, end: u64) -> Result<()> {
+    fn expect_room(&self, ino: Ino, range: Range<u64>) -> Result<()> {
         let txn = self.snapshot()?;
         let inode = file(&txn, ino)?;
-        let (first, last) = (offset / BLOCK, end.div_ceil(BLOCK));
-        let holes = (last - first).saturating_sub(mapped_in(&txn, &inode, first, last)?);
+        let blocks = range.start / BLOCK..range.end.div_ceil(BLOCK);
+        let count = blocks.end - blocks.start;
+        let holes = count.saturating_sub(mapped_in(&txn, &inode, blocks)?);
         match self.has_room_for(holes.saturating_mul(BLOCK))? {
             true => Ok(()),
             false => {
-                let what = format!("{} bytes of a file", end - offset);
+                let what = format!("{} bytes of a file", range.end - range.start);
                 Err(Error::Store(tine_store::Error::NoSpace { what }))
             }
         }
@@ -135,13 +137,13 @@ impl Fs {
 
     /// Prepares bytes `offset..end` of a file to read as zeros. The caller has the content of the
     /// file alone.
-    pub(crate) fn hole(&self, ino: Ino, offset: u64, end: u64) -> Result<Hole> {
+    pub(crate) fn hole(&self, ino: Ino, range: Range<u64>) -> Result<Hole> {
         let txn = self.snapshot()?;
         let inode = file(&txn, ino)?;
         let size = inode.attr.size;
-        let end = end.min(size);
+        let (offset, end) = (range.start, range.end.min(size));
         if offset >= end {
-            return Ok(Hole { first: 0, last: 0, edges: Vec::new() });
+            return Ok(Hole { blocks: 0..0, edges: Vec::new() });
         }
         let first = offset.div_ceil(BLOCK);
         let last = if end == size { inode.size_blocks() } else { end / BLOCK };
@@ -159,7 +161,7 @@ impl Fs {
         if last >= first && last * BLOCK < end {
             edge(last, 0..end % BLOCK)?;
         }
-        Ok(Hole { first, last: last.max(first), edges })
+        Ok(Hole { blocks: first..last.max(first), edges })
     }
 }
 
@@ -167,9 +169,9 @@ impl TreeTxn<'_> {
     /// Makes a prepared hole.
     pub fn make_hole(&mut self, inode: &mut Inode, hole: Hole) -> Result<()> {
         let map = key::of(key::DATA, inode.attr.ino);
-        let freed = mapped_in(self.view(), inode, hole.first, hole.last)?;
+        let freed = mapped_in(self.view(), inode, hole.blocks.clone())?;
         if freed > 0 {
-            self.txn.unmap(&map, hole.first, hole.last - hole.first)?;
+            self.txn.unmap(&map, hole.blocks.start, hole.blocks.end - hole.blocks.start)?;
             inode.set_blocks(inode.blocks().saturating_sub(freed));
         }
         for (block, staged) in hole.edges {

@@ -128,7 +128,7 @@ fn leave(
         return tree.remove_entry(dir.attr.ino, name, source.kind);
     };
     let mut inode = create::whiteout(tree, ino, caller, dir)?;
-    inode.home = source.link;
+    inode.home = Some(source.link);
     let named = Named { ino, kind: Kind::CharDevice, link: source.link };
     tree.replace_entry(&source, name, &named)?;
     tree.put_inode(inode);
@@ -145,9 +145,11 @@ fn not_below(tree: &TreeTxn<'_>, moved: Named, dir: Ino) -> Result<()> {
         if at == moved.ino {
             return Err(Error::Invalid("a directory cannot move into itself"));
         }
-        at = tree.inode(at)?.home.parent;
+        let damaged = Error::Damaged { ino: dir, what: "the place" };
+        let Some(home) = tree.inode(at)?.home else { return Err(damaged) };
+        at = home.parent;
         if round.closes_at(at) {
-            return Err(Error::Damaged { ino: dir, what: "the place" });
+            return Err(damaged);
         }
     }
     Ok(())

@@ -18,7 +18,7 @@ impl Fs {
         check_time(set.ctime.unwrap_or_default())?;
         let content = set.size.map(|_| self.open_inodes().content(ino));
         let _exclusive = content.as_ref().map(Content::exclusive);
-        let hole = set.size.map(|size| self.hole(ino, size, u64::MAX)).transpose()?;
+        let hole = set.size.map(|size| self.hole(ino, size..u64::MAX)).transpose()?;
         let mut tree = self.begin()?;
         let mut inode = tree.inode(ino)?;
         if set.size.is_some_and(|size| size < inode.attr.size) {

@@ -180,8 +180,8 @@ impl TreeTxn<'_> {
 
     /// Records one more name of an inode: the first in the inode, others under keys of their own.
     pub fn add_link(&mut self, inode: &mut Inode, link: Link) -> Result<()> {
-        if inode.home == Link::NONE {
-            inode.home = link;
+        if inode.home.is_none() {
+            inode.home = Some(link);
             return Ok(());
         }
         let key = key::link(inode.attr.ino, link.parent, link.position);
@@ -191,23 +191,23 @@ impl TreeTxn<'_> {
     /// Removes one recorded name of an inode. If it was the first, another becomes the first.
     pub fn remove_link(&mut self, inode: &mut Inode, link: Link) -> Result<()> {
         let ino = inode.attr.ino;
-        if inode.home != link {
+        if inode.home != Some(link) {
             return Ok(self.txn.delete(&key::link(ino, link.parent, link.position))?);
         }
-        inode.home = Link::NONE;
+        inode.home = None;
         if inode.is_dir() || inode.attr.nlink < 2 {
             return Ok(());
         }
         let next = crate::path::links(self.view(), ino).next().transpose()?;
         let next = next.ok_or(Error::Damaged { ino, what: "names" })?;
-        inode.home = next;
+        inode.home = Some(next);
         Ok(self.txn.delete(&key::link(ino, next.parent, next.position))?)
     }
 
     /// Replaces one recorded name of an inode.
     pub fn move_link(&mut self, inode: &mut Inode, old: Link, new: Link) -> Result<()> {
-        if inode.home == old {
-            inode.home = new;
+        if inode.home == Some(old) {
+            inode.home = Some(new);
             return Ok(());
         }
         let ino = inode.attr.ino;

@@ -164,8 +164,8 @@ fn read_world(store: &Store) -> World {
         let mut model = Model::default();
         for name in names(&fs, ROOT) {
             let ino = fs.lookup(ROOT, name.as_bytes()).unwrap().ino;
-            model.names.insert(name, ino as usize);
-            model.files.insert(ino as usize, bytes(&fs, ino));
+            model.names.insert(name, ino.get() as usize);
+            model.files.insert(ino.get() as usize, bytes(&fs, ino));
         }
         model.settled()
     };

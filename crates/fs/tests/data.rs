@@ -4,18 +4,18 @@ mod tree;
 
 use std::time::Duration;
 
-use tine_fs::{Fallocate, ROOT, Seek, SetAttr, SetTime, Time, XattrMode};
-use tree::{ME, Tree, bytes, dir, errno, file, tree};
+use tine_fs::{Fallocate, Ino, ROOT, Seek, SetAttr, SetTime, Time, XattrMode};
+use tree::{ME, Tree, at, bytes, dir, errno, file, tree};
 
 const MIB: usize = 1 << 20;
 
-fn blocks(t: &Tree, ino: u64) -> u64 {
+fn blocks(t: &Tree, ino: Ino) -> u64 {
     let attr = t.getattr(ino).unwrap();
     assert_eq!(attr.blocks_512 % 8, 0);
     attr.blocks_512 / 8
 }
 
-fn truncate(t: &Tree, ino: u64, size: u64) {
+fn truncate(t: &Tree, ino: Ino, size: u64) {
     t.setattr(ino, &SetAttr { size: Some(size), ..SetAttr::default() }).unwrap();
 }
 
@@ -74,14 +74,14 @@ fn bytes_cut_off_do_not_come_back() {
 fn a_punched_range_is_zero_to_the_byte_and_free_to_the_block() {
     let t = tree();
     let ino = file(&t, "f", &[7; 5 * 4096]);
-    t.fallocate(ino, Fallocate::PunchHole, 4000, 2 * 4096).unwrap();
+    t.fallocate(ino, Fallocate::PunchHole, 4000..4000 + 2 * 4096).unwrap();
     let all = bytes(&t, ino);
     assert!((0..all.len()).all(|i| (all[i] == 0) == (4000..4000 + 8192).contains(&i)));
     assert_eq!((all.len(), blocks(&t, ino)), (5 * 4096, 4));
-    t.fallocate(ino, Fallocate::PunchHole, 4 * 4096 + 1, 1 << 30).unwrap();
-    t.fallocate(ino, Fallocate::PunchHole, 3 * 4096, 1 << 30).unwrap();
+    t.fallocate(ino, Fallocate::PunchHole, 4 * 4096 + 1..1 << 30).unwrap();
+    t.fallocate(ino, Fallocate::PunchHole, 3 * 4096..1 << 30).unwrap();
     assert_eq!((bytes(&t, ino).len(), blocks(&t, ino)), (5 * 4096, 2));
-    t.fallocate(ino, Fallocate::PunchHole, 0, 1 << 30).unwrap();
+    t.fallocate(ino, Fallocate::PunchHole, 0..1 << 30).unwrap();
     assert_eq!(blocks(&t, ino), 0);
     sound(&t);
 }
@@ -96,12 +96,12 @@ fn only_an_allocation_that_may_grow_the_file_grows_it() {
         (Fallocate::Allocate { keep_size: false }, 5000),
         (Fallocate::ZeroRange { keep_size: false }, 5000),
     ] {
-        t.fallocate(ino, what, 1, 4999).unwrap();
+        t.fallocate(ino, what, 1..5000).unwrap();
         assert_eq!(t.getattr(ino).unwrap().size, size);
     }
     assert_eq!(bytes(&t, ino)[..2], [b'x', 0]);
-    assert_eq!(errno(t.fallocate(ino, Fallocate::PunchHole, 0, 0)), libc::EINVAL);
-    assert_eq!(errno(t.fallocate(ino, Fallocate::PunchHole, 1, u64::MAX)), libc::EFBIG);
+    assert_eq!(errno(t.fallocate(ino, Fallocate::PunchHole, 0..0)), libc::EINVAL);
+    assert_eq!(errno(t.fallocate(ino, Fallocate::PunchHole, 1..u64::MAX)), libc::EFBIG);
     assert_eq!(errno(Fallocate::of_flags(libc::FALLOC_FL_COLLAPSE_RANGE)), libc::EOPNOTSUPP);
     assert_eq!(errno(Fallocate::of_flags(libc::FALLOC_FL_INSERT_RANGE)), libc::EOPNOTSUPP);
     assert_eq!(errno(Fallocate::of_flags(libc::FALLOC_FL_PUNCH_HOLE)), libc::EOPNOTSUPP);
@@ -145,19 +145,19 @@ fn a_copy_shares_whole_blocks_and_stays_apart() {
     let data: Vec<u8> = (0..10 * 4096 + 100).map(|i| (i / 4096 + i) as u8).collect();
     let a = file(&t, "a", &data);
     let b = file(&t, "b", b"");
-    assert_eq!(t.copy_range(a, 0, b, 0, u64::MAX).unwrap(), data.len() as u64);
+    assert_eq!(t.copy_range(at(a, 0), at(b, 0), u64::MAX).unwrap(), data.len() as u64);
     assert!(bytes(&t, b) == data);
     t.write(b, 5 * 4096, b"changed", false).unwrap();
     assert!(bytes(&t, a) == data);
     assert_eq!(&bytes(&t, b)[5 * 4096..5 * 4096 + 7], b"changed");
     // Neither aligned, and not to the end: bytes are bytes.
-    assert_eq!(t.copy_range(a, 10, b, 5000, 9000).unwrap(), 9000);
+    assert_eq!(t.copy_range(at(a, 10), at(b, 5000), 9000).unwrap(), 9000);
     assert_eq!(bytes(&t, b)[5000..14000], data[10..9010]);
     // Aligned alike, but not to blocks.
-    assert_eq!(t.copy_range(a, 100, b, 4196, 3 * 4096).unwrap(), 3 * 4096);
+    assert_eq!(t.copy_range(at(a, 100), at(b, 4196), 3 * 4096).unwrap(), 3 * 4096);
     assert_eq!(bytes(&t, b)[4196..4196 + 3 * 4096], data[100..100 + 3 * 4096]);
-    assert_eq!(t.copy_range(a, data.len() as u64, b, 0, 10).unwrap(), 0);
-    assert_eq!(errno(t.copy_range(a, 0, a, 4096, 8192)), libc::EINVAL);
+    assert_eq!(t.copy_range(at(a, data.len() as u64), at(b, 0), 10).unwrap(), 0);
+    assert_eq!(errno(t.copy_range(at(a, 0), at(a, 4096), 8192)), libc::EINVAL);
     sound(&t);
 }
 
@@ -167,7 +167,7 @@ fn a_copy_of_a_hole_is_a_hole() {
     let a = file(&t, "a", &[1; 4096]);
     truncate(&t, a, 100 * 4096);
     let b = file(&t, "b", &[2; 4 * 4096]);
-    assert_eq!(t.copy_range(a, 0, b, 0, u64::MAX).unwrap(), 100 * 4096);
+    assert_eq!(t.copy_range(at(a, 0), at(b, 0), u64::MAX).unwrap(), 100 * 4096);
     assert_eq!((blocks(&t, b), bytes(&t, b) == bytes(&t, a)), (1, true));
     sound(&t);
 }

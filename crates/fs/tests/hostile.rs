@@ -14,7 +14,7 @@ fn spoilt(spoil: impl FnOnce(&mut Hand<'_>, &Branch)) -> Tree {
     let t = tree();
     file(&t, "file", b"bytes");
     let sub = dir(&t, "sub");
-    assert_eq!(t.mkdir(&tree::ME, sub, b"below", 0o755).unwrap().ino, sub + 1);
+    assert_eq!(t.mkdir(&tree::ME, sub, b"below", 0o755).unwrap().ino, BELOW);
     let branch = t.branch().clone();
     let mut hand = Hand::new(&branch).unwrap();
     spoil(&mut hand, &branch);
@@ -31,9 +31,9 @@ fn lists(fs: &Fs, ino: Ino) -> bool {
     fs.readdir_plus(ino, 0, &mut |_, _| true).is_ok()
 }
 
-const FILE: Ino = 2;
-const SUB: Ino = 3;
-const BELOW: Ino = 4;
+const FILE: Ino = Ino::new(2);
+const SUB: Ino = Ino::new(3);
+const BELOW: Ino = Ino::new(4);
 
 #[test]
 fn a_tree_that_no_hand_touched_is_sound() {
@@ -46,7 +46,7 @@ fn a_tree_that_no_hand_touched_is_sound() {
 fn a_name_that_leads_elsewhere_is_never_shown_and_is_found() {
     for name in [&b"../x"[..], b"/x", b".", b"..", b"", b"a/b", b"a\0b", b"sub/../../x"] {
         for kind in [Kind::File, Kind::Directory, Kind::Symlink] {
-            let t = spoilt(|hand, _| hand.make(ROOT, name, 9, kind, |_| {}).unwrap());
+            let t = spoilt(|hand, _| hand.make(ROOT, name, Ino::new(9), kind, |_| {}).unwrap());
             assert!(!lists(&t, ROOT), "{name:?} is listed");
             assert!(t.readdir(ROOT, 0, &mut |_| true).is_err(), "{name:?} is listed");
             let found = findings(&t).join("; ");
@@ -58,8 +58,8 @@ fn a_name_that_leads_elsewhere_is_never_shown_and_is_found() {
 #[test]
 fn an_entry_where_no_search_finds_it_is_never_shown_and_is_found() {
     let t = spoilt(|hand, _| {
-        hand.inode(9, Kind::File, Some((SUB, b"astray")), |_| {}).unwrap();
-        hand.entry(SUB, b"astray", 9, Kind::File, true).unwrap();
+        hand.inode(Ino::new(9), Kind::File, Some((SUB, b"astray")), |_| {}).unwrap();
+        hand.entry(SUB, b"astray", Ino::new(9), Kind::File, true).unwrap();
     });
     assert!(!lists(&t, SUB));
     let found = findings(&t).join("; ");
@@ -86,8 +86,14 @@ fn a_directory_that_is_reached_twice_or_from_itself_ends_a_walk_and_is_found() {
 #[test]
 fn a_ring_of_directories_that_hangs_nowhere_is_found() {
     let t = spoilt(|hand, _| {
-        hand.make(10, b"x", 9, Kind::Directory, |attr| (attr.nlink, attr.size) = (3, 17)).unwrap();
-        hand.make(9, b"y", 10, Kind::Directory, |attr| (attr.nlink, attr.size) = (3, 17)).unwrap();
+        hand.make(Ino::new(10), b"x", Ino::new(9), Kind::Directory, |attr| {
+            (attr.nlink, attr.size) = (3, 17)
+        })
+        .unwrap();
+        hand.make(Ino::new(9), b"y", Ino::new(10), Kind::Directory, |attr| {
+            (attr.nlink, attr.size) = (3, 17)
+        })
+        .unwrap();
     });
     let found = findings(&t);
     assert_eq!(found.len(), 2, "{found:?}");
@@ -109,7 +115,7 @@ fn attributes_that_no_file_can_have_are_refused_and_found() {
         ("bits of another kind", |attr| attr.mode = 0o17_7777),
     ];
     for (case, spoil) in spoils {
-        let t = spoilt(|hand, _| hand.make(SUB, b"odd", 9, Kind::File, spoil).unwrap());
+        let t = spoilt(|hand, _| hand.make(SUB, b"odd", Ino::new(9), Kind::File, spoil).unwrap());
         if case != "more blocks than can be" {
             assert!(!lists(&t, SUB), "{case}");
         }
@@ -122,14 +128,15 @@ fn targets_and_attributes_that_could_not_be_set_are_refused_and_found() {
     for target in [&b""[..], b"a\0b"] {
         let t = spoilt(|hand, _| {
             let size = target.len() as u64;
-            hand.make(ROOT, b"link", 9, Kind::Symlink, |attr| attr.size = size).unwrap();
-            hand.target(9, target).unwrap();
+            hand.make(ROOT, b"link", Ino::new(9), Kind::Symlink, |attr| attr.size = size).unwrap();
+            hand.target(Ino::new(9), target).unwrap();
         });
-        assert!(matches!(t.readlink(9), Err(Error::Damaged { .. })), "{target:?}");
+        assert!(matches!(t.readlink(Ino::new(9)), Err(Error::Damaged { .. })), "{target:?}");
         assert_ne!(findings(&t), Vec::<String>::new(), "{target:?}");
     }
-    let none = spoilt(|hand, _| hand.make(ROOT, b"link", 9, Kind::Symlink, |_| {}).unwrap());
-    assert!(none.readlink(9).is_err());
+    let none =
+        spoilt(|hand, _| hand.make(ROOT, b"link", Ino::new(9), Kind::Symlink, |_| {}).unwrap());
+    assert!(none.readlink(Ino::new(9)).is_err());
     assert_ne!(findings(&none), Vec::<String>::new());
     for name in [&b""[..], b"weird", b"system.other", b"user.", b"btrfs.x", &[b'u'; 300]] {
         let t = spoilt(|hand, _| hand.xattr(FILE, name, 0, b"value").unwrap());
@@ -152,9 +159,9 @@ fn targets_and_attributes_that_could_not_be_set_are_refused_and_found() {
 #[test]
 fn the_way_up_leads_to_directories_alone() {
     let t = spoilt(|hand, _| {
-        hand.make(FILE, b"x", 9, Kind::Directory, |_| {}).unwrap();
+        hand.make(FILE, b"x", Ino::new(9), Kind::Directory, |_| {}).unwrap();
     });
-    assert!(t.lookup(9, b"..").is_err());
+    assert!(t.lookup(Ino::new(9), b"..").is_err());
     assert_ne!(findings(&t), Vec::<String>::new());
 }
 

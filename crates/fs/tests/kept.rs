@@ -3,9 +3,11 @@
 
 mod tree;
 
-use tine_fs::{Caller, Error, Fallocate, Fs, NewRoot, ROOT, RenameMode, Seek, SetAttr, XattrMode};
+use tine_fs::{
+    Caller, Error, Fallocate, Fs, Ino, NewRoot, ROOT, RenameMode, Seek, SetAttr, XattrMode,
+};
 use tine_store::{Store, Value};
-use tree::{ME, Tree, bytes, dir, errno, file, names, tree};
+use tree::{ME, Tree, at, bytes, dir, errno, file, names, tree};
 
 #[test]
 fn extended_attributes_of_every_size_are_kept() {
@@ -35,7 +37,7 @@ fn extended_attributes_fail_as_the_man_page_says() {
     assert_eq!(errno(set(b"user.a", XattrMode::Create)), libc::EEXIST);
     assert_eq!(errno(t.getxattr(ino, b"user.b")), libc::ENODATA);
     assert_eq!(errno(t.removexattr(ino, b"user.b")), libc::ENODATA);
-    assert_eq!(errno(t.getxattr(999, b"user.b")), libc::ENOENT);
+    assert_eq!(errno(t.getxattr(Ino::new(999), b"user.b")), libc::ENOENT);
     let large = vec![0; 65537];
     assert_eq!(errno(t.setxattr(ino, b"user.b", &large, XattrMode::Any)), libc::E2BIG);
     for name in [&b"system.nfs4_acl"[..], b"nospace", b""] {
@@ -306,8 +308,8 @@ fn records_that_make_no_sense_are_errors_and_not_panics() {
             }
             fs.write(f, 1, b"x", true).ok();
             fs.seek(f, 0, Seek::Hole).ok();
-            fs.copy_range(f, 0, f, 1 << 20, 10).ok();
-            fs.fallocate(f, Fallocate::PunchHole, 1, 1 << 40).ok();
+            fs.copy_range(at(f, 0), at(f, 1 << 20), 10).ok();
+            fs.fallocate(f, Fallocate::PunchHole, 1..1 << 40).ok();
             fs.link(f, ROOT, b"again").ok();
             fs.unlink(d, b"f").ok();
             fs.unlink(ROOT, b"again").ok();

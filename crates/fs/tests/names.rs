@@ -2,7 +2,7 @@
 
 mod tree;
 
-use tine_fs::{Kind, ROOT, RenameMode, SetAttr};
+use tine_fs::{Ino, Kind, ROOT, RenameMode, SetAttr};
 use tree::{ME, attr, bytes, dir, errno, file, names, tree};
 
 #[test]
@@ -259,7 +259,7 @@ fn a_rename_can_leave_a_whiteout() {
     file(&t, "taken", b"taken");
     use RenameMode::*;
     let leave =
-        |old: (u64, &[u8]), new: (u64, &[u8]), mode| t.rename_leaving_whiteout(&ME, old, new, mode);
+        |old: (Ino, &[u8]), new: (Ino, &[u8]), mode| t.rename_leaving_whiteout(&ME, old, new, mode);
     assert_eq!(errno(leave((ROOT, b"f"), (ROOT, b"taken"), NoReplace)), libc::EEXIST);
     assert_eq!(errno(leave((ROOT, b"f"), (ROOT, b"taken"), Exchange)), libc::EINVAL);
     leave((ROOT, b"f"), (ROOT, b"taken"), Replace).unwrap();
@@ -287,11 +287,11 @@ fn files_are_located_by_number_until_they_lose_their_last_name() {
     t.link(g, d, b"second").unwrap();
     t.unlink(ROOT, b"g").unwrap();
     t.opened(f);
-    let located = |inos: &[u64]| {
+    let located = |inos: &[Ino]| {
         let located = t.locate(inos.iter().copied()).unwrap();
         located.into_iter().map(|it| (it.ino, it.path.unwrap())).collect::<Vec<_>>()
     };
-    assert_eq!(located(&[d, f, 999, g]), [(f, b"f".to_vec()), (g, b"d/second".to_vec())]);
+    assert_eq!(located(&[d, f, Ino::new(999), g]), [(f, b"f".to_vec()), (g, b"d/second".to_vec())]);
     t.unlink(ROOT, b"f").unwrap();
     assert_eq!(located(&[f]), []);
     t.released(f).unwrap();

@@ -37,7 +37,7 @@ impl CachedFiles {
     }
 
     fn shard(&self, ino: Ino) -> MutexGuard<'_, HashSet<Ino>> {
-        self.shards[ino as usize % SHARDS].lock().unwrap_or_else(|poison| poison.into_inner())
+        self.shards[ino.shard(SHARDS)].lock().unwrap_or_else(|poison| poison.into_inner())
     }
 }
 
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn a_file_is_noted_until_the_kernel_forgets_it() {
         let cached = CachedFiles::default();
-        let (one, other) = (3, 3 + SHARDS as Ino);
+        let (one, other) = (Ino::new(3), Ino::new(3 + SHARDS as u64));
         cached.insert(one);
         cached.insert(one);
         assert!(cached.contains(one) && !cached.contains(other));

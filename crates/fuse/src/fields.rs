@@ -40,7 +40,7 @@ impl<'a> Fields<'a> {
     }
 
     pub fn ino(&mut self) -> Result<Ino, Short> {
-        self.u64()
+        self.u64().map(Ino::new)
     }
 
     /// Bytes up to a zero, which is taken too.

@@ -67,7 +67,7 @@ impl FlushPredictor {
 
     fn with<T>(&self, ino: Ino, change: impl FnOnce(&mut History) -> T) -> T {
         let mut slots = self.slots();
-        let slot = &mut slots[ino as usize % SLOTS];
+        let slot = &mut slots[ino.shard(SLOTS)];
         let new = History { ino, writes: 0, single: false, mtime: Time::default() };
         change(match slot {
             Some(history) if history.ino == ino => history,
@@ -84,9 +84,9 @@ impl FlushPredictor {
 mod tests {
     use super::*;
 
-    const FILE: Ino = 7;
+    const FILE: Ino = Ino::new(7);
     /// Shares a slot with `FILE`.
-    const OTHER: Ino = FILE + SLOTS as u64;
+    const OTHER: Ino = Ino::new(7 + SLOTS as u64);
 
     fn at(nanos: u32) -> Time {
         Time { secs: 1, nanos }

@@ -94,6 +94,6 @@ impl Lookups {
     fn shard(&self, ino: Ino) -> std::sync::MutexGuard<'_, HashMap<Ino, u64>> {
         // The table is right after every statement that changes it, so a panic elsewhere spoils
         // nothing.
-        self.shards[ino as usize % SHARDS].lock().unwrap_or_else(|poison| poison.into_inner())
+        self.shards[ino.shard(SHARDS)].lock().unwrap_or_else(|poison| poison.into_inner())
     }
 }

@@ -12,7 +12,7 @@ pub(crate) fn inval_inode(ino: Ino, offset: i64, bytes: i64) -> [u8; NOTICE_BYTE
     let mut message = [0; NOTICE_BYTES];
     message[..4].copy_from_slice(&(NOTICE_BYTES as u32).to_ne_bytes());
     message[4..8].copy_from_slice(&wire::NOTIFY_INVAL_INODE.to_ne_bytes());
-    message[16..24].copy_from_slice(&ino.to_ne_bytes());
+    message[16..24].copy_from_slice(&ino.get().to_ne_bytes());
     message[24..32].copy_from_slice(&offset.to_ne_bytes());
     message[32..].copy_from_slice(&bytes.to_ne_bytes());
     message

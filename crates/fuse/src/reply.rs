@@ -97,7 +97,7 @@ impl Reply {
 
     /// A name that leads to an inode.
     pub fn entry(&mut self, attr: &Attr) {
-        self.u64(attr.ino);
+        self.u64(attr.ino.get());
         self.u64(generation(attr).into());
         self.u64(TRUST_SECS);
         self.u64(TRUST_SECS);
@@ -122,7 +122,7 @@ impl Reply {
 
     fn attr(&mut self, attr: &Attr) {
         let times = [attr.atime, attr.mtime, attr.ctime];
-        self.u64(attr.ino);
+        self.u64(attr.ino.get());
         self.u64(attr.size);
         self.u64(attr.blocks_512);
         for time in times {
@@ -153,7 +153,7 @@ impl Reply {
         self.u32(attr.gid);
         self.u16((attr.kind.mode() | attr.mode) as u16);
         self.u16(0);
-        self.u64(attr.ino);
+        self.u64(attr.ino.get());
         self.u64(attr.size);
         self.u64(attr.blocks_512);
         self.u64(0);
@@ -183,7 +183,7 @@ impl Reply {
             (true, None) => self.zeros(prefix),
             (false, _) => {}
         }
-        self.u64(entry.ino);
+        self.u64(entry.ino.get());
         self.u64(entry.position);
         self.u32(entry.name.len() as u32);
         self.u32(entry.kind.mode() >> 12);

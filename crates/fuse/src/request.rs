@@ -369,10 +369,10 @@ mod tests {
             &[&9u64.to_ne_bytes(), &1u32.to_ne_bytes(), &[0; 4], b"old\0new\0"],
         );
         let request = Request::decode(&message).unwrap();
-        assert_eq!((request.unique, request.node, request.uid), (77, 5, 1000));
+        assert_eq!((request.unique, request.node, request.uid), (77, Ino::new(5), 1000));
         assert_eq!(
             request.call,
-            Call::Rename { name: b"old", new_parent: 9, new_name: b"new", flags: 1 }
+            Call::Rename { name: b"old", new_parent: Ino::new(9), new_name: b"new", flags: 1 }
         );
     }
 
@@ -397,7 +397,7 @@ mod tests {
         let Call::BatchForget(forgets) = Request::decode(&message).unwrap().call else {
             panic!("not a batch");
         };
-        assert_eq!(forgets.collect::<Vec<_>>(), [(3, 1), (4, 2)]);
+        assert_eq!(forgets.collect::<Vec<_>>(), [(Ino::new(3), 1), (Ino::new(4), 2)]);
     }
 
     proptest! {

@@ -6,9 +6,14 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use tine_fs::hostile::Hand;
-use tine_fs::{Kind, ROOT};
+use tine_fs::{Ino, Kind, ROOT};
 use tine_service::hostile::{export, store};
 use tine_service::{Code, Error, Response};
+
+/// Inodes that no call has made.
+const NINE: Ino = Ino::new(9);
+const TEN: Ino = Ino::new(10);
+const ELEVEN: Ino = Ino::new(11);
 
 /// What an export of a tree that a hand spoilt ends with, and the lab it was made in.
 fn exported(
@@ -32,11 +37,11 @@ fn a_name_that_leads_out_of_the_target_makes_nothing_there() {
     {
         for kind in [Kind::File, Kind::Directory, Kind::Symlink, Kind::Fifo] {
             let (result, _lab) = exported(|hand, _| {
-                hand.make(ROOT, name, 9, kind, |attr| {
+                hand.make(ROOT, name, NINE, kind, |attr| {
                     (attr.mode, attr.size) = (0o6777, u64::from(kind == Kind::Symlink));
                 })
                 .unwrap();
-                hand.target(9, b"x").unwrap();
+                hand.target(NINE, b"x").unwrap();
             });
             let error = result.unwrap_err();
             assert_eq!(error.code, Code::StoreDamaged, "{name:?}: {error}");
@@ -49,11 +54,11 @@ fn a_name_that_leads_out_of_the_target_makes_nothing_there() {
 #[test]
 fn a_name_below_a_link_that_leads_out_makes_nothing_there() {
     let (result, lab) = exported(|hand, _| {
-        hand.make(ROOT, b"way", 9, Kind::Symlink, |attr| attr.size = 12).unwrap();
-        hand.target(9, b"../../beside").unwrap();
-        hand.make(9, b"file", 10, Kind::File, |_| {}).unwrap();
-        hand.make(ROOT, b"too", 11, Kind::File, |attr| attr.nlink = 2).unwrap();
-        hand.entry(9, b"linked", 11, Kind::File, false).unwrap();
+        hand.make(ROOT, b"way", NINE, Kind::Symlink, |attr| attr.size = 12).unwrap();
+        hand.target(NINE, b"../../beside").unwrap();
+        hand.make(NINE, b"file", TEN, Kind::File, |_| {}).unwrap();
+        hand.make(ROOT, b"too", ELEVEN, Kind::File, |attr| attr.nlink = 2).unwrap();
+        hand.entry(NINE, b"linked", ELEVEN, Kind::File, false).unwrap();
     });
     result.unwrap();
     let way = fs::read_link(lab.path().join("target/out/way")).unwrap();
@@ -62,10 +67,10 @@ fn a_name_below_a_link_that_leads_out_makes_nothing_there() {
 
 #[test]
 fn a_tree_without_end_ends() {
-    for (dir, ino) in [(9, ROOT), (9, 9), (10, 9)] {
+    for (dir, ino) in [(NINE, ROOT), (NINE, NINE), (TEN, NINE)] {
         let (result, _lab) = exported(|hand, _| {
-            hand.make(ROOT, b"one", 9, Kind::Directory, |attr| attr.nlink = 3).unwrap();
-            hand.make(9, b"two", 10, Kind::Directory, |_| {}).unwrap();
+            hand.make(ROOT, b"one", NINE, Kind::Directory, |attr| attr.nlink = 3).unwrap();
+            hand.make(NINE, b"two", TEN, Kind::Directory, |_| {}).unwrap();
             hand.entry(dir, b"again", ino, Kind::Directory, false).unwrap();
         });
         let error = result.unwrap_err();
@@ -78,10 +83,10 @@ fn a_tree_without_end_ends() {
 fn a_tree_of_300_levels_comes_out() {
     let (result, lab) = exported(|hand, _| {
         for level in 0..300 {
-            let parent = if level == 0 { ROOT } else { 100 + level - 1 };
-            hand.make(parent, b"d", 100 + level, Kind::Directory, |_| {}).unwrap();
+            let parent = if level == 0 { ROOT } else { Ino::new(100 + level - 1) };
+            hand.make(parent, b"d", Ino::new(100 + level), Kind::Directory, |_| {}).unwrap();
         }
-        hand.make(399, b"end", 500, Kind::File, |_| {}).unwrap();
+        hand.make(Ino::new(399), b"end", Ino::new(500), Kind::File, |_| {}).unwrap();
     });
     result.unwrap();
     let deepest = (0..300).fold(lab.path().join("target/out"), |path, _| path.join("d"));
@@ -91,7 +96,7 @@ fn a_tree_of_300_levels_comes_out() {
 #[test]
 fn names_of_any_encoding_come_out_as_they_are() {
     let (result, lab) = exported(|hand, _| {
-        hand.make(ROOT, b"\xff\xfe\n\x1b[2J", 9, Kind::File, |_| {}).unwrap();
+        hand.make(ROOT, b"\xff\xfe\n\x1b[2J", NINE, Kind::File, |_| {}).unwrap();
     });
     result.unwrap();
     let names: Vec<_> = fs::read_dir(lab.path().join("target/out")).unwrap().collect();
@@ -109,7 +114,7 @@ fn sizes_and_times_beyond_reason_are_an_error_or_kept() {
     ];
     for spoil in spoils {
         let (result, _lab) = exported(|hand, _| {
-            hand.make(ROOT, b"odd", 9, Kind::File, spoil).unwrap();
+            hand.make(ROOT, b"odd", NINE, Kind::File, spoil).unwrap();
         });
         if let Err(error) = result {
             assert!(
@@ -125,8 +130,8 @@ fn sizes_and_times_beyond_reason_are_an_error_or_kept() {
 fn an_attribute_that_could_not_be_set_is_refused() {
     for name in [&b"system.other"[..], b"weird", b""] {
         let (result, _lab) = exported(|hand, _| {
-            hand.make(ROOT, b"a", 9, Kind::File, |_| {}).unwrap();
-            hand.xattr(9, name, 0, b"value").unwrap();
+            hand.make(ROOT, b"a", NINE, Kind::File, |_| {}).unwrap();
+            hand.xattr(NINE, name, 0, b"value").unwrap();
         });
         assert_eq!(result.unwrap_err().code, Code::StoreDamaged, "{name:?}");
     }
@@ -137,7 +142,7 @@ fn owners_set_id_bits_and_devices_are_given_as_cp_would() {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let file = |owner: (u32, u32), mode: u32| {
         let (result, lab) = exported(|hand, _| {
-            hand.make(ROOT, b"a", 9, Kind::File, |attr| {
+            hand.make(ROOT, b"a", NINE, Kind::File, |attr| {
                 (attr.uid, attr.gid, attr.mode) = (owner.0, owner.1, mode);
             })
             .unwrap();
@@ -149,7 +154,7 @@ fn owners_set_id_bits_and_devices_are_given_as_cp_would() {
     assert_eq!(file((uid, gid), 0o6755), ((uid, gid), 0o6755));
     let other = (uid + 4321, gid + 4321);
     let device = |hand: &mut Hand<'_>, _: &tine_store::Branch| {
-        hand.make(ROOT, b"null", 9, Kind::CharDevice, |attr| attr.rdev = 0x0103).unwrap();
+        hand.make(ROOT, b"null", NINE, Kind::CharDevice, |attr| attr.rdev = 0x0103).unwrap();
     };
     let (result, lab) = exported(device);
     if is_root() {
@@ -170,9 +175,9 @@ fn what_is_in_the_way_is_neither_followed_nor_replaced() {
     let lab = tempfile::tempdir().unwrap();
     let (store, main) = store().unwrap();
     let mut hand = Hand::new(&main).unwrap();
-    hand.make(ROOT, b"file", 9, Kind::File, |_| {}).unwrap();
-    hand.make(ROOT, b"dir", 10, Kind::Directory, |_| {}).unwrap();
-    hand.make(10, b"inside", 11, Kind::File, |_| {}).unwrap();
+    hand.make(ROOT, b"file", NINE, Kind::File, |_| {}).unwrap();
+    hand.make(ROOT, b"dir", TEN, Kind::Directory, |_| {}).unwrap();
+    hand.make(TEN, b"inside", ELEVEN, Kind::File, |_| {}).unwrap();
     hand.commit().unwrap();
     let out = lab.path().join("target/out");
     fs::create_dir_all(&out).unwrap();

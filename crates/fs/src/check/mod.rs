@@ -16,6 +16,7 @@ use crate::data::{BLOCK, mapped};
 use crate::header::Header;
 use crate::inode::{Inode, Link};
 use crate::name::shown;
+use crate::name_hash::{NameHash, Seed};
 use crate::path::Paths;
 use crate::tree_txn::entry_size;
 use crate::{Ino, Kind, ROOT, Result, bucket, key};
@@ -53,26 +54,32 @@ pub fn check(txn: &ReadTxn) -> Result<Vec<Finding>> {
 struct Check<'a> {
     txn: &'a ReadTxn,
     /// Of the hash of names, once the header is read.
-    seed: Option<u64>,
+    seed: Option<Seed>,
     inodes: BTreeMap<Ino, Inode>,
     counted: BTreeMap<Ino, Counted>,
-    /// What is wrong, and with which inode.
-    found: Vec<(Ino, String)>,
+    /// What is wrong, and with which inode if it is one.
+    found: Vec<(Option<Ino>, String)>,
 }
 
 impl Check<'_> {
     fn found(&mut self, ino: Ino, what: impl Into<String>) {
-        self.found.push((ino, what.into()));
+        self.found.push((Some(ino), what.into()));
+    }
+
+    /// Notes what is wrong with no single inode.
+    fn found_in_tree(&mut self, what: impl Into<String>) {
+        self.found.push((None, what.into()));
     }
 
     /// What was found, each by its path where one leads there.
     fn findings(self) -> Vec<Finding> {
         let mut paths = Paths::new(self.txn).ok();
-        let mut finding = |(ino, what)| {
-            let path = paths.as_mut().and_then(|paths| paths.shown(ino));
-            let place = match path {
-                Some(path) => format!("{path} (inode {ino})"),
-                None => format!("inode {ino}"),
+        let mut finding = |(ino, what): (Option<Ino>, String)| {
+            let path = ino.and_then(|ino| paths.as_mut()?.shown(ino));
+            let place = match (ino, path) {
+                (Some(ino), Some(path)) => format!("{path} (inode {ino})"),
+                (Some(ino), None) => format!("inode {ino}"),
+                (None, _) => "the file tree".to_owned(),
             };
             Finding { severity: Severity::Error, what, place }
         };
@@ -88,7 +95,7 @@ impl Check<'_> {
         for entry in self.range(key::INODE) {
             let (key, value) = entry?;
             let Some((_, ino, [])) = key::parse(&key) else {
-                self.found(0, "a key of an inode that is none");
+                self.found_in_tree("a key of an inode that is none");
                 continue;
             };
             match value {
@@ -103,14 +110,14 @@ impl Check<'_> {
 
     fn header(&mut self) -> Result<()> {
         let bytes = self.txn.get(key::HEADER)?.unwrap_or_default();
-        let last = self.inodes.last_key_value().map_or(0, |(ino, _)| *ino);
+        let last = self.inodes.last_key_value().map_or(ROOT, |(ino, _)| *ino);
         match Header::parse("", bytes) {
             Ok(header) if header.next <= last => {
                 self.seed = Some(header.seed);
                 self.found(last, "a number that may be given to another file");
             }
             Ok(header) => self.seed = Some(header.seed),
-            Err(error) => self.found(0, error.to_string()),
+            Err(error) => self.found_in_tree(error.to_string()),
         }
         if !self.inodes.get(&ROOT).is_some_and(Inode::is_dir) {
             self.found(ROOT, "the root is missing or no directory");
@@ -121,9 +128,9 @@ impl Check<'_> {
     fn entries(&mut self) -> Result<()> {
         for found in self.range(key::BUCKET) {
             let (key, value) = found?;
-            let place = key::parse(&key).and_then(|(_, dir, hash)| Some((dir, key::number(hash)?)));
+            let place = key::parse(&key).and_then(|(_, dir, hash)| Some((dir, key::hash(hash)?)));
             let (Some((dir, hash)), Value::Bytes(bytes)) = (place, value) else {
-                self.found(0, "a key of entries that is none");
+                self.found_in_tree("a key of entries that is none");
                 continue;
             };
             if !self.inodes.get(&dir).is_some_and(Inode::is_dir) {
@@ -134,7 +141,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn bucket(&mut self, dir: Ino, hash: u64, bytes: &[u8]) {
+    fn bucket(&mut self, dir: Ino, hash: NameHash, bytes: &[u8]) {
         let place = self.seed.map(|seed| bucket::Place { dir, hash, seed });
         let (mut slots, mut names) = (BTreeSet::new(), BTreeSet::new());
         for entry in bucket::unchecked(bytes) {
@@ -179,7 +186,8 @@ impl Check<'_> {
                 }
                 let up = self.inodes.get(&at).filter(|inode| inode.is_dir());
                 let Some(up) = up else { break false };
-                at = up.home.parent;
+                let Some(home) = up.home else { break false };
+                at = home.parent;
             };
             match leads {
                 true => reached.extend(above),
@@ -195,8 +203,10 @@ impl Check<'_> {
     fn links(&mut self) -> Result<()> {
         let mut noted: BTreeMap<Ino, Vec<Link>> = BTreeMap::new();
         let mut wrong = Vec::new();
-        for inode in self.inodes.values().filter(|inode| inode.home != Link::NONE) {
-            noted.entry(inode.attr.ino).or_default().push(inode.home);
+        for (ino, inode) in &self.inodes {
+            if let Some(home) = inode.home {
+                noted.entry(*ino).or_default().push(home);
+            }
         }
         for entry in self.range(key::LINK) {
             let key = entry?.0;
@@ -253,8 +263,8 @@ impl Check<'_> {
     fn data(&mut self, inode: &Inode) -> Result<()> {
         let attr = &inode.attr;
         let map = key::of(key::DATA, attr.ino);
-        let inside = mapped(self.txn, &map, 0, inode.size_blocks())?;
-        let all = mapped(self.txn, &map, 0, u64::MAX)?;
+        let inside = mapped(self.txn, &map, 0..inode.size_blocks())?;
+        let all = mapped(self.txn, &map, 0..u64::MAX)?;
         if attr.kind != Kind::File {
             if all > 0 {
                 self.found(attr.ino, "data of what is no regular file");
@@ -284,16 +294,15 @@ impl Check<'_> {
         for letter in letters {
             let mut lost = Vec::new();
             for entry in self.range(letter) {
-                let ino = key::parse(&entry?.0).map_or(0, |(_, ino, _)| ino);
-                if !self.inodes.contains_key(&ino) && lost.last() != Some(&ino) {
+                let ino = key::parse(&entry?.0).map(|(_, ino, _)| ino);
+                let known = ino.is_some_and(|ino| self.inodes.contains_key(&ino));
+                if !known && lost.last() != Some(&ino) {
                     lost.push(ino);
                 }
             }
             for ino in lost {
-                self.found(
-                    ino,
-                    format!("'{}' entries of an inode that is missing", letter as char),
-                );
+                let what = format!("'{}' entries of an inode that is missing", letter as char);
+                self.found.push((ino, what));
             }
         }
         Ok(())

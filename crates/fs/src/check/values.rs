@@ -14,7 +14,7 @@ impl Check<'_> {
         for found in blob::all(self.txn, key::TARGET) {
             let found = found?;
             let Some((_, ino, [])) = key::parse(&found.prefix) else {
-                self.found(0, "a key of a target that is none");
+                self.found_in_tree("a key of a target that is none");
                 continue;
             };
             let attr = self.inodes.get(&ino).map(|inode| inode.attr);
@@ -38,7 +38,7 @@ impl Check<'_> {
         for found in blob::all(self.txn, key::XATTR) {
             let found = found?;
             let Some((ino, name)) = xattr::owner(&found.prefix) else {
-                self.found(0, "a key of an extended attribute that is none");
+                self.found_in_tree("a key of an extended attribute that is none");
                 continue;
             };
             if xattr::check(name).is_err() {

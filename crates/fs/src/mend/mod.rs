@@ -90,13 +90,13 @@ fn data(inode: &mut Inode, branch: &Branch, batch: &mut Batch<'_>) -> Result<()>
         Kind::File => inode.size_blocks(),
         _ => 0,
     };
-    let inside = mapped(batch.view(), &map, 0, end)?;
-    if mapped(batch.view(), &map, 0, u64::MAX)? != inside {
-        batch.unmap(&map, end, u64::MAX - end)?;
+    let inside = mapped(batch.view(), &map, 0..end)?;
+    if mapped(batch.view(), &map, 0..u64::MAX)? != inside {
+        batch.unmap(&map, end..u64::MAX)?;
     }
     inode.set_blocks(inside);
     let tail = (inode.attr.size % BLOCK) as usize;
-    if end == 0 || tail == 0 || mapped(batch.view(), &map, end - 1, end)? == 0 {
+    if end == 0 || tail == 0 || mapped(batch.view(), &map, end - 1..end)? == 0 {
         return Ok(());
     }
     let mut last = vec![0; BLOCK as usize];
@@ -112,7 +112,7 @@ fn data(inode: &mut Inode, branch: &Branch, batch: &mut Batch<'_>) -> Result<()>
 fn no_other_data(survey: &Survey, batch: &mut Batch<'_>) -> Result<()> {
     let lost: Vec<_> =
         survey.owners_of_data.iter().filter(|ino| !survey.inodes.contains_key(ino)).collect();
-    lost.into_iter().try_for_each(|ino| batch.unmap(&key::of(key::DATA, *ino), 0, u64::MAX))
+    lost.into_iter().try_for_each(|ino| batch.unmap(&key::of(key::DATA, *ino), 0..u64::MAX))
 }
 
 /// Writes header, inodes, entries, further names and orphans where they are not as they shall be.

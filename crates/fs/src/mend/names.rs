@@ -32,8 +32,8 @@ fn sensible(survey: &mut Survey, notes: &mut Notes) -> Vec<Named> {
     let mut kept = Vec::new();
     let (mut taken, mut links) = (BTreeSet::new(), BTreeMap::<Ino, u32>::new());
     let found = std::mem::take(&mut survey.names);
-    let homes: BTreeSet<(Ino, Ino, u64)> =
-        found.iter().map(|named| (named.ino, named.link.parent, named.link.position)).collect();
+    let homes: BTreeSet<(Ino, Link)> =
+        found.iter().filter_map(|named| Some((named.ino, named.link?))).collect();
     for named in found {
         let Some(inode) = survey.inodes.get(&named.ino) else {
             notes.inside(named.dir, &named.name, "what this name led to is lost");
@@ -45,7 +45,7 @@ fn sensible(survey: &mut Survey, notes: &mut Notes) -> Vec<Named> {
         // it.
         let elsewhere = inode.is_dir()
             && home != named.link
-            && homes.contains(&(named.ino, home.parent, home.position));
+            && home.is_some_and(|home| homes.contains(&(named.ino, home)));
         let links = links.entry(named.ino).or_default();
         let links_max = if inode.is_dir() { 1 } else { LINK_MAX };
         let fits = named.ino != ROOT && in_directory && !elsewhere && *links < links_max;
@@ -120,7 +120,7 @@ fn hang_up(survey: &mut Survey, names: &mut Vec<Named>, notes: &mut Notes) {
             while taken.contains(&name) {
                 name.push(b'~');
             }
-            names.push(Named { dir, name, ino, kind, link: Link::NONE });
+            names.push(Named { dir, name, ino, kind, link: None });
         }
     }
 }
@@ -136,19 +136,19 @@ fn lost_and_found(survey: &mut Survey, names: &mut Vec<Named>) -> Ino {
         name.push(b'~');
     }
     let ino = survey.next;
-    survey.next += 1;
+    survey.next = Ino::new(ino.get() + 1);
     survey.make_up(ino, Kind::Directory, 0);
-    names.push(Named { dir: ROOT, name, ino, kind: Kind::Directory, link: Link::NONE });
+    names.push(Named { dir: ROOT, name, ino, kind: Kind::Directory, link: None });
     ino
 }
 
 /// Puts every name into its bucket, and counts links and sizes.
 fn lay_out(survey: &mut Survey, mut names: Vec<Named>, notes: &mut Notes) -> Shape {
     let mut buckets: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-    let mut places: BTreeMap<Ino, Vec<(Link, Link)>> = BTreeMap::new();
+    let mut places: BTreeMap<Ino, Vec<(Option<Link>, Link)>> = BTreeMap::new();
     let (mut sizes, mut subdirectories) =
         (BTreeMap::<Ino, u64>::new(), BTreeMap::<Ino, u32>::new());
-    names.sort_by_key(|named| (named.dir, named.link.position));
+    names.sort_by_key(|named| (named.dir, named.link.map_or(0, |link| link.position)));
     for named in names {
         let place = bucket::Place::of(named.dir, survey.seed, &named.name);
         let bytes = buckets.entry(key::bucket(named.dir, place.hash).to_vec()).or_default();
@@ -167,7 +167,7 @@ fn lay_out(survey: &mut Survey, mut names: Vec<Named>, notes: &mut Notes) -> Sha
         let first = places.iter().position(|(old, _)| *old == inode.home).unwrap_or(0);
         if *ino != ROOT {
             let named = !places.is_empty();
-            inode.home = if named { places.remove(first).1 } else { Link::NONE };
+            inode.home = named.then(|| places.remove(first).1);
             inode.attr.nlink = u32::from(named) + places.len() as u32;
         }
         for (_, link) in places {
@@ -175,7 +175,7 @@ fn lay_out(survey: &mut Survey, mut names: Vec<Named>, notes: &mut Notes) -> Sha
         }
         if inode.is_dir() {
             inode.attr.size = sizes.get(ino).copied().unwrap_or(0);
-            if *ino == ROOT || inode.home != Link::NONE {
+            if *ino == ROOT || inode.home.is_some() {
                 inode.attr.nlink = 2 + subdirectories.get(ino).copied().unwrap_or(0);
             }
         }

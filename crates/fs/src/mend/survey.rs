@@ -10,10 +10,11 @@ use crate::data::BLOCK;
 use crate::header::Header;
 use crate::inode::{Inode, Link};
 use crate::name::check_name;
-use crate::{Attr, FILE_BYTES_MAX, Ino, Kind, ROOT, Result, bucket, header, key, time};
+use crate::name_hash::{NameHash, Seed};
+use crate::{Attr, FILE_BYTES_MAX, Ino, Kind, ROOT, Result, bucket, key, time};
 
 /// Numbers from here on were never given: a branch makes fewer files.
-const INO_END: Ino = 1 << 62;
+const INO_END: Ino = Ino::new(1 << 62);
 
 /// A name that was found in a directory.
 pub(super) struct Named {
@@ -21,12 +22,12 @@ pub(super) struct Named {
     pub name: Vec<u8>,
     pub ino: Ino,
     pub kind: Kind,
-    /// Where it was: a file's first name stays its first.
-    pub link: Link,
+    /// Where it was, if it was: a file's first name stays its first.
+    pub link: Option<Link>,
 }
 
 pub(super) struct Survey {
-    pub seed: u64,
+    pub seed: Seed,
     pub next: Ino,
     pub inodes: BTreeMap<Ino, Inode>,
     pub names: Vec<Named>,
@@ -41,8 +42,8 @@ impl Survey {
             None => None,
         };
         let mut survey = Survey {
-            seed: header.map_or_else(header::new_seed, |header| header.seed),
-            next: header.map_or(0, |header| header.next),
+            seed: header.map_or_else(Seed::random, |header| header.seed),
+            next: header.map_or(ROOT, |header| header.next),
             inodes: inodes(txn)?,
             names: Vec::new(),
             owners_of_data: owners(txn, key::DATA)?,
@@ -63,7 +64,7 @@ impl Survey {
         missing.extend(targets.into_iter().map(|ino| (ino, Some(Kind::Symlink))));
         missing.extend(directories.into_iter().map(|ino| (ino, Some(Kind::Directory))));
         for (ino, kind) in missing {
-            let known = survey.inodes.contains_key(&ino) || ino == 0 || ino >= INO_END;
+            let known = survey.inodes.contains_key(&ino) || !can_be(ino);
             // Of a device nothing tells which one it was.
             let kind =
                 kind.filter(|kind| !matches!(kind, Kind::CharDevice | Kind::BlockDevice) && !known);
@@ -74,7 +75,7 @@ impl Survey {
             }
         }
         let last = survey.inodes.last_key_value().map_or(ROOT, |(ino, _)| *ino);
-        survey.next = survey.next.max(last + 1);
+        survey.next = survey.next.max(Ino::new(last.get() + 1));
         Ok(Some(survey))
     }
 
@@ -87,20 +88,21 @@ impl Survey {
         let mut directories = BTreeSet::new();
         for found in range(txn, key::BUCKET) {
             let (key, value) = found?;
-            let place = key::parse(&key).and_then(|(_, dir, hash)| Some((dir, key::number(hash)?)));
+            let place = key::parse(&key).and_then(|(_, dir, hash)| Some((dir, key::hash(hash)?)));
             let (Some((dir, hash)), Value::Bytes(bytes)) = (place, value) else { continue };
             for entry in bucket::unchecked(&bytes).flatten() {
-                if check_name(entry.name).is_err() || dir == 0 || dir >= INO_END {
+                if check_name(entry.name).is_err() || !can_be(dir) {
                     continue;
                 }
                 directories.insert(dir);
-                let position = bucket::position(hash & (u64::MAX >> 8), entry.slot & 127);
+                let position =
+                    bucket::position(NameHash(hash.0 & (u64::MAX >> 8)), entry.slot & 127);
                 self.names.push(Named {
                     dir,
                     name: entry.name.to_vec(),
                     ino: entry.ino,
                     kind: entry.kind,
-                    link: Link { parent: dir, position },
+                    link: Some(Link { parent: dir, position }),
                 });
             }
         }
@@ -112,7 +114,7 @@ impl Survey {
             self.make_up(ROOT, Kind::Directory, 0);
         }
         if let Some(root) = self.inodes.get_mut(&ROOT) {
-            root.home = Link { parent: ROOT, position: 0 };
+            root.home = Some(Link { parent: ROOT, position: 0 });
             root.attr.nlink = root.attr.nlink.max(2);
         }
     }
@@ -141,8 +143,13 @@ impl Survey {
             gid: owner.1,
             rdev: 0,
         };
-        self.inodes.insert(ino, Inode { attr, home: Link::NONE, capability: false });
+        self.inodes.insert(ino, Inode { attr, home: None, capability: false });
     }
+}
+
+/// Returns `true` if a branch may have given the number.
+fn can_be(ino: Ino) -> bool {
+    (ROOT..INO_END).contains(&ino)
 }
 
 fn inodes(txn: &ReadTxn) -> Result<BTreeMap<Ino, Inode>> {
@@ -150,7 +157,7 @@ fn inodes(txn: &ReadTxn) -> Result<BTreeMap<Ino, Inode>> {
     for entry in range(txn, key::INODE) {
         let (key, value) = entry?;
         if let (Some((_, ino, [])), Value::Bytes(bytes)) = (key::parse(&key), value)
-            && (ROOT..INO_END).contains(&ino)
+            && can_be(ino)
             && let Ok(inode) = Inode::decode(ino, &bytes)
         {
             inodes.insert(ino, inode);

@@ -1,6 +1,7 @@
 //! Changes of a mending, gathered into transactions of bounded size.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use tine_store::{Branch, ReadTxn, Staged, Value, WriteTxn};
 
@@ -82,7 +83,8 @@ impl<'b> Batch<'b> {
     fn remove(&mut self, key: &[u8], value: &Value) -> Result<()> {
         match (value, key.split_last_chunk::<8>()) {
             (Value::Extent { blocks, .. }, Some((map, block))) => {
-                self.unmap(map, u64::from_be_bytes(*block), *blocks)
+                let first = u64::from_be_bytes(*block);
+                self.unmap(map, first..first.saturating_add(*blocks))
             }
             _ => Ok(self.txn()?.delete(key)?),
         }
@@ -92,7 +94,7 @@ impl<'b> Batch<'b> {
         Ok(self.txn()?.map(map, block, staged)?)
     }
 
-    pub fn unmap(&mut self, map: &[u8], block: u64, blocks: u64) -> Result<()> {
-        Ok(self.txn()?.unmap(map, block, blocks)?)
+    pub fn unmap(&mut self, map: &[u8], blocks: Range<u64>) -> Result<()> {
+        Ok(self.txn()?.unmap(map, blocks.start, blocks.end - blocks.start)?)
     }
 }

@@ -1,7 +1,7 @@
 //! Operations on both trees at once, and the comparison of all that is there afterwards.
 
 use proptest::prelude::*;
-use tine_fs::{Fallocate, Fs, Ino, Kind, RenameMode, Seek, SetAttr, XattrMode};
+use tine_fs::{Fallocate, FileOffset, Fs, Ino, Kind, ROOT, RenameMode, Seek, SetAttr, XattrMode};
 
 use super::{Content, Model};
 use crate::tree::ME;
@@ -104,12 +104,12 @@ pub fn apply(fs: &Fs, model: &mut Model, op: &Op) -> Result<(), TestCaseError> {
                 _ => unreachable!("the pattern above"),
             };
             let ino = answer(made.map(|attr| attr.ino));
-            prop_assert_eq!(ino.map(drop), model.make(d, &n, ino.unwrap_or(0), content));
+            prop_assert_eq!(ino.map(drop), model.make(d, &n, ino.unwrap_or(ROOT), content));
         }
         Op::Tmpfile(d) => {
             let d = dir(model, *d);
             let ino = answer(fs.tmpfile(&ME, d, 0o600).map(|attr| attr.ino));
-            prop_assert_eq!(ino.map(drop), model.tmpfile(d, ino.unwrap_or(0)));
+            prop_assert_eq!(ino.map(drop), model.tmpfile(d, ino.unwrap_or(ROOT)));
         }
         Op::Link(f, d, n) => {
             let (f, d, n) = (any(model, *f), dir(model, *d), name(*n));
@@ -151,13 +151,16 @@ pub fn apply(fs: &Fs, model: &mut Model, op: &Op) -> Result<(), TestCaseError> {
         }
         Op::Fallocate(f, what, at, len) => {
             let (f, len) = (any(model, *f), (*len).max(1));
-            let answer = answer(fs.fallocate(f, *what, u64::from(*at), u64::from(len)));
+            let range = u64::from(*at)..u64::from(*at) + u64::from(len);
+            let answer = answer(fs.fallocate(f, *what, range));
             prop_assert_eq!(answer, model.fallocate(f, *what, *at as usize, len as usize));
         }
         Op::Copy(f, at, g, to, len) => {
             let (f, g) = (any(model, *f), any(model, *g));
             let [at64, to64, len64] = [*at, *to, *len].map(u64::from);
-            let answer = answer(fs.copy_range(f, at64, g, to64, len64));
+            let source = FileOffset { ino: f, offset: at64 };
+            let target = FileOffset { ino: g, offset: to64 };
+            let answer = answer(fs.copy_range(source, target, len64));
             prop_assert_eq!(answer, model.copy(f, *at as usize, g, *to as usize, *len as usize));
         }
         Op::Xattr(f, n, len) => {

@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use tempfile::TempDir;
-use tine_fs::{Attr, Caller, Fs, Ino, NewRoot, ROOT};
+use tine_fs::{Attr, Caller, FileOffset, Fs, Ino, NewRoot, ROOT};
 use tine_store::{Options, Store};
 
 pub const ME: Caller = Caller { uid: 1000, gid: 1000, umask: 0 };
@@ -46,6 +46,10 @@ pub fn file(fs: &Fs, name: &str, data: &[u8]) -> Ino {
 
 pub fn dir(fs: &Fs, name: &str) -> Ino {
     fs.mkdir(&ME, ROOT, name.as_bytes(), 0o755).unwrap().ino
+}
+
+pub fn at(ino: Ino, offset: u64) -> FileOffset {
+    FileOffset { ino, offset }
 }
 
 pub fn bytes(fs: &Fs, ino: Ino) -> Vec<u8> {

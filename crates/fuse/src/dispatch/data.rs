@@ -1,6 +1,6 @@
 //! Requests that read, write, copy and find the data of files.
 
-use tine_fs::{Fallocate, Ino};
+use tine_fs::{Fallocate, FileOffset, Ino};
 
 use super::{Dispatcher, Disposition, Handled};
 use crate::follow_up::FollowUp;
@@ -88,7 +88,7 @@ impl Dispatcher {
         let ino = request.node;
         let what = self.errno(Fallocate::of_flags(mode as i32))?;
         self.clear_set_id(request, ino, follow_up)?;
-        self.done(self.fs.fallocate(ino, what, offset, length))
+        self.done(self.fs.fallocate(ino, what, offset..offset.saturating_add(length)))
     }
 
     pub(super) fn seek(&self, ino: Ino, offset: u64, whence: u32, reply: &mut Reply) -> Handled {
@@ -109,8 +109,9 @@ impl Dispatcher {
         // The older form of the answer has 32 bits for the count; whole blocks go on being shared.
         let length_max = if wide { u64::MAX } else { u64::from(u32::MAX) & !0xfff };
         let length = length.min(length_max);
-        let copied = self.fs.copy_range(request.node, offset, to_node, to_offset, length);
-        let count = self.errno(copied)?;
+        let from = FileOffset { ino: request.node, offset };
+        let to = FileOffset { ino: to_node, offset: to_offset };
+        let count = self.errno(self.fs.copy_range(from, to, length))?;
         if wide {
             reply.u64(count);
         } else {

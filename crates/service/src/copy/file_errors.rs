@@ -41,7 +41,9 @@ impl From<tine_fs::Error> for Trouble {
     fn from(error: tine_fs::Error) -> Trouble {
         match error {
             // The rest may be whole, and the path says more than a number.
-            tine_fs::Error::Damaged { .. } => Trouble::Refused(error.into()),
+            tine_fs::Error::Damaged { .. } | tine_fs::Error::DamagedTree { .. } => {
+                Trouble::Refused(error.into())
+            }
             _ => Trouble::Fatal(error.into()),
         }
     }

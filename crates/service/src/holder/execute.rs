@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, Instant, SystemTime};
 
-use tine_fs::{Fs, NewRoot};
+use tine_fs::{Fs, Ino, NewRoot};
 use tine_fuse::{Device, Negotiated};
 use tine_store::{ForkOptions, Store};
 use tine_sys::ids::{IdMap, Ids, Range};
@@ -272,14 +272,14 @@ fn kept(mounts: &Mounts, name: &str) -> Result<Kept> {
     let Some(cache) = mounts.kernel_cache(name) else { return Ok(Kept::default()) };
     // Expected first: what the kernel learns of afterwards was not written before.
     let visitor = cache.expect_visitor();
-    let files = cache.files()?.into_iter().map(|file| (file.ino, file.path.map(RawBytes)));
+    let files = cache.files()?.into_iter().map(|file| (file.ino.get(), file.path.map(RawBytes)));
     Ok(Kept { visitor, files: files.collect() })
 }
 
 fn write_back(mounts: &Mounts, name: &str, visitor: &str, files: Option<Vec<u64>>) -> Result<()> {
     let Some(cache) = mounts.kernel_cache(name) else { return Ok(()) };
-    let files = match files {
-        Some(files) => files,
+    let files: Vec<Ino> = match files {
+        Some(files) => files.into_iter().map(Ino::new).collect(),
         None => cache.files()?.into_iter().map(|file| file.ino).collect(),
     };
     cache.write_back(visitor, &files).map_err(|error| {

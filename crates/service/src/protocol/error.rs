@@ -181,7 +181,7 @@ impl From<tine_fs::Error> for Error {
         use tine_fs::Error as E;
         let code = match error {
             E::Store(error) => return error.into(),
-            E::Damaged { .. } => Code::StoreDamaged,
+            E::Damaged { .. } | E::DamagedTree { .. } => Code::StoreDamaged,
             E::Version { .. } => Code::StoreVersion,
             E::NotPermitted(_) => Code::NotPermitted,
             E::Unsupported(_) | E::NotFormatted { .. } => Code::Unsupported,
