@@ -10,13 +10,13 @@ use crate::{Error, Result};
 
 /// The attribute that is a file's own access list, as programs and the kernel name it.
 pub const ACCESS: &[u8] = b"system.posix_acl_access";
-/// The attribute of a directory that is the first list of what is made in it.
+/// The attribute of a directory that new files in it inherit as their access list.
 pub(crate) const DEFAULT: &[u8] = b"system.posix_acl_default";
 
 const VERSION: u32 = 2;
 const ENTRY_BYTES: usize = 8;
 
-/// Whose rights an entry tells. A list has them in this order.
+/// Whose rights an entry gives. A list has them in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Tag {
     Owner = 0x01,
@@ -69,7 +69,7 @@ pub(crate) fn renumber(number: &mut [u8], to: &dyn Fn(u32) -> u32) {
 pub(crate) struct Acl(Vec<Entry>);
 
 impl Acl {
-    /// The list that the bytes of an attribute say.
+    /// Decodes the bytes of the attribute.
     pub fn decode(bytes: &[u8]) -> Result<Acl> {
         let list = bytes
             .split_first_chunk::<4>()
@@ -99,17 +99,17 @@ impl Acl {
             .fold(0, |mode, (shift, rights)| mode | u32::from(rights) << shift)
     }
 
-    /// Whether the mode says it all.
+    /// Returns `true` if the mode expresses the whole list.
     pub fn is_mode_exclusive(&self) -> bool {
         self.0.len() == 3
     }
 
-    /// Takes on the permission bits of a new mode.
+    /// Adopts the permission bits of a new mode.
     pub fn set_mode(&mut self, mode: u32) {
         self.change(|_, bits| bits, mode);
     }
 
-    /// Takes away what a program does not want for the file that it makes.
+    /// Removes the rights that `mode` does not have, for a file that is created with it.
     pub fn limit(&mut self, mode: u32) {
         self.change(|rights, bits| rights & bits, mode);
     }
@@ -123,8 +123,8 @@ impl Acl {
         }
     }
 
-    /// Where the rights of an entry are in the mode, if they are: a mask stands in for the owning
-    /// group.
+    /// Where the mode has the rights of an entry, if it has: those of a mask in place of the owning
+    /// group's.
     fn shift(&self, tag: Tag) -> Option<u32> {
         match tag {
             Tag::Owner => Some(6),
@@ -139,7 +139,8 @@ impl Acl {
         self.0.iter().any(|entry| entry.tag == tag)
     }
 
-    /// One entry each for owner, owning group and others, and a mask where anyone else is named.
+    /// Returns `true` if there is one entry each for owner, owning group and others, and a mask if
+    /// there are others.
     fn is_whole(&self) -> bool {
         let Acl(entries) = self;
         let count = |tag| entries.iter().filter(|entry| entry.tag == tag).count();

@@ -1,4 +1,4 @@
-//! What is known of a file beside its data: the attributes that a caller sees and sets.
+//! The attributes of a file, as a caller sees and sets them.
 
 use std::fmt;
 
@@ -55,7 +55,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind in the type bits of a `st_mode`, if they name one; no bits at all mean a regular
+    /// The kind that the type bits of an `st_mode` name, if they name one. No bits mean a regular
     /// file, as in `mknod`.
     pub fn of_mode(mode: u32) -> Option<Kind> {
         Some(match mode & libc::S_IFMT {
@@ -89,18 +89,18 @@ impl Kind {
 pub struct Attr {
     /// Its number.
     pub ino: Ino,
-    /// Bytes of a regular file or of the target of a symbolic link; of a directory, a measure that
-    /// is 0 when it is empty.
+    /// Bytes of a regular file or of the target of a symbolic link. Of a directory, a number that
+    /// is 0 when it is empty and grows with its names.
     pub size: u64,
-    /// Space that its data takes, in units of 512 bytes; holes take none.
+    /// Space that its data takes, in units of 512 bytes. Holes take none.
     pub blocks_512: u64,
-    /// When it was last read, as far as somebody set it: reads do not move it.
+    /// The time of the last read, as it was set: reads do not move it.
     pub atime: Time,
-    /// When its data last changed.
+    /// The time of the last change of its data.
     pub mtime: Time,
-    /// When its data or attributes last changed.
+    /// The time of the last change of its data or attributes.
     pub ctime: Time,
-    /// When it was made.
+    /// The time of its birth.
     pub crtime: Time,
     /// What it is.
     pub kind: Kind,
@@ -123,15 +123,14 @@ impl Attr {
     }
 }
 
-/// On whose behalf something is made.
+/// The process on whose behalf a file is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The owner of what is made.
+    /// The owner of the file.
     pub uid: u32,
     /// Its group, unless the directory passes on its own.
     pub gid: u32,
-    /// Permission bits that it does not get, unless the directory has an access list for what is
-    /// made in it.
+    /// Permission bits that the file does not get, unless its directory has a default access list.
     pub umask: u32,
 }
 
@@ -170,10 +169,8 @@ pub struct SetAttr {
     pub atime: Option<SetTime>,
     /// The time of the last change of data.
     pub mtime: Option<SetTime>,
-    /// The time of the last change of attributes, where the caller keeps it; otherwise it is the
-    /// time of the call.
+    /// The time of the last change of attributes; the time of the call if absent.
     pub ctime: Option<Time>,
-    /// Whether a change of size clears the set-id bits, as it does for a caller without
-    /// `CAP_FSETID`.
+    /// A change of size clears the set-id bits, as it does for a caller without `CAP_FSETID`.
     pub kill_set_id: bool,
 }

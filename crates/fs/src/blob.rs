@@ -1,8 +1,7 @@
-//! Values longer than one entry of the store: cut into chunks under one prefix, numbered from 0.
-//!
-//! An empty value is one empty chunk, so that it is told from none. All chunks but the last are
-//! full, and none is missing: anything else is damage, and no value is longer than the longest that
-//! can be put.
+//! Values longer than one entry of the store: split into chunks under one prefix, numbered from 0.
+//! An empty value is one empty chunk, which distinguishes it from none. All chunks but the last are
+//! full, none is missing, and no value is longer than the longest that can be put: anything else is
+//! damage.
 
 use std::ops::Bound;
 
@@ -38,7 +37,7 @@ pub(crate) fn get(txn: &ReadTxn, prefix: &[u8]) -> Result<Option<Vec<u8>>> {
     Ok(Some(value))
 }
 
-/// Whether a chunk may follow what is there, and with it the value is not too long.
+/// Appends a chunk. Returns `false` if it may not follow, or the value would be too long.
 fn append(value: &mut Vec<u8>, chunk: &[u8]) -> bool {
     let follows = value.len().is_multiple_of(VALUE_BYTES_MAX) && !chunk.is_empty();
     let fits = value.len() + chunk.len() <= BYTES_MAX;
@@ -48,16 +47,16 @@ fn append(value: &mut Vec<u8>, chunk: &[u8]) -> bool {
     follows && fits
 }
 
-/// What is kept in chunks under one prefix.
+/// A value in chunks, whole or not.
 pub(crate) struct Found {
     pub prefix: Vec<u8>,
-    /// Every key that belongs to it, with what may be wrong with it.
+    /// Every key that belongs to it, those of wrong chunks included.
     pub keys: Vec<Vec<u8>>,
-    /// The value, if its chunks are as [`put`] makes them.
+    /// The value, if its chunks are as [`put`] writes them.
     pub value: Option<Vec<u8>>,
 }
 
-/// Everything that is kept in chunks under a letter, in order.
+/// All values in chunks under a letter, in order.
 pub(crate) fn all(txn: &ReadTxn, letter: u8) -> impl Iterator<Item = Result<Found>> + use<> {
     let mut entries =
         txn.range(Bound::Included(&[letter]), Bound::Excluded(&[letter + 1])).peekable();

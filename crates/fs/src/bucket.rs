@@ -1,18 +1,14 @@
-//! A bucket: the entries of one directory whose names share a hash.
-//!
-//! The hash (56 bits, seeded per file tree so that nobody can make names that collide) and the slot
-//! in the bucket (7 bits) make the *position* of an entry. It stays the same for as long as the
-//! entry is there, which is what `telldir` needs; listing a directory is walking its buckets in
-//! order.
+//! A bucket: the entries of one directory whose names share a hash. The hash of a name (56 bits)
+//! and the slot in the bucket (7 bits) make the *position* of an entry. It stays the same for as
+//! long as the entry is there, which is what `telldir` needs. Listing a directory is walking its
+//! buckets in order.
 //!
 //! ```text
 //! bucket = entry*      entry = slot u8 · kind u8 · ino u64 · name length u8 · name
 //! ```
-//!
-//! What a bucket says may come from any hand. So nothing of it is believed before it is checked: a
-//! name is one that [`check_name`] takes and has the hash that the bucket stands under, and no slot
-//! and no name is there twice. Then no directory can show one name twice, nor one that leads out of
-//! it.
+//! A bucket may be forged. So each entry is checked before it is used: [`check_name`] takes the
+//! name, it has the hash of the bucket, and no slot and no name occurs twice. Then no directory can
+//! show one name twice, nor one that leads out of it.
 
 use tine_store::VALUE_BYTES_MAX;
 
@@ -25,7 +21,7 @@ const SLOT_BITS: u32 = 7;
 const SLOTS: u32 = 1 << SLOT_BITS;
 const HEAD_BYTES: usize = 11;
 
-/// Where a bucket is: what its names are checked against.
+/// The place of a bucket, against which its names are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub dir: Ino,
@@ -41,7 +37,7 @@ impl Place {
         Place { dir, hash: seed.hash(name), seed }
     }
 
-    /// Why an entry cannot be in this bucket, if it cannot.
+    /// The reason why an entry cannot be in this bucket, if there is one.
     pub fn refuses(&self, entry: &Entry<'_>) -> Option<&'static str> {
         if check_name(entry.name).is_err() {
             return Some("a name that cannot be one");
@@ -84,7 +80,7 @@ pub(crate) fn entries(place: Place, bytes: &[u8]) -> impl Iterator<Item = Result
         let before = &bytes[..bytes.len() - rest.len()];
         let entry = take(&mut rest)?.filter(|entry| {
             let fresh = place.refuses(entry).is_none() && slots & 1 << entry.slot == 0;
-            // Names that share a hash are as rare as they are short of room.
+            // Few names share a hash, and few find room in a bucket.
             fresh && unchecked(before).flatten().all(|other| other.name != entry.name)
         });
         match &entry {
@@ -95,8 +91,8 @@ pub(crate) fn entries(place: Place, bytes: &[u8]) -> impl Iterator<Item = Result
     })
 }
 
-/// The entries as they stand there, for those who want to know what is wrong with them; `None`
-/// where the bytes make no sense, and after that nothing.
+/// The entries without checks, to find out what is wrong with them. Ends with `None` where the
+/// bytes make no sense.
 pub(crate) fn unchecked(mut bytes: &[u8]) -> impl Iterator<Item = Option<Entry<'_>>> {
     std::iter::from_fn(move || {
         let entry = take(&mut bytes)?;
@@ -107,7 +103,7 @@ pub(crate) fn unchecked(mut bytes: &[u8]) -> impl Iterator<Item = Option<Entry<'
     })
 }
 
-/// Takes the first entry off: nothing at the end, `Some(None)` where there is none to be made out.
+/// Takes the first entry. Returns `None` at the end, and `Some(None)` if the bytes make no sense.
 fn take<'a>(bytes: &mut &'a [u8]) -> Option<Option<Entry<'a>>> {
     if bytes.is_empty() {
         return None;
@@ -122,7 +118,7 @@ fn take<'a>(bytes: &mut &'a [u8]) -> Option<Option<Entry<'a>>> {
     Some(one())
 }
 
-/// The entry of a name.
+/// The entry of a name, if it is there.
 pub(crate) fn find<'a>(place: Place, bytes: &'a [u8], name: &[u8]) -> Result<Option<Entry<'a>>> {
     for entry in entries(place, bytes) {
         let entry = entry?;
@@ -140,7 +136,7 @@ pub(crate) fn push(bytes: &mut Vec<u8>, entry: &Entry<'_>) {
     bytes.extend(entry.name);
 }
 
-/// Adds a name that the bucket has not; gives its slot.
+/// Adds a name that the bucket does not have. Returns its slot.
 pub(crate) fn add(
     place: Place,
     bytes: &mut Vec<u8>,
@@ -172,7 +168,7 @@ pub(crate) fn without(place: Place, bytes: &[u8], name: &[u8]) -> Result<Vec<u8>
     Ok(out)
 }
 
-/// The bucket with another inode under a name; its position stays.
+/// The bucket with another inode under a name, at the same position.
 pub(crate) fn with(
     place: Place,
     bytes: &[u8],

@@ -54,12 +54,12 @@ struct Touched {
     /// Names that it lost and names that it gained, each with the directory.
     lost: Vec<(Ino, Vec<u8>)>,
     gained: Vec<(Ino, Vec<u8>)>,
-    /// Whether its data or target changed, and the runs of data that differ.
+    /// Its data or target changed; the runs of data that differ are below.
     data: bool,
     runs_before: Vec<Placed>,
     runs_after: Vec<Placed>,
     xattrs: bool,
-    /// Whether entries of this directory changed.
+    /// Entries of this directory changed.
     entries: bool,
 }
 

@@ -23,17 +23,17 @@ pub struct DirEntry<'a> {
     pub ino: Ino,
     /// What kind of file that is.
     pub kind: Kind,
-    /// The position to go on from after this entry; it stays right whatever is added or removed.
+    /// Where to go on after this entry. It stays right whatever is added or removed.
     pub position: u64,
 }
 
 impl Fs {
-    /// The attributes of an entry of a directory; `.` and `..` work.
+    /// The attributes of an entry of a directory, also of `.` and `..`.
     pub fn lookup(&self, parent: Ino, name: &[u8]) -> Result<Attr> {
         Ok(self.lookup_in(&self.snapshot()?, parent, name)?.attr)
     }
 
-    /// The attributes of what a path from the root leads to; symbolic links are not followed.
+    /// The attributes of the file at a path from the root. Symbolic links are not followed.
     pub fn resolve(&self, path: &[u8]) -> Result<Attr> {
         let txn = self.snapshot()?;
         let mut at = inode(&txn, ROOT)?;
@@ -66,8 +66,8 @@ impl Fs {
         }
     }
 
-    /// Visits the entries of a directory after a position (0 is the start) until the visitor says
-    /// `false`; the first two are `.` and `..`.
+    /// Visits the entries of a directory after a position (0 is the start) until `visit` returns
+    /// `false`. The first two are `.` and `..`.
     pub fn readdir(
         &self,
         ino: Ino,
@@ -95,7 +95,7 @@ impl Fs {
     }
 }
 
-/// The inode that an entry names, which has to be there and to know of this place.
+/// The inode that an entry names. It has to be there, and at this place.
 fn named(txn: &ReadTxn, dir: Ino, position: u64, entry: bucket::Entry<'_>) -> Result<Inode> {
     let bucket::Entry { ino, kind, name, .. } = entry;
     listed(txn, dir, &DirEntry { name, ino, kind, position })
@@ -113,7 +113,7 @@ fn directory(txn: &ReadTxn, ino: Ino) -> Result<Inode> {
     if found.is_dir() { Ok(found) } else { Err(Error::NotDirectory { ino }) }
 }
 
-/// What `..` names; a directory that was removed while in use is its own.
+/// What `..` names. The parent of a directory that was removed while in use is itself.
 fn parent_of(dir: &Inode) -> Ino {
     dir.home.map_or(dir.attr.ino, |home| home.parent)
 }
@@ -150,7 +150,7 @@ pub(crate) fn list(
     Ok(())
 }
 
-/// The entries of a bucket by slot: one that was added after another may have taken a lower slot.
+/// The entries of a bucket, by slot. A later one may have taken a lower slot.
 fn in_order(place: bucket::Place, bytes: &[u8]) -> Result<Vec<bucket::Entry<'_>>> {
     let mut entries = bucket::entries(place, bytes).collect::<Result<Vec<_>>>()?;
     entries.sort_unstable_by_key(|entry| entry.slot);

@@ -1,4 +1,4 @@
-//! What can go wrong with a file, and the one place where each becomes an `errno`.
+//! What can go wrong with a file, and the `errno` of each error.
 
 use crate::Ino;
 
@@ -34,7 +34,7 @@ pub enum Error {
     /// A directory was expected.
     #[error("inode {ino} is not a directory")]
     NotDirectory {
-        /// What was found in its place.
+        /// The inode.
         ino: Ino,
     },
     /// Anything but a directory was expected.
@@ -66,7 +66,7 @@ pub enum Error {
     /// An argument makes no sense.
     #[error("{0}")]
     Invalid(&'static str),
-    /// The operation is not allowed on this kind of file, whoever asks.
+    /// The operation is not allowed on this kind of file, also not for root.
     #[error("{0}")]
     NotPermitted(&'static str),
     /// A file would become larger than the largest file.
@@ -109,7 +109,7 @@ pub enum Error {
         /// The limit.
         bytes_max: usize,
     },
-    /// A thing that files here cannot do.
+    /// The operation is not supported.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
     /// A record in the branch makes no sense.
@@ -150,7 +150,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The `errno` that says this to a program.
+    /// The `errno` for the program.
     pub fn errno(&self) -> i32 {
         use tine_store::Error as Store;
         match self {

@@ -1,8 +1,7 @@
-//! Trees of a hostile hand, for tests and fuzzing: records that no call of this crate writes, under
-//! right checksums.
-//!
-//! The maker of a store can make such a tree. Each reader of it has to end, with an error where the
-//! tree makes no sense, and no writer onto the host may leave its target because of it.
+//! Forged trees, for tests and fuzzing: records that no call of this crate writes, under right
+//! checksums. Anyone who makes a store can make such a tree. Each reader of it has to end, with an
+//! error where the tree makes no sense, and no writer onto the host may leave its target because of
+//! it.
 
 use std::sync::Arc;
 
@@ -16,14 +15,14 @@ use crate::name_hash::{NameHash, Seed};
 use crate::{Attr, FileOffset, Fs, Ino, Kind, NewRoot, ROOT, Result, Seek, bucket, key};
 
 /// Writes records of a file tree as they are given.
-pub struct Hand<'b> {
+pub struct RawTree<'b> {
     txn: WriteTxn<'b>,
     seed: Seed,
 }
 
-impl<'b> Hand<'b> {
-    /// A hand in a branch, which gets a tree if it has none.
-    pub fn new(branch: &'b Branch) -> Result<Hand<'b>> {
+impl<'b> RawTree<'b> {
+    /// Begins to write into a branch, which gets a tree if it has none.
+    pub fn new(branch: &'b Branch) -> Result<RawTree<'b>> {
         if branch.read()?.get(key::HEADER)?.is_none() {
             Fs::format(branch, &NewRoot { mode: 0o755, uid: 0, gid: 0 })?;
         }
@@ -31,16 +30,16 @@ impl<'b> Hand<'b> {
         let mut txn = branch.write()?;
         header.next = header.next.max(Ino::new(1 << 40));
         txn.put(key::HEADER, &header.encode())?;
-        Ok(Hand { txn, seed: header.seed })
+        Ok(RawTree { txn, seed: header.seed })
     }
 
-    /// Where a name belongs.
+    /// The link of a name in its bucket.
     fn link(&self, dir: Ino, name: &[u8]) -> Link {
         Link { parent: dir, position: bucket::position(self.seed.hash(name), 0) }
     }
 
-    /// An entry of a directory, under the right hash unless `astray`; it replaces what is in its
-    /// bucket.
+    /// Writes an entry of a directory, under the right hash unless `astray`. It replaces what is in
+    /// its bucket.
     pub fn entry(
         &mut self,
         dir: Ino,
@@ -56,7 +55,7 @@ impl<'b> Hand<'b> {
         Ok(self.txn.put(&key::bucket(dir, hash), &bytes)?)
     }
 
-    /// An inode at a place, as `change` leaves it.
+    /// Writes an inode as `change` leaves it.
     pub fn inode(
         &mut self,
         ino: Ino,
@@ -86,7 +85,7 @@ impl<'b> Hand<'b> {
         Ok(self.txn.put(&key::of(key::INODE, ino), &inode.encode())?)
     }
 
-    /// An inode with its entry, both as they should be but for what `change` does.
+    /// Writes an inode and its entry, both sound but for what `change` does.
     pub fn make(
         &mut self,
         dir: Ino,
@@ -99,37 +98,37 @@ impl<'b> Hand<'b> {
         self.entry(dir, name, ino, kind, false)
     }
 
-    /// The target of a symbolic link, in one chunk.
+    /// Writes the target of a symbolic link, in one chunk.
     pub fn target(&mut self, ino: Ino, target: &[u8]) -> Result<()> {
         let key = [&key::of(key::TARGET, ino)[..], &[0, 0]].concat();
         Ok(self.txn.put(&key, &target[..target.len().min(VALUE_BYTES_MAX)])?)
     }
 
-    /// An extended attribute, in one chunk with a number.
+    /// Writes one chunk of an extended attribute.
     pub fn xattr(&mut self, ino: Ino, name: &[u8], chunk: u16, value: &[u8]) -> Result<()> {
         let name = &name[..name.len().min(300)];
         let key = [&key::xattr(ino, name)[..], &chunk.to_be_bytes()].concat();
         Ok(self.txn.put(&key, &value[..value.len().min(VALUE_BYTES_MAX)])?)
     }
 
-    /// Whatever bytes under whatever key.
+    /// Writes any bytes under any key.
     pub fn raw(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         Ok(self.txn.put(key, value)?)
     }
 
-    /// A block of data.
+    /// Writes a block of data.
     pub fn data(&mut self, branch: &Branch, ino: Ino, block: u64, byte: u8) -> Result<()> {
         let staged = branch.stage(&[byte; BLOCK_BYTES])?;
         Ok(self.txn.map(&key::of(key::DATA, ino), block.min(1 << 50), staged)?)
     }
 
-    /// Done.
+    /// Commits what was written.
     pub fn commit(self) -> Result<()> {
         Ok(self.txn.commit()?)
     }
 }
 
-/// Names that an attack would try.
+/// Names that an attacker would try.
 const NAMES: [&[u8]; 12] = [
     b"a",
     b"b",
@@ -144,14 +143,14 @@ const NAMES: [&[u8]; 12] = [
     b"line\nline",
     b"../../etc/x",
 ];
-/// Targets and values likewise.
+/// Targets and values that an attacker would try.
 const WORDS: [&[u8]; 6] = [b"..", b"/etc", b"../../..", b"", b"a\0b", b"a"];
 const XATTRS: [&[u8]; 6] =
     [b"user.a", b"security.capability", b"system.posix_acl_access", b"", b"trusted.x", b"weird"];
 
-/// Builds a tree as bytes say, whatever that gives.
+/// Builds a tree from bytes, whatever that gives.
 pub fn tree(branch: &Branch, data: &[u8]) -> Result<()> {
-    let mut hand = Hand::new(branch)?;
+    let mut tree = RawTree::new(branch)?;
     let pick = |list: &[&'static [u8]], byte: u8| list[usize::from(byte) % list.len()];
     for step in data.chunks_exact(6).take(400) {
         let [what, dir, ino, word, kind, odd] = *step else { continue };
@@ -161,16 +160,16 @@ pub fn tree(branch: &Branch, data: &[u8]) -> Result<()> {
         let kind = crate::inode::kind(kind % 9).unwrap_or(Kind::Directory);
         let name = pick(&NAMES, word);
         match what % 8 {
-            0 | 1 => hand.make(dir, name, ino, kind, |attr| spoil(attr, odd))?,
-            2 => hand.entry(dir, name, ino, kind, odd & 1 == 1)?,
-            3 => hand.inode(ino, kind, Some((dir, name)), |attr| spoil(attr, odd))?,
-            4 => hand.target(ino, pick(&WORDS, word))?,
-            5 => hand.xattr(ino, pick(&XATTRS, word), u16::from(odd % 3), pick(&WORDS, odd))?,
-            6 => hand.data(branch, ino, u64::from(odd) << (word % 50), word)?,
-            _ => hand.raw(&step[1..usize::from(odd % 6) + 1], &step[..3])?,
+            0 | 1 => tree.make(dir, name, ino, kind, |attr| spoil(attr, odd))?,
+            2 => tree.entry(dir, name, ino, kind, odd & 1 == 1)?,
+            3 => tree.inode(ino, kind, Some((dir, name)), |attr| spoil(attr, odd))?,
+            4 => tree.target(ino, pick(&WORDS, word))?,
+            5 => tree.xattr(ino, pick(&XATTRS, word), u16::from(odd % 3), pick(&WORDS, odd))?,
+            6 => tree.data(branch, ino, u64::from(odd) << (word % 50), word)?,
+            _ => tree.raw(&step[1..usize::from(odd % 6) + 1], &step[..3])?,
         }
     }
-    hand.commit()
+    tree.commit()
 }
 
 fn spoil(attr: &mut Attr, how: u8) {
@@ -190,7 +189,7 @@ fn spoil(attr: &mut Attr, how: u8) {
     }
 }
 
-/// Builds a tree as bytes say beside a sound one, in memory, and looks at everything in it.
+/// Builds a tree from bytes in a fork of a sound one, in memory, and reads everything in it.
 pub fn fuzz(data: &[u8]) {
     let device = Arc::new(MemoryDevice::new());
     let mut options = Options::default();
@@ -204,13 +203,12 @@ pub fn fuzz(data: &[u8]) {
     };
     let Ok((store, fork)) = forked() else { return };
     if tree(&fork, data).is_ok() {
-        // An error is an answer as good as any.
+        // An error is a valid outcome.
         let _ = look(&store, fork);
     }
 }
 
-/// Looks at everything in a tree that says what it likes, and changes some of it: each call ends,
-/// and none panics.
+/// Reads everything in a forged tree, and changes some of it: each call ends, and none panics.
 pub fn look(store: &Store, branch: Branch) -> Result<()> {
     let txn: ReadTxn = branch.read()?;
     let _ = crate::check(&txn);
@@ -220,7 +218,7 @@ pub fn look(store: &Store, branch: Branch) -> Result<()> {
     }
     let fs = Fs::open(store, branch)?;
     let mut left = vec![ROOT];
-    // Every directory has one place, so that this ends by itself; the tree is small.
+    // Ends, since every directory has one place and the tree is small.
     while let Some(ino) = left.pop() {
         let mut found = Vec::new();
         let listed = fs.readdir_plus(ino, 0, &mut |entry, attr| {

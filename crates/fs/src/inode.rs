@@ -25,18 +25,18 @@ pub(crate) struct Link {
     pub position: u64,
 }
 
-/// An inode: what a caller sees of it, and what only this crate needs to know.
+/// An inode: its attributes, and what only this crate needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Inode {
     pub attr: Attr,
     /// Its first name; none of an orphan.
     pub home: Option<Link>,
-    /// Whether there is a `security.capability`, which a write takes away with the set-id bits.
+    /// It has a `security.capability`, which a write removes with the set-id bits.
     pub capability: bool,
 }
 
 impl Inode {
-    /// Blocks of data that are not holes.
+    /// Blocks that have data.
     pub fn blocks(&self) -> u64 {
         self.attr.blocks_512 / BLOCKS_512_PER_BLOCK
     }
@@ -45,13 +45,13 @@ impl Inode {
         self.attr.blocks_512 = blocks.saturating_mul(BLOCKS_512_PER_BLOCK);
     }
 
-    /// Blocks that the size reaches into. None is ever mapped behind them.
+    /// Blocks that the size reaches into. No block is mapped behind them.
     pub fn size_blocks(&self) -> u64 {
         self.attr.size.div_ceil(BLOCK_BYTES as u64)
     }
 
-    /// Fails unless an entry that says so of this inode is right. A directory has one place: an
-    /// entry anywhere else would let a walk reach it twice, or from inside itself.
+    /// Fails unless an entry of this kind at this place can lead to the inode. A directory has one
+    /// place: an entry elsewhere would let a walk reach it twice, or from inside itself.
     pub fn must_be_at(&self, kind: Kind, link: Link) -> Result<()> {
         let placed = !self.is_dir() || self.home == Some(link);
         match self.attr.kind == kind && self.attr.nlink > 0 && placed {
@@ -64,8 +64,8 @@ impl Inode {
         self.attr.kind == Kind::Directory
     }
 
-    /// Takes away the set-id bits as a write by an ordinary caller does. Set-gid without execution
-    /// by the group is no privilege, and stays.
+    /// Clears the set-id bits as a write by an ordinary caller does. Set-gid on a file that its
+    /// group cannot execute is no privilege, and stays.
     pub fn clear_set_id(&mut self) {
         self.attr.mode &= !libc::S_ISUID;
         if self.attr.mode & libc::S_IXGRP != 0 {
@@ -135,8 +135,8 @@ impl Inode {
         if inode.can_be() { Ok(inode) } else { Err(damaged) }
     }
 
-    /// Whether every field holds what the calls of this crate can write: all else comes from
-    /// another hand, and would mean something else to the system (an owner -1 is "leave it", some
+    /// Returns `true` if every field holds what the calls of this crate can write. Anything else is
+    /// forged, and would mean something else to the system (an owner -1 is "leave it", some
     /// nanoseconds are "now").
     fn can_be(&self) -> bool {
         let attr = &self.attr;
@@ -163,7 +163,7 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     out
 }
 
-/// The kind that a byte of a record says.
+/// Decodes the kind of a file.
 pub(crate) fn kind(byte: u8) -> Option<Kind> {
     use Kind::*;
     [File, Directory, Symlink, Fifo, Socket, CharDevice, BlockDevice]

@@ -12,7 +12,7 @@
 //! | `e` ino block | runs of data of a regular file |
 //! | `s` ino chunk | the target of a symbolic link |
 //! | `x` ino name 0 chunk | an extended attribute |
-//! | `l` ino parent position | a name of the file beside its first |
+//! | `l` ino parent position | a name of the file after its first |
 //! | `o` ino | the inode has no name and is still in use |
 //!
 //! A chunk is a big-endian `u16`, see [`crate::blob`].
@@ -31,7 +31,7 @@ pub(crate) const XATTR: u8 = b'x';
 pub(crate) const LINK: u8 = b'l';
 pub(crate) const ORPHAN: u8 = b'o';
 
-/// A letter and a number: the key of an inode, or what the keys of a range of it begin with.
+/// A letter and the number of an inode: a key, or the prefix of keys.
 pub(crate) fn of(letter: u8, ino: Ino) -> [u8; 9] {
     let mut key = [letter; 9];
     key[1..].copy_from_slice(&ino.get().to_be_bytes());
@@ -55,23 +55,24 @@ pub(crate) fn link(ino: Ino, parent: Ino, position: u64) -> [u8; 25] {
     key
 }
 
-/// What the keys of an extended attribute begin with.
+/// The prefix of the keys of an extended attribute.
 pub(crate) fn xattr(ino: Ino, name: &[u8]) -> Vec<u8> {
     [&of(XATTR, ino)[..], name, &[0]].concat()
 }
 
-/// The letter and the number of a key that has both.
+/// Splits a key into its letter, its inode and the rest. Returns `None` for the header, the origin
+/// and a key that is too short.
 pub(crate) fn parse(key: &[u8]) -> Option<(u8, Ino, &[u8])> {
     let (ino, rest) = key.get(1..)?.split_first_chunk::<8>()?;
     Some((key[0], Ino::new(u64::from_be_bytes(*ino)), rest))
 }
 
-/// The number that eight bytes say, in big-endian order.
+/// Decodes a number of eight bytes, big-endian.
 pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_be_bytes)
 }
 
-/// The hash that the key of a bucket says after the number of its directory.
+/// Decodes the hash from the rest of the key of a bucket.
 pub(crate) fn hash(rest: &[u8]) -> Option<NameHash> {
     number(rest).map(NameHash)
 }

@@ -1,12 +1,12 @@
-//! From a place in the map of a branch to the file that it belongs to.
+//! From a key of a branch to the file that it belongs to.
 
 use tine_store::ReadTxn;
 
 use crate::path::Paths;
 use crate::{Result, key};
 
-/// What of which file lies at a key, for people; none where there is no file tree, or the key is
-/// none of it.
+/// Describes what lies at a key, for messages: the data of a file, say. Returns `None` if the
+/// branch holds no file tree, or the key is not one of it.
 pub fn locate(txn: &ReadTxn, at: &[u8]) -> Result<Option<String>> {
     if txn.get(key::HEADER)?.is_none() {
         return Ok(None);

@@ -4,20 +4,20 @@ use crate::fs::Fs;
 use crate::path::{Paths, inode};
 use crate::{Ino, Kind, Result};
 
-/// A regular file, and a path of it.
+/// A regular file and one of its paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {
     /// The file.
     pub ino: Ino,
-    /// From the root, without a leading slash; `None` where its names are damaged.
+    /// Its path from the root, without a leading slash; `None` if its names are damaged.
     pub path: Option<Vec<u8>>,
 }
 
 impl Fs {
-    /// The regular files among some inodes, without those that have no name (any more).
+    /// The regular files among `inos` that have a name.
     ///
     /// # Errors
-    /// Those of the store; a damaged record is no error, the file is then one without a path.
+    /// Those of the store. A file whose record is damaged is no error, and has no path.
     pub fn locate(&self, inos: impl IntoIterator<Item = Ino>) -> Result<Vec<Located>> {
         let txn = self.snapshot()?;
         let mut paths = Paths::new(&txn)?;

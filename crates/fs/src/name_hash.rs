@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// What makes the hashes of one file tree unpredictable, so that a user cannot choose names that
+/// Makes the hashes of one file tree unpredictable, so that a user cannot choose names that
 /// collide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seed(pub u64);

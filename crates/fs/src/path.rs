@@ -11,9 +11,8 @@ use crate::name::shown;
 use crate::name_hash::Seed;
 use crate::{Error, Ino, ROOT, Result, bucket, key};
 
-/// Notices that a walk from one inode to the next goes round for ever, as one upwards does where a
-/// damaged tree makes a directory its own ancestor: at the latest after twice as many steps as the
-/// way is long (Brent's algorithm).
+/// Detects that a walk from inode to inode never ends, as one upwards does where a damaged tree
+/// makes a directory its own ancestor (Brent's algorithm).
 pub(crate) struct Round {
     mark: Ino,
     steps: u64,
@@ -44,7 +43,7 @@ pub(crate) fn inode(txn: &ReadTxn, ino: Ino) -> Result<Option<Inode>> {
     txn.get(&key::of(key::INODE, ino))?.map(|bytes| Inode::decode(ino, &bytes)).transpose()
 }
 
-/// The names of an inode beside its first.
+/// The names of an inode after its first.
 pub(crate) fn links(txn: &ReadTxn, ino: Ino) -> impl Iterator<Item = Result<Link>> + use<> {
     let prefix = key::of(key::LINK, ino);
     txn.range(Bound::Included(&prefix), Bound::Excluded(&key::after(&prefix))).map(move |entry| {
@@ -54,14 +53,14 @@ pub(crate) fn links(txn: &ReadTxn, ino: Ino) -> impl Iterator<Item = Result<Link
     })
 }
 
-/// What the key of a further name says after the number of its inode.
+/// Decodes the rest of the key of a further name.
 pub(crate) fn link(rest: &[u8]) -> Option<Link> {
     let (parent, position) = rest.split_at_checked(8)?;
     let parent = Ino::new(key::number(parent)?);
     Some(Link { parent, position: key::number(position)? })
 }
 
-/// The paths of a snapshot, found by going up from an inode to its directories; each directory is
+/// The paths of a snapshot, found by going up from an inode to its directories. Each directory is
 /// looked up once.
 pub(crate) struct Paths<'a> {
     txn: &'a ReadTxn,
@@ -85,8 +84,7 @@ impl<'a> Paths<'a> {
         self.txn
     }
 
-    /// The path of a name, without a leading slash; none if a directory above has lost its own
-    /// name.
+    /// The path of a name, without a leading slash; `None` if a directory above has no name.
     pub fn of_link(&mut self, link: Link) -> Result<Option<Vec<u8>>> {
         let name = self.name_at(link)?;
         self.of_name(link.parent, &name)
@@ -100,7 +98,7 @@ impl<'a> Paths<'a> {
         }))
     }
 
-    /// A path that leads to an inode, for people; none where no name of it is known.
+    /// A path of an inode, for messages; `None` if no name of it is known.
     pub fn shown(&mut self, ino: Ino) -> Option<String> {
         if ino == ROOT {
             return Some(".".into());
@@ -110,12 +108,12 @@ impl<'a> Paths<'a> {
         Some(shown(&path))
     }
 
-    /// As [`Paths::shown`], or its number.
+    /// As [`Paths::shown`], or its number where no name is known.
     pub fn shown_or_number(&mut self, ino: Ino) -> String {
         self.shown(ino).unwrap_or_else(|| format!("inode {ino}"))
     }
 
-    /// The path of a name in a directory, whether or not it is there, for people.
+    /// The path that a name has in a directory, for messages. The name need not be there.
     pub fn shown_in(&mut self, dir: Ino, name: &[u8]) -> String {
         match dir {
             ROOT => shown(name),

@@ -11,18 +11,17 @@ use crate::{Error, FILE_BYTES_MAX, Ino, Result, key};
 /// What to do with a range of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fallocate {
-    /// The file is at least as long as the end of the range, unless `keep_size`. Blocks are
-    /// allocated when they are written: nothing that is written here is ever changed in place, so
-    /// space set aside could not be used.
+    /// The file grows to the end of the range, unless `keep_size`. Blocks are allocated when they
+    /// are written: data is never changed in place, so reserved blocks could not be used.
     Allocate {
-        /// Whether the size stays.
+        /// Keep the size.
         keep_size: bool,
     },
     /// The range becomes a hole; the size stays.
     PunchHole,
     /// The range reads as zeros; the file may grow, unless `keep_size`.
     ZeroRange {
-        /// Whether the size stays.
+        /// Keep the size.
         keep_size: bool,
     },
 }
@@ -51,7 +50,7 @@ pub enum Seek {
     Hole,
 }
 
-/// A range of a file about to read as zeros: whole blocks to let go, and blocks to keep in part.
+/// A range of a file that is to read as zeros.
 pub(crate) struct Hole {
     /// The blocks that are unmapped.
     blocks: Range<u64>,
@@ -92,8 +91,8 @@ impl Fs {
         tree.commit()
     }
 
-    /// Refuses to allocate more than there is room for: no space is set aside, but who asks for it
-    /// means to use it.
+    /// Refuses to allocate more than there is room for. No space is reserved, but a program that
+    /// allocates it means to use it.
     fn expect_room(&self, ino: Ino, range: Range<u64>) -> Result<()> {
         let txn = self.snapshot()?;
         let inode = file(&txn, ino)?;
@@ -135,8 +134,8 @@ impl Fs {
         Ok(block.saturating_mul(BLOCK).max(offset).min(size))
     }
 
-    /// Prepares bytes `offset..end` of a file to read as zeros. The caller has the content of the
-    /// file alone.
+    /// Prepares a range of bytes of a file to read as zeros. Called with the content of the file
+    /// locked exclusively.
     pub(crate) fn hole(&self, ino: Ino, range: Range<u64>) -> Result<Hole> {
         let txn = self.snapshot()?;
         let inode = file(&txn, ino)?;

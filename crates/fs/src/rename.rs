@@ -15,7 +15,7 @@ pub enum RenameMode {
     Replace,
     /// It fails.
     NoReplace,
-    /// The two change places; both must exist.
+    /// The two are exchanged; both must exist.
     Exchange,
 }
 
@@ -45,7 +45,7 @@ impl Fs {
         self.move_name((parent, name), (new_parent, new_name), mode, None)
     }
 
-    /// Gives a file another name, and leaves a whiteout of the caller's under the old one: a
+    /// Gives a file another name, and leaves a whiteout under the old one, owned by the caller: a
     /// character device with the number 0, by which an overlay file system hides what a lower layer
     /// has there.
     pub fn rename_leaving_whiteout(
@@ -116,7 +116,7 @@ impl Fs {
     }
 }
 
-/// Takes the old name away, or lets it name a whiteout.
+/// Removes the old name, or makes it name a whiteout.
 fn leave(
     tree: &mut TreeTxn<'_>,
     dir: &Inode,
@@ -155,8 +155,8 @@ fn not_below(tree: &TreeTxn<'_>, moved: Named, dir: Ino) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to put a directory in place of a file, a file in place of a directory, or anything in
-/// place of a full one.
+/// Refuses to replace a file by a directory, a directory by a file, or a directory that is not
+/// empty.
 fn replaceable(tree: &TreeTxn<'_>, source: Named, target: Named) -> Result<()> {
     let ino = target.ino;
     match (source.kind == Kind::Directory, target.kind == Kind::Directory) {
@@ -167,7 +167,7 @@ fn replaceable(tree: &TreeTxn<'_>, source: Named, target: Named) -> Result<()> {
     }
 }
 
-/// Lets an inode know its new place.
+/// Records the new place of an inode.
 fn moved(tree: &mut TreeTxn<'_>, named: Named, link: Link) -> Result<()> {
     let mut inode = tree.inode(named.ino)?;
     tree.move_link(&mut inode, named.link, link)?;

@@ -10,14 +10,14 @@ use crate::{Error, Ino, Kind, NAME_BYTES_MAX, Result, XATTR_BYTES_MAX, blob, key
 
 pub(crate) const CAPABILITY: &[u8] = b"security.capability";
 
-/// Whether an extended attribute must be new or must exist.
+/// What `setxattr(2)` does when the attribute exists or does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XattrMode {
-    /// Either.
+    /// It creates or replaces it.
     Any,
-    /// It must be new.
+    /// It fails if the attribute exists.
     Create,
-    /// It must exist.
+    /// It fails unless the attribute exists.
     Replace,
 }
 
@@ -106,8 +106,8 @@ impl Fs {
 }
 
 impl TreeTxn<'_> {
-    /// Takes away what gives a program more than its caller's rights, as a change of the file or of
-    /// its owner does.
+    /// Clears the set-id bits and the capabilities of a file, as a change of its data or owner
+    /// does.
     pub fn kill_privileges(&mut self, inode: &mut Inode) -> Result<()> {
         inode.clear_set_id();
         if inode.capability {
@@ -117,8 +117,8 @@ impl TreeTxn<'_> {
         Ok(())
     }
 
-    /// Gives a file an access list, and the mode that goes with it; or a directory that for what is
-    /// made in it.
+    /// Sets the access list of a file and the mode that goes with it, or the default list of a
+    /// directory.
     fn set_acl(&mut self, inode: &mut Inode, name: &[u8], value: &[u8]) -> Result<()> {
         let acl = Acl::decode(value)?;
         let prefix = key::xattr(inode.attr.ino, name);
@@ -138,8 +138,8 @@ impl TreeTxn<'_> {
         }
     }
 
-    /// Gives a new inode what its directory has for it; the mode is then what the list and `mode`
-    /// both allow.
+    /// Gives a new inode the default access list of its directory. Returns the mode that the list
+    /// and `mode` both allow, or `None` if there is no list.
     pub fn inherit_acl(
         &mut self,
         dir: Ino,
@@ -161,7 +161,7 @@ impl TreeTxn<'_> {
         Ok(Some(mode & !0o777 | acl.mode()))
     }
 
-    /// Lets the access list of a file follow its mode, if it has one.
+    /// Changes the access list of a file with its mode, if it has one.
     pub fn set_acl_mode(&mut self, ino: Ino, mode: u32) -> Result<()> {
         let prefix = key::xattr(ino, acl::ACCESS);
         let Some(value) = blob::get(self.view(), &prefix)? else { return Ok(()) };
@@ -175,13 +175,13 @@ fn is_acl(name: &[u8]) -> bool {
     [acl::ACCESS, acl::DEFAULT].contains(&name)
 }
 
-/// The inode and the name of the attribute that keys with this prefix belong to.
+/// The inode and the name of the attribute whose keys have this prefix.
 pub(crate) fn owner(prefix: &[u8]) -> Option<(Ino, &[u8])> {
     let (_, ino, rest) = key::parse(prefix)?;
     Some((ino, rest.strip_suffix(&[0])?))
 }
 
-/// Refuses what cannot name an attribute here, whether it is given or read.
+/// Refuses what cannot name an attribute, whether it comes from a caller or from the store.
 pub(crate) fn check(name: &[u8]) -> Result<()> {
     if is_acl(name) {
         return Ok(());

@@ -69,7 +69,7 @@ impl Model {
         settled
     }
 
-    /// Whether the operation can be done; it is, then.
+    /// Does the operation if it is possible. Returns `true` if it was.
     fn apply(&mut self, op: Op) -> bool {
         let there = |name: &str| self.names.contains_key(name);
         match op {

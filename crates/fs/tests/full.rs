@@ -94,7 +94,7 @@ fn refused(what: &str, name: &str, error: tine_fs::Error) {
     panic!("{what} {name}: {error}");
 }
 
-/// Makes directories until there is no room for another; how many.
+/// Makes directories until there is no room for another. Returns how many.
 fn fill_with_directories(fs: &Fs) -> usize {
     (0..).find(|n| fs.mkdir(&ME, ROOT, format!("d{n}").as_bytes(), 0o755).is_err()).unwrap()
 }

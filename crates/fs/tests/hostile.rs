@@ -1,24 +1,24 @@
-//! Trees that another hand wrote: every reader ends, shows no name that cannot be one, and `check`
+//! Forged trees: every reader ends, shows no name that cannot be one, and `check`
 //! finds what is wrong.
 
 mod tree;
 
 use proptest::prelude::*;
-use tine_fs::hostile::{self, Hand};
+use tine_fs::hostile::{self, RawTree};
 use tine_fs::{Error, Fs, Ino, Kind, ROOT};
 use tine_store::Branch;
 use tree::{Tree, dir, file, tree};
 
-/// A sound tree in which a hand then works.
-fn spoilt(spoil: impl FnOnce(&mut Hand<'_>, &Branch)) -> Tree {
+/// A sound tree, of which some records are then forged.
+fn spoilt(spoil: impl FnOnce(&mut RawTree<'_>, &Branch)) -> Tree {
     let t = tree();
     file(&t, "file", b"bytes");
     let sub = dir(&t, "sub");
     assert_eq!(t.mkdir(&tree::ME, sub, b"below", 0o755).unwrap().ino, BELOW);
     let branch = t.branch().clone();
-    let mut hand = Hand::new(&branch).unwrap();
-    spoil(&mut hand, &branch);
-    hand.commit().unwrap();
+    let mut tree = RawTree::new(&branch).unwrap();
+    spoil(&mut tree, &branch);
+    tree.commit().unwrap();
     t
 }
 
@@ -46,7 +46,7 @@ fn a_tree_that_no_hand_touched_is_sound() {
 fn a_name_that_leads_elsewhere_is_never_shown_and_is_found() {
     for name in [&b"../x"[..], b"/x", b".", b"..", b"", b"a/b", b"a\0b", b"sub/../../x"] {
         for kind in [Kind::File, Kind::Directory, Kind::Symlink] {
-            let t = spoilt(|hand, _| hand.make(ROOT, name, Ino::new(9), kind, |_| {}).unwrap());
+            let t = spoilt(|tree, _| tree.make(ROOT, name, Ino::new(9), kind, |_| {}).unwrap());
             assert!(!lists(&t, ROOT), "{name:?} is listed");
             assert!(t.readdir(ROOT, 0, &mut |_| true).is_err(), "{name:?} is listed");
             let found = findings(&t).join("; ");
@@ -57,9 +57,9 @@ fn a_name_that_leads_elsewhere_is_never_shown_and_is_found() {
 
 #[test]
 fn an_entry_where_no_search_finds_it_is_never_shown_and_is_found() {
-    let t = spoilt(|hand, _| {
-        hand.inode(Ino::new(9), Kind::File, Some((SUB, b"astray")), |_| {}).unwrap();
-        hand.entry(SUB, b"astray", Ino::new(9), Kind::File, true).unwrap();
+    let t = spoilt(|tree, _| {
+        tree.inode(Ino::new(9), Kind::File, Some((SUB, b"astray")), |_| {}).unwrap();
+        tree.entry(SUB, b"astray", Ino::new(9), Kind::File, true).unwrap();
     });
     assert!(!lists(&t, SUB));
     let found = findings(&t).join("; ");
@@ -68,15 +68,15 @@ fn an_entry_where_no_search_finds_it_is_never_shown_and_is_found() {
 
 #[test]
 fn a_directory_that_is_reached_twice_or_from_itself_ends_a_walk_and_is_found() {
-    type Case = (&'static str, fn(&mut Hand<'_>));
+    type Case = (&'static str, fn(&mut RawTree<'_>));
     let cases: [Case; 4] = [
-        ("the root again", |hand| hand.entry(SUB, b"up", ROOT, Kind::Directory, false).unwrap()),
-        ("its own parent", |hand| hand.entry(BELOW, b"up", SUB, Kind::Directory, false).unwrap()),
-        ("itself", |hand| hand.entry(SUB, b"me", SUB, Kind::Directory, false).unwrap()),
-        ("twice", |hand| hand.entry(ROOT, b"too", BELOW, Kind::Directory, false).unwrap()),
+        ("the root again", |tree| tree.entry(SUB, b"up", ROOT, Kind::Directory, false).unwrap()),
+        ("its own parent", |tree| tree.entry(BELOW, b"up", SUB, Kind::Directory, false).unwrap()),
+        ("itself", |tree| tree.entry(SUB, b"me", SUB, Kind::Directory, false).unwrap()),
+        ("twice", |tree| tree.entry(ROOT, b"too", BELOW, Kind::Directory, false).unwrap()),
     ];
     for (case, spoil) in cases {
-        let t = spoilt(|hand, _| spoil(hand));
+        let t = spoilt(|tree, _| spoil(tree));
         let all = [ROOT, SUB, BELOW].iter().all(|dir| lists(&t, *dir));
         assert!(!all, "{case}: it is walked without end");
         assert_ne!(findings(&t), Vec::<String>::new(), "{case}");
@@ -85,12 +85,12 @@ fn a_directory_that_is_reached_twice_or_from_itself_ends_a_walk_and_is_found() {
 
 #[test]
 fn a_ring_of_directories_that_hangs_nowhere_is_found() {
-    let t = spoilt(|hand, _| {
-        hand.make(Ino::new(10), b"x", Ino::new(9), Kind::Directory, |attr| {
+    let t = spoilt(|tree, _| {
+        tree.make(Ino::new(10), b"x", Ino::new(9), Kind::Directory, |attr| {
             (attr.nlink, attr.size) = (3, 17)
         })
         .unwrap();
-        hand.make(Ino::new(9), b"y", Ino::new(10), Kind::Directory, |attr| {
+        tree.make(Ino::new(9), b"y", Ino::new(10), Kind::Directory, |attr| {
             (attr.nlink, attr.size) = (3, 17)
         })
         .unwrap();
@@ -115,7 +115,7 @@ fn attributes_that_no_file_can_have_are_refused_and_found() {
         ("bits of another kind", |attr| attr.mode = 0o17_7777),
     ];
     for (case, spoil) in spoils {
-        let t = spoilt(|hand, _| hand.make(SUB, b"odd", Ino::new(9), Kind::File, spoil).unwrap());
+        let t = spoilt(|tree, _| tree.make(SUB, b"odd", Ino::new(9), Kind::File, spoil).unwrap());
         if case != "more blocks than can be" {
             assert!(!lists(&t, SUB), "{case}");
         }
@@ -126,31 +126,31 @@ fn attributes_that_no_file_can_have_are_refused_and_found() {
 #[test]
 fn targets_and_attributes_that_could_not_be_set_are_refused_and_found() {
     for target in [&b""[..], b"a\0b"] {
-        let t = spoilt(|hand, _| {
+        let t = spoilt(|tree, _| {
             let size = target.len() as u64;
-            hand.make(ROOT, b"link", Ino::new(9), Kind::Symlink, |attr| attr.size = size).unwrap();
-            hand.target(Ino::new(9), target).unwrap();
+            tree.make(ROOT, b"link", Ino::new(9), Kind::Symlink, |attr| attr.size = size).unwrap();
+            tree.target(Ino::new(9), target).unwrap();
         });
         assert!(matches!(t.readlink(Ino::new(9)), Err(Error::Damaged { .. })), "{target:?}");
         assert_ne!(findings(&t), Vec::<String>::new(), "{target:?}");
     }
     let none =
-        spoilt(|hand, _| hand.make(ROOT, b"link", Ino::new(9), Kind::Symlink, |_| {}).unwrap());
+        spoilt(|tree, _| tree.make(ROOT, b"link", Ino::new(9), Kind::Symlink, |_| {}).unwrap());
     assert!(none.readlink(Ino::new(9)).is_err());
     assert_ne!(findings(&none), Vec::<String>::new());
     for name in [&b""[..], b"weird", b"system.other", b"user.", b"btrfs.x", &[b'u'; 300]] {
-        let t = spoilt(|hand, _| hand.xattr(FILE, name, 0, b"value").unwrap());
+        let t = spoilt(|tree, _| tree.xattr(FILE, name, 0, b"value").unwrap());
         assert!(t.listxattr(FILE).is_err(), "{name:?}");
         assert_ne!(findings(&t), Vec::<String>::new(), "{name:?}");
     }
-    let gap = spoilt(|hand, _| {
-        hand.xattr(FILE, b"user.a", 0, &[1; 2000]).unwrap();
-        hand.xattr(FILE, b"user.a", 2, b"rest").unwrap();
+    let gap = spoilt(|tree, _| {
+        tree.xattr(FILE, b"user.a", 0, &[1; 2000]).unwrap();
+        tree.xattr(FILE, b"user.a", 2, b"rest").unwrap();
     });
     assert!(gap.getxattr(FILE, b"user.a").is_err());
     assert_ne!(findings(&gap), Vec::<String>::new());
-    let endless = spoilt(|hand, _| {
-        (0..80).for_each(|chunk| hand.xattr(FILE, b"user.a", chunk, &[1; 2000]).unwrap());
+    let endless = spoilt(|tree, _| {
+        (0..80).for_each(|chunk| tree.xattr(FILE, b"user.a", chunk, &[1; 2000]).unwrap());
     });
     assert!(endless.getxattr(FILE, b"user.a").is_err(), "it is longer than any can be");
     assert_ne!(findings(&endless), Vec::<String>::new());
@@ -158,8 +158,8 @@ fn targets_and_attributes_that_could_not_be_set_are_refused_and_found() {
 
 #[test]
 fn the_way_up_leads_to_directories_alone() {
-    let t = spoilt(|hand, _| {
-        hand.make(FILE, b"x", Ino::new(9), Kind::Directory, |_| {}).unwrap();
+    let t = spoilt(|tree, _| {
+        tree.make(FILE, b"x", Ino::new(9), Kind::Directory, |_| {}).unwrap();
     });
     assert!(t.lookup(Ino::new(9), b"..").is_err());
     assert_ne!(findings(&t), Vec::<String>::new());

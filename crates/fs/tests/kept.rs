@@ -1,4 +1,4 @@
-//! What the tree keeps beside names and data: attributes by name, files without a name, where it
+//! What the tree keeps besides names and data: attributes by name, files without a name, where it
 //! came from.
 
 mod tree;

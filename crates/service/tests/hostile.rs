@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
 
 use proptest::prelude::*;
-use tine_fs::hostile::Hand;
+use tine_fs::hostile::RawTree;
 use tine_fs::{Ino, Kind, ROOT};
 use tine_service::hostile::{export, store};
 use tine_service::{Code, Error, Response};
@@ -17,13 +17,13 @@ const ELEVEN: Ino = Ino::new(11);
 
 /// What an export of a tree that a hand spoilt ends with, and the lab it was made in.
 fn exported(
-    spoil: impl FnOnce(&mut Hand<'_>, &tine_store::Branch),
+    spoil: impl FnOnce(&mut RawTree<'_>, &tine_store::Branch),
 ) -> (Result<Response, Error>, tempfile::TempDir) {
     let lab = tempfile::tempdir().unwrap();
     let (store, main) = store().unwrap();
-    let mut hand = Hand::new(&main).unwrap();
-    spoil(&mut hand, &main);
-    hand.commit().unwrap();
+    let mut tree = RawTree::new(&main).unwrap();
+    spoil(&mut tree, &main);
+    tree.commit().unwrap();
     (export(lab.path(), store), lab)
 }
 
@@ -36,12 +36,12 @@ fn a_name_that_leads_out_of_the_target_makes_nothing_there() {
     for name in [&b"../x"[..], b"../beside/file", b"/tmp/tine-x", b"..", b".", b"", b"a/b", b"a\0b"]
     {
         for kind in [Kind::File, Kind::Directory, Kind::Symlink, Kind::Fifo] {
-            let (result, _lab) = exported(|hand, _| {
-                hand.make(ROOT, name, NINE, kind, |attr| {
+            let (result, _lab) = exported(|tree, _| {
+                tree.make(ROOT, name, NINE, kind, |attr| {
                     (attr.mode, attr.size) = (0o6777, u64::from(kind == Kind::Symlink));
                 })
                 .unwrap();
-                hand.target(NINE, b"x").unwrap();
+                tree.target(NINE, b"x").unwrap();
             });
             let error = result.unwrap_err();
             assert_eq!(error.code, Code::StoreDamaged, "{name:?}: {error}");
@@ -53,12 +53,12 @@ fn a_name_that_leads_out_of_the_target_makes_nothing_there() {
 
 #[test]
 fn a_name_below_a_link_that_leads_out_makes_nothing_there() {
-    let (result, lab) = exported(|hand, _| {
-        hand.make(ROOT, b"way", NINE, Kind::Symlink, |attr| attr.size = 12).unwrap();
-        hand.target(NINE, b"../../beside").unwrap();
-        hand.make(NINE, b"file", TEN, Kind::File, |_| {}).unwrap();
-        hand.make(ROOT, b"too", ELEVEN, Kind::File, |attr| attr.nlink = 2).unwrap();
-        hand.entry(NINE, b"linked", ELEVEN, Kind::File, false).unwrap();
+    let (result, lab) = exported(|tree, _| {
+        tree.make(ROOT, b"way", NINE, Kind::Symlink, |attr| attr.size = 12).unwrap();
+        tree.target(NINE, b"../../beside").unwrap();
+        tree.make(NINE, b"file", TEN, Kind::File, |_| {}).unwrap();
+        tree.make(ROOT, b"too", ELEVEN, Kind::File, |attr| attr.nlink = 2).unwrap();
+        tree.entry(NINE, b"linked", ELEVEN, Kind::File, false).unwrap();
     });
     result.unwrap();
     let way = fs::read_link(lab.path().join("target/out/way")).unwrap();
@@ -68,10 +68,10 @@ fn a_name_below_a_link_that_leads_out_makes_nothing_there() {
 #[test]
 fn a_tree_without_end_ends() {
     for (dir, ino) in [(NINE, ROOT), (NINE, NINE), (TEN, NINE)] {
-        let (result, _lab) = exported(|hand, _| {
-            hand.make(ROOT, b"one", NINE, Kind::Directory, |attr| attr.nlink = 3).unwrap();
-            hand.make(NINE, b"two", TEN, Kind::Directory, |_| {}).unwrap();
-            hand.entry(dir, b"again", ino, Kind::Directory, false).unwrap();
+        let (result, _lab) = exported(|tree, _| {
+            tree.make(ROOT, b"one", NINE, Kind::Directory, |attr| attr.nlink = 3).unwrap();
+            tree.make(NINE, b"two", TEN, Kind::Directory, |_| {}).unwrap();
+            tree.entry(dir, b"again", ino, Kind::Directory, false).unwrap();
         });
         let error = result.unwrap_err();
         assert_eq!(error.code, Code::StoreDamaged, "{error}");
@@ -81,12 +81,12 @@ fn a_tree_without_end_ends() {
 
 #[test]
 fn a_tree_of_300_levels_comes_out() {
-    let (result, lab) = exported(|hand, _| {
+    let (result, lab) = exported(|tree, _| {
         for level in 0..300 {
             let parent = if level == 0 { ROOT } else { Ino::new(100 + level - 1) };
-            hand.make(parent, b"d", Ino::new(100 + level), Kind::Directory, |_| {}).unwrap();
+            tree.make(parent, b"d", Ino::new(100 + level), Kind::Directory, |_| {}).unwrap();
         }
-        hand.make(Ino::new(399), b"end", Ino::new(500), Kind::File, |_| {}).unwrap();
+        tree.make(Ino::new(399), b"end", Ino::new(500), Kind::File, |_| {}).unwrap();
     });
     result.unwrap();
     let deepest = (0..300).fold(lab.path().join("target/out"), |path, _| path.join("d"));
@@ -95,8 +95,8 @@ fn a_tree_of_300_levels_comes_out() {
 
 #[test]
 fn names_of_any_encoding_come_out_as_they_are() {
-    let (result, lab) = exported(|hand, _| {
-        hand.make(ROOT, b"\xff\xfe\n\x1b[2J", NINE, Kind::File, |_| {}).unwrap();
+    let (result, lab) = exported(|tree, _| {
+        tree.make(ROOT, b"\xff\xfe\n\x1b[2J", NINE, Kind::File, |_| {}).unwrap();
     });
     result.unwrap();
     let names: Vec<_> = fs::read_dir(lab.path().join("target/out")).unwrap().collect();
@@ -113,8 +113,8 @@ fn sizes_and_times_beyond_reason_are_an_error_or_kept() {
         |attr| attr.mtime.secs = i64::MIN,
     ];
     for spoil in spoils {
-        let (result, _lab) = exported(|hand, _| {
-            hand.make(ROOT, b"odd", NINE, Kind::File, spoil).unwrap();
+        let (result, _lab) = exported(|tree, _| {
+            tree.make(ROOT, b"odd", NINE, Kind::File, spoil).unwrap();
         });
         if let Err(error) = result {
             assert!(
@@ -129,9 +129,9 @@ fn sizes_and_times_beyond_reason_are_an_error_or_kept() {
 #[test]
 fn an_attribute_that_could_not_be_set_is_refused() {
     for name in [&b"system.other"[..], b"weird", b""] {
-        let (result, _lab) = exported(|hand, _| {
-            hand.make(ROOT, b"a", NINE, Kind::File, |_| {}).unwrap();
-            hand.xattr(NINE, name, 0, b"value").unwrap();
+        let (result, _lab) = exported(|tree, _| {
+            tree.make(ROOT, b"a", NINE, Kind::File, |_| {}).unwrap();
+            tree.xattr(NINE, name, 0, b"value").unwrap();
         });
         assert_eq!(result.unwrap_err().code, Code::StoreDamaged, "{name:?}");
     }
@@ -141,8 +141,8 @@ fn an_attribute_that_could_not_be_set_is_refused() {
 fn owners_set_id_bits_and_devices_are_given_as_cp_would() {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let file = |owner: (u32, u32), mode: u32| {
-        let (result, lab) = exported(|hand, _| {
-            hand.make(ROOT, b"a", NINE, Kind::File, |attr| {
+        let (result, lab) = exported(|tree, _| {
+            tree.make(ROOT, b"a", NINE, Kind::File, |attr| {
                 (attr.uid, attr.gid, attr.mode) = (owner.0, owner.1, mode);
             })
             .unwrap();
@@ -153,8 +153,8 @@ fn owners_set_id_bits_and_devices_are_given_as_cp_would() {
     };
     assert_eq!(file((uid, gid), 0o6755), ((uid, gid), 0o6755));
     let other = (uid + 4321, gid + 4321);
-    let device = |hand: &mut Hand<'_>, _: &tine_store::Branch| {
-        hand.make(ROOT, b"null", NINE, Kind::CharDevice, |attr| attr.rdev = 0x0103).unwrap();
+    let device = |tree: &mut RawTree<'_>, _: &tine_store::Branch| {
+        tree.make(ROOT, b"null", NINE, Kind::CharDevice, |attr| attr.rdev = 0x0103).unwrap();
     };
     let (result, lab) = exported(device);
     if is_root() {
@@ -174,11 +174,11 @@ fn owners_set_id_bits_and_devices_are_given_as_cp_would() {
 fn what_is_in_the_way_is_neither_followed_nor_replaced() {
     let lab = tempfile::tempdir().unwrap();
     let (store, main) = store().unwrap();
-    let mut hand = Hand::new(&main).unwrap();
-    hand.make(ROOT, b"file", NINE, Kind::File, |_| {}).unwrap();
-    hand.make(ROOT, b"dir", TEN, Kind::Directory, |_| {}).unwrap();
-    hand.make(TEN, b"inside", ELEVEN, Kind::File, |_| {}).unwrap();
-    hand.commit().unwrap();
+    let mut tree = RawTree::new(&main).unwrap();
+    tree.make(ROOT, b"file", NINE, Kind::File, |_| {}).unwrap();
+    tree.make(ROOT, b"dir", TEN, Kind::Directory, |_| {}).unwrap();
+    tree.make(TEN, b"inside", ELEVEN, Kind::File, |_| {}).unwrap();
+    tree.commit().unwrap();
     let out = lab.path().join("target/out");
     fs::create_dir_all(&out).unwrap();
     symlink("../../beside/file", out.join("file")).unwrap();

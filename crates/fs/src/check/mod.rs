@@ -1,9 +1,7 @@
-//! Whether the records of a file tree agree with each other.
-//!
-//! Everything that is kept twice is counted anew from what it stands for: sizes and links of
-//! directories from their entries, links of files from the names that lead to them, blocks from the
-//! data that is mapped. What a tree may come from is any hand: names, buckets, values and the ways
-//! between directories are held to what this crate writes.
+//! Verifies that the records of a file tree agree with each other. Everything that is kept twice is
+//! counted again from what it stands for: sizes and links of directories from their entries, links
+//! of files from the names that lead to them, blocks from the data that is mapped. A tree may be
+//! forged: names, buckets, values and the places of directories must be such as this crate writes.
 
 mod values;
 
@@ -21,7 +19,7 @@ use crate::path::Paths;
 use crate::tree_txn::entry_size;
 use crate::{Ino, Kind, ROOT, Result, bucket, key};
 
-/// What the entries say of an inode.
+/// What the entries say about an inode.
 #[derive(Default)]
 struct Counted {
     names: Vec<Link>,
@@ -29,7 +27,7 @@ struct Counted {
     subdirs: u32,
 }
 
-/// Checks the file tree of a snapshot and says what is wrong with it; nothing, if all is well or
+/// Checks the file tree of a snapshot. Returns what is wrong with it: nothing if it is sound, or
 /// there is none.
 pub fn check(txn: &ReadTxn) -> Result<Vec<Finding>> {
     let (inodes, counted) = (BTreeMap::new(), BTreeMap::new());
@@ -53,7 +51,7 @@ pub fn check(txn: &ReadTxn) -> Result<Vec<Finding>> {
 
 struct Check<'a> {
     txn: &'a ReadTxn,
-    /// Of the hash of names, once the header is read.
+    /// The seed of the hash of names, once the header is read.
     seed: Option<Seed>,
     inodes: BTreeMap<Ino, Inode>,
     counted: BTreeMap<Ino, Counted>,
@@ -66,12 +64,12 @@ impl Check<'_> {
         self.found.push((Some(ino), what.into()));
     }
 
-    /// Notes what is wrong with no single inode.
+    /// Adds a finding that is about no single inode.
     fn found_in_tree(&mut self, what: impl Into<String>) {
         self.found.push((None, what.into()));
     }
 
-    /// What was found, each by its path where one leads there.
+    /// What was found, each with a path of its file where there is one.
     fn findings(self) -> Vec<Finding> {
         let mut paths = Paths::new(self.txn).ok();
         let mut finding = |(ino, what): (Option<Ino>, String)| {
@@ -170,8 +168,8 @@ impl Check<'_> {
         }
     }
 
-    /// Every directory hangs below the root by the places noted: in no other way can one be reached
-    /// from itself.
+    /// Every directory must be reachable from the root by the recorded places. Then none is inside
+    /// itself.
     fn reach(&mut self) {
         let mut reached = BTreeSet::from([ROOT]);
         let mut lost = BTreeSet::new();
@@ -199,7 +197,7 @@ impl Check<'_> {
         }
     }
 
-    /// Every name that is noted beside an inode must be there, and no other.
+    /// Every name that is recorded for an inode must be there, and no other.
     fn links(&mut self) -> Result<()> {
         let mut noted: BTreeMap<Ino, Vec<Link>> = BTreeMap::new();
         let mut wrong = Vec::new();

@@ -1,10 +1,9 @@
-//! Making a file tree of which parts are lost agree with itself again.
-//!
-//! What a damaged store still gives is some of a tree's records. From them the tree is made anew: a
-//! file whose name is lost hangs in `lost+found` under its number, one whose attributes are lost
-//! gets such that only the owner of the root can use it, and what is kept twice is counted from
-//! what it stands for. What is whole stays as it is. Afterwards [`crate::check`] finds nothing, and
-//! every loss that a user can see is told.
+//! Makes a file tree consistent again of which parts are lost. A damaged store still gives some of
+//! a tree's records. From them the tree is rebuilt: a file whose name is lost gets one in
+//! `lost+found`, its number; a file whose attributes are lost gets attributes by which only the
+//! owner of the root can use it; and what is kept twice is counted from what it stands for. What is
+//! whole stays as it is. Afterwards [`crate::check`] finds nothing, and every loss that a user can
+//! see is reported.
 
 mod names;
 mod survey;
@@ -23,7 +22,7 @@ use names::Shape;
 use survey::Survey;
 use write::Batch;
 
-/// What became of a file, by its inode, or by the directory and the name where no file is left.
+/// What was lost of a file, given by its inode, or by directory and name where no file is left.
 enum Note {
     Of(Ino, String),
     In(Ino, Vec<u8>, String),
@@ -42,7 +41,7 @@ impl Notes {
         self.0.push(Note::In(dir, name.to_vec(), what.into()));
     }
 
-    /// Each by its path, as the mended tree has it.
+    /// The notes as findings, each with its path in the mended tree.
     fn findings(self, branch: &Branch) -> Result<Vec<Finding>> {
         let txn = branch.read()?;
         let mut paths = Paths::new(&txn)?;
@@ -57,11 +56,9 @@ impl Notes {
     }
 }
 
-/// Mends the file tree of a branch that is open nowhere, and says what of it was lost; a branch
-/// without one stays as it is.
-///
-/// It is made of several transactions: a branch of which the mending was broken off has to be
-/// mended again.
+/// Mends the file tree of a branch that is not open elsewhere. Returns what was lost. A branch
+/// without a file tree stays as it is. Several transactions do it: if it is interrupted, the branch
+/// has to be mended again.
 pub fn mend(branch: &Branch) -> Result<Vec<Finding>> {
     let view = branch.read()?;
     let mut notes = Notes::default();
@@ -82,8 +79,8 @@ pub fn mend(branch: &Branch) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Cuts what is mapped behind the end of a file, lets its last block be zero there, and counts its
-/// blocks.
+/// Unmaps what is mapped behind the end of a file, zeroes the rest of its last block, and counts
+/// its blocks.
 fn data(inode: &mut Inode, branch: &Branch, batch: &mut Batch<'_>) -> Result<()> {
     let map = key::of(key::DATA, inode.attr.ino);
     let end = match inode.attr.kind {
@@ -108,14 +105,15 @@ fn data(inode: &mut Inode, branch: &Branch, batch: &mut Batch<'_>) -> Result<()>
     Ok(())
 }
 
-/// Removes data of which no inode is left.
+/// Removes the data of inodes that are lost.
 fn no_other_data(survey: &Survey, batch: &mut Batch<'_>) -> Result<()> {
     let lost: Vec<_> =
         survey.owners_of_data.iter().filter(|ino| !survey.inodes.contains_key(ino)).collect();
     lost.into_iter().try_for_each(|ino| batch.unmap(&key::of(key::DATA, *ino), 0..u64::MAX))
 }
 
-/// Writes header, inodes, entries, further names and orphans where they are not as they shall be.
+/// Writes header, inodes, entries, further names and orphans where they differ from what they
+/// should be.
 fn records(survey: &Survey, shape: &Shape, batch: &mut Batch<'_>) -> Result<()> {
     batch.put(key::HEADER, &survey.header().encode())?;
     let mut wanted: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();

@@ -1,5 +1,4 @@
-//! The shape of a mended tree: which names there are, where each file hangs, and what follows from
-//! that.
+//! The names of a mended tree, and what follows from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,23 +10,23 @@ use crate::{Ino, Kind, LINK_MAX, ROOT, bucket, key};
 
 const LOST_AND_FOUND: &[u8] = b"lost+found";
 
-/// What the names of a tree make of its records.
+/// The records that follow from the names of a tree.
 pub(super) struct Shape {
-    /// By key, the entries.
+    /// The entries, by key.
     pub buckets: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// By key, the names of files beside their first.
+    /// The names of files after their first, by key.
     pub further_names: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// Settles the names, and sets in each inode what is counted from them.
+/// Decides which names there are, and sets in each inode what is counted from them.
 pub(super) fn shape(survey: &mut Survey, notes: &mut Notes) -> Shape {
     let mut names = sensible(survey, notes);
     hang_up(survey, &mut names, notes);
     lay_out(survey, names, notes)
 }
 
-/// The names that can stay: each once, of a file that is there, in a directory, and of a directory
-/// only one.
+/// The names that can stay: each once, in a directory, of a file that is there; and only one of a
+/// directory.
 fn sensible(survey: &mut Survey, notes: &mut Notes) -> Vec<Named> {
     let mut kept = Vec::new();
     let (mut taken, mut links) = (BTreeSet::new(), BTreeMap::<Ino, u32>::new());
@@ -59,7 +58,7 @@ fn sensible(survey: &mut Survey, notes: &mut Notes) -> Vec<Named> {
     kept
 }
 
-/// Hangs what no way leads to from the root into `lost+found`.
+/// Gives what cannot be reached from the root a name in `lost+found`.
 fn hang_up(survey: &mut Survey, names: &mut Vec<Named>, notes: &mut Notes) {
     let named: BTreeSet<Ino> = names.iter().map(|named| named.ino).collect();
     let full: BTreeSet<Ino> = names.iter().map(|named| named.dir).collect();
@@ -125,7 +124,7 @@ fn hang_up(survey: &mut Survey, names: &mut Vec<Named>, notes: &mut Notes) {
     }
 }
 
-/// The directory for what has no name, which is made if there is none.
+/// The directory for files without a name, which is created if there is none.
 fn lost_and_found(survey: &mut Survey, names: &mut Vec<Named>) -> Ino {
     let in_root = |name: &[u8]| names.iter().find(|n| n.dir == ROOT && n.name == name);
     let mut name = LOST_AND_FOUND.to_vec();

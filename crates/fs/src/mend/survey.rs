@@ -1,4 +1,4 @@
-//! What is left of a tree, and what has to be made up for it.
+//! What is left of a tree, and what has to be made up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -13,7 +13,7 @@ use crate::name::check_name;
 use crate::name_hash::{NameHash, Seed};
 use crate::{Attr, FILE_BYTES_MAX, Ino, Kind, ROOT, Result, bucket, key, time};
 
-/// Numbers from here on were never given: a branch makes fewer files.
+/// Numbers from here on were never given: no branch has so many files.
 const INO_END: Ino = Ino::new(1 << 62);
 
 /// A name that was found in a directory.
@@ -35,7 +35,7 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// What is left of the tree of a snapshot; none where there is no trace of one.
+    /// Reads what is left of the tree of a snapshot. Returns `None` if there is no trace of one.
     pub fn of(txn: &ReadTxn, notes: &mut Notes) -> Result<Option<Survey>> {
         let header = match txn.get(key::HEADER)? {
             Some(bytes) => Header::parse("", bytes).ok(),
@@ -50,8 +50,8 @@ impl Survey {
         };
         let directories = survey.entries(txn)?;
         let targets = owners(txn, key::TARGET)?;
-        // Other data may have keys that look like those of a tree; its records and the root's names
-        // are not met by chance.
+        // Other data may have keys that look like those of a tree, but not records of inodes or
+        // names of the root.
         let trace = !survey.inodes.is_empty() || survey.names.iter().any(|n| n.dir == ROOT);
         if header.is_none() && !trace {
             return Ok(None);
@@ -65,7 +65,7 @@ impl Survey {
         missing.extend(directories.into_iter().map(|ino| (ino, Some(Kind::Directory))));
         for (ino, kind) in missing {
             let known = survey.inodes.contains_key(&ino) || !can_be(ino);
-            // Of a device nothing tells which one it was.
+            // Nothing tells which device a lost one was.
             let kind =
                 kind.filter(|kind| !matches!(kind, Kind::CharDevice | Kind::BlockDevice) && !known);
             if let Some(kind) = kind {
@@ -83,7 +83,7 @@ impl Survey {
         Header { seed: self.seed, next: self.next }
     }
 
-    /// Reads the entries; the numbers of the directories that they are in.
+    /// Reads the entries. Returns the directories that they are in.
     fn entries(&mut self, txn: &ReadTxn) -> Result<BTreeSet<Ino>> {
         let mut directories = BTreeSet::new();
         for found in range(txn, key::BUCKET) {
@@ -119,7 +119,7 @@ impl Survey {
         }
     }
 
-    /// An inode that only the owner of the root can use.
+    /// Adds an inode that only the owner of the root can use.
     pub fn make_up(&mut self, ino: Ino, kind: Kind, size: u64) {
         let owner = self.inodes.get(&ROOT).map_or((0, 0), |root| (root.attr.uid, root.attr.gid));
         let time::Moment { now, birth } = time::moment();
@@ -174,7 +174,7 @@ fn owners(txn: &ReadTxn, letter: u8) -> Result<BTreeSet<Ino>> {
     Ok(owners)
 }
 
-/// Where the last block of a file's data ends.
+/// The end of the last block of a file's data.
 fn end_of_data(txn: &ReadTxn, ino: Ino) -> Result<u64> {
     let mut end = 0;
     for run in txn.extents(&key::of(key::DATA, ino), 0) {

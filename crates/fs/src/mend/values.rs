@@ -10,8 +10,8 @@ use crate::name::shown;
 use crate::xattr::{self, CAPABILITY};
 use crate::{Kind, Result, blob, create, key};
 
-/// Takes the symbolic links out of the survey that have lost their targets, and the targets of
-/// which no link is left.
+/// Removes the symbolic links that have lost their targets from the survey, and the targets whose
+/// links are lost from the tree.
 pub(super) fn targets(survey: &mut Survey, batch: &mut Batch<'_>) -> Result<()> {
     let mut whole = BTreeSet::new();
     for found in blob::all(batch.view(), key::TARGET) {
@@ -23,7 +23,7 @@ pub(super) fn targets(survey: &mut Survey, batch: &mut Batch<'_>) -> Result<()> 
         let owner = owner.filter(|inode| inode.attr.kind == Kind::Symlink);
         if let (Some(inode), Some(target)) = (owner, &found.value)
             && create::check_target(target).is_ok()
-            // What was made up knows no size.
+            // The size of a made-up link is 0.
             && [0, target.len() as u64].contains(&inode.attr.size)
         {
             inode.attr.size = target.len() as u64;
@@ -32,7 +32,7 @@ pub(super) fn targets(survey: &mut Survey, batch: &mut Batch<'_>) -> Result<()> 
             batch.remove_all(&found.keys)?;
         }
     }
-    // Each name that led to one is told of later.
+    // Names that lead to one are reported later.
     survey.inodes.retain(|ino, inode| inode.attr.kind != Kind::Symlink || whole.contains(ino));
     Ok(())
 }

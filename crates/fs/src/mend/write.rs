@@ -1,4 +1,4 @@
-//! Changes of a mending, gathered into transactions of bounded size.
+//! The changes of a mending, in transactions of bounded size.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -58,7 +58,7 @@ impl<'b> Batch<'b> {
         }
     }
 
-    /// Makes everything under a letter be what is wanted.
+    /// Makes the records under a letter those that are wanted.
     pub fn make_range(&mut self, letter: u8, wanted: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<()> {
         let mut there = BTreeMap::new();
         for found in range(self.view, letter) {
