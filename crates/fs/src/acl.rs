@@ -100,7 +100,7 @@ impl Acl {
     }
 
     /// Returns `true` if the mode expresses the whole list.
-    pub fn is_mode_exclusive(&self) -> bool {
+    pub fn is_mode_only(&self) -> bool {
         self.0.len() == 3
     }
 
@@ -176,7 +176,7 @@ mod tests {
     fn the_mask_and_not_the_owning_group_is_in_the_mode() {
         let bytes = list(&[(1, 7, 0), (2, 6, 9), (4, 4, 0), (0x10, 5, 0), (0x20, 1, 0)]);
         let mut acl = Acl::decode(&bytes).unwrap();
-        assert_eq!((acl.mode(), acl.is_mode_exclusive()), (0o751, false));
+        assert_eq!((acl.mode(), acl.is_mode_only()), (0o751, false));
         assert_eq!(acl.encode(), bytes);
         acl.limit(0o640);
         assert_eq!(acl.mode(), 0o640);
@@ -184,7 +184,7 @@ mod tests {
         let opened = list(&[(1, 7, 0), (2, 6, 9), (4, 4, 0), (0x10, 7, 0), (0x20, 7, 0)]);
         assert_eq!(acl.encode(), opened);
         let plain = Acl::decode(&list(&[(1, 6, 0), (4, 4, 0), (0x20, 0, 0)])).unwrap();
-        assert_eq!((plain.mode(), plain.is_mode_exclusive()), (0o640, true));
+        assert_eq!((plain.mode(), plain.is_mode_only()), (0o640, true));
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! Values longer than one entry of the store: split into chunks under one prefix, numbered from 0.
+//!
 //! An empty value is one empty chunk, which distinguishes it from none. All chunks but the last are
 //! full, none is missing, and no value is longer than the longest that can be put: anything else is
 //! damage.

@@ -1,11 +1,13 @@
-//! A bucket: the entries of one directory whose names share a hash. The hash of a name (56 bits)
-//! and the slot in the bucket (7 bits) make the *position* of an entry. It stays the same for as
-//! long as the entry is there, which is what `telldir` needs. Listing a directory is walking its
-//! buckets in order.
+//! A bucket: the entries of one directory whose names share a hash.
+//!
+//! The hash of a name (56 bits) and the slot in the bucket (7 bits) make the *position* of an
+//! entry. It stays the same for as long as the entry is there, which is what `telldir` needs.
+//! Listing a directory is walking its buckets in order.
 //!
 //! ```text
 //! bucket = entry*      entry = slot u8 · kind u8 · ino u64 · name length u8 · name
 //! ```
+//!
 //! A bucket may be forged. So each entry is checked before it is used: [`check_name`] takes the
 //! name, it has the hash of the bucket, and no slot and no name occurs twice. Then no directory can
 //! show one name twice, nor one that leads out of it.

@@ -56,9 +56,10 @@ impl Fs {
                 continue;
             }
             let to_boundary = BLOCK - to.offset % BLOCK;
-            let step = match from.offset % BLOCK == to.offset % BLOCK {
-                true => to_boundary.min(bytes - done),
-                false => COPY_BYTES.min(bytes - done),
+            let step = if from.offset % BLOCK == to.offset % BLOCK {
+                to_boundary.min(bytes - done)
+            } else {
+                COPY_BYTES.min(bytes - done)
             };
             let mut buf = vec![0; step as usize];
             let read = self.read(from.ino, from.offset, &mut buf)?;

@@ -42,9 +42,10 @@ impl Fs {
         let whole = offset.is_multiple_of(BLOCK) && end.is_multiple_of(BLOCK);
         let content = self.open_inodes().content(ino);
         let _guard = content.lock_for_write(whole);
-        let pieces = match whole {
-            true => self.stage(offset / BLOCK, data)?,
-            false => self.stage_partial(ino, offset, data)?,
+        let pieces = if whole {
+            self.stage(offset / BLOCK, data)?
+        } else {
+            self.stage_partial(ino, offset, data)?
         };
         let mut tree = self.begin()?;
         let mut inode = tree.file(ino)?;

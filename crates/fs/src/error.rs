@@ -8,61 +8,32 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Why an operation on files did not happen.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the message of each variant says what its fields are")]
 pub enum Error {
     /// A directory has no entry of this name.
     #[error("no entry {name:?} in directory {parent}")]
-    NoEntry {
-        /// The directory.
-        parent: Ino,
-        /// The name, as text.
-        name: String,
-    },
+    NoEntry { parent: Ino, name: String },
     /// No file has this number (any more).
     #[error("no file with inode number {ino}")]
-    NoInode {
-        /// The number.
-        ino: Ino,
-    },
+    NoInode { ino: Ino },
     /// The name is taken.
     #[error("directory {parent} has an entry {name:?} already")]
-    Exists {
-        /// The directory.
-        parent: Ino,
-        /// The name, as text.
-        name: String,
-    },
+    Exists { parent: Ino, name: String },
     /// A directory was expected.
     #[error("inode {ino} is not a directory")]
-    NotDirectory {
-        /// The inode.
-        ino: Ino,
-    },
+    NotDirectory { ino: Ino },
     /// Anything but a directory was expected.
     #[error("inode {ino} is a directory")]
-    IsDirectory {
-        /// The directory.
-        ino: Ino,
-    },
+    IsDirectory { ino: Ino },
     /// A directory to be removed or replaced has entries.
     #[error("directory {ino} is not empty")]
-    NotEmpty {
-        /// The directory.
-        ino: Ino,
-    },
+    NotEmpty { ino: Ino },
     /// A name or a target of a link is longer than the limit.
     #[error("a name of {bytes} bytes is longer than {bytes_max}")]
-    NameTooLong {
-        /// Its length.
-        bytes: usize,
-        /// The limit.
-        bytes_max: usize,
-    },
+    NameTooLong { bytes: usize, bytes_max: usize },
     /// The file has as many names, or the directory as many subdirectories, as it can have.
     #[error("inode {ino} has as many links as it can have")]
-    TooManyLinks {
-        /// The file or directory.
-        ino: Ino,
-    },
+    TooManyLinks { ino: Ino },
     /// An argument makes no sense.
     #[error("{0}")]
     Invalid(&'static str),
@@ -71,79 +42,36 @@ pub enum Error {
     NotPermitted(&'static str),
     /// A file would become larger than the largest file.
     #[error("inode {ino} cannot grow to {bytes} bytes")]
-    FileTooLarge {
-        /// The file.
-        ino: Ino,
-        /// The size asked for.
-        bytes: u64,
-    },
+    FileTooLarge { ino: Ino, bytes: u64 },
     /// A seek finds neither data nor hole there.
     #[error("nothing to be found in inode {ino} at or after offset {offset}")]
-    NoOffset {
-        /// The file.
-        ino: Ino,
-        /// Where the search began.
-        offset: u64,
-    },
+    NoOffset { ino: Ino, offset: u64 },
     /// The file has no extended attribute of this name.
     #[error("inode {ino} has no extended attribute {name:?}")]
-    NoXattr {
-        /// The file.
-        ino: Ino,
-        /// The name, as text.
-        name: String,
-    },
+    NoXattr { ino: Ino, name: String },
     /// The file has an extended attribute of this name already.
     #[error("inode {ino} has an extended attribute {name:?} already")]
-    XattrExists {
-        /// The file.
-        ino: Ino,
-        /// The name, as text.
-        name: String,
-    },
+    XattrExists { ino: Ino, name: String },
     /// A value of an extended attribute, or the list of their names, is longer than the limit.
     #[error("an extended attribute of {bytes} bytes is larger than {bytes_max}")]
-    XattrTooLarge {
-        /// Its length.
-        bytes: usize,
-        /// The limit.
-        bytes_max: usize,
-    },
+    XattrTooLarge { bytes: usize, bytes_max: usize },
     /// The operation is not supported.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
     /// A record in the branch makes no sense.
     #[error("damaged file tree: {what} of inode {ino}")]
-    Damaged {
-        /// The inode whose record it is.
-        ino: Ino,
-        /// Which record.
-        what: &'static str,
-    },
+    Damaged { ino: Ino, what: &'static str },
     /// A record that belongs to no single file makes no sense.
     #[error("damaged file tree: {what}")]
-    DamagedTree {
-        /// Which record.
-        what: &'static str,
-    },
+    DamagedTree { what: &'static str },
     /// The branch holds no file tree.
     #[error("branch {branch} holds no file tree")]
-    NotFormatted {
-        /// The name of the branch.
-        branch: String,
-    },
+    NotFormatted { branch: String },
     /// The file tree was written by a newer program.
     #[error(
         "the file tree of branch {branch} has version {found}; this program reads up to {known}"
     )]
-    Version {
-        /// The name of the branch.
-        branch: String,
-        /// The version in the branch.
-        found: u8,
-        /// The newest version that is known.
-        known: u8,
-    },
+    Version { branch: String, found: u8, known: u8 },
     /// The store could not do its part.
     #[error(transparent)]
     Store(#[from] tine_store::Error),

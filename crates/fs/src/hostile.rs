@@ -1,7 +1,8 @@
 //! Forged trees, for tests and fuzzing: records that no call of this crate writes, under right
-//! checksums. Anyone who makes a store can make such a tree. Each reader of it has to end, with an
-//! error where the tree makes no sense, and no writer onto the host may leave its target because of
-//! it.
+//! checksums.
+//!
+//! Anyone who makes a store can make such a tree. Each reader of it has to end, with an error where
+//! the tree makes no sense, and no writer onto the host may leave its target because of it.
 
 use std::sync::Arc;
 

@@ -54,9 +54,10 @@ impl Inode {
     /// place: an entry elsewhere would let a walk reach it twice, or from inside itself.
     pub fn must_be_at(&self, kind: Kind, link: Link) -> Result<()> {
         let placed = !self.is_dir() || self.home == Some(link);
-        match self.attr.kind == kind && self.attr.nlink > 0 && placed {
-            true => Ok(()),
-            false => Err(Error::Damaged { ino: self.attr.ino, what: "the place" }),
+        if self.attr.kind == kind && self.attr.nlink > 0 && placed {
+            Ok(())
+        } else {
+            Err(Error::Damaged { ino: self.attr.ino, what: "the place" })
         }
     }
 

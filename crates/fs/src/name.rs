@@ -19,10 +19,7 @@ pub(crate) fn check_name(name: &[u8]) -> Result<()> {
 pub(crate) fn shown(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for letter in String::from_utf8_lossy(bytes).chars() {
-        match letter.is_control() {
-            true => out.extend(letter.escape_default()),
-            false => out.push(letter),
-        }
+        if letter.is_control() { out.extend(letter.escape_default()) } else { out.push(letter) }
     }
     out
 }

@@ -85,9 +85,10 @@ pub(crate) struct Content<'a> {
 impl Content<'_> {
     /// Locks it for a write of whole blocks, or of parts of blocks.
     pub fn lock_for_write(&self, whole_blocks: bool) -> ContentGuard<'_> {
-        match whole_blocks {
-            true => ContentGuard::Shared { _guard: self.shared() },
-            false => ContentGuard::Exclusive { _guard: self.exclusive() },
+        if whole_blocks {
+            ContentGuard::Shared { _guard: self.shared() }
+        } else {
+            ContentGuard::Exclusive { _guard: self.exclusive() }
         }
     }
 

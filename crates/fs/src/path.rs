@@ -92,9 +92,8 @@ impl<'a> Paths<'a> {
 
     /// The path of an entry of a directory.
     pub fn of_name(&mut self, parent: Ino, name: &[u8]) -> Result<Option<Vec<u8>>> {
-        Ok(self.of_dir(parent)?.map(|dir| match dir.is_empty() {
-            true => name.to_vec(),
-            false => [&dir[..], b"/", name].concat(),
+        Ok(self.of_dir(parent)?.map(|dir| {
+            if dir.is_empty() { name.to_vec() } else { [&dir[..], b"/", name].concat() }
         }))
     }
 
@@ -141,10 +140,8 @@ impl<'a> Paths<'a> {
             }
         };
         for (ino, name) in names.into_iter().rev() {
-            path = path.map(|path| match path.is_empty() {
-                true => name,
-                false => [&path[..], b"/", &name].concat(),
-            });
+            path = path
+                .map(|path| if path.is_empty() { name } else { [&path[..], b"/", &name].concat() });
             self.dirs.insert(ino, path.clone());
         }
         Ok(path)

@@ -99,13 +99,11 @@ impl Fs {
         let blocks = range.start / BLOCK..range.end.div_ceil(BLOCK);
         let count = blocks.end - blocks.start;
         let holes = count.saturating_sub(mapped_in(&txn, &inode, blocks)?);
-        match self.has_room_for(holes.saturating_mul(BLOCK))? {
-            true => Ok(()),
-            false => {
-                let what = format!("{} bytes of a file", range.end - range.start);
-                Err(Error::Store(tine_store::Error::NoSpace { what }))
-            }
+        if self.has_room_for(holes.saturating_mul(BLOCK))? {
+            return Ok(());
         }
+        let what = format!("{} bytes of a file", range.end - range.start);
+        Err(Error::Store(tine_store::Error::NoSpace { what }))
     }
 
     /// The next offset of data or of a hole.

@@ -80,16 +80,18 @@ impl Fs {
 
 /// Refuses the number that means "no change" to `chown(2)`.
 pub(crate) fn check_owner(uid: u32, gid: u32) -> Result<()> {
-    match [uid, gid].contains(&u32::MAX) {
-        true => Err(Error::Invalid("4294967295 is no user or group number")),
-        false => Ok(()),
+    if [uid, gid].contains(&u32::MAX) {
+        Err(Error::Invalid("4294967295 is no user or group number"))
+    } else {
+        Ok(())
     }
 }
 
 fn check_time(time: Time) -> Result<()> {
-    match time.nanos < 1_000_000_000 {
-        true => Ok(()),
-        false => Err(Error::Invalid("a time has a second's nanoseconds or more")),
+    if time.nanos < 1_000_000_000 {
+        Ok(())
+    } else {
+        Err(Error::Invalid("a time has a second's nanoseconds or more"))
     }
 }
 

@@ -100,9 +100,10 @@ impl TreeTxn<'_> {
 
     fn put_bucket(&mut self, place: Place, bytes: &[u8]) -> Result<()> {
         let key = key::bucket(place.dir, place.hash);
-        match bytes.is_empty() {
-            true => self.txn.delete(&key)?,
-            false => self.txn.put(&key, bytes)?,
+        if bytes.is_empty() {
+            self.txn.delete(&key)?
+        } else {
+            self.txn.put(&key, bytes)?
         }
         Ok(())
     }

@@ -132,9 +132,10 @@ impl TreeTxn<'_> {
             return blob::put(&mut self.txn, &prefix, value);
         }
         inode.attr.mode = inode.attr.mode & !0o777 | acl.mode();
-        match acl.is_mode_exclusive() {
-            true => blob::delete(&mut self.txn, &prefix),
-            false => blob::put(&mut self.txn, &prefix, value),
+        if acl.is_mode_only() {
+            blob::delete(&mut self.txn, &prefix)
+        } else {
+            blob::put(&mut self.txn, &prefix, value)
         }
     }
 
@@ -152,7 +153,7 @@ impl TreeTxn<'_> {
         };
         let mut acl = Acl::decode(&default)?;
         acl.limit(mode);
-        if !acl.is_mode_exclusive() {
+        if !acl.is_mode_only() {
             blob::put(&mut self.txn, &key::xattr(ino, acl::ACCESS), &acl.encode())?;
         }
         if is_dir {

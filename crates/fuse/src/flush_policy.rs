@@ -1,4 +1,4 @@
-//! Whether a thread may leave the queue unattended for the time of a flush.
+//! Decides if a thread may leave the queue unattended for the time of a flush.
 //!
 //! A program that works alone waits for its flush and asks for nothing meanwhile: another thread at
 //! the queue would only take the processor from it. Where several programs work, or a flush takes

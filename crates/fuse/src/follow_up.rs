@@ -17,7 +17,7 @@ pub(crate) struct FollowUp {
     /// Files whose attributes the answer shows while the disk is full: the kernel has to forget
     /// them, so that it asks before it takes the next write.
     pub shown: Vec<Ino>,
-    /// Whether the disk was full when the request came.
+    /// The disk was full when the request came.
     disk_is_full: bool,
 }
 

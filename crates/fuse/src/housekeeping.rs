@@ -1,5 +1,4 @@
-//! What one thread of a mount does besides its requests: it checks the room on the disk, and drops
-//! pages.
+//! The thread of a mount that serves no requests: it checks the room on the disk, and drops pages.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -39,7 +38,7 @@ impl Server {
     }
 
     /// Makes the kernel forget, once more, the attributes that it was shown of late on a full disk.
-    /// A file that was new to it, it may not have known yet when it was told for the first time.
+    /// When it was told for the first time, it may not have known a new file yet.
     fn invalidate_shown_again(&self, before: &mut Vec<Ino>) -> Step<()> {
         let shown = std::mem::take(&mut *self.shown.lock().unwrap_or_else(PoisonError::into_inner));
         if !shown.is_empty() {

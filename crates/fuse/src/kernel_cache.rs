@@ -6,7 +6,7 @@
 //! (Linux 6.18; of 600 MiB in one file it had submitted 180 when it returned). What does, in every
 //! version of the kernel, is to close a descriptor of the file, any descriptor, though it was
 //! opened just before and for reading: that writes back whatever the kernel has of the file,
-//! whoever wrote it, and waits for the end. It takes 2.5 µs where there is nothing.
+//! whichever process wrote it, and waits for the end. It takes 2.5 µs where there is nothing.
 //!
 //! So the files that the kernel knows, which are all that it can have data of, are opened and
 //! closed one after another by a process that is not their server. For those that it cannot reach
@@ -48,13 +48,12 @@ impl KernelCache {
     /// When the store did not take it, as on a full disk, and those of [`KernelCache::files`].
     pub fn write_back(&self, visitor: &str, files: &[Ino]) -> Result<()> {
         let all: Vec<Ino>;
-        let files = match self.0.visitors().came(visitor) {
-            true => files,
-            false => {
-                let known = self.files().map_err(|why| Error::NotTaken(why.to_string()))?;
-                all = known.iter().map(|file| file.ino).collect();
-                &all
-            }
+        let files = if self.0.visitors().came(visitor) {
+            files
+        } else {
+            let known = self.files().map_err(|why| Error::NotTaken(why.to_string()))?;
+            all = known.iter().map(|file| file.ino).collect();
+            &all
         };
         let failed_before = self.0.failed_writebacks();
         for &ino in files {

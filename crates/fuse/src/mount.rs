@@ -32,7 +32,7 @@ pub struct MountOptions {
     pub subtype: &'static str,
     /// Refuse writes.
     pub read_only: bool,
-    /// Let every user in, not only the one who mounts; the kernel checks permissions either way.
+    /// Let every user in, not only the one that mounts. The kernel checks permissions either way.
     pub allow_other: bool,
     /// Heed set-id bits and file capabilities; only root may ask for it.
     pub suid: bool,
@@ -47,7 +47,8 @@ pub struct MountOptions {
 }
 
 impl MountOptions {
-    /// A writable mount for the user who mounts alone, root or not; errors go to standard error.
+    /// A writable mount that only the mounting user may enter, root or not. Errors go to standard
+    /// error.
     pub fn new(source: impl Into<String>) -> MountOptions {
         let source = source.into();
         let name = source.clone();

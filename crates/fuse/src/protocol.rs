@@ -115,7 +115,7 @@ pub mod setattr {
 
 /// Attributes of an open file are asked for.
 pub const GETATTR_HANDLE: u32 = 1 << 0;
-/// A read on behalf of a process, past the cache; only such a read says who holds locks.
+/// A read on behalf of a process, past the cache: only such a read names an owner of locks.
 pub const READ_LOCK_OWNER: u32 = 1 << 1;
 /// A write of pages that the kernel kept.
 pub const WRITE_CACHE: u32 = 1 << 0;

@@ -225,8 +225,8 @@ impl Server {
         if let Some(ino) = follow_up.stale_attr {
             self.send(&inval_attr(ino))?;
         }
-        // The kernel takes no attributes from an answer to what it asked before it was told to
-        // forget them, and yet the program gets what `stat` shows. So no write slips in between.
+        // Before the answer, so that the kernel does not keep the attributes in it (the program
+        // gets them nevertheless), and no write slips in between.
         self.invalidate_shown(&follow_up.shown)?;
         if let Some(overwritten) = follow_up.overwritten {
             // Dropping pages may wait for requests that are served here.
@@ -234,7 +234,7 @@ impl Server {
         } else if disposition != Disposition::NoReply {
             self.send(reply.message())?;
         }
-        // A file that is new to the kernel it knows only by the answer.
+        // And after it: the kernel may know a new file only since the answer.
         self.invalidate_shown(&follow_up.shown)?;
         if !follow_up.shown.is_empty() {
             self.shown.lock().unwrap_or_else(PoisonError::into_inner).extend(follow_up.shown);

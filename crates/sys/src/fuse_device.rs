@@ -35,7 +35,7 @@ pub struct Placement<'a> {
     pub subtype: &'a str,
     /// Refuse writes.
     pub read_only: bool,
-    /// Let every user in, not only the one who mounts; the kernel checks permissions either way.
+    /// Let every user in, not only the one that mounts. The kernel checks permissions either way.
     pub allow_other: bool,
     /// Heed set-id bits and file capabilities; only root may ask for it.
     pub suid: bool,
@@ -212,9 +212,10 @@ fn unmount_through_helper(directory: &Path, flags: &[&str]) -> io::Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    match said.ends_with("Device or resource busy") {
-        true => Err(Errno::BUSY.into()),
-        false => Err(io::Error::other(said)),
+    if said.ends_with("Device or resource busy") {
+        Err(Errno::BUSY.into())
+    } else {
+        Err(io::Error::other(said))
     }
 }
 

@@ -1,7 +1,9 @@
-//! Verifies that the records of a file tree agree with each other. Everything that is kept twice is
-//! counted again from what it stands for: sizes and links of directories from their entries, links
-//! of files from the names that lead to them, blocks from the data that is mapped. A tree may be
-//! forged: names, buckets, values and the places of directories must be such as this crate writes.
+//! Verifies that the records of a file tree agree with each other.
+//!
+//! Everything that is kept twice is counted again from what it stands for: sizes and links of
+//! directories from their entries, links of files from the names that lead to them, blocks from the
+//! data that is mapped. A tree may be forged: names, buckets, values and the places of directories
+//! must be such as this crate writes.
 
 mod values;
 
@@ -187,10 +189,7 @@ impl Check<'_> {
                 let Some(home) = up.home else { break false };
                 at = home.parent;
             };
-            match leads {
-                true => reached.extend(above),
-                false => lost.extend(above),
-            }
+            if leads { reached.extend(above) } else { lost.extend(above) }
         }
         for ino in lost {
             self.found(ino, "no way leads from the root to this directory");

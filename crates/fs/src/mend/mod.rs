@@ -1,9 +1,10 @@
-//! Makes a file tree consistent again of which parts are lost. A damaged store still gives some of
-//! a tree's records. From them the tree is rebuilt: a file whose name is lost gets one in
-//! `lost+found`, its number; a file whose attributes are lost gets attributes by which only the
-//! owner of the root can use it; and what is kept twice is counted from what it stands for. What is
-//! whole stays as it is. Afterwards [`crate::check`] finds nothing, and every loss that a user can
-//! see is reported.
+//! Makes a file tree consistent again of which parts are lost.
+//!
+//! A damaged store still gives some of a tree's records. From them the tree is rebuilt: a file
+//! whose name is lost gets one in `lost+found`, its number; a file whose attributes are lost gets
+//! attributes by which only the owner of the root can use it; and what is kept twice is counted
+//! from what it stands for. What is whole stays as it is. Afterwards [`crate::check`] finds
+//! nothing, and every loss that a user can see is reported.
 
 mod names;
 mod survey;
@@ -57,8 +58,9 @@ impl Notes {
 }
 
 /// Mends the file tree of a branch that is not open elsewhere. Returns what was lost. A branch
-/// without a file tree stays as it is. Several transactions do it: if it is interrupted, the branch
-/// has to be mended again.
+/// without a file tree stays as it is.
+///
+/// Several transactions do it: if it is interrupted, the branch has to be mended again.
 pub fn mend(branch: &Branch) -> Result<Vec<Finding>> {
     let view = branch.read()?;
     let mut notes = Notes::default();

@@ -52,9 +52,10 @@ impl<'b> Batch<'b> {
 
     /// Puts a value unless it is there.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        match self.view.get(key)?.as_deref() == Some(value) {
-            true => Ok(()),
-            false => Ok(self.txn()?.put(key, value)?),
+        if self.view.get(key)?.as_deref() == Some(value) {
+            Ok(())
+        } else {
+            Ok(self.txn()?.put(key, value)?)
         }
     }
 

@@ -48,7 +48,7 @@ impl Workshop {
         Workshop::with(directory, Store::create(&path, &Options::default()).unwrap())
     }
 
-    /// The same on a disk of so many bytes.
+    /// The same on a disk of `bytes`.
     pub fn on_disk_of(bytes: u64) -> Workshop {
         Workshop::on(Arc::new(MemoryDevice::with_capacity(bytes)))
     }

@@ -1,4 +1,4 @@
-//! Direct I/O beside buffered reads.
+//! Direct I/O together with buffered reads.
 
 use std::fs;
 use std::process::Command;

@@ -108,6 +108,16 @@ pub fn a_write_by_another_user_clears_the_set_id_bits() -> Result<(), String> {
     assert_eq!(mode(), "777", "a write clears them");
     mounted.sh("chmod 6777 f && setpriv --reuid=1 --regid=1 --clear-groups truncate -s 1 f");
     assert_eq!(mode(), "777", "a change of size clears them");
+    mounted.sh("chmod 6777 f && setpriv --reuid=1 --regid=1 --clear-groups fallocate -l 5 f");
+    assert_eq!(mode(), "777", "fallocate clears them");
+    mounted.sh("echo bytes > g && chmod 6767 f && chmod 644 g");
+    mounted.sh(&format!(
+        "setpriv --reuid=1 --regid=1 --clear-groups perl -e '
+            open my $from, \"<\", \"g\" or die; open my $to, \"+<\", \"f\" or die;
+            syscall({}, fileno $from, 0, fileno $to, 0, 5, 0) == 5 or die \"$!\"'",
+        libc::SYS_copy_file_range
+    ));
+    assert_eq!(mode(), "2767", "a copy clears them, but not set-gid without execution");
     mounted.sh("chmod 6777 f && chown 1:1 f");
     assert_eq!(mode(), "777", "a change of owner clears them, even by root");
     mounted.close();
@@ -407,7 +417,7 @@ pub fn access_lists_are_kept_inherited_and_enforced() {
     let path = mounted.path("shared");
     std::fs::create_dir(&path).unwrap();
     std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
-    // One more user gets in, nobody else but the owner does. A user's own namespace has no other
+    // One more user gets in besides the owner, and no other. A user's own namespace has no other
     // user.
     let root = rustix::process::geteuid().is_root();
     let user = if root { 65533 } else { rustix::process::geteuid().as_raw() as u16 };

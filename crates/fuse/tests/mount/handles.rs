@@ -46,7 +46,7 @@ fn handles(mounted: &Mounted, verb: &str, what: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Only who may read everything may open a file by its handle, and drop what is cached.
+/// Opening a file by its handle and dropping caches takes root.
 fn needs_root() -> Result<(), String> {
     let allowed = rustix::process::geteuid().is_root()
         && fs::OpenOptions::new().write(true).open("/proc/sys/vm/drop_caches").is_ok();
