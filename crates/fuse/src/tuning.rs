@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tine_sys::fuse_device::device_number;
+use tine_sys::mountinfo::device_number;
 
 /// The files in the directory of the mount's backing device, and what is written to them.
 const LIFTED: [(&str, &str); 3] =

@@ -1,7 +1,7 @@
 //! The arguments of this process, which every user of the machine can read.
 //!
-//! Linux shows them from the memory of the process itself, so that what is overwritten there is gone from
-//! the list of processes. A moment remains between the start and the overwriting.
+//! Linux reads them from the memory of the process, so what is overwritten there disappears from
+//! the list of processes. Between the start of the process and the overwriting they can be read.
 
 use std::fs;
 use std::io;
@@ -16,8 +16,8 @@ const ARGUMENTS_END: usize = 49;
 /// Overwrites the parts `secrets` of every argument that equals `argument`.
 ///
 /// # Errors
-/// When the kernel does not say where the arguments are, or the process has a second thread, which could be
-/// reading them.
+/// If the kernel does not say where the arguments are, or if the process has a second thread, which
+/// could be reading them.
 pub fn hide(argument: &[u8], secrets: &[Range<usize>]) -> io::Result<()> {
     let stat = fs::read_to_string("/proc/self/stat")?;
     let field = |number: usize| field(&stat, number).ok_or(io::ErrorKind::InvalidData);
@@ -34,16 +34,17 @@ pub fn hide(argument: &[u8], secrets: &[Range<usize>]) -> io::Result<()> {
     }
     for at in places(&text, argument, secrets) {
         let byte: *mut u8 = ptr::with_exposed_provenance_mut(start + at);
-        // SAFETY: the kernel put the arguments at `start..end`, on the stack of the first thread, where they
-        // stay mapped and writable as long as the process lives; it has just read all of them from there.
-        // `at` is less than their length. There is no other thread, so that nothing reads them meanwhile,
-        // and the standard library, which reads them anew at each call, keeps no reference to them.
+        // SAFETY: the kernel put the arguments at `start..end`, on the stack of the first thread,
+        // where they stay mapped and writable for as long as the process lives. It has just read
+        // all of them from there. `at` is less than their length. There is no other thread, so
+        // nothing reads them meanwhile, and the standard library, which reads them anew at each
+        // call, holds no reference.
         unsafe { byte.write_volatile(b'*') };
     }
     Ok(())
 }
 
-/// Where the secret bytes are in the arguments as a whole; each ends with a zero.
+/// Where the secret bytes are in the text of all arguments, each of which ends with a zero.
 fn places(text: &[u8], argument: &[u8], secrets: &[Range<usize>]) -> Vec<usize> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -57,7 +58,7 @@ fn places(text: &[u8], argument: &[u8], secrets: &[Range<usize>]) -> Vec<usize> 
     found
 }
 
-/// The field of a number; the second, in parentheses, may hold anything.
+/// The field of a number. The second field, in parentheses, may hold anything.
 fn field(stat: &str, number: usize) -> Option<usize> {
     let (_, fields) = stat.rsplit_once(')')?;
     fields.split_whitespace().nth(number - 3)?.parse().ok()

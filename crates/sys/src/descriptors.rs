@@ -1,4 +1,5 @@
-//! Open descriptors carried from process to process over a Unix socket, and who sits at its other end.
+//! Sending open descriptors to another process over a Unix socket, and finding out which process is
+//! at its other end.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -15,7 +16,7 @@ pub const DESCRIPTORS_MAX: usize = 8;
 /// The process at the other end of a Unix socket, as it was when it connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Process number; 0 for one of another process namespace.
+    /// Process number, or 0 for a process of another process namespace.
     pub pid: i32,
     /// Effective user.
     pub uid: u32,
@@ -23,15 +24,16 @@ pub struct Peer {
     pub gid: u32,
 }
 
-/// Who is at the other end of `socket`.
+/// The process at the other end of `socket`.
 ///
 /// # Errors
-/// When `socket` is not a connected Unix socket.
+/// If `socket` is not a connected Unix socket.
 pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
     let mut found = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
     let mut bytes = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: the kernel writes at most `bytes` to `found`, which is as large and may hold any bits. rustix's own call
-    // refuses a peer of another process namespace, which has no number here.
+    // rustix's call refuses a peer of another process namespace, which has no number here.
+    // SAFETY: the kernel writes at most `bytes` to `found`, which is as large and may hold any
+    // bits.
     let got = unsafe {
         libc::getsockopt(
             socket.as_fd().as_raw_fd(),
@@ -47,25 +49,27 @@ pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
     }
 }
 
-/// Closes a descriptor, and gives what the file system says to that.
+/// Closes a descriptor, and returns the error of the file system, if any.
 ///
 /// # Errors
 /// Those of `close(2)`, among them errors of data that it writes back.
 pub fn close(descriptor: OwnedFd) -> io::Result<()> {
-    // SAFETY: the descriptor is owned and given up, so that nothing else uses or closes it.
+    // SAFETY: the descriptor is owned and given up, so nothing else uses or closes it.
     match unsafe { libc::close(descriptor.into_raw_fd()) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// Sends `bytes` (at least one) and with their first byte `descriptors`; returns how many bytes went out.
+/// Sends `bytes` (at least one), and `descriptors` with the first byte. Returns how many bytes were
+/// sent.
 ///
 /// The remaining bytes, if any, are written like any others. The receiver must use [`receive`] for
 /// the part that carries descriptors.
 ///
 /// # Errors
-/// `InvalidInput` for no bytes or more than [`DESCRIPTORS_MAX`] descriptors, otherwise what the socket says.
+/// `InvalidInput` for no bytes or more than [`DESCRIPTORS_MAX`] descriptors, otherwise those of the
+/// socket.
 pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
     if bytes.is_empty() || descriptors.len() > DESCRIPTORS_MAX {
         return Err(io::Error::new(
@@ -94,18 +98,18 @@ pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> 
 /// What [`receive`] got.
 #[derive(Debug)]
 pub struct Received {
-    /// How many bytes; 0 mean the end.
+    /// How many bytes. 0 means the end of the stream.
     pub bytes: usize,
     /// The descriptors that came with them.
     pub descriptors: Vec<OwnedFd>,
-    /// Whether more descriptors were sent than this process may have open: those are lost.
+    /// `true` if more descriptors were sent than this process may have open. Those are lost.
     pub truncated: bool,
 }
 
 /// Receives bytes into `buffer`, and the descriptors that came with them.
 ///
 /// # Errors
-/// What the socket says.
+/// Those of the socket.
 pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -1,43 +1,45 @@
-//! What a child of this process finds in its environment: next to nothing.
+//! The environment of children of this process: almost empty.
 //!
-//! A person's environment holds passwords, tokens, and paths from which programs load code. None of it
-//! is meant for a process that outlives the command, or runs as another user; so a child gets only what is
-//! named here, and what its starter adds. A command that a person asks to have run keeps all of it.
+//! A user's environment holds passwords, tokens, and paths from which programs load code. None of
+//! it is meant for a process that outlives the command, or that runs as another user. So a child
+//! gets only what is named here, and what the caller adds. A command that the user asks to run gets
+//! all of it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
-/// How text and times are understood, besides the variables that begin with `LC_`.
+/// Variables of the locale, in addition to those that begin with `LC_`.
 const LOCALE: [&str; 3] = ["LANG", "LANGUAGE", "TZ"];
-/// Who this process runs as, and where such a process finds things.
-const OWN: [&str; 6] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR"];
-/// The search path of another user, who may not be able to enter the directories of ours.
+/// The user that this process runs as, and where it finds things.
+const IDENTITY: [&str; 6] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR"];
+/// The search path for another user, who may not be able to enter the directories of ours.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Leaves `command` the locale, and what says who and where this process is.
+/// Gives `command` the locale, and the variables that say which user it runs as and where things
+/// are.
 pub fn of_this_user(command: &mut Command) -> &mut Command {
-    carry(of_nobody(command), &OWN)
+    carry(with_locale(command), &IDENTITY)
 }
 
-/// Leaves `command` the locale, and gives it what says that it runs as the user `name`.
+/// Gives `command` the locale, and the variables that say that it runs as the user `name`.
 pub fn of_user<'a>(command: &'a mut Command, name: &str, home: &Path) -> &'a mut Command {
-    of_nobody(command);
+    with_locale(command);
     command.env("PATH", SYSTEM_PATH).env("HOME", home).env("USER", name).env("LOGNAME", name)
 }
 
-/// Has `command` find these variables as this process does.
+/// Gives `command` these variables of this process.
 pub fn carry<'a>(command: &'a mut Command, names: &[&str]) -> &'a mut Command {
     carry_where(command, |name| names.iter().any(|carried| name == *carried))
 }
 
-/// Has `command` find the variables whose names begin with `prefix`.
+/// Gives `command` the variables of this process whose names begin with `prefix`.
 pub fn carry_all<'a>(command: &'a mut Command, prefix: &str) -> &'a mut Command {
     carry_where(command, |name| name.as_bytes().starts_with(prefix.as_bytes()))
 }
 
-fn of_nobody(command: &mut Command) -> &mut Command {
+fn with_locale(command: &mut Command) -> &mut Command {
     carry_all(carry(command.env_clear(), &LOCALE), "LC_")
 }
 
@@ -68,7 +70,7 @@ mod tests {
         let mut command = Command::new("/usr/bin/env");
         let own = names(of_this_user(&mut command));
         for name in &own {
-            let known = LOCALE.iter().chain(&OWN).any(|known| known == name);
+            let known = LOCALE.iter().chain(&IDENTITY).any(|known| known == name);
             assert!(known || name == "LC_TIME" || name == "LC_ALL", "{name}");
         }
         assert!(own.contains(&"PATH".to_owned()) && own.contains(&"LC_TIME".to_owned()));

@@ -1,11 +1,11 @@
-//! A system call that failed: what was attempted, why it failed, and what a person can do.
+//! A system call that failed: what was attempted, why it failed, and what the user can do.
 
 use std::io;
 
 /// The result of the functions of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A failed attempt, with advice where there is any.
+/// A failed attempt, with advice if there is any.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {source}")]
 pub struct Error {
@@ -24,7 +24,7 @@ impl Error {
         self
     }
 
-    /// What a person can do about it.
+    /// What the user can do about it.
     pub fn advice(&self) -> Option<&str> {
         self.hint.as_deref()
     }

@@ -1,14 +1,13 @@
-//! A FUSE mount: its device, its place in the tree of directories, its end.
+//! FUSE mounts: opening the device, mounting it, unmounting it.
 //!
-//! Whoever may mount (root, or anyone inside a user namespace of its own) opens `/dev/fuse` and
-//! mounts it directly. An ordinary user outside of a namespace goes through the `fusermount3`
-//! helper of the distribution, where it is installed.
+//! A process that may mount (root, or any user in its own user namespace) opens `/dev/fuse` and
+//! mounts it directly. An ordinary user outside of a namespace needs the `fusermount3` helper of
+//! the distribution.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -35,24 +34,26 @@ pub struct Placement<'a> {
     pub subtype: &'a str,
     /// Refuse writes.
     pub read_only: bool,
-    /// Let every user in, not only the one that mounts. The kernel checks permissions either way.
+    /// Give access to every user, not only to the one that mounts. The kernel checks permissions
+    /// either way.
     pub allow_other: bool,
-    /// Heed set-id bits and file capabilities; only root may ask for it.
+    /// Honour set-id bits and file capabilities. Only root may ask for it.
     pub suid: bool,
-    /// Heed device nodes; only root may ask for it.
+    /// Honour device nodes. Only root may ask for it.
     pub dev: bool,
 }
 
-/// Mounts a FUSE file system and returns its device; requests wait there until they are served.
+/// Mounts a FUSE file system and returns its device. Requests wait there until they are served.
 ///
-/// Where the kernel can wait for it, INIT is answered by `answer` before this returns. Otherwise, or
-/// without `answer`, INIT is the first of the requests that wait.
+/// If the kernel can wait for it, `answer` answers INIT before this returns. Otherwise, or without
+/// `answer`, INIT is the first of the requests that wait.
 ///
 /// Set-id bits and device nodes have no effect inside unless asked for.
 ///
 /// # Errors
-/// When the device is absent or not permitted, when the directory is none, when neither the kernel nor
-/// `fusermount3` lets this user mount (the advice says what is missing), or when `answer` refused.
+/// If the device is absent or not permitted, if the directory is not a directory, if neither the
+/// kernel nor `fusermount3` lets this user mount (the advice says what is missing), or if `answer`
+/// refused.
 pub fn mount(placement: &Placement<'_>, answer: Option<AnswerInit<'_>>) -> Result<OwnedFd> {
     let directory = placement.directory;
     let about = fs::metadata(directory)
@@ -99,11 +100,11 @@ pub fn mount(placement: &Placement<'_>, answer: Option<AnswerInit<'_>>) -> Resul
     }
 }
 
-/// Takes the mount off `directory` if nothing is open in it.
+/// Unmounts `directory` if nothing is open in it.
 ///
 /// # Errors
-/// `EBUSY` while a file or directory in it is open or in use in this mount namespace; then nothing has
-/// changed. As [`unmount`] otherwise.
+/// `EBUSY` while a file or directory in it is open or in use in this mount namespace. Nothing has
+/// changed then. Otherwise those of [`unmount`].
 pub fn unmount_unused(directory: &Path) -> Result<()> {
     let what = || format!("cannot unmount {}", directory.display());
     match rustix::mount::unmount(directory, UnmountFlags::NOFOLLOW) {
@@ -115,10 +116,10 @@ pub fn unmount_unused(directory: &Path) -> Result<()> {
     }
 }
 
-/// Takes the mount off `directory` at once; files that are open stay usable until they are closed.
+/// Unmounts `directory` at once. Open files stay usable until they are closed.
 ///
 /// # Errors
-/// When nothing is mounted there, or this user may not unmount it.
+/// If nothing is mounted there, or this user may not unmount it.
 pub fn unmount(directory: &Path) -> Result<()> {
     let what = || format!("cannot unmount {}", directory.display());
     match rustix::mount::unmount(directory, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
@@ -130,10 +131,10 @@ pub fn unmount(directory: &Path) -> Result<()> {
     }
 }
 
-/// Takes the mount off `directory` and cuts every open file: their users get an I/O error.
+/// Unmounts `directory` and aborts its connection: the users of open files get I/O errors.
 ///
 /// # Errors
-/// As [`unmount`].
+/// Those of [`unmount`].
 pub fn unmount_by_force(directory: &Path) -> Result<()> {
     let flags = UnmountFlags::FORCE | UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
     match rustix::mount::unmount(directory, flags) {
@@ -159,7 +160,7 @@ fn open() -> Result<OwnedFd> {
     })
 }
 
-/// The helper mounts, and sends the device over the socket that it finds as its standard input.
+/// Lets the helper mount. It sends the device over the socket that is its standard input.
 fn mount_through_helper(placement: &Placement<'_>) -> Result<OwnedFd> {
     let what = || format!("cannot mount on {}", placement.directory.display());
     let helper = helper().ok_or_else(|| {
@@ -204,7 +205,7 @@ fn unmount_through_helper(directory: &Path, flags: &[&str]) -> io::Result<()> {
         .args(flags)
         .arg("--")
         .arg(directory)
-        // What it says is read here, so it has to say it in one language.
+        // Its message is parsed below, so it must be in one language.
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .output()?;
@@ -227,74 +228,9 @@ fn helper() -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The number that the kernel gives to the mount on `directory`, as `MAJOR:MINOR`, found without
-/// touching the mount itself; the last mount there counts.
-///
-/// # Errors
-/// When the table of mounts cannot be read. `None` when nothing is mounted there.
-pub fn device_number(directory: &Path) -> io::Result<Option<String>> {
-    // The last component is the mount itself, which may be waiting to be served by this process.
-    let place = match (directory.parent(), directory.file_name()) {
-        (Some(parent), Some(name)) if parent != Path::new("") => {
-            fs::canonicalize(parent)?.join(name)
-        }
-        _ => std::path::absolute(directory)?,
-    };
-    let table = fs::read("/proc/self/mountinfo")?;
-    Ok(find_device_number(&table, &place))
-}
-
-fn find_device_number(table: &[u8], directory: &Path) -> Option<String> {
-    table
-        .split(|&byte| byte == b'\n')
-        .filter_map(|line| {
-            let mut fields = line.split(|&byte| byte == b' ');
-            let number = fields.nth(2)?;
-            let place = unescape(fields.nth(1)?);
-            (OsStr::from_bytes(&place) == directory.as_os_str())
-                .then(|| String::from_utf8_lossy(number).into_owned())
-        })
-        .next_back()
-}
-
-/// Blanks, tabs, newlines and backslashes stand as three octal digits in the table of mounts.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&byte, after)) = rest.split_first() {
-        let escaped = (byte == b'\\')
-            .then(|| after.get(..3))
-            .flatten()
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match escaped {
-            Some(value) => {
-                plain.push(value);
-                rest = &after[3..];
-            }
-            None => {
-                plain.push(byte);
-                rest = after;
-            }
-        }
-    }
-    plain
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_mount_on_a_directory_gives_the_number() {
-        let table = b"22 1 0:20 / /mnt/a\\040b rw - fuse.tine x rw\n\
-                      23 1 0:21 / /mnt rw - ext4 y rw\n\
-                      24 1 0:22 / /mnt/a\\040b rw - fuse.tine z rw\n";
-        let number = |place: &str| find_device_number(table, Path::new(place));
-        assert_eq!(number("/mnt/a b").as_deref(), Some("0:22"));
-        assert_eq!(number("/mnt").as_deref(), Some("0:21"));
-        assert_eq!(number("/else"), None);
-    }
 
     #[test]
     fn a_file_cannot_be_mounted_on() {

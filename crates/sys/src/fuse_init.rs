@@ -1,11 +1,11 @@
 //! Answering a FUSE mount's first request, INIT, while `mount(2)` waits for the answer.
 //!
-//! By default the kernel only queues INIT during `mount(2)`; a failure then leaves a mount that does
-//! not answer. Since Linux 6.18 a device can ask that `mount(2)` itself waits for the answer and fails
-//! with it. The thread that mounts cannot answer then, so another one does.
+//! By default the kernel only queues INIT during `mount(2)`; a failure then leaves a mount that
+//! does not answer. Since Linux 6.18 a device can ask that `mount(2)` itself waits for the answer
+//! and fails with it. The thread that mounts cannot answer then, so another one does.
 //!
-//! A read of such a device waits for the mount to begin. Where `mount(2)` fails before that, nothing
-//! but a signal ends the read.
+//! A read of such a device waits for the mount to begin. Where `mount(2)` fails before that,
+//! nothing but a signal ends the read.
 
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +18,8 @@ use rustix::ioctl::{NoArg, Opcode, ioctl, opcode};
 
 use crate::signals;
 
-/// Turns the message of INIT into the whole answer. An answer that carries an errno fails the mount.
+/// Turns the message of INIT into the whole answer. An answer that carries an errno fails the
+/// mount.
 pub type AnswerInit<'a> = &'a mut (dyn FnMut(&[u8]) -> Vec<u8> + Send);
 
 /// `FUSE_DEV_IOC_SYNC_INIT`, `_IO(229, 3)`.
@@ -76,7 +77,7 @@ fn answer_one(device: &OwnedFd, mount_failed: &AtomicBool, answer: AnswerInit<'_
         }
     };
     let message = &message[..length];
-    // Whatever goes wrong here, `mount(2)` must not wait forever.
+    // Whatever fails here, `mount(2)` must not wait forever.
     let reply = catch_unwind(AssertUnwindSafe(|| answer(message)));
     let sent = reply.map(|reply| rustix::io::write(device, &reply));
     if !matches!(sent, Ok(Ok(_))) {

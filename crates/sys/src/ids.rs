@@ -1,47 +1,49 @@
-//! Users' and groups' numbers across the border of a user namespace.
+//! Translating user and group numbers between a user namespace and the outside.
 //!
-//! In a user namespace (`unshare -r`, a container without root) a process sees the numbers that the namespace gives:
-//! whoever made it may be 0 inside and 1000 outside. What is kept beyond the life of the namespace is kept as
-//! it is called outside, as a file system keeps it.
+//! In a user namespace (`unshare -r`, a container without root) a process sees the numbers of the
+//! namespace: the user that made it may be 0 inside and 1000 outside. What is stored for longer
+//! than the namespace lives is stored with the outside number, as in a file system.
 
 use std::fs;
 
-/// The whole of the numbers, as the kernel's table says it where there is no namespace.
+/// All numbers, as the kernel's table shows them without a namespace.
 const ALL: Range = Range { inside: 0, outside: 0, count: u32::MAX };
 
-/// Numbers that follow one another inside of a namespace and outside.
+/// Consecutive numbers inside of a namespace, and the consecutive numbers outside to which they
+/// map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
-    /// The first, inside.
+    /// The first number inside.
     pub inside: u32,
-    /// The same, outside.
+    /// The number outside to which it maps.
     pub outside: u32,
     /// How many.
     pub count: u32,
 }
 
-/// What the users or the groups of a namespace are called outside.
+/// Maps the users or the groups of a namespace to their numbers outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ids(Vec<Range>);
 
-/// What users and groups of a namespace are called outside.
+/// Maps users and groups of a namespace to their numbers outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdMap {
-    /// The users.
+    /// The map of users.
     pub users: Ids,
-    /// The groups.
+    /// The map of groups.
     pub groups: Ids,
 }
 
 impl Default for Ids {
-    /// Those of no namespace: each is called the same.
+    /// The map without a namespace: each number maps to itself.
     fn default() -> Ids {
         Ids(vec![ALL])
     }
 }
 
 impl IdMap {
-    /// That of the namespace of this process; without `/proc`, or user namespaces, each is called the same.
+    /// The map of this process's namespace. Without `/proc`, or user namespaces, each number maps
+    /// to itself.
     pub fn of_this_process() -> IdMap {
         let read = |path: &str| Ids::parse(&fs::read_to_string(path).ok()?);
         IdMap {
@@ -50,14 +52,15 @@ impl IdMap {
         }
     }
 
-    /// Of a namespace that this one is the map of inside of another, the map to what is outside of both.
+    /// If this maps a namespace into another, and `outer` maps that one to the outside: the map of
+    /// both together.
     pub fn within(&self, outer: &IdMap) -> IdMap {
         IdMap { users: self.users.within(&outer.users), groups: self.groups.within(&outer.groups) }
     }
 }
 
 impl Ids {
-    /// Those of some ranges, which do not overlap.
+    /// Makes a map of ranges, which must not overlap.
     pub fn of(ranges: Vec<Range>) -> Ids {
         Ids(ranges)
     }
@@ -76,17 +79,17 @@ impl Ids {
         table.lines().map(range).collect::<Option<_>>().map(Ids)
     }
 
-    /// Whether each is called the same.
+    /// Returns `true` if each number maps to itself.
     pub fn are_same(&self) -> bool {
         self.0 == [ALL]
     }
 
-    /// What a number of the namespace is called outside.
+    /// The number outside of a number of the namespace.
     pub fn outside(&self, inside: u32) -> Option<u32> {
         self.find(|range| inside.checked_sub(range.inside), |range| range.outside)
     }
 
-    /// What a number is called in the namespace, if it is there.
+    /// The number in the namespace of a number outside, if it has one.
     pub fn inside(&self, outside: u32) -> Option<u32> {
         self.find(|range| outside.checked_sub(range.outside), |range| range.inside)
     }
@@ -114,7 +117,7 @@ impl Ids {
         if outer.are_same() {
             return self.clone();
         }
-        // What one range is called further outside may be in several pieces.
+        // One range may map to several pieces further outside.
         let mut pieces = Vec::new();
         for inner in &self.0 {
             for outer in &outer.0 {

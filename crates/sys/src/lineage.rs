@@ -1,9 +1,12 @@
-//! Which process of a line of `fork(2)` this is.
+//! Telling a process from its parents and children by `fork(2)`.
 //!
-//! A child has copies of its parent's objects, of the locks in them, and none of the threads that would open those.
-//! Process ids do not tell the two apart: they are used again, and each of two processes may be number 1 of a
-//! namespace. So each process draws a number that none above it had, and keeps it in a page that the kernel wipes in
-//! children.
+//! A child has copies of its parent's objects and of the locks in them, but none of the threads
+//! that would release those. Process ids do not tell the two apart: they are reused, and both
+//! processes may have id 1 in their namespaces. So each process draws a number that none of its
+//! ancestors had, and keeps it in a page that the kernel wipes in children.
+//!
+//! `tine-memory` has a module like this one. It is not shared because that crate depends on no
+//! other crate of the workspace.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -18,7 +21,7 @@ impl Process {
         Process(number())
     }
 
-    /// Returns `true` if it is this process, and not one above it in the line of `fork(2)`.
+    /// Returns `true` if it is this process, and not one of its ancestors.
     pub fn is_current(self) -> bool {
         self.0 == number()
     }
@@ -30,13 +33,14 @@ impl Default for Process {
     }
 }
 
-/// The last number that was drawn here or above.
+/// The last number that this process or one of its ancestors drew.
 static LAST: AtomicU32 = AtomicU32::new(0);
 static WIPED: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
 
 /// The number of this process, never 0.
 fn number() -> u32 {
-    /// Without a page that is wiped, the process id has to do; it is no number that is drawn.
+    /// Marks the process id, which serves if there is no page that is wiped, apart from drawn
+    /// numbers.
     const IS_ID: u32 = 1 << 31;
     let Some(number) = wiped() else { return std::process::id() | IS_ID };
     match number.load(Ordering::Acquire) {
@@ -51,7 +55,7 @@ fn number() -> u32 {
     }
 }
 
-/// The word that is 0 in every process at first.
+/// The word that is 0 at first in every process.
 fn wiped() -> Option<&'static AtomicU32> {
     let known = WIPED.load(Ordering::Acquire);
     if known.is_null() {
@@ -79,7 +83,7 @@ fn map_wiped() -> Option<&'static AtomicU32> {
         // SAFETY: mapped above, and known to no other code.
         unsafe { libc::munmap(page, bytes) };
     }
-    // SAFETY: published whole and never unmapped; a zeroed page, aligned for the word.
+    // SAFETY: published whole and never unmapped. It is a zeroed page, aligned for the word.
     unsafe { WIPED.load(Ordering::Acquire).as_ref() }
 }
 

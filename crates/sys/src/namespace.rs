@@ -1,9 +1,9 @@
 //! A private view of the mounts, for one command and its children.
 //!
 //! Root needs only a mount namespace. An ordinary user also needs a user namespace, inside of which
-//! it may mount FUSE file systems: user and group keep their numbers there, so that the command
-//! sees itself as who it is. When the last process of the namespace exits, the kernel removes its
-//! mounts; there is nothing to clean up.
+//! it may mount FUSE file systems. User and group have the same numbers there as outside. When the
+//! last process of the namespace exits, the kernel removes its mounts, so there is nothing to clean
+//! up.
 
 use std::fs;
 use std::io;
@@ -18,36 +18,40 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 use crate::ids::IdMap;
 use crate::{Error, Result};
 
-/// Moves the calling process into a mount namespace of its own, in which it may mount FUSE.
+/// Moves the calling process into a new mount namespace, in which it may mount FUSE.
 ///
-/// The process must have one thread only. Mounts made afterwards are invisible outside, and the
-/// device file of a FUSE mount must be opened after this call, not before. Returns what users and groups are
-/// called outside of all user namespaces that this process could look out of before.
+/// The process must have only one thread. Mounts made afterwards are invisible outside, and the
+/// device file of a FUSE mount must be opened after this call, not before. Returns the map from
+/// users and groups of this process to those outside of all user namespaces that it could see
+/// before.
 ///
 /// # Errors
-/// When the kernel refuses: more than one thread, or user namespaces disabled; the advice says which
-/// setting of the machine decides.
+/// If the kernel refuses, because of more than one thread or because user namespaces are disabled.
+/// The advice says which setting of the machine decides.
 pub fn enter_private_mounts() -> Result<IdMap> {
     let mut ids = IdMap::of_this_process();
     let (uid, gid) = (geteuid(), getegid());
     if unshare(UnshareFlags::NEWNS).is_err() {
         unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS).map_err(|why| refused(why.into()))?;
-        // Without privilege over the parent namespace, groups must be given up before a group is mapped.
+        // Without privilege over the parent namespace, groups must be given up before a group is
+        // mapped.
         write("/proc/self/setgroups", "deny")?;
         write("/proc/self/uid_map", &format!("{uid} {uid} 1", uid = uid.as_raw()))?;
         write("/proc/self/gid_map", &format!("{gid} {gid} 1", gid = gid.as_raw()))?;
         ids = IdMap::of_this_process().within(&ids);
     }
-    // What is unmounted outside goes here too, where the system shares its mounts; nothing gets out.
+    // If the system shares its mounts, what is unmounted outside is unmounted here too. Nothing of
+    // this namespace is visible outside.
     hide_mounts()
         .map_err(|why| Error::new("cannot make the mounts of this process private", why))?;
     Ok(ids)
 }
 
-/// Lets no mount of this namespace be seen outside. A mount that is removed outside still goes here too.
+/// Makes the mounts of this namespace invisible outside. A mount that is removed outside is still
+/// removed here too.
 fn hide_mounts() -> io::Result<()> {
     match mount_change("/", HIDDEN) {
-        // The kernel changes a mount by its root only, which a chroot may be below.
+        // The kernel changes a mount only by its root, and a chroot may be below that.
         Err(Errno::INVAL) => hide_mounts_from_chroot(),
         done => Ok(done?),
     }
@@ -56,12 +60,13 @@ fn hide_mounts() -> io::Result<()> {
 const HIDDEN: MountPropagationFlags =
     MountPropagationFlags::DOWNSTREAM.union(MountPropagationFlags::REC);
 
-/// Leaves the chroot for as long as the change takes: it is no limit to a process that may mount.
+/// Leaves the chroot for the duration of the change: it does not confine a process that may mount.
 fn hide_mounts_from_chroot() -> io::Result<()> {
     let directory =
         |path| open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let (root, current) = (directory("/")?, directory(".")?);
-    // With a root below it, the old root is a directory like any other: its parent can be reached.
+    // With the root set below it, the old root is an ordinary directory, whose parent can be
+    // reached.
     chroot("/proc")?;
     let hidden = climb_from(&root).and_then(|()| Ok(mount_change(".", HIDDEN)?));
     fchdir(&root)?;

@@ -1,12 +1,13 @@
 //! Files that belong to one process: a child of `fork(2)` does not have them.
 //!
-//! A child's copy of a descriptor stands for the same open file. It would keep the file's lock when the parent has
-//! ended, and what the child did with it would meet what the parent does. So the open files are listed, and
-//! `pthread_atfork` closes in a child what is on the list. A descriptor's number may stand for another file there by
-//! then: it is given only to the process that opened it.
+//! A child's copy of a descriptor refers to the same open file. It would hold the file's lock after
+//! the parent has ended, and the child's use of it would collide with the parent's. So the open
+//! files are listed, and a handler of `pthread_atfork` closes the listed ones in a child. The
+//! number of a descriptor may refer to another file there by then, so only the process that opened
+//! the file gets it.
 //!
-//! A child that comes by a bare system call runs no such handler; it has the descriptors, though no way to them, until
-//! it ends or runs a program.
+//! A child that a bare system call makes runs no such handler. It has the descriptors, but no way
+//! to use them, until it ends or runs a program.
 
 use std::cell::UnsafeCell;
 use std::fs::File;
@@ -32,7 +33,7 @@ impl PrivateFile {
     /// Takes what `open` opens. No other thread can fork in between, so `open` should be short.
     ///
     /// # Errors
-    /// Those of `open`; of asking which file it is; no memory for the handlers of `fork(2)`.
+    /// Those of `open`, of reading the file's identity, and `ENOMEM` for the handlers of `fork(2)`.
     pub fn open(open: impl FnOnce() -> io::Result<File>) -> io::Result<PrivateFile> {
         let mut list = OPEN.lock();
         list.watch_forks()?;
@@ -46,7 +47,7 @@ impl PrivateFile {
     /// The file.
     ///
     /// # Errors
-    /// In a child of the process that opened it, which does not have it.
+    /// If this is a child of the process that opened the file: it does not have it.
     pub fn get(&self) -> io::Result<&File> {
         if self.owner.is_current() { Ok(&self.file) } else { Err(io::Error::other(NOT_INHERITED)) }
     }
@@ -67,19 +68,20 @@ const NOT_INHERITED: &str = "the file belongs to the process that this one was f
 
 impl Drop for PrivateFile {
     fn drop(&mut self) {
-        // The number may stand for another file of the child.
+        // In a child, the number may refer to another file.
         if self.owner.is_current() {
             let mut list = OPEN.lock();
             let number = self.file.as_raw_fd();
             list.files.retain(|(listed, _)| *listed != number);
-            // SAFETY: dropped once, here. A fork waits for the list, so that none sees the number neither listed
-            // nor closed.
+            // SAFETY: dropped once, here. A fork waits for the list, so no child gets a number that
+            // is neither listed nor closed.
             unsafe { ManuallyDrop::drop(&mut self.file) };
         }
     }
 }
 
-/// The private files of this process. Its lock is taken around every `fork(3)`, and let go on both sides.
+/// The private files of this process. The lock is held during every `fork(3)`, and released on both
+/// sides.
 static OPEN: Open = Open {
     lock: UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER),
     list: UnsafeCell::new(List { files: Vec::new(), watches_forks: false }),
@@ -95,7 +97,7 @@ struct List {
     watches_forks: bool,
 }
 
-// SAFETY: the list is reached with the lock held alone.
+// SAFETY: the list is reached only with the lock held.
 unsafe impl Sync for Open {}
 
 /// The list, locked.
@@ -103,8 +105,8 @@ struct Locked(&'static Open);
 
 impl Open {
     fn lock(&'static self) -> Locked {
-        // SAFETY: initialized statically, and a static does not move. Only a thread that has the lock already would
-        // be refused, and none takes it twice.
+        // SAFETY: initialized statically, and a static does not move. The call fails only for a
+        // thread that already holds the lock, and no thread takes it twice.
         unsafe { libc::pthread_mutex_lock(self.lock.get()) };
         Locked(self)
     }
@@ -138,8 +140,8 @@ impl List {
         if self.watches_forks {
             return Ok(());
         }
-        // SAFETY: the handlers take and free a lock, and the child's closes descriptors besides: nothing else is
-        // called between fork and the child's first own step.
+        // SAFETY: the handlers only take and release a lock, and the child's also closes
+        // descriptors.
         match unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) } {
             0 => {
                 self.watches_forks = true;
@@ -163,7 +165,8 @@ extern "C" fn in_child() {
     // Locked by `before`.
     let mut list = Locked(&OPEN);
     for (number, _) in &list.files {
-        // SAFETY: the number was inherited and nothing in this process uses it: its owner is the parent.
+        // SAFETY: the number was inherited and nothing in this process uses it: its owner is the
+        // parent.
         unsafe { libc::close(*number) };
     }
     // Frees no memory: another thread of the parent may have held the allocator's lock.

@@ -1,4 +1,4 @@
-//! Children: one that feels as if it were run directly, and one that outlives its parent.
+//! Children: one that behaves as if it were run directly, and one that outlives its parent.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -11,13 +11,13 @@ use crate::signals::{Signal, Signals, set_mask};
 
 /// Runs `command` to its end and returns its status, passing on the signals that are meant for it.
 ///
-/// What is typed at the terminal reaches the child without help; a signal that another process
-/// sends to this one is forwarded. This process survives both and can tidy up afterwards.
-/// Call it from the only thread, or from one that alone has these signals unblocked: another thread
-/// that lets one through ends this process by it.
+/// Signals of the terminal reach the child directly. A signal that another process sends to this
+/// one is forwarded. This process survives both and can clean up afterwards. Call this from the
+/// only thread, or block these signals in all other threads: a thread that receives one ends this
+/// process.
 ///
 /// # Errors
-/// When the command cannot be started, or the kernel cannot tell of its end (Linux before 5.3).
+/// If the command cannot be started, or the kernel cannot report its end (Linux before 5.3).
 pub fn run_in_foreground(command: &mut Command) -> io::Result<ExitStatus> {
     let signals = Signals::block(&[
         Signal::HUP,
@@ -36,37 +36,38 @@ pub fn run_in_foreground(command: &mut Command) -> io::Result<ExitStatus> {
         });
     }
     let mut child = command.spawn()?;
-    let attended = attend(&child, &signals);
-    if attended.is_err() {
-        // Nobody could pass signals on to it any more.
+    let forwarded = forward_signals(&child, &signals);
+    if forwarded.is_err() {
+        // Signals could not be forwarded to it any more.
         child.kill()?;
     }
     let status = child.wait()?;
-    attended.map(|()| status)
+    forwarded.map(|()| status)
 }
 
-/// Passes `signals` on to `child` until it has ended. It is told of the end by a descriptor and not by
-/// a signal, which any other thread of this process might swallow.
-fn attend(child: &Child, signals: &Signals) -> io::Result<()> {
+/// Forwards `signals` to `child` until it has ended. A descriptor reports the end, and not a
+/// signal, which any other thread of this process might take.
+fn forward_signals(child: &Child, signals: &Signals) -> io::Result<()> {
     let number = Pid::from_child(child);
     let end = pidfd_open(number, PidfdFlags::empty())?;
-    while let Some(caught) = signals.wait_beside(end.as_fd())? {
+    while let Some(caught) = signals.wait_or_readable(end.as_fd())? {
         if !caught.from_kernel {
-            // The child is not reaped yet, so its number is still its own; it may have just exited.
+            // The child is not reaped yet, so its number is not reused. It may have just exited.
             let _ = kill_process(number, caught.signal);
         }
     }
     Ok(())
 }
 
-/// Makes `command` start in a session of its own, without a terminal and with its standard streams
-/// on `/dev/null`, so that it goes on when its parent and the parent's terminal are gone. It has no other
-/// descriptor: a lock or a pipe that the caller's caller left open would stay so for as long as it runs.
+/// Makes `command` start in a new session, without a terminal and with its standard streams on
+/// `/dev/null`, so that it continues when its parent and the parent's terminal are gone. It gets no
+/// other descriptor: an inherited lock or pipe would stay open for as long as it runs.
 ///
 /// A stream set afterwards takes precedence.
 pub fn detached(command: &mut Command) -> &mut Command {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // SAFETY: setsid is one async-signal-safe system call, and what closes descriptors makes only such.
+    // SAFETY: setsid is one async-signal-safe system call, and `close_inherited` makes only such
+    // calls.
     unsafe {
         command.pre_exec(|| {
             setsid()?;
@@ -76,13 +77,13 @@ pub fn detached(command: &mut Command) -> &mut Command {
     }
 }
 
-/// Has every descriptor beside the standard streams close when this process becomes a program. It
-/// allocates nothing, and calls only what is async-signal-safe.
+/// Marks every descriptor except the standard streams to be closed on exec. It allocates nothing,
+/// and makes only calls that are async-signal-safe.
 fn close_inherited() {
     const FIRST: libc::c_uint = 3;
-    /// Before Linux 5.11 one by one; what is inherited has a low number.
+    /// Before Linux 5.11 they are marked one by one. Inherited descriptors have low numbers.
     const MANY: libc::c_int = 1024;
-    // SAFETY: the call takes three numbers; with this flag it closes nothing now.
+    // SAFETY: the call takes three numbers. With this flag it closes nothing now.
     let all = unsafe {
         libc::syscall(
             libc::SYS_close_range,
@@ -99,18 +100,19 @@ fn close_inherited() {
     }
 }
 
-/// Runs `work` in a child of `fork(2)` to its end, for tests of what a child inherits; it ends with what `work` returns,
-/// and with 101 where that panics.
+/// Runs `work` in a child of `fork(2)`, for tests of what a child inherits. The exit status is what
+/// `work` returns, or 101 if it panics.
 ///
-/// Locks that other threads hold at the moment stay locked in the child for ever.
+/// Locks that other threads hold at that moment stay locked in the child forever.
 ///
 /// # Errors
-/// Where there can be no further process.
+/// If no further process can be made.
 #[cfg(any(test, feature = "forks"))]
 pub fn fork_and_wait(work: impl FnOnce() -> u8) -> io::Result<ExitStatus> {
     use std::os::unix::process::ExitStatusExt;
 
-    // SAFETY: the child runs `work` on a copy of this thread and ends without unwinding into the caller.
+    // SAFETY: the child runs `work` on a copy of this thread and ends without unwinding into the
+    // caller.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
@@ -134,9 +136,9 @@ pub fn fork_and_wait(work: impl FnOnce() -> u8) -> io::Result<ExitStatus> {
     }
 }
 
-/// Names the calling thread; the name of the main thread is what `ps` and `top` show for the process.
-/// The kernel keeps 15 bytes of it.
-pub fn take_name(name: &std::ffi::CStr) {
+/// Names the calling thread. For the main thread, `ps` and `top` show this as the name of the
+/// process. The kernel keeps 15 bytes of it.
+pub fn set_thread_name(name: &std::ffi::CStr) {
     // It fails only for memory that cannot be read, which a string of this process is not.
     let _ = rustix::thread::set_name(name);
 }
@@ -162,7 +164,7 @@ mod tests {
             "trap 'exit 3' USR2; kill -USR2 $PPID; for i in $(seq 500); do sleep 0.01; done";
         let usr2 = Signals::block(&[Signal::USR2]).unwrap();
         if std::env::var_os(ALONE).is_some() {
-            // All threads of this process were born with the signal blocked; this one lets it through.
+            // All threads of this process started with the signal blocked. This one unblocks it.
             set_mask(libc::SIG_UNBLOCK, usr2.set(), &mut usr2.mask_before()).unwrap();
             let status = run_in_foreground(Command::new("sh").args(["-c", answer])).unwrap();
             assert_eq!(status.code(), Some(3));

@@ -1,28 +1,29 @@
-//! When the calling thread gets a processor.
+//! The scheduling policy of the calling thread.
 
 use std::io;
 
-/// How a thread stands beside others.
+/// A scheduling policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rank {
-    /// It gets its share.
-    Ordinary,
-    /// It runs only where nobody else wants to, and whoever wakes takes its place at once.
+pub enum SchedPolicy {
+    /// `SCHED_OTHER`: the thread gets its share of the processors.
+    Normal,
+    /// `SCHED_IDLE`: the thread runs only on processors that are idle, and another thread that
+    /// wakes up preempts it at once.
     Idle,
 }
 
-/// Gives the calling thread a rank. Its nice value stays.
+/// Sets the policy of the calling thread. Its nice value does not change.
 ///
 /// # Errors
-/// Back from [`Rank::Idle`] to [`Rank::Ordinary`] takes `CAP_SYS_NICE` or a limit on nice values that
-/// allows the thread's own.
-pub fn take_rank(rank: Rank) -> io::Result<()> {
-    let policy = match rank {
-        Rank::Ordinary => libc::SCHED_OTHER,
-        Rank::Idle => libc::SCHED_IDLE,
+/// To change from [`SchedPolicy::Idle`] to [`SchedPolicy::Normal`], a thread needs `CAP_SYS_NICE`,
+/// or a limit on nice values that allows its present one.
+pub fn set_sched_policy(policy: SchedPolicy) -> io::Result<()> {
+    let policy = match policy {
+        SchedPolicy::Normal => libc::SCHED_OTHER,
+        SchedPolicy::Idle => libc::SCHED_IDLE,
     };
     let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the call reads `parameters`; 0 is the calling thread.
+    // SAFETY: the call only reads `parameters`. 0 is the calling thread.
     match unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
@@ -34,15 +35,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_takes_its_rank_alone() {
-        // SAFETY: the call has no memory to touch; 0 is the calling thread.
+    fn the_policy_of_a_thread_is_its_own() {
+        // SAFETY: the call touches no memory. 0 is the calling thread.
         let policy = || unsafe { libc::sched_getscheduler(0) };
         let before = policy();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                take_rank(Rank::Idle).unwrap();
+                set_sched_policy(SchedPolicy::Idle).unwrap();
                 assert_eq!(policy(), libc::SCHED_IDLE);
-                if take_rank(Rank::Ordinary).is_ok() {
+                if set_sched_policy(SchedPolicy::Normal).is_ok() {
                     assert_eq!(policy(), libc::SCHED_OTHER);
                 }
             });

@@ -1,7 +1,7 @@
 //! Signals taken as events, one at a time, instead of as interruptions.
 //!
-//! A set of signals is blocked for the calling thread and the threads that it starts afterwards;
-//! whoever wants them waits. No handler runs, so nothing has to be async-signal-safe.
+//! A set of signals is blocked for the calling thread and the threads that it starts afterwards. A
+//! thread that wants them waits for them. No handler runs, so nothing has to be async-signal-safe.
 
 use std::io;
 use std::marker::PhantomData;
@@ -34,8 +34,8 @@ pub struct Caught {
     pub from_kernel: bool,
 }
 
-/// Has a write beyond the limit on the size of files (`ulimit -f`) fail with its error alone. The signal
-/// that comes with it would end this process.
+/// Makes a write beyond the limit on the size of files (`ulimit -f`) fail with only an error. The
+/// signal that comes with it would end this process.
 pub fn ignore_file_size_limit() {
     set_disposition(libc::SIGXFSZ, libc::SIG_IGN);
 }
@@ -45,7 +45,7 @@ pub fn heed_file_size_limit() {
     set_disposition(libc::SIGXFSZ, libc::SIG_DFL);
 }
 
-/// Has [`interrupt_until`] reach the calling thread. Returns the number by which it does.
+/// Lets [`interrupt_until`] interrupt the calling thread. Returns the thread's number for it.
 pub(crate) fn admit_interruption() -> libc::pid_t {
     let mut set = empty_set();
     // SAFETY: `set` is an initialised signal set that this function owns.
@@ -57,15 +57,15 @@ pub(crate) fn admit_interruption() -> libc::pid_t {
 }
 
 /// Ends the system calls in which a thread of this process waits, one after another, until `done`.
-/// `thread_id` is 0 as long as the thread has not called [`admit_interruption`].
+/// `thread_id` is 0 until the thread has called [`admit_interruption`].
 pub(crate) fn interrupt_until(pause: Duration, thread_id: &AtomicI32, done: impl Fn() -> bool) {
     extern "C" fn nothing(_: libc::c_int) {}
     let _one_at_a_time = INTERRUPTING.lock().unwrap_or_else(PoisonError::into_inner);
     // A handler without SA_RESTART: the system call ends with EINTR.
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: zeroes are a valid sigaction; the handler runs no code, and the pointers are to live
-    // values. The previous action is put back as the kernel returned it.
+    // SAFETY: zeroes are a valid sigaction, the handler runs no code, and the pointers are to live
+    // values. The previous action is restored as the kernel returned it.
     unsafe {
         (*action.as_mut_ptr()).sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
         libc::sigaction(INTERRUPTION, action.as_ptr(), previous.as_mut_ptr());
@@ -87,13 +87,13 @@ const INTERRUPTION: libc::c_int = libc::SIGURG;
 static INTERRUPTING: Mutex<()> = Mutex::new(());
 
 fn set_disposition(signal: libc::c_int, disposition: libc::sighandler_t) {
-    // SAFETY: the disposition is one of the two that run no code of this process, and it cannot fail
-    // for a signal that exists and may be ignored.
+    // SAFETY: the disposition is one of the two that run no code of this process, and it cannot
+    // fail for a signal that exists and may be ignored.
     unsafe { libc::signal(signal, disposition) };
 }
 
 impl Signals {
-    /// Blocks `signals`, so that they wait for [`Signals::wait`].
+    /// Blocks `signals`, so that [`Signals::wait`] takes them.
     ///
     /// # Errors
     /// Only for a signal that does not exist.
@@ -113,7 +113,7 @@ impl Signals {
     /// Waits until one of the signals arrives, and takes it.
     ///
     /// # Errors
-    /// What the kernel says; an interruption is not an error.
+    /// Those of the kernel. An interruption is not an error.
     pub fn wait(&self) -> io::Result<Caught> {
         loop {
             if let Some(caught) = self.take(None)? {
@@ -123,11 +123,11 @@ impl Signals {
     }
 
     /// Waits until one of the signals arrives, and takes it, or until `other` can be read: `None`.
-    /// Where both have happened, the signal comes first.
+    /// If both have happened, the signal comes first.
     ///
     /// # Errors
-    /// What the kernel says; an interruption is not an error.
-    pub(crate) fn wait_beside(&self, other: BorrowedFd<'_>) -> io::Result<Option<Caught>> {
+    /// Those of the kernel. An interruption is not an error.
+    pub(crate) fn wait_or_readable(&self, other: BorrowedFd<'_>) -> io::Result<Option<Caught>> {
         let arrival = self.arrival()?;
         loop {
             if let Some(caught) = self.take(Some(Duration::ZERO))? {
@@ -147,15 +147,15 @@ impl Signals {
 
     /// A descriptor that can be read while one of the signals waits.
     fn arrival(&self) -> io::Result<OwnedFd> {
-        // SAFETY: -1 asks for a new descriptor; the set is initialised and only read.
+        // SAFETY: -1 asks for a new descriptor. The set is initialised and only read.
         match unsafe { libc::signalfd(-1, &raw const self.set, libc::SFD_CLOEXEC) } {
             number if number < 0 => Err(io::Error::last_os_error()),
-            // SAFETY: the kernel just made the descriptor, for us alone.
+            // SAFETY: the kernel has just made the descriptor, and it has no other owner.
             number => Ok(unsafe { OwnedFd::from_raw_fd(number) }),
         }
     }
 
-    /// Takes one of the signals; `None` when `limit` passed, or something else woke the thread.
+    /// Takes one of the signals. `None` if `limit` passed, or if something else woke the thread.
     fn take(&self, limit: Option<Duration>) -> io::Result<Option<Caught>> {
         let limit = limit.map(|limit| libc::timespec {
             tv_sec: limit.as_secs().try_into().unwrap_or(libc::time_t::MAX),
@@ -163,8 +163,8 @@ impl Signals {
         });
         let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-        // SAFETY: the pointers are to live values of the right types, or null, which means no limit;
-        // zeroes are a valid siginfo_t.
+        // SAFETY: the pointers are to live values of the right types, or null, which means no
+        // limit. Zeroes are a valid siginfo_t.
         let number = unsafe { libc::sigtimedwait(&raw const self.set, info.as_mut_ptr(), limit) };
         if number < 0 {
             return match io::Error::last_os_error() {
@@ -184,7 +184,7 @@ impl Signals {
         &self.set
     }
 
-    /// The mask that was in force before, as a child of this process should have it.
+    /// The mask from before, which a child of this process should have.
     pub(crate) fn mask_before(&self) -> libc::sigset_t {
         self.previous
     }
@@ -206,7 +206,7 @@ fn empty_set() -> libc::sigset_t {
     }
 }
 
-/// Async-signal-safe, so that a child may call it between fork and exec.
+/// Sets the signal mask. It is async-signal-safe, so a child may call it between fork and exec.
 pub(crate) fn set_mask(
     how: libc::c_int,
     set: &libc::sigset_t,

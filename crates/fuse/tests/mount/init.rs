@@ -41,7 +41,7 @@ fn placement<'a>(directory: &'a Path, subtype: &'a str) -> Placement<'a> {
 }
 
 fn is_mounted(directory: &Path) -> bool {
-    fuse_device::device_number(directory).unwrap().is_some()
+    tine_sys::mountinfo::device_number(directory).unwrap().is_some()
 }
 
 /// Serves `device`, writes a file through the mount and reads it back from the branch.

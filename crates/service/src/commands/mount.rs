@@ -110,7 +110,7 @@ fn attach(
     let directory = mount.directory.clone();
     let device = tine_fuse::mount_at(&directory, options).map_err(not_mounted)?;
     // Whatever else is mounted there is none of ours to take off.
-    let number = fuse_device::device_number(&directory);
+    let number = tine_sys::mountinfo::device_number(&directory);
     mount.device = number.map_err(|error| Error::io("cannot read the table of mounts", error))?;
     let ranges = |ids: &Ids| -> Vec<_> {
         ids.ranges().iter().map(|range| (range.inside, range.outside, range.count)).collect()

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{geteuid, setpriority_process};
 use rustix::thread::gettid;
-use tine_sys::schedule::{Rank, take_rank};
+use tine_sys::schedule::{SchedPolicy, set_sched_policy};
 
 /// Bytes that one thread has in flight at a time.
 pub const CHUNK_BYTES: usize = 1 << 20;
@@ -44,29 +44,29 @@ thread_local! {
     static HAND: Cell<Option<Hand>> = const { Cell::new(None) };
 }
 
-/// A thread of a copy that changes between the ranks.
+/// A thread of a copy that changes between the policies.
 #[derive(Clone, Copy)]
 struct Hand {
-    rank: Rank,
-    /// The chunk before, or the change of rank.
+    policy: SchedPolicy,
+    /// The chunk before, or the change of policy.
     since: Instant,
 }
 
 impl Hand {
     fn at_chunk(self, now: Instant) -> Hand {
         let passed = now.duration_since(self.since);
-        match self.rank {
-            Rank::Idle if passed > STARVED => self.change(Rank::Ordinary, now),
-            Rank::Idle => Hand { since: now, ..self },
-            Rank::Ordinary if passed > FED => self.change(Rank::Idle, now),
-            Rank::Ordinary => self,
+        match self.policy {
+            SchedPolicy::Idle if passed > STARVED => self.change(SchedPolicy::Normal, now),
+            SchedPolicy::Idle => Hand { since: now, ..self },
+            SchedPolicy::Normal if passed > FED => self.change(SchedPolicy::Idle, now),
+            SchedPolicy::Normal => self,
         }
     }
 
-    fn change(self, rank: Rank, now: Instant) -> Hand {
+    fn change(self, policy: SchedPolicy, now: Instant) -> Hand {
         // A refusal costs speed, and nothing else.
-        let _ = take_rank(rank);
-        Hand { rank, since: now }
+        let _ = set_sched_policy(policy);
+        Hand { policy, since: now }
     }
 }
 
@@ -74,9 +74,9 @@ impl Hand {
 pub fn give_way() {
     // Linux takes the number of a thread here. A refusal costs speed, and nothing else.
     let _ = setpriority_process(Some(gettid()), NICE);
-    // Whoever may not come back from the idle rank does not go there.
-    if geteuid().is_root() && take_rank(Rank::Idle).is_ok() {
-        HAND.set(Some(Hand { rank: Rank::Idle, since: Instant::now() }));
+    // Whoever may not come back from the idle policy does not go there.
+    if geteuid().is_root() && set_sched_policy(SchedPolicy::Idle).is_ok() {
+        HAND.set(Some(Hand { policy: SchedPolicy::Idle, since: Instant::now() }));
     }
 }
 
@@ -87,12 +87,12 @@ mod tests {
     #[test]
     fn a_starved_thread_takes_its_share_for_a_while() {
         let start = Instant::now();
-        let hand = Hand { rank: Rank::Idle, since: start };
+        let hand = Hand { policy: SchedPolicy::Idle, since: start };
         let busy = hand.at_chunk(start + STARVED);
-        assert_eq!(busy.rank, Rank::Idle);
+        assert_eq!(busy.policy, SchedPolicy::Idle);
         let starved = busy.at_chunk(start + STARVED * 3);
-        assert_eq!(starved.rank, Rank::Ordinary);
-        assert_eq!(starved.at_chunk(start + FED).rank, Rank::Ordinary);
-        assert_eq!(starved.at_chunk(start + STARVED * 4 + FED).rank, Rank::Idle);
+        assert_eq!(starved.policy, SchedPolicy::Normal);
+        assert_eq!(starved.at_chunk(start + FED).policy, SchedPolicy::Normal);
+        assert_eq!(starved.at_chunk(start + STARVED * 4 + FED).policy, SchedPolicy::Idle);
     }
 }

@@ -44,7 +44,7 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 /// # Errors
 /// When the store cannot be opened, or the socket beside it cannot be made, and nobody is there to be told.
 pub fn hold(path: &Path, options: &Options) -> Result<u8> {
-    tine_sys::process::take_name(c"tine");
+    tine_sys::process::set_thread_name(c"tine");
     let begun = begin(path, options);
     let told = say(&begun.as_ref().map(|_| ()).map_err(Clone::clone));
     let (context, door) = match begun {

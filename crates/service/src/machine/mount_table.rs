@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use tine_sys::mountinfo::unescape;
+
 /// The types by which tine's mounts are known begin so.
 const TYPE: &str = "fuse.";
 
@@ -68,25 +70,6 @@ fn entry(line: &[u8]) -> Option<Entry> {
         store: path(&source[..hash]),
         branch: String::from_utf8(source[hash + 1..].to_vec()).ok()?,
     })
-}
-
-/// Blanks, tabs, newlines, backslashes and hashes stand as three octal digits in the table.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [first, after @ ..] = rest {
-        match (first, after) {
-            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
-                plain.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                rest = tail;
-            }
-            _ => {
-                plain.push(*first);
-                rest = after;
-            }
-        }
-    }
-    plain
 }
 
 #[cfg(test)]
