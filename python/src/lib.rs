@@ -1,8 +1,10 @@
-//! The Python face of `tine-memory`: buffers over regions, which the package `tine` makes NumPy arrays of.
+//! The Python binding of `tine-memory`: buffers over regions, of which the package `tine` makes
+//! NumPy arrays.
 //!
-//! NumPy and system calls use the memory of an array at any time, through addresses that they have taken long before. So a
-//! region here never moves, is shared in place, and is asked for writes by its page tables, never by borrows. Every call
-//! that may take long lets the interpreter's lock go, and holds the region's own instead.
+//! NumPy and system calls use the memory of an array at any time, through addresses that they took
+//! long before. So a region here never moves and is shared in place, and its writes are found in
+//! the page tables, never by borrows. Every call that may take long releases the interpreter's
+//! lock, and holds the region's lock instead.
 
 use std::ffi::c_int;
 use std::sync::{Mutex, MutexGuard};
@@ -31,13 +33,13 @@ struct PyImage {
 
 #[pymethods]
 impl PyRegion {
-    /// `len` bytes of zeros.
+    /// Makes memory of `len` bytes of zeros.
     #[new]
     fn new(py: Python<'_>, len: usize) -> PyResult<Self> {
         py.detach(|| Region::zeroed(len).map(Self::over)).map_err(raised)
     }
 
-    /// A writable copy, made as `mode` says: "auto", "layer", "eager" or "lazy".
+    /// Makes a writable copy by `mode`: "auto", "layer", "eager" or "lazy".
     fn fork(&self, py: Python<'_>, mode: &str) -> PyResult<Self> {
         let fork: fn(&mut Region) -> Result<Region> = match mode {
             "auto" => fork_shared,
@@ -54,13 +56,14 @@ impl PyRegion {
             }
         };
         if mode == "lazy" {
-            // Microseconds, in which no other thread of the interpreter may touch the memory.
+            // With the interpreter's lock held: it takes microseconds, during which no other thread
+            // may touch the memory.
             return fork(&mut self.locked()).map(Self::over).map_err(raised);
         }
         py.detach(|| fork(&mut self.locked()).map(Self::over)).map_err(raised)
     }
 
-    /// An image of what the memory holds; a reset goes back to it from now on.
+    /// Makes an image of what the memory holds. A reset goes back to it from now on.
     fn seal(&self, py: Python<'_>) -> PyResult<PyImage> {
         let image = py.detach(|| self.locked().seal_in_place()).map_err(raised)?;
         Ok(PyImage { image })
@@ -76,7 +79,7 @@ impl PyRegion {
         .map_err(raised)
     }
 
-    /// Fills what a lazy fork has left to be filled when it is touched.
+    /// Fills the pages that a lazy fork left to be filled on their first touch.
     fn settle(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.locked().settle()).map_err(raised)
     }
@@ -99,11 +102,11 @@ impl PyRegion {
         self.len
     }
 
-    /// Gives the memory to a consumer of buffers.
+    /// Exports the memory as a buffer.
     ///
     /// # Safety
     /// Called by the interpreter, with a view that it owns.
-    // SAFETY: the view is a bare pointer, which only the interpreter can vouch for.
+    // SAFETY: the view is a raw pointer, which only the interpreter can vouch for.
     unsafe fn __getbuffer__(
         slf: PyRef<'_, Self>,
         view: *mut ffi::Py_buffer,
@@ -113,8 +116,8 @@ impl PyRegion {
             return Err(PyBufferError::new_err("no view to fill"));
         }
         let (start, len) = (slf.start as *mut std::ffi::c_void, slf.len as ffi::Py_ssize_t);
-        // SAFETY: the view is the interpreter's. The memory lives as long as the object that it keeps
-        // a reference to, and nothing that is done to the region here moves it.
+        // SAFETY: the interpreter owns the view. The memory lives as long as the object to which
+        // the view holds a reference, and no call here moves the region.
         let filled = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, len, 0, flags) };
         if filled == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
     }
@@ -126,7 +129,8 @@ impl PyRegion {
         Self { region: Mutex::new(region), start, len }
     }
 
-    /// The region. Whoever panicked with it left it as the operation was to make it, or as it was.
+    /// The region, poisoned or not: an operation that panicked left it as it was, or as it was to
+    /// make it.
     fn locked(&self) -> MutexGuard<'_, Region> {
         self.region.lock().unwrap_or_else(|e| e.into_inner())
     }
@@ -134,7 +138,7 @@ impl PyRegion {
 
 #[pymethods]
 impl PyImage {
-    /// Writable memory that begins as the image.
+    /// Makes writable memory that begins as the image.
     fn fork(&self, py: Python<'_>) -> PyResult<PyRegion> {
         py.detach(|| self.image.fork().map(PyRegion::over)).map_err(raised)
     }
@@ -154,8 +158,9 @@ impl PyImage {
     }
 }
 
-/// What NumPy calls with each result of an operation on arrays (`__array_wrap__`): single values become scalars, and
-/// others arrays of the class that this was made for, as NumPy does for classes of its own.
+/// NumPy calls this with each result of an operation on arrays (`__array_wrap__`). Single values
+/// become scalars, and others become arrays of the class for which this was made, as NumPy does for
+/// its own classes.
 #[pyclass(name = "Wrap", module = "tine._tine", frozen)]
 struct Wrap {
     class: Py<PyType>,
@@ -168,7 +173,7 @@ impl Wrap {
         Self { class }
     }
 
-    /// What becomes of a result. NumPy 1 does not tell whether it may be a scalar.
+    /// Converts a result. NumPy 1 does not tell if it may be a scalar.
     #[pyo3(signature = (result, context=None, return_scalar=false))]
     fn __call__<'py>(
         &self,
@@ -188,7 +193,8 @@ impl Wrap {
     }
 }
 
-/// Shares what the region holds, and forks it. While I/O may reach its pages past the page tables, they are copied.
+/// Shares what the region holds, and forks it. While I/O may reach its pages past the page tables,
+/// they are copied.
 fn fork_shared(region: &mut Region) -> Result<Region> {
     match region.share() {
         Ok(image) => image.fork(),
@@ -197,7 +203,8 @@ fn fork_shared(region: &mut Region) -> Result<Region> {
     }
 }
 
-/// Copies what was written, now. The copy is sealed, so that a reset of it comes back to it.
+/// Copies what was written, now. The copy is sealed, so that a reset of it comes back to this
+/// moment.
 fn fork_eagerly(region: &mut Region) -> Result<Region> {
     note_writes(region);
     let mut fork = region.fork_by(ForkMode::Eager)?;
@@ -205,8 +212,8 @@ fn fork_eagerly(region: &mut Region) -> Result<Region> {
     Ok(fork)
 }
 
-/// Whoever holds a buffer may have written since; the region takes every exclusive borrow of its bytes for a
-/// write.
+/// Marks the region as written: any holder of a buffer may have written since. The region takes
+/// every exclusive borrow of its bytes for a write.
 fn note_writes(region: &mut Region) {
     let _: &mut [u8] = region;
 }

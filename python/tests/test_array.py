@@ -1,4 +1,4 @@
-"""What a person sees of arrays that fork."""
+"""What a user sees of arrays that fork."""
 
 import concurrent.futures
 import os

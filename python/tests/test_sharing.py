@@ -57,7 +57,7 @@ def test_a_hundred_forks_of_a_filled_array_are_little_more_than_one(size):
     assert all(fork[:: 512].sum() > 0 for fork in forks[::2])
     grown = proportional_memory() - before
     assert grown <= size * 1.1, f"{grown / MIB:.0f} MiB for {size / MIB:.0f}"
-    # Microseconds; the bound leaves room for whatever else this machine does.
+    # It takes microseconds. The limit leaves room for whatever else this machine does.
     assert sorted(times)[len(times) // 2] < 0.001, sorted(times)[len(times) // 2]
 
 
@@ -141,7 +141,7 @@ def test_a_fork_after_few_writes_costs_those():
 def test_views_have_nothing_that_those_of_numpy_have_not():
     one = tine.array((100, 100))
     view = one[3:5, ::2]
-    # No Python runs when a view is made, and none holds anything for it.
+    # No Python code runs when a view is made, and no object is held for it.
     assert tine.Array.__array_finalize__ is numpy.ndarray.__array_finalize__
     assert not hasattr(view, "__dict__")
     assert isinstance(view, numpy.ndarray) and view.base is not None
@@ -172,7 +172,7 @@ def test_other_threads_go_on_while_an_array_is_forked():
         stop.set()
         thread.join()
     for begun, ended in spans:
-        # The first is the thread's tick under way, which ends when the lock is let go.
+        # The first is the thread's tick in progress, which ends when the lock is released.
         assert sum(begun < tick < ended for tick in ticks) > 1, (begun, ended)
 
 
@@ -186,7 +186,7 @@ def test_no_write_of_another_thread_is_lost_while_an_array_is_forked():
         while not stop.is_set():
             number += 1
             row = number * 617 % 1000
-            one[row] = number  # NumPy lets the interpreter's lock go for so long a row.
+            one[row] = number  # NumPy releases the interpreter's lock for a row this long.
             last[row] = number
 
     threads = [threading.Thread(target=write)]

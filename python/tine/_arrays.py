@@ -10,32 +10,33 @@ from tine._tine import Region, Wrap
 
 
 class Array(numpy.ndarray):
-    """An array over a region of memory. Views of it share the region; copies are plain memory."""
+    """An array over a region of memory. Views of it share the region. Copies are plain memory."""
 
-    # Nothing of its own: views are made by NumPy alone, as fast as those of its own arrays.
+    # No attributes and no hooks: NumPy makes views alone, as fast as those of its own arrays.
     __slots__ = ()
     __module__ = "tine"
 
     def fork(self, mode="auto"):
-        """A writable copy, which shares with this array what neither side writes from now on.
+        """Makes a writable copy, which shares with this array what neither side writes from now on.
 
-        auto: what was written since the last fork is sealed, once, and shared. Pages are copied when either side
-            writes them.
-        layer: the same, and a reset of this array comes back to this moment, too.
-        eager: what was written is copied now, and the copy shares it with nobody.
-        lazy: nothing is copied yet: either side copies a page when it first touches it. Until `settle`, system calls
-            that are given such a page fail with EFAULT; a reset of the copy goes where one of this array would.
+        auto: seals what was written since the last fork, once, and shares it. Pages are copied when
+            either side writes them.
+        layer: does the same, and a reset of this array also comes back to this moment.
+        eager: copies what was written now, unshared.
+        lazy: copies nothing yet. Either side copies a page on its first touch. Until `settle`,
+            system calls that are given such a page fail with EFAULT. A reset of the copy goes where
+            a reset of this array would.
         """
         return _over(self._region().fork(mode), self.dtype, self.shape)
 
     def seal(self):
-        """An image of what the array holds. A reset of the array comes back to it from now on."""
+        """Makes an image of what the array holds. A reset of the array now goes back to it."""
         return Image(self._region().seal(), self.dtype, self.shape)
 
     def reset(self):
-        """Goes back to where the array was forked or last sealed, or else to zeros, for every view of the region.
+        """Goes back to where the array was forked or last sealed, or else to zeros.
 
-        A read-only array is left as it is.
+        This changes every view of the region. A read-only array is left as it is.
         """
         region = self._region()
         if not self.flags.writeable:
@@ -43,11 +44,11 @@ class Array(numpy.ndarray):
         region.reset()
 
     def settle(self):
-        """Fills what a lazy fork has left to be filled, so that system calls can use every page."""
+        """Fills the pages that a lazy fork left unfilled, so that system calls can use them."""
         self._region().settle()
 
     def usage(self):
-        """Bytes of the whole region by kind: total, shared, exclusive, dirty, zero, huge, pending."""
+        """Bytes of the region by kind: total, shared, exclusive, dirty, zero, huge, pending."""
         return self._region().usage()
 
     def _region(self):
@@ -61,12 +62,13 @@ class Array(numpy.ndarray):
         return owner
 
 
-# NumPy makes scalars of single values for its own arrays alone. Not in Python, since each operation asks for it.
+# NumPy makes scalars of single values only for its own arrays. This is not written in Python, since
+# each operation calls it.
 Array.__array_wrap__ = Wrap(Array)
 
 
 class Image:
-    """What an array held when it was sealed. It never changes, and forks of it share its memory."""
+    """The content of an array when it was sealed. It never changes. Its forks share it."""
 
     __slots__ = ("_memory", "dtype", "shape")
     __module__ = "tine"
@@ -77,11 +79,11 @@ class Image:
         self.shape = shape
 
     def fork(self):
-        """A writable array that begins as the image; a reset of it comes back to the image."""
+        """Makes a writable array that begins as the image. A reset of it goes back to the image."""
         return _over(self._memory.fork(), self.dtype, self.shape)
 
     def collapse(self):
-        """Makes huge pages of the image's memory, through which forks read it faster; writes still copy 4 KiB."""
+        """Makes huge pages of the image, so that forks read it faster. Writes still copy 4 KiB."""
         self._memory.collapse()
 
     @property
@@ -90,7 +92,7 @@ class Image:
         return len(self._memory)
 
     def stored_bytes(self):
-        """Bytes of memory that the image's pieces hold in all; those shared with other images count whole."""
+        """Bytes of memory that the image holds. Pages shared with other images count in full."""
         return self._memory.stored_bytes()
 
     def __repr__(self):
@@ -98,9 +100,9 @@ class Image:
 
 
 def array(shape, dtype=float):
-    """A new array of zeros, which take memory only when they are written.
+    """Makes an array of zeros, which take memory only when they are written.
 
-    What there is already goes in by assignment: `forks = tine.array(a.shape, a.dtype); forks[...] = a`.
+    Assign to it to fill it from another: `forks = tine.array(a.shape, a.dtype); forks[...] = a`.
     """
     dtype = numpy.dtype(dtype)
     if dtype.hasobject:
