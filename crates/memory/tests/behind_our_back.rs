@@ -142,6 +142,13 @@ impl Member {
 
 /// Forks a family by a mode, and does with it all that a region can.
 fn exercise(way: &str, mode: ForkMode, meddle: Meddle) {
+    let mut family = fork_family(way, mode, meddle);
+    use_once(&mut family, &format!("{way}, {mode:?}"), meddle);
+    share(&mut family, &format!("{way}, {mode:?}"), meddle);
+    reset(&mut family, &format!("{way}, {mode:?}"), meddle);
+}
+
+fn fork_family(way: &str, mode: ForkMode, meddle: Meddle) -> Vec<Member> {
     let (image, bytes) = image();
     let region = image.fork().unwrap();
     let mut family = vec![Member { region, holds: bytes.clone(), origin: bytes }];
@@ -174,8 +181,13 @@ fn exercise(way: &str, mode: ForkMode, meddle: Meddle) {
         parent.check(&format!("{what}, parent that was written"));
         family.push(child);
     }
+    family
+}
+
+/// Settles, seals, forks or grows each member.
+fn use_once(family: &mut [Member], way: &str, meddle: Meddle) {
     for (at, member) in family.iter_mut().enumerate() {
-        let what = format!("{way}, {mode:?}, member {at}");
+        let what = format!("{way}, member {at}");
         meddle(&member.region);
         member.check(&what);
         match at % 4 {
@@ -198,8 +210,11 @@ fn exercise(way: &str, mode: ForkMode, meddle: Meddle) {
         meddle(&member.region);
         member.check(&format!("{what}, afterwards"));
     }
+}
+
+fn share(family: &mut [Member], way: &str, meddle: Meddle) {
     for (at, member) in family.iter_mut().enumerate() {
-        let what = format!("{way}, {mode:?}, member {at}, shared");
+        let what = format!("{way}, member {at}, shared");
         member.write(at);
         meddle(&member.region);
         let image = member.region.share().unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -211,8 +226,11 @@ fn exercise(way: &str, mode: ForkMode, meddle: Meddle) {
         fork.reset().unwrap();
         assert!(fork[..] == member.holds[..], "{what}, fork");
     }
+}
+
+fn reset(family: &mut [Member], way: &str, meddle: Meddle) {
     for (at, member) in family.iter_mut().enumerate() {
-        let what = format!("{way}, {mode:?}, member {at}, reset");
+        let what = format!("{way}, member {at}, reset");
         for warm in [false, true] {
             if warm && Probe::new().has_windows() {
                 member.region.keep_warm().unwrap();

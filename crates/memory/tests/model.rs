@@ -182,6 +182,28 @@ fn persistent(pair: &Pair, random: &mut Random) {
     }
 }
 
+/// Forks a region by any mode. The fork takes a free place, or that of another.
+fn fork(pairs: &mut Vec<Pair>, which: usize, random: &mut Random) {
+    let pair = &mut pairs[which];
+    let modes = [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, ForkMode::Lazy];
+    let mode = modes[random.below(4)];
+    let region = pair.region.fork_by(mode).unwrap();
+    if mode == ForkMode::Layer {
+        // The layer is an image of both from now on, unless there was nothing to seal.
+        let mut image = vec![0; pair.bytes.len()];
+        region.image().read_at(&mut image, 0).unwrap();
+        pair.image = image;
+        assert!(pair.image == pair.bytes);
+    }
+    let fork = Pair { region, bytes: pair.bytes.clone(), image: pair.image.clone() };
+    if pairs.len() < LIVING_MAX {
+        pairs.push(fork);
+    } else {
+        let victim = random.below(LIVING_MAX);
+        pairs[victim] = fork;
+    }
+}
+
 fn step(pairs: &mut Vec<Pair>, random: &mut Random) {
     let which = random.below(pairs.len());
     let pair = &mut pairs[which];
@@ -196,25 +218,7 @@ fn step(pairs: &mut Vec<Pair>, random: &mut Random) {
             pair.region.settle_range(at..end).unwrap();
         }
         74 => shared_region(pair, random),
-        75..=84 => {
-            let modes = [ForkMode::Auto, ForkMode::Eager, ForkMode::Layer, ForkMode::Lazy];
-            let mode = modes[random.below(4)];
-            let region = pair.region.fork_by(mode).unwrap();
-            if mode == ForkMode::Layer {
-                // The layer is an image of both from now on, unless there was nothing to seal.
-                let mut image = vec![0; pair.bytes.len()];
-                region.image().read_at(&mut image, 0).unwrap();
-                pair.image = image;
-                assert!(pair.image == pair.bytes);
-            }
-            let fork = Pair { region, bytes: pair.bytes.clone(), image: pair.image.clone() };
-            if pairs.len() < LIVING_MAX {
-                pairs.push(fork);
-            } else {
-                let victim = random.below(LIVING_MAX);
-                pairs[victim] = fork;
-            }
-        }
+        75..=84 => fork(pairs, which, random),
         85..=88 => {
             pair.region.reset().unwrap();
             pair.bytes.clone_from(&pair.image);
