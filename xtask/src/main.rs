@@ -27,7 +27,8 @@ usage: cargo xtask VERB
   test fresh             the demo on a fresh Debian, made by debootstrap as root
   demo                   the whole way once, with a real PostgreSQL and a real SQLite
   tidy                   the rules of the house that the compiler does not know
-  bench AREA [FILTER]    figures beside peers: branch, kv, memory, values
+  bench AREA [FILTER]    figures next to those of peers: branch, kv, memory, values
+  bench AREA --record    the same for all rows, written to docs/figures/AREA.md
   soak [WHAT]            the long tests: a crate's name, `crash [--hours N]`, `schedules`,
                          `mutants [--shard K/N]`, `outside [SUITE]`, `sanitizers`, `fuzz`, or `advisories`";
 
@@ -54,6 +55,8 @@ fn dispatch(arguments: &[&str]) -> Option<Result<ExitCode>> {
         ["test", "fresh"] => Some(test::run_fresh()),
         ["demo"] => Some(demo::run()),
         ["tidy"] => Some(tidy::run()),
+        ["bench", area, "--record"] => Some(bench::record(area)),
+        ["bench", _, "--record", _] | ["bench", _, _, "--record"] => Some(bench::record_filtered()),
         ["bench", area] => Some(bench::run(area, None)),
         ["bench", area, filter] => Some(bench::run(area, Some(filter))),
         ["soak"] => Some(soak::run(None)),

@@ -1,9 +1,10 @@
-//! Benchmarks of tine beside its peers: one area a feature, one table a run.
+//! Benchmarks of tine and its peers: one feature for each area, one table for each run.
 //!
-//! `cargo xtask bench AREA [FILTER]` builds this crate with the feature AREA alone, so that only
+//! `cargo xtask bench AREA [FILTER]` builds this crate with only the feature AREA, so that only
 //! that area's peers are compiled, and runs `tine-bench AREA [FILTER]`. The crate knows how to
-//! measure in fair rounds ([`rounds`]), how to reduce samples ([`samples`]) and how to hold a figure
-//! against its bar ([`table`]); an area knows only its subject and its peers.
+//! measure in fair rounds ([`rounds`]), how to reduce samples ([`samples`]), how to compare a
+//! figure with its bar ([`table`]), and how to write a page of figures ([`page`]). An area knows
+//! only its subject and its peers.
 //!
 //! # Adding a row
 //!
@@ -11,7 +12,7 @@
 //!
 //! ```ignore
 //! let what = "Seq get";
-//! if table.wants(what) {                                      // honours FILTER: skip the set-up too
+//! if table.wants(what) {                                      // also skips the set-up
 //!     let mut rounds = Rounds::new(9);                        // at least 5
 //!     let ours = rounds.contestant(|| Ok(seconds_per_get(&seq)));   // each call is one sample
 //!     let imbl = rounds.contestant(|| Ok(seconds_per_get(&vector)));
@@ -25,11 +26,13 @@
 //!
 //! A figure with no peer takes an absolute bar (`Bar::AtMost(50e-9)` in the row's unit), and a
 //! figure that is only shown takes `Bar::Printed`. What a machine cannot run is named by
-//! `table.not_run(what, why)`, never left out. Peers that need `unsafe` of ours are in two files, which
-//! `cargo xtask tidy` lists: `memory/peers.rs` and `kv/peers/open.rs`.
+//! `table.not_run(what, why)`, never left out. Peers that need `unsafe` of ours are in two files,
+//! which `cargo xtask tidy` lists: `memory/peers.rs` and `kv/peers/open.rs`.
 
 #![forbid(unsafe_code)]
 
+pub mod machine;
+pub mod page;
 pub mod probe;
 pub mod rounds;
 pub mod samples;

@@ -1,4 +1,5 @@
-//! `tine-bench AREA [FILTER]`: measures one area and prints its table.
+//! `tine-bench AREA [FILTER]` measures one area and prints its table. `tine-bench AREA --record
+//! PATH COMMIT` also writes the page of figures.
 
 // Only the peers whose own calls need it allow it: `memory::peers` and `kv::peers::open`.
 #![deny(unsafe_code)]
@@ -12,9 +13,11 @@ mod memory;
 #[cfg(feature = "values")]
 mod values;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use tine_bench::page::{Heading, Line};
 use tine_bench::table::Table;
 
 fn main() -> ExitCode {
@@ -23,19 +26,35 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("kv-limited") {
         return limited(&arguments.skip(1).collect::<Vec<_>>());
     }
-    let (area, filter) = (arguments.next().unwrap_or_default(), arguments.next());
+    let area = arguments.next().unwrap_or_default();
+    let (filter, record) = match &arguments.collect::<Vec<_>>()[..] {
+        [flag, path, commit] if flag == "--record" => {
+            (None, Some((PathBuf::from(path), Heading::new(&area, commit))))
+        }
+        [filter] => (Some(filter.clone()), None),
+        _ => (None, None),
+    };
     let mut table = Table::new(&area, filter);
-    match run(&area, &mut table) {
-        Ok(()) => table.finish(),
+    let outcome = run(&area, &mut table);
+    let finished = table.finish();
+    match outcome.and_then(|()| write(record, &finished.lines)) {
+        Ok(()) => finished.code,
         Err(error) => {
             eprintln!("error: benchmark of `{area}` stopped: {error:#}");
-            table.finish();
             ExitCode::FAILURE
         }
     }
 }
 
-/// A part of a row of `kv` that a process of its own measures.
+/// Writes the page of a whole run, if one is to be written.
+fn write(record: Option<(PathBuf, Heading)>, lines: &[Line]) -> Result<()> {
+    match record {
+        Some((path, heading)) => heading.write(lines, Path::new(&path)),
+        None => Ok(()),
+    }
+}
+
+/// A part of a row of `kv` that is measured in a separate process.
 #[cfg(feature = "kv")]
 fn limited(arguments: &[String]) -> ExitCode {
     match kv::limited_work(arguments) {
@@ -47,7 +66,7 @@ fn limited(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// Runs one area; the areas that exist are those whose feature was on at the build.
+/// Runs one area. The areas that exist are those whose feature was on at the build.
 fn run(area: &str, table: &mut Table) -> Result<()> {
     match area {
         #[cfg(feature = "branch")]

@@ -1,7 +1,7 @@
 //! The bare-fdatasync probe: what one flush costs on this machine at this moment.
 //!
 //! A virtual disk may take 0.1 ms or 4 ms for the same flush, for minutes at a time. A figure of
-//! durable work means little without the probe taken beside it.
+//! durable work means little without a probe taken at the same time.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -15,7 +15,7 @@ const FLUSHES: usize = 32;
 const BLOCK_BYTES: usize = 4096;
 const FILE_BLOCKS: u64 = 256;
 
-/// A file written in advance, of which one block is overwritten and flushed at a time.
+/// A file that is written in advance. One block at a time is overwritten and flushed.
 pub struct Probe {
     file: File,
     next: u64,
@@ -30,7 +30,7 @@ impl Probe {
         Ok(Self { file, next: 0 })
     }
 
-    /// Seconds of one 4 KiB overwrite and fdatasync, several times.
+    /// Measures several times the seconds of one 4 KiB overwrite and fdatasync.
     pub fn measure(&mut self) -> Result<Samples> {
         let mut samples = Vec::with_capacity(FLUSHES);
         for _ in 0..FLUSHES {

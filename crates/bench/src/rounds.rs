@@ -1,8 +1,8 @@
-//! Fair rounds: every contestant runs once a round, in an order drawn anew each round.
+//! Fair rounds: every contestant runs once in each round, in a new random order.
 //!
-//! Machines drift (other tenants, clocks, the state of the disk), so that one contestant measured
-//! after another measures the drift as well. Alternation spreads it over all of them, and pairing the
-//! samples of one round cancels most of what is left.
+//! Machines drift (other tenants, clocks, the state of the disk). If contestants were measured one
+//! after another, the drift would be measured as well. Alternation spreads it over all of them, and
+//! pairing the samples of one round cancels most of what is left.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 
 use crate::samples::Samples;
 
-/// Fewest rounds that a figure may rest on.
+/// The fewest rounds that a figure may be based on.
 pub const ROUNDS_MIN: usize = 5;
 
 type Measure<'a> = Box<dyn FnMut() -> Result<f64> + 'a>;
@@ -23,7 +23,8 @@ pub struct Rounds<'a> {
 }
 
 impl<'a> Rounds<'a> {
-    /// `rounds` samples of each contestant, at least [`ROUNDS_MIN`], after one unrecorded round.
+    /// Takes `rounds` samples of each contestant, at least [`ROUNDS_MIN`], after one unrecorded
+    /// round.
     pub fn new(rounds: usize) -> Self {
         Self { rounds: rounds.max(ROUNDS_MIN), warm_up: true, contestants: Vec::new() }
     }
@@ -34,14 +35,14 @@ impl<'a> Rounds<'a> {
         self
     }
 
-    /// Adds a contestant; each call of `measure` yields one sample in the row's unit (seconds for
-    /// times). Returns its index into what [`Rounds::run`] gives.
+    /// Adds a contestant. Each call of `measure` returns one sample in the row's unit (seconds for
+    /// times). Returns its index in the result of [`Rounds::run`].
     pub fn contestant(&mut self, measure: impl FnMut() -> Result<f64> + 'a) -> usize {
         self.contestants.push(Box::new(measure));
         self.contestants.len() - 1
     }
 
-    /// Measures. The result has one [`Samples`] a contestant, in the order in which they were added.
+    /// Measures. Returns the [`Samples`] of each contestant, in the order in which they were added.
     pub fn run(mut self) -> Result<Vec<Samples>> {
         let mut samples = vec![Vec::with_capacity(self.rounds); self.contestants.len()];
         let mut order: Vec<usize> = (0..self.contestants.len()).collect();
@@ -60,15 +61,15 @@ impl<'a> Rounds<'a> {
     }
 }
 
-/// Seconds that `work` takes, once.
+/// Seconds that one call of `work` takes.
 pub fn seconds(work: impl FnOnce()) -> f64 {
     let start = Instant::now();
     work();
     start.elapsed().as_secs_f64()
 }
 
-/// Seconds a call of `work`, called often enough to fill `at_least`, so that the clock's own cost and
-/// grain vanish.
+/// Seconds of one call of `work`, which is called often enough to fill `at_least`, so that the cost
+/// and the resolution of the clock do not matter.
 pub fn seconds_per_call(at_least: Duration, mut work: impl FnMut()) -> f64 {
     let start = Instant::now();
     let (mut calls, mut batch) = (0_u64, 1_u64);
@@ -85,7 +86,7 @@ pub fn seconds_per_call(at_least: Duration, mut work: impl FnMut()) -> f64 {
     }
 }
 
-/// Fisher and Yates' shuffle over a xorshift generator (Marsaglia 2003) seeded by the clock.
+/// Fisher and Yates' shuffle with a xorshift generator (Marsaglia 2003), seeded by the clock.
 struct Shuffle(u64);
 
 impl Shuffle {

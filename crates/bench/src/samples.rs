@@ -1,11 +1,11 @@
-//! Samples of one figure and what is read from them: median, spread, confidence interval.
+//! Samples of one figure, with their median, spread and confidence interval.
 //!
 //! The interval is the distribution-free one for a median, from order statistics: for n sorted
-//! samples the k-th smallest and k-th largest enclose the median with probability
-//! 1 − 2·P(Binomial(n, ½) < k). With fewer than six samples no pair reaches 95 %, and the whole
-//! range is given.
+//! samples the k-th smallest and k-th largest enclose the median with probability 1 −
+//! 2·P(Binomial(n, ½) < k). With fewer than six samples no pair reaches 95 %, and the interval is
+//! the whole range.
 
-/// Samples of one figure, one a round, in the order of the rounds.
+/// Samples of one figure, one for each round, in the order of the rounds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Samples(Vec<f64>);
 
@@ -15,7 +15,7 @@ impl Samples {
         Self(samples)
     }
 
-    /// The middle sample, or the mean of the two middle ones. NaN when there are none.
+    /// The middle sample, or the mean of the two middle ones. NaN if there are none.
     pub fn median(&self) -> f64 {
         let sorted = self.sorted();
         match sorted.len() {
@@ -57,7 +57,7 @@ impl Samples {
     }
 }
 
-/// How many samples may be cut off at each end while the rest still encloses the median with 95 %.
+/// How many samples can be left out at each end while the rest still encloses the median with 95 %.
 fn interval_rank(n: usize) -> usize {
     let mut term = 0.5_f64.powi(n as i32);
     let mut tail = term;
@@ -86,8 +86,8 @@ mod tests {
 
     #[test]
     fn interval_ranks_are_those_of_the_published_tables() {
-        // Conover, Practical Nonparametric Statistics, table of the sign test: the k-th smallest
-        // and largest, counted from 1; here counted from 0.
+        // Conover, Practical Nonparametric Statistics, table of the sign test. It counts the k-th
+        // smallest and largest from 1, and this function from 0.
         let ranks: Vec<usize> = [5, 6, 8, 9, 11, 12, 15, 20].map(interval_rank).to_vec();
         assert_eq!(ranks, [0, 0, 0, 1, 1, 2, 3, 5]);
     }

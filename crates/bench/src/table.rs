@@ -1,43 +1,44 @@
 //! The table of a run: each row holds one figure against a peer and a bar.
 //!
 //! `what  ours  peer  ratio  bar  ok|SHORT`, printed as soon as it is known. The last line counts
-//! the rows that fall short, and the process fails if any does, if a row could not be made, or if
-//! there was nothing to measure.
+//! the rows that fall short. The process fails if any does, if a row could not be made, or if there
+//! was nothing to measure.
 
 use std::process::ExitCode;
 
+use crate::page::Line;
 use crate::probe::Probe;
 use crate::samples::Samples;
 
-/// What a figure counts; decides how it is printed and which way is better.
+/// What a figure counts. It decides how the figure is printed and which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Time in seconds; less is better.
+    /// Time in seconds. Less is better.
     Seconds,
-    /// Space in bytes; less is better.
+    /// Space in bytes. Less is better.
     Bytes,
-    /// Something a second; more is better.
+    /// Events per second. More is better.
     PerSecond,
-    /// Bytes a second; more is better.
+    /// Bytes per second. More is better.
     BytesPerSecond,
-    /// A bare number, such as a count or a quotient; less is better.
+    /// A plain number, such as a count or a quotient. Less is better.
     Number,
-    /// A bare share of 1, printed in percent; more is better.
+    /// A share of 1, printed in percent. More is better.
     Share,
 }
 
 /// What a figure must reach.
 #[derive(Clone, Copy, Debug)]
 pub enum Bar {
-    /// At least so many times the peer's speed (the ratio printed is speed over speed).
+    /// At least this many times the peer's speed. The ratio that is printed is speed over speed.
     SpeedAtLeast(f64),
-    /// At most so many times the peer's cost (the ratio printed is cost over cost).
+    /// At most this many times the peer's cost. The ratio that is printed is cost over cost.
     CostAtMost(f64),
     /// At most this value, in the row's unit.
     AtMost(f64),
     /// At least this value, in the row's unit.
     AtLeast(f64),
-    /// Shown beside its peer, held to nothing.
+    /// No bar: the figure is only shown.
     Printed,
 }
 
@@ -58,10 +59,19 @@ pub struct Table {
     rows: usize,
     short: usize,
     not_run: usize,
+    lines: Vec<Line>,
+}
+
+/// What is left of a table when its run has ended.
+pub struct Finished {
+    /// Failure if a row fell short or nothing was measured.
+    pub code: ExitCode,
+    /// Every line that was printed.
+    pub lines: Vec<Line>,
 }
 
 impl Table {
-    /// Starts the table of `area`; `filter` keeps the rows whose name contains it, in any case.
+    /// Starts the table of `area`. `filter` keeps the rows whose name contains it, in any case.
     pub fn new(area: &str, filter: Option<String>) -> Self {
         let system = rustix::system::uname();
         let cpus = std::thread::available_parallelism().map_or(0, usize::from);
@@ -73,18 +83,19 @@ impl Table {
             rows: 0,
             short: 0,
             not_run: 0,
+            lines: Vec::new(),
         };
         table.print_probe();
-        println!("{}", line("what", "ours", "peer", "ratio", "bar", ""));
+        println!("{}", line(&["what", "ours", "peer", "ratio", "bar", ""]));
         table
     }
 
-    /// Whether the filter keeps the row. Ask before any set-up.
+    /// Returns `true` if the filter keeps the row. Call it before any set-up.
     pub fn wants(&self, what: &str) -> bool {
         self.filter.as_ref().is_none_or(|filter| what.to_lowercase().contains(filter))
     }
 
-    /// Begins a row; it is printed and judged by [`Row::bar`].
+    /// Begins a row. [`Row::bar`] judges and prints it.
     pub fn row(&mut self, what: &str, unit: Unit, ours: &Samples) -> Row<'_> {
         Row {
             table: self,
@@ -96,38 +107,46 @@ impl Table {
         }
     }
 
-    /// Prints a line that is not a figure of its own, under the row it explains.
-    pub fn note(&self, text: &str) {
+    /// Prints an explanation under a row.
+    pub fn note(&mut self, text: &str) {
         println!("    {text}");
+        self.lines.push(Line::Note(text.to_owned()));
     }
 
-    /// Names a row that this machine can't run, and why.
+    /// Names a row that this machine cannot run, and why.
     pub fn not_run(&mut self, what: &str, why: &str) {
         if self.wants(what) {
             self.not_run += 1;
-            println!("{}", line(what, "not run", "", "", "", why));
+            self.print([what, "not run", "", "", "", why].map(str::to_owned));
         }
     }
 
-    /// Takes the fdatasync probe and prints it. Durable rows call it beside their figures.
+    fn print(&mut self, cells: [String; 6]) {
+        println!("{}", line(&cells.each_ref().map(String::as_str)));
+        self.lines.push(Line::Row(cells));
+    }
+
+    /// Measures and prints the fdatasync probe. Durable rows call it next to their figures.
     pub fn print_probe(&mut self) {
-        match self.probe.as_mut().map(Probe::measure) {
-            Some(Ok(samples)) => println!("    fdatasync probe: {}", show(&samples, Unit::Seconds)),
-            Some(Err(error)) => println!("    fdatasync probe: not taken: {error:#}"),
-            None => println!("    fdatasync probe: not taken: no temporary file"),
-        }
+        let probe = match self.probe.as_mut().map(Probe::measure) {
+            Some(Ok(samples)) => show(&samples, Unit::Seconds),
+            Some(Err(error)) => format!("not taken: {error:#}"),
+            None => "not taken: no temporary file".to_owned(),
+        };
+        self.note(&format!("fdatasync probe: {probe}"));
     }
 
-    /// Prints the last line; fails if a row fell short or nothing was measured.
-    pub fn finish(mut self) -> ExitCode {
+    /// Prints the last line.
+    pub fn finish(mut self) -> Finished {
         self.print_probe();
-        let Self { area, rows, short, not_run, .. } = self;
+        let Self { area, rows, short, not_run, lines, .. } = self;
         println!("{area}: {short} of {rows} rows fall short, {not_run} not run");
-        if short > 0 || rows == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        let failed = short > 0 || rows == 0;
+        Finished { code: if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }, lines }
     }
 }
 
-/// A row that waits for its bar.
+/// A row without its bar.
 #[must_use = "a row is printed by `bar`"]
 pub struct Row<'a> {
     table: &'a mut Table,
@@ -145,13 +164,13 @@ impl Row<'_> {
         self
     }
 
-    /// Sets which value must reach the bar; the median unless called.
+    /// Sets which value must reach the bar. The default is the median.
     pub fn judged_by(mut self, judge: Judge) -> Self {
         self.judge = judge;
         self
     }
 
-    /// Judges the row, prints it, and returns whether it reached its bar.
+    /// Judges the row and prints it. Returns `true` if it reached its bar.
     pub fn bar(self, bar: Bar) -> bool {
         let ratio = self.ratio(bar);
         let reached = self.reaches(bar, ratio.as_ref());
@@ -165,25 +184,18 @@ impl Row<'_> {
         let peer = self.peer.as_ref().map_or_else(String::new, |(name, samples)| {
             format!("{name} {}", show(samples, self.unit))
         });
-        println!(
-            "{}",
-            line(
-                &self.what,
-                &show(&self.ours, self.unit),
-                &peer,
-                &ratio.as_ref().map_or_else(String::new, |ratio| self.show_ratio(ratio)),
-                &show_bar(bar, self.unit),
-                verdict
-            )
-        );
+        let ratio = ratio.as_ref().map_or_else(String::new, |ratio| self.show_ratio(ratio));
+        let (ours, bar) = (show(&self.ours, self.unit), show_bar(bar, self.unit));
+        self.table.print([self.what, ours, peer, ratio, bar, verdict.to_owned()]);
         reached
     }
 
-    /// Ours to peer, as the bar means it: speeds unless the bar is about cost.
+    /// The ratio of ours to the peer's that the bar is about: of speeds, unless the bar is about
+    /// cost.
     fn ratio(&self, bar: Bar) -> Option<Samples> {
         let (_, peer) = self.peer.as_ref()?;
         let cost = matches!(bar, Bar::CostAtMost(_));
-        // Speed grows with a rate and falls with a time; cost the other way round.
+        // Speed grows with a rate and falls with a time. Cost does the opposite.
         Some(self.ours.pairwise(peer, |ours, peer| {
             if cost == self.unit.more_is_better() { peer / ours } else { ours / peer }
         }))
@@ -224,7 +236,7 @@ impl Unit {
     }
 }
 
-fn line(what: &str, ours: &str, peer: &str, ratio: &str, bar: &str, verdict: &str) -> String {
+fn line([what, ours, peer, ratio, bar, verdict]: &[&str; 6]) -> String {
     format!("{what:<56} {ours:<18} {peer:<30} {ratio:<20} {bar:<12} {verdict}")
         .trim_end()
         .to_owned()
@@ -244,7 +256,7 @@ fn show_bar(bar: Bar, unit: Unit) -> String {
     }
 }
 
-/// A value with a unit that keeps it between 1 and 1,000 where there is one.
+/// A value in a unit that keeps it between 1 and 1,000 if there is one.
 fn value(value: f64, unit: Unit) -> String {
     const SECONDS: [(f64, &str); 4] = [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")];
     const BYTES: [(f64, &str); 4] = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")];
@@ -264,7 +276,7 @@ fn value(value: f64, unit: Unit) -> String {
     format!("{} {name}", number(value / scale))
 }
 
-/// Three significant digits, with no zeros behind them.
+/// Three significant digits, without trailing zeros.
 fn number(value: f64) -> String {
     let digits = match value.abs() {
         size if size >= 100.0 => 0,

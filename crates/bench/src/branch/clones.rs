@@ -1,7 +1,9 @@
-//! The same what-if on every file system that can: a tree of 1 GB cloned, 1 % of its pages rewritten.
+//! The same experiment on every file system that can clone: a tree of 1 GB is cloned, and 1 % of
+//! its pages are rewritten.
 //!
-//! A clone counts until its first byte is read where it will be used, with the program that makes it and, for us and the
-//! overlays, its mount. Its disk is what the file system holds more after the writes are flushed.
+//! The time of a clone ends when its first byte is read where it will be used. It includes the
+//! program that makes the clone and, for tine and the overlays, its mount. The disk space of a
+//! clone is what the file system holds in addition after the writes are flushed.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -29,7 +31,7 @@ type Work<'a> = &'a mut dyn FnMut(&Path) -> Result<()>;
 /// Makes the clone of a round and does the work in it.
 type Clone<'a> = Box<dyn Fn(u64, Work<'_>) -> Result<()> + 'a>;
 
-/// Mounts an overlay over a directory, with its own part in another.
+/// Mounts an overlay over a directory, with its upper part in another.
 type Mount = fn(&Path, &Path) -> Result<Overlay>;
 
 /// A way to clone.
@@ -97,7 +99,7 @@ pub fn run(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Seconds until the clone is read, and bytes that it holds after the rewriting.
+/// Seconds until the clone is read, and bytes that it holds after the rewrite.
 fn measure(way: &Way<'_>, round: u64) -> Result<(f64, f64)> {
     let before = held(&way.holds)?;
     let start = Instant::now();
@@ -125,7 +127,7 @@ fn rewrite(clone: &Path, round: u64) -> Result<()> {
     files.iter().try_for_each(|file| Ok(file.sync_data()?))
 }
 
-/// Bytes in use on the file system of `path`, when everything that is meant to be there is.
+/// Bytes in use on the file system of `path`, after everything was flushed to it.
 fn held(path: &Path) -> Result<f64> {
     let file = File::open(path)?;
     rustix::fs::syncfs(&file)?;
@@ -137,7 +139,7 @@ fn ours(lab: &Lab) -> Way<'_> {
     let clone = |round, work: Work<'_>| {
         let name = format!("clone-{round}");
         lab.tine(&["branch", &name, "--from", "base"])?;
-        // The branch stays: what a deleted one gives back would be counted for the next.
+        // The branch is not deleted: space that it gives back would be counted for the next one.
         let worked = work(&lab.mount(&name)?);
         lab.unmount(&name)?;
         worked

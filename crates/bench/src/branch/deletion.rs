@@ -34,7 +34,7 @@ pub fn run(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Each branch rewrites a fifth of the base; then all but one go, the base among them.
+/// Each branch rewrites a fifth of the base. Then all but one are deleted, including the base.
 fn measure() -> Result<(f64, Option<f64>)> {
     let (directory, store) = store_with(BASE_BYTES)?;
     let path = directory.path().join("store.tine");

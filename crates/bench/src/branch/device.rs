@@ -1,4 +1,5 @@
-//! The peers' file systems: ext4, xfs and btrfs on loop devices, overlays over a directory. For root only.
+//! The peers' file systems: ext4, xfs and btrfs on loop devices, overlays over a directory. For
+//! root only.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +7,7 @@ use anyhow::{Result, ensure};
 
 use super::lab::{execute, utf8};
 
-/// A file system with clones of its own.
+/// A file system that can clone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// xfs, files cloned by reflink.
@@ -23,7 +24,7 @@ impl Kind {
         }
     }
 
-    /// For paths.
+    /// Its name in paths.
     pub fn file_name(self) -> &'static str {
         match self {
             Kind::Xfs => "xfs",
@@ -50,7 +51,7 @@ impl LoopDevice {
         let device = execute("losetup", &["-f", "--show", "--direct-io=on", utf8(&image)?])?
             .trim()
             .to_owned();
-        // From here on dropping it tidies up, whatever fails.
+        // From here on dropping it cleans up, whatever fails.
         let this = Self { kind, image, device, directory: place.to_owned() };
         match kind {
             Kind::Xfs => execute("mkfs.xfs", &["-q", "-f", "-m", "reflink=1", &this.device])?,
@@ -144,7 +145,8 @@ impl Overlay {
 
 impl Drop for Overlay {
     fn drop(&mut self) {
-        // A FUSE server may still be at its last requests; then the mount goes when it has answered.
+        // A FUSE server may still be serving its last requests. The mount then goes when it has
+        // answered.
         let directory = self.directory.to_string_lossy();
         let gone =
             execute("umount", &[&directory]).or_else(|_| execute("umount", &["-l", &directory]));

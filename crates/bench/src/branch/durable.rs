@@ -132,7 +132,7 @@ fn first_page(file: &Path, round: u64) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// Each round has an upper directory of its own: the whole file is copied up into it.
+/// Each round has a new upper directory, into which the whole file is copied up.
 fn overlay(
     lab: &Lab,
     source: &Path,

@@ -1,4 +1,4 @@
-//! Cached work on one file: reads that hit, writes that nobody waits for.
+//! Cached work on one file: reads that hit the cache, and writes that are not flushed.
 
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ pub fn run(table: &mut Table) -> Result<()> {
     let (ours, plain) = (load::open(&mount.join("file"))?, load::open(&lab.plain().join("file"))?);
 
     if table.wants(reads) {
-        // The kernel caches files of FUSE in single pages; the second peer is cached like that too.
+        // The kernel caches files of FUSE in single pages. The second peer is cached in the same
+        // way.
         let paged = lab.plain().join("paged");
         load::make_file_by(&paged, FILE_BYTES, load::BLOCK)?;
         let paged = load::open(&paged)?;
@@ -65,7 +66,7 @@ pub fn run(table: &mut Table) -> Result<()> {
     lab.unmount("b")
 }
 
-/// Ours against the plain file system, the same places for both in each round.
+/// Compares ours with the plain file system, with the same places for both in each round.
 pub fn duel(
     mut ours: impl FnMut(u64) -> Result<f64>,
     mut plain: impl FnMut(u64) -> Result<f64>,

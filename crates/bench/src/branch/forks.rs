@@ -25,7 +25,7 @@ pub fn run(table: &mut Table) -> Result<()> {
     growth(table)
 }
 
-/// One p50 a round, buffered; the durable one is printed under it.
+/// One p50 for each round, buffered. The durable one is printed under it.
 fn fork(table: &mut Table, what: &str, bytes: u64, depth: usize, branches: usize) -> Result<()> {
     if !table.wants(what) {
         return Ok(());
@@ -149,7 +149,7 @@ pub fn allocated(path: &std::path::Path) -> Result<u64> {
     Ok(path.metadata()?.blocks() * 512)
 }
 
-/// Waits until `done` says so; the time it took, or `None` past the limit.
+/// Waits until `done` returns `true`. Returns the time that it took, or `None` past the limit.
 pub fn wait_for(limit: Duration, mut done: impl FnMut() -> Result<bool>) -> Result<Option<f64>> {
     let start = Instant::now();
     while start.elapsed() < limit {

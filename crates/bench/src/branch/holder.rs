@@ -58,7 +58,7 @@ pub fn run(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// What the kernel caches more after everything was read once.
+/// What the kernel caches in addition after everything was read once.
 fn cache_of_reading(directories: &[PathBuf]) -> Result<f64> {
     drop_caches();
     let before = cached_bytes()?;

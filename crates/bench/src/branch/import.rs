@@ -1,4 +1,4 @@
-//! What a large import does to the commits that go on beside it.
+//! What a large import does to commits at the same time.
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -15,7 +15,7 @@ const IMPORT_FILES: u64 = 8;
 const IMPORT_FILE_BYTES: u64 = 250_000_000;
 const ROUNDS: usize = 5;
 
-/// Prints the row of commits beside an import.
+/// Prints the row of commits during an import.
 pub fn run(table: &mut Table) -> Result<()> {
     let what = "commit p99 beside a 2 GB import";
     if !table.wants(what) {
@@ -48,7 +48,7 @@ pub fn run(table: &mut Table) -> Result<()> {
     lab.unmount("b")
 }
 
-/// The 99th percentile of flushed 4 KiB writes for as long as `go_on` says.
+/// The 99th percentile of flushed 4 KiB writes for as long as `go_on` returns `true`.
 fn p99(file: &Path, mut go_on: impl FnMut() -> Result<bool>) -> Result<f64> {
     let file = load::open(file)?;
     let blocks = file.metadata()?.len() / BLOCK as u64;

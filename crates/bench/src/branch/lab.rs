@@ -1,5 +1,5 @@
 //! A place to measure in: a store with its program and mounts, and a directory of the bare file
-//! system beside it. All of it goes when the lab does.
+//! system next to it. Dropping the lab removes all of it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -14,7 +14,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Makes an empty store through the program that was built beside this one.
+    /// Makes an empty store with the program that was built together with this one.
     pub fn new() -> Result<Self> {
         let program = std::env::current_exe()?.with_file_name("tine");
         ensure!(
@@ -23,7 +23,7 @@ impl Lab {
             program.display()
         );
         let directory = tempfile::Builder::new().prefix("tine-bench").tempdir()?;
-        // Servers of other users reach through it.
+        // Servers of other users need to pass through it.
         std::fs::set_permissions(
             directory.path(),
             std::os::unix::fs::PermissionsExt::from_mode(0o755),
@@ -49,7 +49,7 @@ impl Lab {
         self.directory.path().join(name)
     }
 
-    /// Runs `tine` and gives its JSON.
+    /// Runs `tine` and returns its JSON.
     pub fn tine(&self, arguments: &[&str]) -> Result<Value> {
         let output = self.command(arguments).output().context("start tine")?;
         let shown = arguments.join(" ");
@@ -67,7 +67,7 @@ impl Lab {
         command
     }
 
-    /// Mounts a branch; [`Lab::unmount`] or the end of the lab takes it away.
+    /// Mounts a branch. [`Lab::unmount`] or the end of the lab unmounts it.
     pub fn mount(&self, branch: &str) -> Result<PathBuf> {
         let directory = self.path(&format!("mount-{}", branch.replace('/', "-")));
         std::fs::create_dir_all(&directory)?;
@@ -79,12 +79,12 @@ impl Lab {
         Ok(directory)
     }
 
-    /// Takes a mount away.
+    /// Unmounts a branch.
     pub fn unmount(&self, branch: &str) -> Result<()> {
         self.tine(&["unmount", branch]).map(drop)
     }
 
-    /// An empty branch, by way of an empty directory.
+    /// Makes an empty branch by importing an empty directory.
     pub fn empty_branch(&self, branch: &str) -> Result<()> {
         let empty = self.path("empty");
         std::fs::create_dir_all(&empty)?;
@@ -105,7 +105,7 @@ impl Drop for Lab {
     }
 }
 
-/// Runs a program; an error with its words unless it succeeds.
+/// Runs a program. If it fails, the error has its output.
 pub fn execute(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).args(arguments).output();
     finished(program, arguments, output.with_context(|| format!("start {program}"))?)
@@ -124,7 +124,7 @@ pub fn utf8(path: &Path) -> Result<&str> {
     path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
-/// Forgets what the kernel has cached of files, so that the first touch reads; for root only.
+/// Drops what the kernel has cached of files, so that the first touch reads. For root only.
 pub fn drop_caches() {
     rustix::fs::sync();
     let _for_root_only = std::fs::write("/proc/sys/vm/drop_caches", "3");

@@ -26,7 +26,7 @@ impl Places {
     }
 }
 
-/// Bytes that no compression shrinks.
+/// Bytes that cannot be compressed.
 pub fn noise(bytes: usize, seed: u64) -> Vec<u8> {
     let mut places = Places::new(seed);
     (0..bytes.div_ceil(8)).flat_map(|_| places.below(u64::MAX).to_le_bytes()).take(bytes).collect()
@@ -37,8 +37,8 @@ pub fn make_file(path: &Path, bytes: u64) -> Result<()> {
     make_file_by(path, bytes, 1 << 20)
 }
 
-/// The same, written so many bytes at a time: a file system with large folios caches what comes in
-/// single pages in single pages.
+/// The same, written `step` bytes at a time. A file system with large folios caches what is written
+/// in single pages in single pages.
 pub fn make_file_by(path: &Path, bytes: u64, step: usize) -> Result<()> {
     let file = File::create(path).with_context(|| format!("make {}", path.display()))?;
     let chunk = noise(step, 1);
@@ -56,21 +56,21 @@ pub fn open(path: &Path) -> Result<File> {
     file.with_context(|| format!("open {}", path.display()))
 }
 
-/// Blocks read at random places, a second.
+/// Blocks read per second at random places.
 pub fn reads_per_second(file: &File, duration: Duration, seed: u64) -> Result<f64> {
     let mut buffer = [0; BLOCK];
     let blocks = file.metadata()?.len() / BLOCK as u64;
     per_second(duration, seed, blocks, |at| Ok(file.read_exact_at(&mut buffer, at)?))
 }
 
-/// Blocks written at random places into the page cache, a second.
+/// Blocks written per second at random places into the page cache.
 pub fn writes_per_second(file: &File, duration: Duration, seed: u64) -> Result<f64> {
     let buffer = noise(BLOCK, seed);
     let blocks = file.metadata()?.len() / BLOCK as u64;
     per_second(duration, seed, blocks, |at| Ok(file.write_all_at(&buffer, at)?))
 }
 
-/// Blocks written at random places, each flushed, a second.
+/// Blocks written and flushed per second at random places.
 pub fn flushed_writes_per_second(file: &File, duration: Duration, seed: u64) -> Result<f64> {
     let buffer = noise(BLOCK, seed);
     let blocks = file.metadata()?.len() / BLOCK as u64;
@@ -80,7 +80,7 @@ pub fn flushed_writes_per_second(file: &File, duration: Duration, seed: u64) -> 
     })
 }
 
-/// The same in one thread a file, summed.
+/// The sum of the same in one thread for each file.
 pub fn flushed_writes_of_jobs(files: &[File], duration: Duration, seed: u64) -> Result<f64> {
     std::thread::scope(|scope| {
         let jobs: Vec<_> = (seed..)

@@ -1,8 +1,8 @@
-//! The area `branch`: what a branch costs, and how near its doors come to the bare file system.
+//! The area `branch`: what a branch costs, and how close its mounts come to the bare file system.
 //!
-//! Everything lies in one temporary directory (`TMPDIR` chooses the disk): the store, and the peers' copies
-//! beside it, so that all share the same disk. The peers with a file system of their own get one
-//! on a loop device in a file there, which takes root.
+//! Everything lies in one temporary directory (`TMPDIR` chooses the disk): the store, and the
+//! copies of the peers, so that all share the same disk. Peers that are file systems get one on a
+//! loop device in a file there, which needs root.
 
 mod clones;
 mod deletion;

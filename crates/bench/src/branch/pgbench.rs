@@ -1,4 +1,4 @@
-//! PostgreSQL on a fork beside PostgreSQL on copies and clones of other file systems.
+//! PostgreSQL on a fork, compared with PostgreSQL on copies and on clones of other file systems.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use tine_service::postgres::{Cluster, Installation, Launch, Server};
 use super::device::{Kind, LoopDevice};
 use super::lab::{Lab, drop_caches, execute, utf8};
 
-/// pgbench's scale; 100 is about 1.5 GB of tables.
+/// pgbench's scale. 100 is about 1.5 GB of tables.
 const LARGE_SCALE: u32 = 200;
 const STEADY_SCALE: u32 = 20;
 const CLIENTS: [&str; 4] = ["-c", "2", "-j", "2"];
@@ -37,7 +37,8 @@ pub fn run(table: &mut Table) -> Result<()> {
     fresh_fork(table, &installation, rows[0])
 }
 
-/// Each round every contestant gets a fresh clone of the same cluster, warmed for 5 s by reading.
+/// In each round every contestant gets a fresh clone of the same cluster, warmed for 5 s by
+/// reading.
 fn fresh_fork(table: &mut Table, installation: &Installation, what: &str) -> Result<()> {
     if !table.wants(what) {
         return Ok(());
@@ -101,8 +102,8 @@ fn fresh_fork(table: &mut Table, installation: &Installation, what: &str) -> Res
     Ok(())
 }
 
-/// Two servers side by side, ours on a fork, loaded in turn after a first load. The plain one's pages
-/// are in the host's cache since they were made, those of the fork are not: reading brings them there.
+/// Two servers, ours on a fork, loaded in turn after a first load. The pages of the plain one are
+/// in the host's cache since they were made. Those of the fork are not: reading loads them.
 fn steady(table: &mut Table, installation: &Installation, writes: &str, reads: &str) -> Result<()> {
     if !table.wants(writes) && !table.wants(reads) {
         return Ok(());
@@ -174,7 +175,7 @@ fn make_cluster(
     made.map(drop)
 }
 
-/// A server on a plain directory, with the very settings that tine gives its own.
+/// Starts a server on a plain directory, with the settings that tine gives its servers.
 fn start(lab: &Lab, directory: &Path) -> Result<Server> {
     let cluster = Cluster::open(directory).map_err(|error| anyhow!(error))?;
     let name = directory.file_name().unwrap_or_default().to_string_lossy();
@@ -209,7 +210,7 @@ fn warm_tps(installation: &Installation, uri: &str) -> Result<f64> {
     Ok(tps)
 }
 
-/// Transactions a second.
+/// Transactions per second.
 fn pgbench(installation: &Installation, uri: &str, load: &[&str]) -> Result<f64> {
     let text = pgbench_command(installation, uri, &[&["-n"], &CLIENTS[..], load].concat())?;
     let line = text

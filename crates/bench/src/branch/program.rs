@@ -1,4 +1,4 @@
-//! `tine branch` as a person runs it: a whole process, with and without a holder.
+//! `tine branch` as a user runs it: a whole process, with and without a holder.
 
 use std::time::Instant;
 

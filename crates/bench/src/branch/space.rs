@@ -37,7 +37,7 @@ pub fn run(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Forks, rewrites pages at random, and gives what the file grew by after a checkpoint.
+/// Forks and rewrites random pages. Returns how much the file has grown after a checkpoint.
 fn growth_of_fork(store: &Store, path: &Path, round: u64, of: u64, pages: u64) -> Result<f64> {
     store.checkpoint()?;
     let before = allocated(path)?;

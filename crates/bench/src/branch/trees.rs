@@ -1,4 +1,4 @@
-//! Many small files: made and removed, unpacked from an archive, looked over by git.
+//! Many small files: made and removed, unpacked from an archive, scanned by git.
 
 use std::path::Path;
 use std::process::Command;
@@ -62,7 +62,7 @@ pub fn run(table: &mut Table) -> Result<()> {
     lab.unmount("b")
 }
 
-/// Ours against the plain file system, and against fuse-overlayfs where that runs.
+/// Compares ours with the plain file system, and with fuse-overlayfs if that runs.
 fn print(table: &mut Table, what: &str, samples: &[Samples], bar: f64) {
     let row = table.row(what, Unit::Seconds, &samples[0]);
     row.peer("plain", &samples[1]).bar(Bar::SpeedAtLeast(bar));

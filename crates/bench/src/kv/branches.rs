@@ -1,4 +1,5 @@
-//! What branches cost: reading deep in their history and among very many, forking, the first write, opening.
+//! What branches cost: reading deep in their history and among very many, forking, the first write,
+//! opening.
 
 use std::path::Path;
 use std::time::Instant;
@@ -30,7 +31,7 @@ pub fn run(table: &mut Table) -> Result<()> {
     many(table)
 }
 
-/// A store of its own with one loaded branch, all in the cache.
+/// A new store with one loaded branch, all of it in the cache.
 fn loaded(path: &Path, pairs: &[Pair]) -> Result<(Store, Branch)> {
     let store = Store::create(path, &options())?;
     let main = store.create_branch("main")?;
@@ -73,8 +74,9 @@ fn reads(branches: &[&Branch], pairs: &[Pair]) -> Result<Vec<Samples>> {
     rounds.run()
 }
 
-/// A chain of forks, each of which changes some pairs. Read in stores opened anew, which hold what was read and no more;
-/// and in the process that made the forks, whose cache holds what they replaced as well.
+/// A chain of forks, each of which changes some pairs. It is read in newly opened stores, which
+/// cache only what was read, and in the process that made the forks, whose cache also holds what
+/// they replaced.
 fn deep(table: &mut Table) -> Result<()> {
     if ![READ_DEEP, READ_DEEP_MADE].iter().any(|what| table.wants(what)) {
         return Ok(());

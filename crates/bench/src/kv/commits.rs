@@ -1,4 +1,5 @@
-//! Durable commits: one beside a bare append, and those of several branches that share their flushes.
+//! Durable commits: one compared with a bare append, and those of several branches that share their
+//! flushes.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -74,10 +75,10 @@ fn median_of(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(Samples::new(times).median())
 }
 
-/// A file written in advance, whose next block is overwritten and flushed.
+/// A file that is written in advance. The next block is overwritten and flushed.
 pub struct BareAppend {
     file: File,
-    /// Longer than a block, so that an aligned one lies inside.
+    /// Longer than a block, so that it contains an aligned one.
     buffer: Vec<u8>,
 }
 
@@ -90,7 +91,7 @@ impl BareAppend {
         fallocate(&file, FallocateFlags::empty(), 0, bytes as u64)?;
         file.write_all_at(&vec![1; bytes], 0)?;
         file.sync_all()?;
-        // As the store writes: past the page cache, where the host can.
+        // Like the store: with O_DIRECT, if the host supports it.
         let _buffered = fcntl_setfl(&file, OFlags::DIRECT);
         Ok(Self { file, buffer: vec![7; 2 * BLOCK_BYTES] })
     }

@@ -1,4 +1,4 @@
-//! A row in which every engine does the same work, held against the best of some of them.
+//! A row in which every engine does the same work, compared with the best of some of them.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -14,7 +14,7 @@ use tine_bench::table::{Bar, Table, Unit};
 use super::peers::ENGINES;
 use super::subject::{Engine, Subject};
 
-/// An engine with its directory; closed, its files stay.
+/// An engine with its directory. Its files stay when it is closed.
 pub struct Contestant {
     pub engine: Engine,
     pub subject: Option<Box<dyn Subject>>,
@@ -23,7 +23,7 @@ pub struct Contestant {
 }
 
 impl Contestant {
-    /// A fresh, empty store of the engine.
+    /// Makes an empty store of the engine.
     pub fn new(engine: Engine, cache_bytes: u64) -> Result<Self> {
         let directory = tempfile::tempdir().context("make a directory for a store")?;
         let mut contestant = Self { engine, subject: None, directory, cache_bytes };
@@ -41,20 +41,21 @@ impl Contestant {
         Ok(())
     }
 
-    /// Closes the store and makes the host forget its pages; where its files lie.
+    /// Closes the store and drops its pages from the host's cache. Returns the directory of its
+    /// files.
     pub fn close_cold(&mut self) -> Result<&Path> {
         self.subject = None;
         forget_pages(self.directory.path())?;
         Ok(self.directory.path())
     }
 
-    /// The same, and opens it again: nothing is cached.
+    /// Does the same and opens the store again, with nothing cached.
     pub fn reopen_cold(&mut self) -> Result<()> {
         self.close_cold()?;
         self.open()
     }
 
-    /// Closes the store for good; what its files take on the host, in bytes.
+    /// Closes the store for good. Returns the bytes that its files take on the host.
     pub fn close(mut self) -> Result<u64> {
         self.subject = None;
         host_bytes(self.directory.path())
@@ -93,7 +94,7 @@ pub fn contestants(cache_bytes: u64) -> Result<Vec<Contestant>> {
     ENGINES.iter().map(|engine| Contestant::new(*engine, cache_bytes)).collect()
 }
 
-/// What a row asks for.
+/// What a row demands.
 #[derive(Clone, Copy)]
 pub struct Wanted<'a> {
     pub what: &'a str,
@@ -105,8 +106,8 @@ pub struct Wanted<'a> {
     pub rounds: usize,
 }
 
-/// Runs `work` for every contestant in every round and prints the row; `work` gets the number of the call and
-/// returns seconds of one operation.
+/// Runs `work` for every contestant in every round and prints the row. `work` gets the number of
+/// the call and returns the seconds of one operation.
 pub fn contest<C>(
     table: &mut Table,
     wanted: Wanted<'_>,
@@ -131,7 +132,7 @@ pub fn contest<C>(
     Ok(())
 }
 
-/// Prints a row: ours, the best of those that the bar is about, and all others under it.
+/// Prints a row: ours, the best of the peers that the bar names, and all others under it.
 pub fn report(
     table: &mut Table,
     wanted: Wanted<'_>,
@@ -156,7 +157,7 @@ pub fn report(
     table.note(&format!("cost beside ours: {}{}", shown.join(", "), wanted.goal));
 }
 
-/// Seconds of one of `count` operations that `work` does.
+/// Seconds of one of the `count` operations that `work` does.
 pub fn per_operation<T>(count: usize, work: impl FnOnce() -> Result<T>) -> Result<f64> {
     let start = Instant::now();
     std::hint::black_box(work()?);

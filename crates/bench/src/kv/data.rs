@@ -1,6 +1,7 @@
-//! The pairs that all subjects store: random keys of 24 bytes, values of 150, the same each time.
+//! The pairs that all subjects store: random keys of 24 bytes and values of 150 bytes, the same in
+//! each run.
 
-/// A key; random, so that neighbours in time are strangers in the tree.
+/// A key. It is random, so that keys that are written one after another are far apart in the tree.
 pub type Key = [u8; 24];
 /// A value.
 pub type Value = [u8; 150];
@@ -42,7 +43,7 @@ pub fn pair(random: &mut Random) -> Pair {
     (key, value)
 }
 
-/// `count` pairs; another seed, other keys.
+/// `count` pairs. Another seed gives other keys.
 pub fn pairs(count: usize, seed: u64) -> Vec<Pair> {
     let mut random = Random::new(seed);
     (0..count).map(|_| pair(&mut random)).collect()

@@ -1,4 +1,5 @@
-//! The longest time between two acknowledgements of one committer: under steady writing, and while a large branch goes.
+//! The longest time between two acknowledgements of one committer: under steady writing, and while
+//! a large branch is deleted.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +16,7 @@ use super::data::Random;
 const STEADY: &str = "longest gap in 60 s of steady durable writing";
 const DELETING: &str = "longest gap while a branch of 1 GB is deleted";
 const LARGE_BYTES: u64 = 1 << 30;
-/// Above the longest flush beside it.
+/// In addition to the longest flush of the probe.
 const GAP_SECONDS_MAX: f64 = 20e-3;
 
 pub fn run(table: &mut Table) -> Result<()> {
@@ -28,8 +29,8 @@ pub fn run(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Prints a row: the longest gap of `work`, held against the longest append and flush of a bare file beside it, as a
-/// disk that stands still for others stands still for both.
+/// Prints a row: the longest gap of `work`, compared with the longest append and flush of a bare
+/// file at the same time. A disk that stalls, stalls for both.
 fn beside_probe(table: &mut Table, what: &str, work: impl FnOnce() -> Result<f64>) -> Result<()> {
     let (bare, done) = (BareAppend::new()?, AtomicBool::new(false));
     let (gap, probe) = std::thread::scope(|scope| {
@@ -48,7 +49,7 @@ fn beside_probe(table: &mut Table, what: &str, work: impl FnOnce() -> Result<f64
     Ok(())
 }
 
-/// The longest of the probe's flushes, about one a millisecond, until `done`.
+/// The longest of the probe's flushes, of which there is about one each millisecond, until `done`.
 fn longest_flush(bare: &BareAppend, done: &AtomicBool) -> Result<f64> {
     let (mut longest, mut place) = (0.0f64, 0);
     while !done.load(Ordering::Acquire) {
@@ -61,7 +62,7 @@ fn longest_flush(bare: &BareAppend, done: &AtomicBool) -> Result<f64> {
     Ok(longest)
 }
 
-/// Transactions of 32 pairs all over a table, as fast as they go.
+/// Transactions of 32 pairs at random places of a table, one after another.
 fn steady(table: &mut Table) -> Result<()> {
     const DURATION: Duration = Duration::from_secs(60);
     let directory = tempfile::tempdir()?;
@@ -88,7 +89,7 @@ fn deleting(table: &mut Table) -> Result<()> {
     fill(&large, b"large", LARGE_BYTES)?;
     store.checkpoint()?;
     store.delete("large")?;
-    // Until the host has it all back.
+    // Until all of it is given back to the host.
     let freed = || path.metadata().is_ok_and(|file| file.blocks() * 512 < LARGE_BYTES / 8);
     let mut number = 0;
     beside_probe(table, DELETING, || {
@@ -114,7 +115,7 @@ pub fn fill(branch: &Branch, map: &[u8], bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// Repeats `work` for so long, or until `done`, which is asked now and then.
+/// Repeats `work` for this long, or until `done`, which is called now and then.
 fn longest_gap(
     duration: Duration,
     done: impl Fn() -> bool,

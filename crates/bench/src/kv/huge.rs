@@ -1,4 +1,5 @@
-//! A branch of 5 TB: one sparse map of five million extents, a block of data each. Forked, opened, listed and deleted.
+//! A branch of 5 TB: one sparse map of five million extents of one block each. It is forked,
+//! opened, listed and deleted.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,10 +16,11 @@ const DELETE: &str = "deleting it, until all is free";
 const MEMORY: &str = "memory that opening, listing and deleting it took";
 
 const EXTENTS: u64 = 5_000_000;
-/// A block of data each MiB.
+/// One block of data for each MiB.
 const STRIDE_BLOCKS: u64 = 256;
 const MAP: &[u8] = b"sparse";
-/// Cache, changed nodes and small data that wait, each by its default bound, and the free blocks that wait.
+/// The default limits of the cache, of changed nodes and of buffered small data, and room for the
+/// list of free blocks.
 const MEMORY_BYTES_MAX: f64 = 512e6;
 
 pub fn run(table: &mut Table) -> Result<()> {
@@ -93,7 +95,7 @@ fn free(store: &Store, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The process' resident memory, whose peak begins anew.
+/// The resident memory of the process, whose peak is reset.
 struct Memory {
     resident: f64,
 }
@@ -104,7 +106,7 @@ impl Memory {
         Ok(Memory { resident: status("VmRSS:")? })
     }
 
-    /// How far the peak lies above where it began, in bytes.
+    /// How far the peak lies above the beginning, in bytes.
     fn taken(&self) -> Result<f64> {
         Ok(status("VmHWM:")? - self.resident)
     }

@@ -1,8 +1,9 @@
-//! Engines with the same memory for all that they keep there, their own cache and the host's pages of their files: the work
-//! is done in a process of its own, in a group whose memory the kernel limits, in a store larger than that.
+//! Engines with the same limit on memory, for their own cache and the host's pages of their files
+//! together. The work is done in a separate process, in a control group whose memory the kernel
+//! limits, in a store that is larger.
 //!
-//! LMDB is opened with its option for that: without, each fault in its map brings as much as the host reads ahead, 8 MiB on
-//! some.
+//! LMDB is opened with its option for that. Without it, each fault in its map reads as much as the
+//! host reads ahead, which is 8 MiB on some.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use super::workloads::{BATCH, best_of_both, name, redb};
 const PAIRS: usize = 1_000_000;
 /// All the memory that a process may fill.
 const LIMIT_BYTES: u64 = 256 << 20;
-/// What engines with a cache of their own are told to fill of it.
+/// The size of the cache of engines that have their own.
 const CACHE_BYTES: u64 = 32 << 20;
 
 const HELD: [Engine; 3] = [
@@ -68,7 +69,8 @@ fn loaded() -> Result<Vec<Contestant>> {
     HELD.iter().map(load).collect()
 }
 
-/// What a process in the group does: engine, directory, work and round; prints seconds of one operation.
+/// What a process in the group does. The arguments are engine, directory, work and round. Prints
+/// the seconds of one operation.
 pub fn work(arguments: &[String]) -> Result<()> {
     let [engine, directory, work, round] = arguments else {
         bail!("engine, directory, work, round")
@@ -91,7 +93,7 @@ pub fn work(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Keys that are there, drawn at random; all pairs would fill the memory.
+/// Random keys that exist. Making all pairs would fill the memory.
 fn some_keys(count: usize, seed: u64) -> Vec<Key> {
     let mut random = Random::new(seed);
     let drawn: Vec<usize> = (0..count).map(|_| random.below(PAIRS)).collect();
@@ -104,12 +106,12 @@ fn some_keys(count: usize, seed: u64) -> Vec<Key> {
     drawn.iter().map(|at| keys[at]).collect()
 }
 
-/// A control group with little memory; gone when it is dropped.
+/// A control group with little memory. Dropping it removes it.
 struct Group(PathBuf);
 
 impl Group {
     fn new() -> Result<Group> {
-        // The controller's own hierarchy, or else the one that all share.
+        // The hierarchy of this controller, or else the one that all share.
         let (own, shared) = (Path::new("/sys/fs/cgroup/memory"), Path::new("/sys/fs/cgroup"));
         let (parent, limit) = match own.is_dir() {
             true => (own, "memory.limit_in_bytes"),
@@ -138,7 +140,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // What is left of it holds nothing, and goes with the machine.
+        // If this fails, an empty group remains until the machine restarts.
         let _ = std::fs::remove_dir(&self.0);
     }
 }

@@ -1,7 +1,8 @@
-//! The engine as a store of keys and values, beside the engines of its kind.
+//! The engine as a store of keys and values, compared with engines of its kind.
 //!
-//! The workloads are those of redb's benchmark: pairs of 24 and 150 bytes in random order, every write a transaction
-//! that is durable when its call returns. All engines run in the same rounds, in an order drawn anew for each.
+//! The workloads are those of redb's benchmark: pairs of 24 and 150 bytes in random order, with
+//! every write a transaction that is durable when its call returns. All engines run in the same
+//! rounds, in a new random order for each.
 
 mod branches;
 mod commits;

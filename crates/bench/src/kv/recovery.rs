@@ -1,5 +1,6 @@
-//! Opening a store of 10 GB whose power was cut at the worst moment: a checkpoint lies on the disk whole, and was about
-//! to be named, so that the journal behind the one before is as long as it gets.
+//! Opening a store of 10 GB after a power failure at the worst moment: a checkpoint is complete on
+//! the disk, but the superblock does not name it yet, so the journal since the checkpoint before is
+//! as long as possible.
 
 use std::io;
 use std::path::Path;
@@ -42,7 +43,7 @@ pub fn run(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Blocks and pairs all over the store, until its file is cut off.
+/// Writes blocks and pairs all over the store, until its file fails.
 fn write_until_cut(path: &Path, seed: u64) -> Result<()> {
     const WARM_UP: u64 = 4000;
     let file = Arc::new(CutOff {
@@ -79,7 +80,7 @@ fn change(branch: &Branch, random: &mut Random) -> Result<()> {
     Ok(branch.sync()?)
 }
 
-/// A file that nothing reaches any more from the first superblock on that is written once it is armed.
+/// A file that drops all writes from the first superblock on that is written once it is armed.
 #[derive(Debug)]
 struct CutOff {
     file: FileDevice,

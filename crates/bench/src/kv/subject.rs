@@ -10,10 +10,11 @@ use super::data::{Key, Pair};
 pub trait Subject: Send + Sync {
     fn write(&self, pairs: &[Pair]) -> Result<()>;
     fn remove(&self, keys: &[Key]) -> Result<()>;
-    /// Reads the values of keys that exist, in one transaction. Returns the sum of their first bytes.
-    fn get(&self, keys: &[Key]) -> Result<u64>;
-    /// Reads `entries` entries from each key on, in one transaction. Returns the sum of the values' first
+    /// Reads the values of keys that exist, in one transaction. Returns the sum of their first
     /// bytes.
+    fn get(&self, keys: &[Key]) -> Result<u64>;
+    /// Reads `entries` entries from each key on, in one transaction. Returns the sum of the values'
+    /// first bytes.
     fn scan(&self, from: &[Key], entries: usize) -> Result<u64>;
 }
 

@@ -1,4 +1,5 @@
-//! Load, writes, reads, scans, removals and size, with all data in the caches and with little of it there.
+//! Load, writes, reads, scans, removals and size, with all data in the caches and with little of
+//! it.
 
 use anyhow::Result;
 use tine_bench::samples::Samples;
@@ -51,7 +52,7 @@ pub fn redb(what: &str) -> Wanted<'_> {
     Wanted { against: &["redb"], goal: "; goal: LMDB", ..best_of_both(what) }
 }
 
-/// What a contestant is called.
+/// The name of a contestant.
 pub fn name(contestant: &Contestant) -> &'static str {
     contestant.engine.name
 }
@@ -147,7 +148,7 @@ fn scans(table: &mut Table, all: &mut [Contestant], pairs: &[Pair]) -> Result<()
     })
 }
 
-/// `transactions` of so many new pairs each.
+/// Writes `transactions`, each with the given number of new pairs.
 fn writes(
     table: &mut Table,
     (what, transactions, size): (&str, usize, usize),
@@ -193,7 +194,7 @@ fn sizes(table: &mut Table, all: Vec<Contestant>) -> Result<()> {
     Ok(())
 }
 
-/// Caches of engines hold a fifth of the data; the host's pages are dropped before each round.
+/// Caches of engines hold a fifth of the data. The host's pages are dropped before each round.
 fn beyond(table: &mut Table) -> Result<()> {
     const READS: usize = 5000;
     if ![READ_BEYOND, BATCHED_BEYOND].iter().any(|what| table.wants(what)) {

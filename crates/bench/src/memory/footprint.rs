@@ -1,4 +1,5 @@
-//! What a hundred forks of 100 MB occupy: proportional memory (PSS) and page tables, beyond the image.
+//! What a hundred forks of 100 MB occupy in addition to the image: proportional memory (PSS) and
+//! page tables.
 
 use anyhow::{Context, Result};
 use tine_bench::samples::Samples;
@@ -37,7 +38,7 @@ fn row(
     }
     let mut samples = Vec::new();
     for _ in 0..ROUNDS {
-        // One more fork, touched alike, carries the image's own pages in both figures.
+        // One more fork, touched in the same way, accounts for the image's pages in both figures.
         let mut carrier = image.fork()?;
         touch(&mut carrier);
         let before = occupied()?;

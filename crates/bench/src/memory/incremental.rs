@@ -1,4 +1,4 @@
-//! Incremental saves of a gibibyte of which little was written, beside a save of all of it.
+//! Incremental saves of a gibibyte of which little was written, compared with a save of all of it.
 
 use anyhow::Result;
 use tine_bench::rounds::seconds;
@@ -37,7 +37,7 @@ fn row(table: &mut Table, what: &str, dirty: usize) -> Result<()> {
     for round in 0..6 {
         write(&mut shards[0]);
         let (whole, _) = save(&mut Baseline::default())?;
-        // The first save after another begins the record.
+        // The second save begins the record.
         save(&mut baseline)?;
         write(&mut shards[0]);
         let (took, pause) = save(&mut baseline)?;

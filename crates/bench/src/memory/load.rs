@@ -1,11 +1,11 @@
-//! Four writers around a save, and what the save does to them.
+//! Four writers during a save, and what the save does to them.
 //!
-//! Each writer writes a burst of pages drawn by Zipf's law, every write under its lock, and then rests
-//! for 100 µs, so that four of them and the saver fit two processors. A write's latency runs from
-//! asking for the lock to the end of the store.
+//! Each writer writes a burst of pages drawn by Zipf's law, every write under its lock, and then
+//! rests for 100 µs, so that four of them and the saver fit two processors. A write's latency
+//! begins before it takes the lock and ends after the store.
 //!
-//! A wait is for a processor while the writer could run and others do, which the kernel's scheduler
-//! counts. The rest of a wait is the writer's own work and what keeps it from it.
+//! A writer waits for a processor while it could run and others do, which the kernel's scheduler
+//! counts. The rest of a latency is the writer's own work and other waits.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -23,10 +23,11 @@ const REST: Duration = Duration::from_micros(100);
 /// Writes a page of a writer's share.
 pub type Write<'a> = Box<dyn FnMut(usize) + Send + 'a>;
 
-/// The beginning of a save.
+/// When the content of a save is fixed.
 pub struct SaveStart {
     pub ended: Instant,
-    /// How long a writer would have waited who came at its beginning, which perhaps none did; 0 if unknown.
+    /// How long a writer would have waited that came at its beginning, which perhaps none did. 0 if
+    /// unknown.
     pub kept_out: Duration,
 }
 
@@ -34,7 +35,8 @@ pub struct SaveStart {
 pub struct Save {
     pub longest_at_cut: f64,
     pub longest: f64,
-    /// The longest wait that is not for a processor; unless waits for one are counted, the longest of all.
+    /// The longest wait that is not for a processor. If those waits are not counted, the longest of
+    /// all.
     pub longest_but_for_a_processor: f64,
     pub p99: f64,
     pub p999: f64,
@@ -43,8 +45,8 @@ pub struct Save {
     pub took: f64,
 }
 
-/// What writers look at around each write. To ask for how long they waited for a processor takes system
-/// calls, and so a part of what is measured.
+/// Which clocks writers read around each write. Reading how long they waited for a processor takes
+/// system calls, which become a part of what is measured.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Clocks {
     Wall,
@@ -70,13 +72,13 @@ impl Waited {
     fn read(&self) -> Result<Duration> {
         let mut text = [0; 64];
         let len = self.0.read_at(&mut text, 0)?;
-        // Nanoseconds on a processor, nanoseconds ready to be, and how often it was.
+        // Nanoseconds on a processor, nanoseconds waiting for one, and how often it ran.
         let ready = str::from_utf8(&text[..len])?.split(' ').nth(1);
         Ok(Duration::from_nanos(ready.context("a line of schedstat is too short")?.parse()?))
     }
 }
 
-/// Runs the writers, each with its own `write`, around one `save`, which returns its cut.
+/// Runs the writers, each with its own `write`, during one `save`, which returns its start.
 pub fn around(
     writes: Vec<Write<'_>>,
     clocks: Clocks,
@@ -125,7 +127,8 @@ fn write_until(
     while !stop.load(Ordering::Relaxed) {
         for _ in 0..BURST {
             let page = zipf.draw(&mut random);
-            // Whoever comes between the two is in both, or the difference would be too small.
+            // A wait between the two is in both. In the other order the difference would be too
+            // small.
             let begun = Instant::now();
             let before = waited()?;
             write(page);

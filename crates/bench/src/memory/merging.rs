@@ -1,4 +1,4 @@
-//! Merging eight copies of 256 MiB with a tenth changed, half of it by moving runs elsewhere.
+//! Merging eight copies of 256 MiB of which a tenth changed, half of it by moving runs elsewhere.
 
 use anyhow::Result;
 use tine_bench::rounds::seconds;
@@ -13,7 +13,8 @@ const COPIES: usize = 8;
 /// Pages of a run that was changed or moved.
 const RUN: usize = 8;
 
-/// The copies, and how many of their pages have an equal at the same offset or elsewhere in another.
+/// The copies, and how many of their pages have an equal one in another copy, at the same offset or
+/// elsewhere.
 struct Copies {
     images: Vec<Image>,
     same_offset: usize,
@@ -36,7 +37,7 @@ pub fn run(table: &mut Table) -> Result<()> {
         let took = seconds(|| merged = Some(merger.scan()));
         let merged = merged.transpose()?.unwrap_or_default();
         rates.push((COPIES * PAGES * PAGE) as f64 / took);
-        // All merged images are made of one pool, whose blocks any of them counts.
+        // All merged images are made of one pool, and each of them counts all its blocks.
         let stored = merged[0].stored_bytes()? as usize / PAGE;
         let kept = stored - copies.unique.min(stored);
         // What is stored beyond the distinct pages was not merged; blame either kind in full.

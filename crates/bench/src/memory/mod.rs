@@ -1,7 +1,8 @@
-//! The area `memory`: forks of memory beside `fork(2)`, `memcpy`, `mmap` by hand and `Vec::clone`.
+//! The area `memory`: forks of memory compared with `fork(2)`, `memcpy`, `mmap` by hand and
+//! `Vec::clone`.
 //!
-//! Pages that a virtual machine has never touched cost several times as much as recycled ones, so the
-//! run begins by touching as much memory as it will use.
+//! Pages that a virtual machine has never touched cost several times as much as recycled ones, so
+//! the run begins by touching as much memory as it will use.
 
 mod footprint;
 mod forks;
@@ -17,7 +18,7 @@ use anyhow::Result;
 use tine_bench::table::Table;
 use tine_memory::{Image, PAGE, Probe, Region};
 
-/// The size that forks are measured at.
+/// The size of the regions that are forked.
 const GIB: usize = 1 << 30;
 const PAGES: usize = GIB / PAGE;
 

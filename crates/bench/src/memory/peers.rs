@@ -135,8 +135,8 @@ pub fn hash_bytes(bytes: &[u8]) -> u64 {
 /// Hashes memory by address, in a child of `fork(2)` that has inherited it.
 pub fn hash_inherited(range: Range<*const u8>) {
     let bytes = range.end as usize - range.start as usize;
-    // SAFETY: called in a child process with the addresses of memory that it inherited, where it is the
-    // only thread.
+    // SAFETY: called in a child process with the addresses of memory that it inherited, where it is
+    // the only thread.
     let bytes = unsafe { std::slice::from_raw_parts(range.start, bytes) };
     std::hint::black_box(bytes.chunks(1 << 18).fold(0, |all, chunk| all ^ hash_bytes(chunk)));
 }

@@ -1,10 +1,10 @@
-//! A background save of a gibibyte under four writers: a snapshot beside `fork(2)`. The save hashes every
-//! byte.
+//! A background save of a gibibyte under four writers: a snapshot compared with `fork(2)`. The save
+//! hashes every byte.
 //!
-//! The longest of all writes waits for a processor, whatever else it waits for. How long the machine makes
-//! it wait by itself shows in two more contestants without a save: the same writers alone, and beside two
-//! busy threads. What is left of every wait without the time in which the scheduler had the writer stand in
-//! line is a row of its own.
+//! The longest of all writes waits for a processor, whatever else it waits for. Two more
+//! contestants without a save show how long the machine makes it wait by itself: the same writers
+//! alone, and together with two busy threads. A separate row shows the waits without the time in
+//! which the writer waited for the scheduler.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use super::peers::{Child, PlainMemory, hash_bytes, hash_inherited};
 use super::{GIB, gibibyte};
 
 const ROUNDS: usize = 6;
-/// Threads that keep the machine's processors busy beside the writers.
+/// Threads that keep the machine's processors busy in addition to the writers.
 const BUSY: usize = 2;
 
 pub fn run(table: &mut Table) -> Result<()> {
@@ -104,7 +104,7 @@ fn by_snapshot(clocks: Clocks) -> Result<Save> {
     })
 }
 
-/// What the writers see while nothing is saved for as long: they write a fresh private mapping, and the
+/// The same writers for the same time without a save: they write a fresh private mapping, and the
 /// kernel copies the pages.
 fn without_save(seconds: f64, busy: usize) -> Result<Save> {
     let mut memory = gibibyte()?.fork()?;
@@ -148,7 +148,7 @@ fn locked_writes<'a>(parts: &'a [Part<'_>]) -> Vec<Write<'a>> {
 
 fn by_fork(clocks: Clocks) -> Result<Save> {
     let mut memory = PlainMemory::new(GIB)?;
-    // The child of fork sees the memory by its own tables; only the parent's writers use the slices.
+    // The child of fork has its own page tables. Only the parent's writers use the slices.
     let all = memory.bytes().as_ptr_range();
     let parts = split(memory.bytes_mut());
     around(locked_writes(&parts), clocks, || {

@@ -10,7 +10,7 @@ use tine_memory::{CopyAhead, ForkMode, Image, PAGE, Region, SharedRegion, Stats}
 use super::peers::PrivateMap;
 use super::{GIB, PAGES, Random, Zipf, gibibyte};
 
-/// Pages written a sample, so far apart that no cluster forms.
+/// Pages written for each sample, far enough apart that no cluster forms.
 const WRITES: usize = 10_000;
 const STRIDE: usize = PAGES / WRITES;
 
@@ -18,7 +18,7 @@ pub fn run(table: &mut Table) -> Result<()> {
     first_write(table)?;
     let sequential = || Box::new(0..PAGES / 4) as Box<dyn Iterator<Item = usize>>;
     ahead(table, "sequential", sequential)?;
-    // Objects of 64 KiB, each written whole, some of them often.
+    // Objects of 64 KiB, each written completely, some of them often.
     ahead(table, "clustered Zipf", || {
         let (zipf, mut random) = (Zipf::new(PAGES / 16), Random(5));
         Box::new((0..PAGES / 16).flat_map(move |_| {

@@ -54,23 +54,24 @@ macro_rules! of_kind {
     }};
 }
 
-pub fn run(table: &mut Table) -> Result<()> {
-    if ![
+/// Returns `true` if the table wants any row of this module.
+fn wants_any(table: &Table) -> bool {
+    let rows = [
         "diff of 100 changes in 1 M",
         "merge3 of 100 changes each",
         "== of an untouched fork",
         "clones from 2 threads",
-    ]
-    .iter()
-    .any(|what| {
-        ["Seq", "OrdMap", "OrdSet", "HashMap", "Text"]
-            .iter()
-            .any(|kind| table.wants(&format!("{kind} {what}")))
-    }) {
+    ];
+    let kinds = ["Seq", "OrdMap", "OrdSet", "HashMap", "Text"];
+    rows.iter().any(|row| kinds.iter().any(|kind| table.wants(&format!("{kind} {row}"))))
+}
+
+pub fn run(table: &mut Table) -> Result<()> {
+    if !wants_any(table) {
         return Ok(());
     }
     let entries = || (0..LARGE as u64).map(|key| (key * 2, key));
-    // Places spread over the whole; one in three inserts, removes, and updates.
+    // Places are spread over the whole. A third of them each inserts, removes and updates.
     of_kind!(
         table,
         "Seq",
@@ -130,7 +131,7 @@ pub fn run(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Two threads clone and drop one value, beside the same with a bare `Arc`.
+/// Two threads clone and drop one value, compared with the same for a bare `Arc`.
 fn clones<V: Clone + Sync>(table: &mut Table, what: &str, value: &V) -> Result<()> {
     if !table.wants(what) {
         return Ok(());

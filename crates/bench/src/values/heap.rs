@@ -1,4 +1,4 @@
-//! Bytes asked of the allocator, counted for all contestants alike.
+//! Bytes requested from the allocator, counted in the same way for all contestants.
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;

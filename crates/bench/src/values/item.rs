@@ -2,7 +2,7 @@
 
 /// A value that can be made and read whole.
 pub trait Item: Clone + Eq + Send + Sync + 'static {
-    /// How rows name it; empty for the usual one.
+    /// Its name in rows. Empty for the usual one.
     const NAME: &'static str;
 
     fn make(seed: u64) -> Self;

@@ -1,4 +1,4 @@
-//! Maps: filling, finding, reading in order, writing to a fork, and bytes an entry.
+//! Maps: filling, finding, reading in order, writing to a fork, and bytes for each entry.
 
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub const BARS: Bars = Bars { ordered: [1.0, 1.0, 4.0, 1.0 / 1.1], hashed: [1.0,
 
 pub const PARITY: Bars = Bars { ordered: [0.9; 4], hashed: [0.9; 4] };
 
-/// A map of any maker.
+/// A map of any crate.
 trait Map<V: Item>: Clone {
     fn empty() -> Self;
     fn put(&mut self, key: u64, value: V);
@@ -204,7 +204,8 @@ fn write<V: Item>(map: &impl Map<V>, keys: &[u64]) -> f64 {
     })
 }
 
-/// Bytes an entry of a hash map, at sizes between a thousand and four million; the worst is held to the bar.
+/// Bytes for each entry of a hash map, at sizes between a thousand and four million. The worst is
+/// compared with the bar.
 pub fn footprints(table: &mut Table) {
     let what = "HashMap bytes an entry, worst from 1 k to 4 M";
     if !table.wants(what) {

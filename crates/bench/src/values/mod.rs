@@ -1,7 +1,8 @@
-//! Copy-on-write values beside imbl, and beside the other peers where they show something.
+//! Copy-on-write values compared with imbl, and with other peers where they show something.
 //!
-//! Values are `u64`, a million of them unless a row says otherwise; every value read is summed, byte by byte for
-//! large ones; all hash maps use one hasher. The unfavourable end of the 95 % interval must reach the bar.
+//! Values are `u64`, and there are a million of them unless a row says otherwise. Every value that
+//! is read is summed, byte by byte for large ones. All hash maps use one hasher. The unfavourable
+//! end of the 95 % interval must reach the bar.
 
 mod forks;
 mod heap;
@@ -18,7 +19,8 @@ use tine_bench::table::{Bar, Judge, Table, Unit};
 use item::Item;
 
 const ROUNDS: usize = 9;
-/// Rounds of rows that only read: they are short, and memory that other machines share makes some of them slow.
+/// Rounds of rows that only read. They are short, and memory that other machines share makes some
+/// of them slow.
 const READ_ROUNDS: usize = 25;
 const LARGE: usize = 1_000_000;
 const SMALL: usize = 1000;
@@ -38,8 +40,8 @@ pub fn run(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Whether rpds takes part. A million items, each in an allocation of its own, leave a heap in which what is measured
-/// after them is slower, and take seconds a round.
+/// Returns `true` if rpds takes part. A million items, each in a separate allocation, leave a heap
+/// in which what is measured after them is slower, and take seconds for each round.
 fn with_rpds(count: usize) -> bool {
     count <= SMALL
 }
@@ -47,10 +49,10 @@ fn with_rpds(count: usize) -> bool {
 /// A value of 256 bytes.
 type Page = [u8; 256];
 
-/// Seconds an operation, of one round.
+/// Measures the seconds of one operation, once for each round.
 type Measure<'a> = Box<dyn FnMut() -> f64 + 'a>;
 
-/// Measures contestants together: ours, imbl, then others that are only shown.
+/// Measures contestants together: ours, imbl, and others that are only shown.
 fn compare(
     table: &mut Table,
     what: &str,
@@ -116,7 +118,7 @@ fn named<T: Item>(what: &str, count: usize) -> String {
     }
 }
 
-/// Places below `below` in an order that no cache foresees, the same each time.
+/// Places below `below` in an order that no cache predicts, the same in each run.
 fn places(count: usize, below: usize) -> Vec<usize> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = || {

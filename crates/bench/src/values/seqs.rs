@@ -10,7 +10,7 @@ use super::{
     Measure, ROUNDS, compare, compare_reads, heap, item::Item, named, places, timed, with_rpds,
 };
 
-/// What each row must reach against imbl, as speeds; and the share of its bytes.
+/// What each row must reach against imbl, as speeds, and the share of imbl's bytes.
 pub struct Bars {
     get: f64,
     iterate: f64,
@@ -27,7 +27,7 @@ pub const BARS: Bars =
 pub const PARITY: Bars =
     Bars { get: 0.9, iterate: 0.9, push: 0.9, set: 0.9, fork: 0.9, fork_bytes: 1.1, insert: 0.9 };
 
-/// A sequence of any maker.
+/// A sequence of any crate.
 trait Sequence<T: Item>: Clone {
     fn gather(count: usize) -> Self;
     fn item(&self, at: usize) -> &T;
@@ -35,7 +35,7 @@ trait Sequence<T: Item>: Clone {
     fn put(&mut self, at: usize, item: T);
 }
 
-/// A sequence that takes an item anywhere.
+/// A sequence that can insert an item anywhere.
 trait Squeeze<T: Item>: Sequence<T> {
     fn squeeze(&mut self, at: usize, item: T);
 }
@@ -87,11 +87,30 @@ sequence!(rpds::VectorSync<T>, rpds::Vector::new_sync(), push_back_mut, |seq, at
 sequence!(Vec<T>, Vec::new(), push, |seq, at, item| seq[at] = item);
 
 pub fn run<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> {
-    let reads = places(count.max(100_000), count);
-    let writes = places(20_000, count);
-    let each = |what: &str| named::<T>(what, count);
-    let times = 1_000_000usize.div_ceil(count).min(100);
+    reads::<T>(table, count, bars)?;
+    pushes::<T>(table, count, bars)?;
+    writes::<T>(table, count, bars)?;
+    forks::<T>(table, count, bars)
+}
 
+/// How often a row goes through a sequence, so that short ones are measured for long enough.
+fn times(count: usize) -> usize {
+    1_000_000usize.div_ceil(count).min(100)
+}
+
+/// Places that are read or set.
+fn all_places(count: usize) -> Vec<usize> {
+    places(count.max(100_000), count)
+}
+
+/// Places that are written in forks.
+fn fork_places(count: usize) -> Vec<usize> {
+    places(20_000, count)
+}
+
+fn reads<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> {
+    let each = |what: &str| named::<T>(what, count);
+    let (reads, times) = (all_places(count), times(count));
     if table.wants(&each("Seq get")) || table.wants(&each("Seq iterate")) {
         let (ours, imbl) = (Seq::<T>::gather(count), imbl::Vector::<T>::gather(count));
         let im = im::Vector::<T>::gather(count);
@@ -123,7 +142,12 @@ pub fn run<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> 
         }
         compare_reads(table, &each("Seq iterate"), Bar::SpeedAtLeast(bars.iterate), contestants)?;
     }
-    if table.wants(&each("Seq push")) {
+    Ok(())
+}
+
+fn pushes<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> {
+    let (what, times) = (named::<T>("Seq push", count), times(count));
+    if table.wants(&what) {
         let mut contestants: Vec<(_, Measure<'_>)> = vec![
             ("ours", Box::new(|| push::<T, Seq<T>>(count, times))),
             ("imbl", Box::new(|| push::<T, imbl::Vector<T>>(count, times))),
@@ -134,20 +158,45 @@ pub fn run<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> 
         if with_rpds(count) {
             contestants.push(("rpds", Box::new(|| push::<T, rpds::VectorSync<T>>(count, times))));
         }
-        compare(table, &each("Seq push"), Bar::SpeedAtLeast(bars.push), contestants)?;
+        compare(table, &what, Bar::SpeedAtLeast(bars.push), contestants)?;
     }
+    Ok(())
+}
+
+fn writes<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> {
+    let each = |what: &str| named::<T>(what, count);
     if table.wants(&each("Seq set in place")) {
+        let places = all_places(count);
         let (mut ours, mut imbl) = (Seq::<T>::gather(count), imbl::Vector::<T>::gather(count));
         compare(
             table,
             &each("Seq set in place"),
             Bar::SpeedAtLeast(bars.set),
             vec![
-                ("ours", Box::new(|| set(&mut ours, &reads))),
-                ("imbl", Box::new(|| set(&mut imbl, &reads))),
+                ("ours", Box::new(|| set(&mut ours, &places))),
+                ("imbl", Box::new(|| set(&mut imbl, &places))),
             ],
         )?;
     }
+    if table.wants(&each("Seq random insert")) {
+        let (ours, imbl) = (Seq::<T>::gather(count), imbl::Vector::<T>::gather(count));
+        let few = &fork_places(count)[..300];
+        compare(
+            table,
+            &each("Seq random insert"),
+            Bar::SpeedAtLeast(bars.insert),
+            vec![
+                ("ours", Box::new(|| insert(&mut ours.clone(), few))),
+                ("imbl", Box::new(|| insert(&mut imbl.clone(), few))),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn forks<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> {
+    let each = |what: &str| named::<T>(what, count);
+    let writes = fork_places(count);
     if table.wants(&each("Seq clone + one write")) {
         let (ours, imbl) = (Seq::<T>::gather(count), imbl::Vector::<T>::gather(count));
         compare(
@@ -166,19 +215,6 @@ pub fn run<T: Item>(table: &mut Table, count: usize, bars: &Bars) -> Result<()> 
             .row(&each("Seq clone + one write, bytes"), Unit::Bytes, &bytes(mine))
             .peer("imbl", &bytes(peer))
             .bar(Bar::CostAtMost(bars.fork_bytes));
-    }
-    if table.wants(&each("Seq random insert")) {
-        let (ours, imbl) = (Seq::<T>::gather(count), imbl::Vector::<T>::gather(count));
-        let few = &writes[..300];
-        compare(
-            table,
-            &each("Seq random insert"),
-            Bar::SpeedAtLeast(bars.insert),
-            vec![
-                ("ours", Box::new(|| insert(&mut ours.clone(), few))),
-                ("imbl", Box::new(|| insert(&mut imbl.clone(), few))),
-            ],
-        )?;
     }
     Ok(())
 }
@@ -205,7 +241,7 @@ fn fork<T: Item>(seq: &impl Sequence<T>, at: &[usize]) -> f64 {
     })
 }
 
-/// The path is made unique by a first write, so that the insertions meet a value of their own at most places.
+/// A first write makes the path unique, so that most insertions meet unshared nodes.
 fn insert<T: Item>(seq: &mut impl Squeeze<T>, at: &[usize]) -> f64 {
     timed(at.len(), || at.iter().for_each(|at| seq.squeeze(*at, T::make(1))))
 }

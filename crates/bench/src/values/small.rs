@@ -1,4 +1,4 @@
-//! Ten elements: heap bytes, and a clone with one write, beside flat values.
+//! Ten elements: heap bytes, and a clone with one write, compared with flat values.
 
 use anyhow::Result;
 use std::collections::{BTreeMap, HashMap as StdHash};

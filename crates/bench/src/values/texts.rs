@@ -1,4 +1,4 @@
-//! Texts beside ropey: filling in the middle, reading, and writing to a fork.
+//! Texts compared with ropey: filling in the middle, reading, and writing to a fork.
 
 use anyhow::Result;
 use ropey::Rope;

@@ -1,4 +1,4 @@
-//! fjall: a log-structured merge tree; every batch is persisted with `fdatasync`.
+//! fjall: a log-structured merge tree. Every batch is persisted with `fdatasync`.
 
 use std::path::Path;
 

@@ -18,13 +18,14 @@ pub fn lmdb(directory: &Path, map_bytes: usize, scattered: bool) -> heed::Result
         // SAFETY: this flag is advice about reading, and does not affect the soundness of the map.
         unsafe { options.flags(EnvFlags::NO_READ_AHEAD) };
     }
-    // SAFETY: the map is sound while nothing else changes the file. The benchmark makes the directory
-    // for itself alone, mode 0700, and opens it once at a time.
+    // SAFETY: the map is sound while nothing else changes the file. The benchmark makes the
+    // directory for itself alone, mode 0700, and opens it once at a time.
     unsafe { options.open(directory) }
 }
 
 /// Makes an empty table of byte strings in a transaction of sanakirja.
 pub fn sanakirja_table<T: AllocPage<Error = Error>>(txn: &mut T) -> Result<UDb<[u8], [u8]>, Error> {
-    // SAFETY: the page is allocated by `txn` and initialised for the very types that the result names.
+    // SAFETY: the page is allocated by `txn` and initialised for the very types that the result
+    // names.
     unsafe { btree::create_db_(txn) }
 }

@@ -1,4 +1,4 @@
-//! redb: a B-tree, copy on write; commits with the default durability.
+//! redb: a copy-on-write B-tree. Commits have the default durability.
 
 use std::path::Path;
 

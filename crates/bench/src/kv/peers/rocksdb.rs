@@ -1,4 +1,4 @@
-//! RocksDB: a log-structured merge tree; every batch is written with `sync`.
+//! RocksDB: a log-structured merge tree. Every batch is written with `sync`.
 
 use std::path::Path;
 

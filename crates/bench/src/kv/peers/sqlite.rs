@@ -10,7 +10,7 @@ use crate::kv::data::{Key, Pair};
 use crate::kv::subject::Subject;
 
 struct Sqlite {
-    /// Readers of several threads have a connection each, as is SQLite's custom.
+    /// Each reading thread has its own connection, as is usual with SQLite.
     free: Mutex<Vec<Connection>>,
     path: std::path::PathBuf,
     cache_bytes: u64,

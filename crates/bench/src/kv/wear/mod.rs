@@ -1,9 +1,10 @@
-//! Write amplification, and how physical writes spread: the same changes in a tine store and a SQLite database, each
-//! on an ext4 of its own, and in a file on btrfs.
+//! Write amplification, and how physical writes spread: the same changes in a tine store and a
+//! SQLite database, each on its own ext4, and in a file on btrfs.
 //!
-//! Each has a file system on a loop device, whose counter tells what reached it: journals, copies, the file system's own
-//! records. A workload ends when all it put off is on the device too. Spread is told by comparing the device before
-//! and after: how often, on average, each place was written that holds something else now.
+//! Each has a file system on a loop device, whose counter includes everything that reaches it:
+//! journals, copies, the file system's own records. A workload ends when everything that it
+//! deferred is on the device. The spread comes from comparing the device before and after: how
+//! often, on average, each place was written that has changed.
 
 mod pages;
 mod volume;
@@ -23,7 +24,7 @@ const PAGES: u64 = 16_384;
 struct Workload {
     what: &'static str,
     transactions: usize,
-    /// Pages of one transaction; they follow each other if it loads.
+    /// Pages of one transaction. They are consecutive if it loads.
     pages: usize,
     load: bool,
 }
@@ -102,8 +103,8 @@ fn measure(system: FileSystem, open: Open) -> Result<Vec<Wear>> {
             }
             subject.write(&pages)?;
         }
-        subject.settle()?;
-        volume.settle()?;
+        subject.write_deferred()?;
+        volume.flush()?;
         let written = (volume.bytes_written()? - written) as f64;
         let changed = volume.bytes_changed(&before)? as f64;
         let user = (workload.transactions * workload.pages * PAGE_BYTES) as f64;

@@ -1,4 +1,4 @@
-//! Those that keep pages: every write is one transaction that is durable when it returns.
+//! The subjects, which store pages. Every write is one transaction that is durable when it returns.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -15,8 +15,8 @@ pub type Page = (u64, Vec<u8>);
 
 pub trait Pages {
     fn write(&mut self, pages: &[Page]) -> Result<()>;
-    /// Brings what was put off to its place.
-    fn settle(&mut self) -> Result<()>;
+    /// Writes everything that was deferred to its final place.
+    fn write_deferred(&mut self) -> Result<()>;
 }
 
 /// A map of a branch.
@@ -45,7 +45,7 @@ impl Pages for Store {
         Ok(self.branch.sync()?)
     }
 
-    fn settle(&mut self) -> Result<()> {
+    fn write_deferred(&mut self) -> Result<()> {
         Ok(self.store.checkpoint()?)
     }
 }
@@ -76,12 +76,12 @@ impl Pages for Database {
         Ok(transaction.commit()?)
     }
 
-    fn settle(&mut self) -> Result<()> {
+    fn write_deferred(&mut self) -> Result<()> {
         Ok(self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?)
     }
 }
 
-/// A plain file; btrfs copies what is overwritten.
+/// A plain file. btrfs copies what is overwritten.
 pub struct BtrfsFile(File);
 
 impl BtrfsFile {
@@ -98,7 +98,7 @@ impl Pages for BtrfsFile {
         Ok(self.0.sync_data()?)
     }
 
-    fn settle(&mut self) -> Result<()> {
+    fn write_deferred(&mut self) -> Result<()> {
         Ok(self.0.sync_all()?)
     }
 }

@@ -21,7 +21,7 @@ pub enum FileSystem {
     Btrfs,
 }
 
-/// A mounted file system of its own; it goes when this is dropped.
+/// A separate, mounted file system. Dropping it removes it.
 pub struct Volume {
     place: TempDir,
     device: String,
@@ -36,7 +36,7 @@ impl Volume {
         File::create(&image)?.set_len(VOLUME_BYTES)?;
         std::fs::create_dir(&directory)?;
         let found = execute("losetup", &["-f", "--show", "--direct-io=on", text(&image)?])?;
-        // From here on dropping it tidies up, whatever fails.
+        // From here on dropping it cleans up, whatever fails.
         let volume = Volume { place, device: found.trim().to_owned(), directory };
         match system {
             FileSystem::Ext4 => execute("mkfs.ext4", &["-q", "-F", &volume.device])?,
@@ -50,8 +50,8 @@ impl Volume {
         &self.directory
     }
 
-    /// Brings all that the file system put off to the device.
-    pub fn settle(&self) -> Result<()> {
+    /// Writes everything that the file system deferred to the device.
+    pub fn flush(&self) -> Result<()> {
         Ok(rustix::fs::syncfs(File::open(&self.directory)?)?)
     }
 
@@ -79,7 +79,7 @@ impl Volume {
         Ok(hashes)
     }
 
-    /// Bytes of the regions that hold something else than before.
+    /// Bytes of the regions that have changed.
     pub fn bytes_changed(&self, before: &[u64]) -> Result<u64> {
         let now = self.regions()?;
         let changed = before.iter().zip(&now).filter(|(before, now)| before != now).count();
@@ -105,7 +105,7 @@ fn text(path: &Path) -> Result<&str> {
     path.to_str().context("the path of a volume is no text")
 }
 
-/// What a program prints; its complaint if it fails.
+/// Runs a program and returns its output. If it fails, the error has its message.
 fn execute(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).args(arguments).output();
     let output = output.with_context(|| format!("start {program}"))?;
