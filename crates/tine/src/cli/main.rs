@@ -11,6 +11,8 @@ mod interrupt;
 mod manual;
 mod misuse;
 mod progress;
+#[cfg(test)]
+mod reference;
 mod run;
 mod say;
 mod settings;
