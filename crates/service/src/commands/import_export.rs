@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::client::{Access, Client, ProgressHooks};
@@ -123,7 +124,8 @@ fn make_beside(target: &Path) -> Result<PathBuf> {
     name.push(target.file_name().unwrap_or_default());
     name.push(format!(".tine-{}", std::process::id()));
     let unfinished = target.with_file_name(name);
-    match fs::create_dir(&unfinished) {
+    // Until it is complete, nothing of it is for others, whatever the caller's mask leaves open.
+    match fs::DirBuilder::new().mode(0o700).create(&unfinished) {
         Ok(()) => Ok(unfinished),
         Err(error) => Err(Error::path("make", target, error)),
     }
