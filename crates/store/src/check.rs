@@ -1,6 +1,8 @@
 //! The checker: recomputes counts, space, sums and order from the roots, and compares them with what
 //! the store recorded. Shares no bookkeeping with the code it checks.
 
+mod names;
+
 use crate::device::AlignedBuf;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -135,6 +137,9 @@ impl Checker<'_> {
         }
         self.recorded = self.recorded_counts(&system)?;
         self.catalog(&system)?;
+        for (severity, what, place) in names::check(&self.engine.nodes, &system, superblock)? {
+            self.find(severity, what, place);
+        }
         self.compare_counts();
         self.compare_space(superblock)
     }

@@ -112,6 +112,25 @@ impl Forge {
 
     /// Makes forged trees the content of branches, and opens the store.
     fn open(self, trees: &[(&str, DiskRoot)]) -> Store {
+        let counts = self.counts.clone();
+        self.with_records(|records| {
+            for (key, value) in records.iter_mut() {
+                if key[0] == PREFIX_BRANCH {
+                    let (meta, _) = decode_branch(value).unwrap();
+                    if let Some((_, root)) = trees.iter().find(|(name, _)| *name == meta.name) {
+                        *value = encode_branch(&meta, root);
+                    }
+                }
+            }
+            for (block, count) in &counts {
+                let key = number_key(PREFIX_COUNT, *block).to_vec();
+                records.insert(key, encode_count(NODE_BLOCKS, *count));
+            }
+        })
+    }
+
+    /// Changes records of the system tree, and opens the store.
+    fn with_records(self, change: impl FnOnce(&mut BTreeMap<Vec<u8>, Vec<u8>>)) -> Store {
         let mut superblock = newest_superblock(&*self.disk).unwrap();
         let (ptr, level) = superblock.system.unwrap();
         let nodes = Nodes::new(self.disk.clone(), 1 << 20);
@@ -119,18 +138,7 @@ impl Forge {
         let Body::Leaf(old) = &system.body else { panic!("a small store has a small system tree") };
         let mut records: BTreeMap<Vec<u8>, Vec<u8>> =
             (0..old.len()).map(|i| (old.key(i).to_vec(), old.value(i).to_vec())).collect();
-        for (key, value) in &mut records {
-            if key[0] == PREFIX_BRANCH {
-                let (meta, _) = decode_branch(value).unwrap();
-                if let Some((_, root)) = trees.iter().find(|(name, _)| *name == meta.name) {
-                    *value = encode_branch(&meta, root);
-                }
-            }
-        }
-        for (block, count) in &self.counts {
-            let key = number_key(PREFIX_COUNT, *block).to_vec();
-            records.insert(key, encode_count(NODE_BLOCKS, *count));
-        }
+        change(&mut records);
         let mut entries = Entries::default();
         records.iter().for_each(|(key, value)| entries.push(&[], key, value));
         let system = Node::new(system.birth, 0, Body::Leaf(entries));
@@ -254,5 +262,56 @@ fn usage_and_deletion_of_a_tree_whose_nodes_stand_for_one_another_end() {
             (0..).find(|_| matches!(store.reclaim_some(1), Ok(false)))
         });
         assert!(steps.unwrap() <= (usize::from(shape.levels) + 1) * WIDTH + 1);
+    }
+}
+
+#[test]
+fn names_and_branches_that_do_not_belong_together_are_found() {
+    type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+    let main = |records: &Records| {
+        let found = records.iter().find(|(key, value)| {
+            key[0] == PREFIX_BRANCH && decode_branch(value).unwrap().0.name == "main"
+        });
+        found.map(|(key, value)| (key.clone(), value.clone())).unwrap()
+    };
+    let renamed = |records: &mut Records, name: &str| {
+        let (key, value) = main(records);
+        let (mut meta, root) = decode_branch(&value).unwrap();
+        meta.name = name.to_owned();
+        records.insert(key, encode_branch(&meta, &root));
+    };
+    let cases: [(&str, &dyn Fn(&mut Records)); 9] = [
+        ("as it was", &|_| {}),
+        ("no name", &|records| drop(records.remove(&b"nmain"[..]))),
+        ("another name", &|records| {
+            let value = records.remove(&b"nmain"[..]).unwrap();
+            records.insert(b"nmaim".to_vec(), value);
+        }),
+        ("another branch's number", &|records| {
+            let other = records[&b"ntrial"[..]].clone();
+            records.insert(b"nmain".to_vec(), other);
+        }),
+        ("a number of no branch", &|records| {
+            records.insert(b"nmain".to_vec(), 99_u64.to_be_bytes().to_vec());
+        }),
+        ("half a number", &|records| drop(records.insert(b"nmain".to_vec(), vec![0; 4]))),
+        ("an impossible name", &|records| renamed(records, "ma)n")),
+        ("a record of no kind", &|records| {
+            let (key, value) = main(records);
+            records.remove(&key);
+            records.insert([b"c", &key[1..]].concat(), value);
+        }),
+        ("a number of the future", &|records| {
+            let (key, value) = main(records);
+            records.remove(&key);
+            records.insert(number_key(PREFIX_BRANCH, 1 << 40).to_vec(), value);
+            records.insert(b"nmain".to_vec(), (1_u64 << 40).to_be_bytes().to_vec());
+        }),
+    ];
+    for (what, change) in cases {
+        let store = Forge::new(&["main", "trial"]).with_records(change);
+        let report = store.check().unwrap();
+        let about_names = report.findings.iter().any(|it| it.severity >= crate::Severity::Error);
+        assert_eq!(about_names, what != "as it was", "{what}: {report:?}");
     }
 }

@@ -11,3 +11,4 @@ pub(crate) use catalog::{Catalog, Frozen};
 pub use handle::Branch;
 pub use info::{BranchInfo, ForkOptions};
 pub(crate) use inner::BranchInner;
+pub(crate) use ops::is_name;

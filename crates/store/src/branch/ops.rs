@@ -38,6 +38,11 @@ fn check_name(name: &str) -> Result<()> {
     Err(Error::NameInvalid { thing: "a branch", name: name.into(), why })
 }
 
+/// Returns `true` if a branch may be called that.
+pub(crate) fn is_name(name: &str) -> bool {
+    check_name(name).is_ok()
+}
+
 fn timestamp(time: SystemTime) -> (u64, u32) {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     (since.as_secs(), since.subsec_nanos())
