@@ -104,7 +104,14 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let server = serde_json::json!({
             "branch": "b",
-            "server": SERVER,
+            "server": {
+                "pid": 1,
+                "start_ticks": 2,
+                "port": 5432,
+                "uri": "postgresql:///",
+                "directory": "/data",
+                "log": "/log",
+            },
             "own_mount": true,
             "ready": true,
         });
