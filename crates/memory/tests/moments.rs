@@ -42,7 +42,7 @@ type History = HashMap<u64, Vec<(u64, u64)>>;
 
 fn write(mut shard: Shard, seed: u64, clock: &AtomicU64, stop: &AtomicBool) -> History {
     let mut random = Random(seed);
-    // Some write so much without a rest that no saver ever catches up with them.
+    // Some write without a rest, so that no saver ever catches up with them.
     let rests = random.below(3) > 0;
     let changes_max = if rests { 6 } else { 60 };
     let mut history = History::new();

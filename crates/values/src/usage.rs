@@ -218,7 +218,7 @@ impl Rooted for crate::Bytes {
     type Node = Node<crate::seq::shape::Sequence<u8>>;
 
     fn root(&self) -> Option<&Self::Node> {
-        self.kept().map(|seq| &seq.tree.root)
+        self.as_tree().map(|seq| &seq.tree.root)
     }
 }
 
@@ -228,7 +228,7 @@ impl Rooted for crate::Text {
     type Node = Node<crate::text::Utf8>;
 
     fn root(&self) -> Option<&Self::Node> {
-        self.kept().map(|tree| &tree.root)
+        self.as_tree().map(|tree| &tree.root)
     }
 }
 

@@ -67,10 +67,8 @@ fn host_bytes(directory: &Path) -> Result<u64> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         let metadata = entry.metadata()?;
-        bytes += match metadata.is_dir() {
-            true => host_bytes(&entry.path())?,
-            false => metadata.blocks() * 512,
-        };
+        bytes +=
+            if metadata.is_dir() { host_bytes(&entry.path())? } else { metadata.blocks() * 512 };
     }
     Ok(bytes)
 }

@@ -113,10 +113,8 @@ impl Group {
     fn new() -> Result<Group> {
         // The hierarchy of this controller, or else the one that all share.
         let (own, shared) = (Path::new("/sys/fs/cgroup/memory"), Path::new("/sys/fs/cgroup"));
-        let (parent, limit) = match own.is_dir() {
-            true => (own, "memory.limit_in_bytes"),
-            false => (shared, "memory.max"),
-        };
+        let (parent, limit) =
+            if own.is_dir() { (own, "memory.limit_in_bytes") } else { (shared, "memory.max") };
         let group = Group(parent.join(format!("tine-bench-{}", std::process::id())));
         std::fs::create_dir(&group.0).context("make a control group: is this root?")?;
         std::fs::write(group.0.join(limit), LIMIT_BYTES.to_string())

@@ -93,10 +93,10 @@ impl CutOff {
     const SUPERBLOCKS_END: u64 = 512 * BLOCK_BYTES as u64;
 
     fn on(&self) -> io::Result<&FileDevice> {
-        match self.off.load(Ordering::Acquire) {
-            true => Err(io::ErrorKind::BrokenPipe.into()),
-            false => Ok(&self.file),
+        if self.off.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::BrokenPipe.into());
         }
+        Ok(&self.file)
     }
 }
 

@@ -39,10 +39,10 @@ pub fn run(table: &mut Table) -> Result<()> {
         rates.push((COPIES * PAGES * PAGE) as f64 / took);
         // All merged images are made of one pool, and each of them counts all its blocks.
         let stored = merged[0].stored_bytes()? as usize / PAGE;
-        let kept = stored - copies.unique.min(stored);
+        let unmerged = stored - copies.unique.min(stored);
         // What is stored beyond the distinct pages was not merged; blame either kind in full.
-        same.push(1.0 - kept as f64 / copies.same_offset as f64);
-        displaced.push(1.0 - kept as f64 / copies.displaced as f64);
+        same.push(1.0 - unmerged as f64 / copies.same_offset as f64);
+        displaced.push(1.0 - unmerged as f64 / copies.displaced as f64);
     }
     let rows = [
         ("same-offset duplicates gone", Unit::Share, same, Bar::AtLeast(0.95)),

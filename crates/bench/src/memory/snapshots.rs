@@ -98,9 +98,9 @@ fn by_snapshot(clocks: Clocks) -> Result<Save> {
     let (region, shards) = shared_region()?;
     around(writes(shards), clocks, || {
         let snapshot = region.snapshot()?;
-        let cut = SaveStart { ended: Instant::now(), kept_out: snapshot.pause() };
+        let start = SaveStart { ended: Instant::now(), kept_out: snapshot.pause() };
         snapshot.write_to(Hash(0))?;
-        Ok(cut)
+        Ok(start)
     })
 }
 
@@ -153,11 +153,11 @@ fn by_fork(clocks: Clocks) -> Result<Save> {
     let parts = split(memory.bytes_mut());
     around(locked_writes(&parts), clocks, || {
         let mut child = Child::fork(|| hash_inherited(all.clone()))?;
-        let cut = SaveStart { ended: Instant::now(), kept_out: Duration::ZERO };
+        let start = SaveStart { ended: Instant::now(), kept_out: Duration::ZERO };
         while !child.has_ended() {
             std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(cut)
+        Ok(start)
     })
 }
 

@@ -54,7 +54,8 @@ pub(super) fn open() -> std::result::Result<i32, i32> {
     Err(error)
 }
 
-/// The features that the kernel offers. Fails with the error number with which the call was refused.
+/// The features that the kernel offers. Fails with the error number with which the call was
+/// refused.
 pub(crate) fn offered() -> std::result::Result<u64, i32> {
     let fd = open_bare()?;
     let mut argument = ApiArgument { api: API, features: 0, ioctls: 0 };

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::page::PAGE;
 use crate::sys::{self, Fill};
 
-/// Pages of the image that are mapped at a touch. They are shared, so each costs only a table entry.
+/// Pages of the image that are mapped at a touch. They are shared, so each costs only a table
+/// entry.
 pub(super) const CONTINUE_PAGES: usize = 16;
 
 impl Window {
@@ -24,8 +25,8 @@ impl Window {
         } else {
             let end = pages.end.min(segment.pages.end);
             let many = retry(|| sys::continue_pages(self.span(&(pages.start..end))));
-            // A request for several pages may be refused because of another page than the first: they may
-            // lie in two mappings, one of which is locked.
+            // A request for several pages may be refused because of another page than the first:
+            // they may lie in two mappings, one of which is locked.
             let first = match many {
                 Fill::Refused(_) => retry(|| sys::continue_pages(self.span(&one))),
                 other => other,
@@ -81,8 +82,8 @@ impl Window {
     }
 }
 
-/// Fills the missing pages of `target` from `source` on, and skips pages that are there. Returns how
-/// many it filled.
+/// Fills the missing pages of `target` from `source` on, and skips pages that are there. Returns
+/// how many it filled.
 pub(crate) fn fill_missing(
     target: &Range<usize>,
     source: usize,
@@ -112,8 +113,9 @@ pub(crate) fn fill_missing(
     Ok(filled)
 }
 
-/// Repeats a request while the kernel is busy with the page or the address space. That is brief, unless
-/// the thread that keeps it busy waits for this processor: so this thread yields after a while.
+/// Repeats a request while the kernel is busy with the page or the address space. That is brief,
+/// unless the thread that keeps it busy waits for this processor: so this thread yields after a
+/// while.
 fn retry(request: impl Fn() -> Fill) -> Fill {
     const SPINS: usize = 100;
     let mut spins = 0;

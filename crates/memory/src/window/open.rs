@@ -29,8 +29,8 @@ impl Window {
         sys::install_fault_handler(resolve::on_fault)
     }
 
-    /// Opens a window on a mapping of `image`. From now on the mapping holds what `frozen` has, over the
-    /// image, and under the mapping's private pages.
+    /// Opens a window on a mapping of `image`. From now on the mapping holds what `frozen` has,
+    /// over the image, and under the mapping's private pages.
     pub fn open(
         mapping: &Mapping,
         image: Image,
@@ -45,8 +45,8 @@ impl Window {
         registry::set(window.addresses.clone(), Some(window.clone()))?;
         let watched = watch_for_touches(mapping, window.image.layout()).and_then(|()| {
             if pages == Pages::None {
-                // Locked memory was filled when it was mapped, with what lies below the window. From here
-                // on it cannot be.
+                // Locked memory was filled when it was mapped, with what lies below the window.
+                // From here on it cannot be.
                 // SAFETY: the caller touches the mapping through the window alone.
                 unsafe { mapping.release(0..mapping.len()) }?;
             }
@@ -62,11 +62,11 @@ impl Window {
         Ok(window)
     }
 
-    /// Ends the window. Pages that are missing come from the image from now on: the caller has settled
-    /// what is needed. On an error the window is open as before.
+    /// Ends the window. Pages that are missing come from the image from now on: the caller has
+    /// settled what is needed. On an error the window is open as before.
     pub fn close(self: &Arc<Self>, mapping: &Mapping) -> Result<()> {
-        // Once this returns, no handler is filling a page of the window. Faults from now on find the
-        // entry without a window, and are repeated until the watch has ended.
+        // Once this returns, no handler is filling a page of the window. Faults from now on find
+        // the entry without a window, and are repeated until the watch has ended.
         registry::set(self.addresses.clone(), None)?;
         let ended = mapping
             .exclude_from_children(false)

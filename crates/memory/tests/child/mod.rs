@@ -1,4 +1,4 @@
-//! Tests that take a process of their own, since what they do holds for all of it.
+//! Tests that run in a separate process, since what they do affects all of it.
 
 use std::process::Command;
 

@@ -103,7 +103,7 @@ impl Bytes {
         }
     }
 
-    pub(crate) fn kept(&self) -> Option<&Seq<u8>> {
+    pub(crate) fn as_tree(&self) -> Option<&Seq<u8>> {
         match &self.0 {
             Repr::Inline(_) => None,
             Repr::Tree(seq) => Some(seq),

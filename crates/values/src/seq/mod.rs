@@ -287,7 +287,7 @@ impl<T: Clone> Seq<T> {
     /// Panics if `at` is greater than the length.
     #[must_use = "use `truncate` to drop the rest"]
     pub fn split_off(&mut self, at: usize) -> Self {
-        assert!(at <= self.len(), "cut at {at} in a Seq of length {}", self.len());
+        assert!(at <= self.len(), "split at {at} in a Seq of length {}", self.len());
         let path = self.place(at);
         Seq { tree: self.tree.split_off(&path) }
     }

@@ -95,7 +95,7 @@ impl Text {
                 return Err(PatchError::new(index, "it reaches past its place"));
             };
             if !self.is_char_boundary(hunk.at) || !self.is_char_boundary(end) {
-                return Err(PatchError::new(index, "it would cut a character"));
+                return Err(PatchError::new(index, "it would split a character"));
             }
             if self.slice(hunk.at..end) != hunk.removed {
                 return Err(PatchError::new(index, "other text stands at its place"));

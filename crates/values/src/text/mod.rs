@@ -163,7 +163,7 @@ impl Text {
         }
     }
 
-    pub(crate) fn kept(&self) -> Option<&Tree<Utf8>> {
+    pub(crate) fn as_tree(&self) -> Option<&Tree<Utf8>> {
         match &self.0 {
             Repr::Inline(_) => None,
             Repr::Tree(tree) => Some(tree),
@@ -336,7 +336,7 @@ impl Text {
 fn valid(leaf: &[u8]) -> &str {
     match core::str::from_utf8(leaf) {
         Ok(text) => text,
-        Err(_) => unreachable!("leaves of a Text are cut between characters"),
+        Err(_) => unreachable!("leaves of a Text are split between characters"),
     }
 }
 

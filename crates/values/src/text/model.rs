@@ -9,7 +9,7 @@ use crate::engine::check::check;
 use crate::engine::node::Node;
 
 fn sound(text: &Text) {
-    if let Some(tree) = text.kept() {
+    if let Some(tree) = text.as_tree() {
         check::<Utf8>(
             &tree.root,
             |mark, inner, step| {

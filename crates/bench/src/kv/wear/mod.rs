@@ -95,9 +95,10 @@ fn measure(system: FileSystem, open: Open) -> Result<Vec<Wear>> {
         for transaction in 0..workload.transactions {
             let mut pages = Vec::with_capacity(workload.pages);
             for page in 0..workload.pages {
-                let place = match workload.load {
-                    true => (transaction * workload.pages + page) as u64,
-                    false => random.next() % PAGES,
+                let place = if workload.load {
+                    (transaction * workload.pages + page) as u64
+                } else {
+                    random.next() % PAGES
                 };
                 pages.push((place, noise(&mut random)));
             }
