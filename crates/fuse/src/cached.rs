@@ -11,6 +11,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use tine_fs::Ino;
 
+use crate::lock::lock;
+
 /// Independent parts, so that threads seldom wait for one another.
 const SHARDS: usize = 16;
 
@@ -37,7 +39,7 @@ impl CachedFiles {
     }
 
     fn shard(&self, ino: Ino) -> MutexGuard<'_, HashSet<Ino>> {
-        self.shards[ino.shard(SHARDS)].lock().unwrap_or_else(|poison| poison.into_inner())
+        lock(&self.shards[ino.shard(SHARDS)])
     }
 }
 

@@ -8,6 +8,8 @@
 
 use std::sync::{Mutex, MutexGuard};
 
+use crate::lock::lock;
+
 /// The requests of one kind on one mount.
 #[derive(Debug, Default)]
 pub(crate) struct Coalescer(Mutex<State>);
@@ -45,7 +47,7 @@ impl Coalescer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(|poison| poison.into_inner())
+        lock(&self.0)
     }
 }
 

@@ -13,6 +13,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use tine_fs::{Ino, Time};
 
+use crate::lock::lock;
+
 /// Files that are watched; two that share a slot displace each other.
 const SLOTS: usize = 64;
 
@@ -76,7 +78,7 @@ impl FlushPredictor {
     }
 
     fn slots(&self) -> MutexGuard<'_, [Option<History>; SLOTS]> {
-        self.0.lock().unwrap_or_else(|poison| poison.into_inner())
+        lock(&self.0)
     }
 }
 

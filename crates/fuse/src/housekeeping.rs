@@ -1,11 +1,11 @@
 //! The thread of a mount that serves no requests: it checks the room on the disk, and drops pages.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use tine_fs::Ino;
 
 use crate::invalidation::Next;
+use crate::lock::lock;
 use crate::queue::Ended;
 use crate::server::{Server, Step};
 use crate::shortage::CHECK_EVERY;
@@ -40,7 +40,7 @@ impl Server {
     /// Makes the kernel forget, once more, the attributes that it was shown of late on a full disk.
     /// When it was told for the first time, it may not have known a new file yet.
     fn invalidate_shown_again(&self, before: &mut Vec<Ino>) -> Step<()> {
-        let shown = std::mem::take(&mut *self.shown.lock().unwrap_or_else(PoisonError::into_inner));
+        let shown = std::mem::take(&mut *lock(&self.shown));
         if !shown.is_empty() {
             std::thread::sleep(NEW_TO_KERNEL);
         }

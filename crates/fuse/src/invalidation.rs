@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::lock::lock;
 use crate::notify::FileRange;
 
 /// The ranges that are still to be dropped.
@@ -87,7 +88,7 @@ impl InvalidationQueue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poison| poison.into_inner())
+        lock(&self.state)
     }
 }
 

@@ -58,6 +58,7 @@ mod ids;
 mod init;
 mod invalidation;
 mod kernel_cache;
+mod lock;
 mod lookups;
 mod mount;
 mod notify;

@@ -11,6 +11,8 @@ use std::sync::Mutex;
 
 use tine_fs::{Fs, Ino, ROOT};
 
+use crate::lock::lock;
+
 /// Independent parts of the table, so that threads seldom wait for one another.
 const SHARDS: usize = 16;
 
@@ -75,8 +77,7 @@ impl Lookups {
     pub fn forget_all(&self, fs: &Fs) -> tine_fs::Result<()> {
         let mut outcome = Ok(());
         for shard in &self.shards {
-            let known =
-                std::mem::take(&mut *shard.lock().unwrap_or_else(|poison| poison.into_inner()));
+            let known = std::mem::take(&mut *lock(shard));
             for ino in known.into_keys() {
                 outcome = outcome.and(fs.released(ino));
             }
@@ -87,13 +88,11 @@ impl Lookups {
     /// The inodes with a lookup.
     pub fn known(&self) -> Vec<Ino> {
         let shards = self.shards.iter();
-        let locked = shards.map(|shard| shard.lock().unwrap_or_else(|poison| poison.into_inner()));
+        let locked = shards.map(|shard| lock(shard));
         locked.flat_map(|shard| shard.keys().copied().collect::<Vec<_>>()).collect()
     }
 
     fn shard(&self, ino: Ino) -> std::sync::MutexGuard<'_, HashMap<Ino, u64>> {
-        // The table is right after every statement that changes it, so a panic elsewhere spoils
-        // nothing.
-        self.shards[ino.shard(SHARDS)].lock().unwrap_or_else(|poison| poison.into_inner())
+        lock(&self.shards[ino.shard(SHARDS)])
     }
 }

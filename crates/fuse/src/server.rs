@@ -12,6 +12,7 @@ use crate::flush_policy::FlushPolicy;
 use crate::hole_range::HoleRange;
 use crate::init::{self, Negotiated};
 use crate::invalidation::InvalidationQueue;
+use crate::lock::lock;
 use crate::notify::inval_attr;
 use crate::plan::Plan;
 use crate::queue::{Ended, Inbox, Queue};
@@ -237,7 +238,7 @@ impl Server {
         // And after it: the kernel may know a new file only since the answer.
         self.invalidate_shown(&follow_up.shown)?;
         if !follow_up.shown.is_empty() {
-            self.shown.lock().unwrap_or_else(PoisonError::into_inner).extend(follow_up.shown);
+            lock(&self.shown).extend(follow_up.shown);
             self.invalidations.wake();
         }
         if let Some(failed) = follow_up.failed_writeback {

@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use crate::lock::lock;
 use crate::tuning::Limits;
 
 /// How often the room is checked, since other programs may fill the disk.
@@ -77,7 +78,7 @@ impl Shortage {
     /// Takes the limits of the mount, which this process may change.
     pub fn set_limits(&self, limits: Limits) {
         self.kept_bytes_by_itself.store(limits.dirty_bytes_max(), Ordering::Relaxed);
-        *self.limits.lock().unwrap_or_else(|poison| poison.into_inner()) = Some(limits);
+        *lock(&self.limits) = Some(limits);
     }
 
     /// Returns `true` if no data finds room, so that the kernel has to ask before writes.
@@ -101,7 +102,7 @@ impl Shortage {
     }
 
     fn refused_at(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.refused_at.lock().unwrap_or_else(|poison| poison.into_inner())
+        lock(&self.refused_at)
     }
 
     /// Notes that data finds room again.
@@ -133,7 +134,7 @@ impl Shortage {
     }
 
     fn limit_kept_bytes(&self, room_bytes: u64) {
-        let limits = self.limits.lock().unwrap_or_else(|poison| poison.into_inner());
+        let limits = lock(&self.limits);
         let short = room_bytes < SHORT_BYTES + self.kept_bytes_by_itself.load(Ordering::Relaxed);
         let was_short = self.short.swap(short, Ordering::Relaxed);
         let Some(limits) = limits.as_ref() else { return };

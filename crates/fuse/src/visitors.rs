@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard};
 
+use crate::lock::lock;
+
 /// The most visitors that are expected at a time; those that never came make room for later ones.
 const VISITORS_MAX: usize = 64;
 
@@ -45,7 +47,7 @@ impl Visitors {
     }
 
     fn visitors(&self) -> MutexGuard<'_, VecDeque<Visitor>> {
-        self.0.lock().unwrap_or_else(|poison| poison.into_inner())
+        lock(&self.0)
     }
 }
 

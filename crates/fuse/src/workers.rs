@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::lock::lock;
+
 /// How often the watchdog looks. Tests give a busy machine more time, since it may let a thread
 /// wait for longer than serving a request takes.
 const WATCH_EVERY: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 2 });
@@ -189,7 +191,7 @@ impl WorkerPool {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poison| poison.into_inner())
+        lock(&self.state)
     }
 }
 
