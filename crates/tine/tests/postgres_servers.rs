@@ -174,3 +174,23 @@ fn a_server_keeps_its_port_and_leads_to_the_database_that_was_imported() {
         lab.ok(&["postgres", "stop", name]);
     }
 }
+
+#[test]
+fn a_server_is_found_from_a_session_with_another_runtime_directory() {
+    let test = "a_server_is_found_from_a_session_with_another_runtime_directory";
+    let Some(lab) = branches(test, &["a"]) else { return };
+    let (first, second) = (lab.make_directory("r1"), lab.make_directory("r2"));
+    let run = |runtime: &std::path::Path, arguments: &[&str]| {
+        let mut command = lab.command(arguments);
+        said(command.env("XDG_RUNTIME_DIR", runtime).output().unwrap())
+    };
+    assert_eq!(run(&first, &["postgres", "start", "a"]).status, 0);
+    assert!(run(&second, &["postgres", "list"]).out.starts_with("a "));
+    assert_eq!(run(&second, &["postgres", "start", "a"]).status, 1, "it runs already");
+    let stopped = run(&second, &["postgres", "stop", "a"]);
+    assert_eq!(stopped.status, 0, "{stopped:?}");
+    for runtime in [&first, &second] {
+        assert_eq!(std::fs::read_dir(runtime).unwrap().count(), 0, "{}", runtime.display());
+    }
+    lab.ok(&["delete", "a"]);
+}

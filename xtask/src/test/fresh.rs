@@ -41,7 +41,7 @@ const PLAY: &str = r#"
 set -e
 cd "$TINE_ROOT"
 clean() {
-    left=$(ls -A /tmp; ls -d /run/tine 2>/dev/null || true; grep -l tine-demo /proc/[0-9]*/cmdline 2>/dev/null || true)
+    left=$(ls -A /tmp; ls -d /run/tine 2>/dev/null || true; grep -l '/tmp/tine[-]demo' /proc/[0-9]*/cmdline 2>/dev/null || true)
     [ -z "$left" ] || { echo "left behind after $1: $left"; exit 1; }
 }
 # That what the README names is enough to build; the program itself is built already.

@@ -29,7 +29,7 @@ pub fn forget(place: &Path) {
     let Some(path) = path(place) else { return };
     let _none_was_kept = fs::remove_file(&path);
     if let Some(directory) = path.parent() {
-        let _others_are_kept = fs::remove_dir(directory);
+        runtime::remove_if_empty(directory);
     }
 }
 

@@ -22,7 +22,7 @@ use crate::protocol::answers::{Inspected, Response};
 use crate::protocol::requests::{Mount, Request};
 use crate::protocol::{Code, Error, Result};
 
-/// MountFlags to mount.
+/// How to mount.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MountFlags {
     /// Refuse writes; a snapshot is always mounted so.

@@ -54,8 +54,7 @@ impl Drop for ServerLock {
         // What cannot be removed serves the next command as well.
         let _ = fs::remove_file(&self.path);
         if let Some(of_store) = self.path.parent() {
-            // Unless other branches of the store have theirs.
-            let _ = fs::remove_dir(of_store);
+            runtime::remove_if_empty(of_store);
         }
     }
 }

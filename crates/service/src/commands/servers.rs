@@ -26,10 +26,10 @@ use crate::protocol::{Code, Error, Request, Response, Result};
 /// Recovery replays what a checkpoint has not written; that is minutes at most.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// MountFlags long the system may take to forget a process that has ended.
+/// How long the system may take to forget a process that has ended.
 const REAP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// MountFlags a server is to be started.
+/// How a server is to be started.
 #[derive(Clone, Debug, Default)]
 pub struct Start {
     /// The data directory inside the branch; the only one there is if absent.

@@ -3,6 +3,7 @@
 //! They lie where other users can reach them (a server started by root runs as another), under a path
 //! short enough for a Unix socket, and belong to this user alone.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -13,6 +14,7 @@ use rustix::fs::{CWD, Mode, OFlags, fchmod, openat};
 use rustix::process::geteuid;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::machine::mount_table;
 use crate::protocol::{Code, Error, Result};
 
 const MOUNT: &str = "mnt";
@@ -33,7 +35,14 @@ fn root() -> PathBuf {
 fn of_store(store: &Path) -> PathBuf {
     let of_path = format!("{:016x}-", xxh3_64(store.as_os_str().as_bytes()));
     if let Ok(meta) = fs::metadata(store) {
-        return root().join(format!("{of_path}{:x}", meta.ino()));
+        let name = format!("{of_path}{:x}", meta.ino());
+        let usual = root().join(&name);
+        // A session without a runtime directory, as over `su`, or one with another, also finds what a
+        // server was started with.
+        return match usual.is_dir() {
+            true => usual,
+            false => elsewhere(store, OsStr::new(&name)).unwrap_or(usual),
+        };
     }
     let entries = fs::read_dir(root()).into_iter().flatten().flatten();
     let mut paths = entries.map(|entry| entry.path());
@@ -41,6 +50,19 @@ fn of_store(store: &Path) -> PathBuf {
         path.file_name().is_some_and(|name| name.as_bytes().starts_with(of_path.as_bytes()))
     };
     paths.find(is_of).unwrap_or_else(|| root().join(of_path))
+}
+
+/// The directory of the store in the runtime directory of another session of this user.
+fn elsewhere(store: &Path, name: &OsStr) -> Option<PathBuf> {
+    let user = geteuid().as_raw();
+    let roots = [format!("/run/user/{user}/tine"), format!("/tmp/tine-{user}")];
+    let usual = roots.iter().map(|root| Path::new(root).join(name));
+    let mounts = mount_table::ours().unwrap_or_default();
+    let mounted = mounts
+        .iter()
+        .filter(|mount| mount.store == store && is_for_a_server(&mount.directory))
+        .filter_map(|mount| Some(mount.directory.parent()?.parent()?.to_owned()));
+    usual.chain(mounted).find(|path| path.file_name() == Some(name) && must_be_ours(path).is_ok())
 }
 
 /// Where the directory of one branch is, or would be.
@@ -64,8 +86,9 @@ pub fn make_below<T>(
 ) -> Result<T> {
     const ATTEMPTS: u32 = 1000;
     let directory = of_store(store);
-    make(&root())?;
-    let mut attempt = || make_ours(&directory).and_then(|()| how());
+    let root = directory.parent().unwrap_or(&directory).to_owned();
+    make(&root)?;
+    let mut attempt = || make_ours(&root).and_then(|()| make_ours(&directory)).and_then(|()| how());
     for _ in 1..ATTEMPTS {
         match attempt() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -79,6 +102,16 @@ pub fn make_below<T>(
     })
 }
 
+/// Removes the directory of a store and that of the user, each if nothing is left in it.
+pub fn remove_if_empty(of_store: &Path) {
+    for directory in of_store.ancestors().take(2) {
+        // Other branches, or other stores, have theirs.
+        if fs::remove_dir(directory).is_err() {
+            return;
+        }
+    }
+}
+
 /// Where a branch is mounted for its server, in the directory of the branch.
 pub fn mount_in(place: &Path) -> PathBuf {
     place.join(MOUNT)
@@ -86,7 +119,13 @@ pub fn mount_in(place: &Path) -> PathBuf {
 
 /// Whether a mount is one for a server, and not one that a person asked for.
 pub fn is_for_a_server(mount: &Path) -> bool {
-    mount.starts_with(root()) && mount.file_name().is_some_and(|name| name == MOUNT)
+    let of_store = mount.parent().and_then(Path::parent).and_then(Path::file_name);
+    let is_of_store = |name: &OsStr| {
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_hexdigit());
+        let halves = name.to_str().and_then(|name| name.split_once('-'));
+        halves.is_some_and(|(path, number)| path.len() == 16 && digits(path) && digits(number))
+    };
+    mount.file_name().is_some_and(|name| name == MOUNT) && of_store.is_some_and(is_of_store)
 }
 
 /// The directories of branches that there are.
@@ -97,7 +136,7 @@ pub fn branches(store: &Path) -> Result<Vec<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Error::path("read", &directory, error)),
     };
-    must_be_ours(&root()).map_err(|_| foreign(&root()))?;
+    must_be_ours(&directory).map_err(|_| foreign(&directory))?;
     let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
     let mut paths = paths.map_err(|error| Error::path("read", &directory, error))?;
     // Beside them are their locks.

@@ -35,8 +35,7 @@ pub fn remove(place: &Path) -> Result<()> {
     gone(fs::remove_file(record_path(place)))?;
     gone(fs::remove_dir(place))?;
     if let Some(of_store) = place.parent() {
-        // Unless other branches of the store have theirs.
-        let _ = fs::remove_dir(of_store);
+        runtime::remove_if_empty(of_store);
     }
     Ok(())
 }
