@@ -8,7 +8,7 @@ use crate::signal::Woken;
 use crate::space::TrimPolicy;
 use crate::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What was committed without a sync is durable after about this long.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -16,7 +16,7 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 /// The reclaim worker rests this long between bursts.
 const RECLAIM_REST: Duration = Duration::from_micros(100);
-/// And works so long at a time: who commits and needs a lock of its may wait for as much.
+/// Length of one burst, which bounds how long a committer waits for a lock that the worker holds.
 const RECLAIM_BURST: Duration = Duration::from_micros(200);
 const RECLAIM_IDLE: Duration = Duration::from_millis(100);
 /// A store that nobody has written to for so long keeps little ready on the host.
@@ -42,6 +42,15 @@ impl Shared {
 }
 
 impl Engine {
+    /// The time, by the store's environment.
+    fn elapsed(&self) -> Duration {
+        self.options.environment.elapsed()
+    }
+
+    fn since(&self, moment: Duration) -> Duration {
+        self.elapsed().saturating_sub(moment)
+    }
+
     /// Makes all durable and marks the journal as closed.
     pub(crate) fn close(&self) -> Result<()> {
         self.health.check()?;
@@ -63,28 +72,28 @@ impl Engine {
 
 fn flush_worker(engine: &Engine) {
     let mut seen = 0;
-    let mut last = Instant::now();
+    let mut last = engine.elapsed();
     let (mut written, mut rests_since) = (engine.journal.next(), last);
     while !matches!(engine.signal.wait(&mut seen, FLUSH_EVERY), Woken::Stop) {
         if engine.health.poisoned() {
             return;
         }
         if written != engine.journal.next() {
-            (written, rests_since) = (engine.journal.next(), Instant::now());
+            (written, rests_since) = (engine.journal.next(), engine.elapsed());
         }
         let waits = engine.signal.has_changed() || engine.space.waits_for_checkpoint();
-        let by_time = last.elapsed() >= CHECKPOINT_EVERY && waits;
+        let by_time = engine.since(last) >= CHECKPOINT_EVERY && waits;
         // Errors poison the store, and the next caller hears of them.
         if engine.outgrown.swap(false, Ordering::AcqRel) {
             let _ = engine.grow_ring();
-            last = Instant::now();
+            last = engine.elapsed();
         } else if by_time || engine.must_checkpoint() {
             let _ = engine.checkpoint();
-            last = Instant::now();
+            last = engine.elapsed();
         } else {
             let _ = engine.sync_to(engine.journal.next());
         }
-        trim(engine, rests_since.elapsed());
+        trim(engine, engine.since(rests_since));
     }
 }
 
@@ -114,8 +123,8 @@ fn reclaim_worker(engine: &Engine) {
         if matches!(engine.signal.wait(&mut seen, rest), Woken::Stop) || engine.health.poisoned() {
             return;
         }
-        let until = Instant::now() + RECLAIM_BURST;
-        while Instant::now() < until && !engine.reclaim.is_empty() && !engine.signal.stopped() {
+        let until = engine.elapsed() + RECLAIM_BURST;
+        while engine.elapsed() < until && !engine.reclaim.is_empty() && !engine.signal.stopped() {
             if engine.prepare_reclaim().is_err() {
                 break;
             }

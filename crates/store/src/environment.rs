@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::hash::{BuildHasher, RandomState};
+#[cfg(any(test, feature = "testing"))]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -38,6 +39,7 @@ impl Environment for Machine {
 }
 
 /// For tests: numbers that count on from a seed, and a clock that each look at it moves on by one step.
+#[cfg(any(test, feature = "testing"))]
 #[derive(Debug)]
 pub struct Scripted {
     step: Duration,
@@ -45,6 +47,7 @@ pub struct Scripted {
     number: AtomicU64,
 }
 
+#[cfg(any(test, feature = "testing"))]
 impl Scripted {
     /// A clock with steps of `step`, and numbers that follow `seed`.
     pub fn new(seed: u64, step: Duration) -> Scripted {
@@ -53,6 +56,7 @@ impl Scripted {
     }
 }
 
+#[cfg(any(test, feature = "testing"))]
 impl Environment for Scripted {
     fn elapsed(&self) -> Duration {
         self.step * self.looks.fetch_add(1, Ordering::Relaxed) as u32

@@ -40,6 +40,7 @@ mod error;
 mod forged;
 mod format;
 mod free;
+#[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;
@@ -66,15 +67,20 @@ mod usage;
 
 pub use branch::{Branch, BranchInfo, ForkOptions};
 pub use check::{CheckReport, Finding, Severity};
+pub use device::{Device, FileDevice, MemoryDevice};
+#[cfg(any(test, feature = "testing"))]
 pub use device::{
-    Device, Faults, FileDevice, LossyDevice, MemoryDevice, ReadFault, Replay, SimulatedDevice,
-    Survivors, SyncFault, Tape,
+    Faults, LossyDevice, ReadFault, Replay, SimulatedDevice, Survivors, SyncFault, Tape,
 };
 pub use diff::{Change, Diff, diff};
-pub use environment::{Environment, Machine, Scripted};
+#[cfg(any(test, feature = "testing"))]
+pub use environment::Scripted;
+pub use environment::{Environment, Machine};
 pub use error::{Error, Result};
 pub use format::layout::{BLOCK_BYTES, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX};
-pub use options::{Lossy, Options};
+#[cfg(any(test, feature = "testing"))]
+pub use options::Lossy;
+pub use options::Options;
 pub use repair::{Loss, Repair, RepairReport, repair, repair_onto};
 pub use store::Store;
 pub use table::{Table, TableChange, TableCursor, TableDiff, TableEntry, TableMut, TableRange};

@@ -24,12 +24,14 @@ pub struct Options {
     pub background: bool,
     /// The device loses what was not flushed when the process ends, as a power cut would; for tests
     /// of crash safety.
+    #[cfg(any(test, feature = "testing"))]
     pub lossy: Option<Lossy>,
     /// Where time and random numbers come from. Default the machine's; tests that replay give their own.
     pub environment: Arc<dyn Environment>,
 }
 
 /// How a lossy device behaves.
+#[cfg(any(test, feature = "testing"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lossy {
     /// Flushes work.
@@ -45,6 +47,7 @@ impl Default for Options {
             dirty_bytes: 16 << 20,
             direct: true,
             background: true,
+            #[cfg(any(test, feature = "testing"))]
             lossy: None,
             environment: Arc::new(Machine::default()),
         }

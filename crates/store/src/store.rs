@@ -2,10 +2,14 @@
 
 use crate::branch::{Branch, BranchInfo, ForkOptions};
 use crate::check::{self, CheckReport};
-use crate::device::{Device, FileDevice, LossyDevice, Overlay};
+#[cfg(any(test, feature = "testing"))]
+use crate::device::LossyDevice;
+use crate::device::{Device, FileDevice, Overlay};
 use crate::error::{Error, Result};
 use crate::open_store::Shared;
-use crate::options::{Lossy, Options};
+#[cfg(any(test, feature = "testing"))]
+use crate::options::Lossy;
+use crate::options::Options;
 use crate::recover;
 use crate::space::TrimPolicy;
 use crate::usage::{StoreSpace, StoreUsage};
@@ -288,6 +292,13 @@ impl Store {
     }
 }
 
+#[cfg(not(any(test, feature = "testing")))]
+fn behind(file: FileDevice, _: &Options) -> Result<Arc<dyn Device>> {
+    Ok(Arc::new(file))
+}
+
+/// The device that the options ask for, over the file.
+#[cfg(any(test, feature = "testing"))]
 fn behind(file: FileDevice, options: &Options) -> Result<Arc<dyn Device>> {
     let Some(how) = options.lossy else { return Ok(Arc::new(file)) };
     let lossy = LossyDevice::over(Arc::new(file), how == Lossy::IgnoresFlushes)

@@ -7,7 +7,7 @@
 pub(crate) use std::sync::{
     Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic,
 };
-#[cfg(not(all(test, shuttle)))]
+#[cfg(all(any(test, feature = "testing"), not(all(test, shuttle))))]
 pub(crate) use std::thread::yield_now;
 
 // A scheduler of its own tries orders of events that threads rarely find.

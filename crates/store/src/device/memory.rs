@@ -31,10 +31,12 @@ impl MemoryDevice {
         device
     }
 
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn holding(image: Image) -> MemoryDevice {
         MemoryDevice { state: RwLock::new(State { image, capacity_bytes: None }) }
     }
 
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn image(&self) -> Image {
         self.view().image.clone()
     }

@@ -1,25 +1,31 @@
 //! The only door to the store's file. The engine speaks to a [`Device`]: a sparse, growing array of 4 KiB blocks
 //! that remembers a write for certain only after [`Device::sync`].
 //!
-//! [`FileDevice`] is the real one. The others are seams for tests: [`MemoryDevice`] keeps everything in memory,
-//! [`LossyDevice`] forgets what was not synced when its process is killed, and [`SimulatedDevice`] can be cut at
-//! every moment of its record, and fails in all the ways that disks do.
+//! [`FileDevice`] is the real one, and [`MemoryDevice`] keeps everything in memory. With the feature
+//! `testing` there are two more: `LossyDevice` forgets what was not synced when its process is killed,
+//! and `SimulatedDevice` can lose power at every moment of its record, and fails in all the ways that
+//! disks do.
 
 mod aligned;
+#[cfg(any(test, feature = "testing"))]
 mod dice;
 mod file;
 mod flushes;
 mod image;
+#[cfg(any(test, feature = "testing"))]
 mod lossy;
 mod memory;
 mod overlay;
+#[cfg(any(test, feature = "testing"))]
 mod simulated;
 
 pub use aligned::AlignedBuf;
 pub use file::FileDevice;
+#[cfg(any(test, feature = "testing"))]
 pub use lossy::{LossyDevice, Survivors};
 pub use memory::MemoryDevice;
 pub(crate) use overlay::Overlay;
+#[cfg(any(test, feature = "testing"))]
 pub use simulated::{Faults, ReadFault, Replay, SimulatedDevice, SyncFault, Tape};
 
 use std::io;

@@ -3,13 +3,14 @@
 use std::env::VarError;
 
 use tine_service::{Code, Error, Result};
-use tine_store::{Lossy, Options};
+use tine_store::Options;
 
 /// How the store is to be opened.
 ///
-/// `TINE_CACHE_MIB` bounds the memory for nodes that were read. `TINE_LOSSY` is for tests of crash safety:
-/// what was not flushed is lost when the process ends, as in a power cut (`honest`); or flushes do
-/// nothing, which such a test must notice (`ignores-flushes`).
+/// `TINE_CACHE_MIB` bounds the memory for nodes that were read. `TINE_LOSSY`, with the feature
+/// `testing` alone, is for tests of crash safety: what was not flushed is lost when the process ends,
+/// as in a power cut (`honest`); or flushes do nothing, which such a test must notice
+/// (`ignores-flushes`).
 pub fn options() -> Result<Options> {
     let mut options = Options::default();
     if let Some(text) = variable("TINE_CACHE_MIB")? {
@@ -18,10 +19,11 @@ pub fn options() -> Result<Options> {
             mib.ok_or_else(|| wrong("TINE_CACHE_MIB", &text, "a number from 1 to 1048576"))?;
         options.cache_bytes = mib << 20;
     }
+    #[cfg(feature = "testing")]
     if let Some(text) = variable("TINE_LOSSY")? {
         options.lossy = match text.as_str() {
-            "honest" => Some(Lossy::Honest),
-            "ignores-flushes" => Some(Lossy::IgnoresFlushes),
+            "honest" => Some(tine_store::Lossy::Honest),
+            "ignores-flushes" => Some(tine_store::Lossy::IgnoresFlushes),
             _ => return Err(wrong("TINE_LOSSY", &text, "`honest` or `ignores-flushes`")),
         };
     }
