@@ -1,4 +1,5 @@
-//! Journal groups with right checksums behind a small store's last one: the store opens or says why not.
+//! Journal groups with right checksums behind a small store's last one: the store opens or says why
+//! not.
 
 #![no_main]
 

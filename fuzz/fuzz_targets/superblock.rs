@@ -1,4 +1,5 @@
-//! Superblocks with right checksums: a value that reads as it is written, or an error; and stores that begin with them.
+//! Superblocks with right checksums: a value that reads as it is written, or an error; and stores
+//! that begin with them.
 
 #![no_main]
 

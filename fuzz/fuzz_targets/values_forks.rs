@@ -1,4 +1,5 @@
-//! Edits of forked sequences against vectors: every version must equal its model, and patches must lead from one to another.
+//! Edits of forked sequences against vectors: every version must equal its model, and patches must
+//! lead from one to another.
 
 #![no_main]
 

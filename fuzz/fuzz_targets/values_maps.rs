@@ -1,5 +1,6 @@
-//! Edits of forked maps, ordered and by hash, against std's: every version must equal its model, patches must lead from
-//! one to another, and a merge with an untouched fork must be the other side.
+//! Edits of forked maps, ordered and by hash, against std's: every version must equal its model,
+//! patches must lead from one to another, and a merge with an untouched fork must be the other
+//! side.
 
 #![no_main]
 

@@ -1,8 +1,9 @@
-//! Before a change: the store takes writes, memory is within its bounds, and there is room for all that the next
-//! checkpoint will write.
+//! Before a change: the store takes writes, memory is within its bounds, and there is room for all
+//! that the next checkpoint will write.
 //!
-//! On a full host a change that finds no room may get some: a checkpoint frees what was replaced since the last one, and
-//! makes promises void that were too large. So what was deleted can be used at once, and deletes can go on for ever.
+//! On a full host a change that finds no room may get some: a checkpoint frees what was replaced
+//! since the last one, and makes promises void that were too large. So what was deleted can be used
+//! at once, and deletes can go on for ever.
 
 use crate::changed::Pledge;
 use crate::engine::Engine;
@@ -52,7 +53,8 @@ impl Engine {
             if self.space.reserve_ready(self.blocks_to_write(), purpose) {
                 return Ok(Admitted { _epoch: epoch, _pledge: pledge });
             }
-            // Nobody waits for what the host is asked for. The cut of a checkpoint may void the promise before it counts.
+            // Nobody waits for what the host is asked for. The cut of a checkpoint may void the
+            // promise before it counts.
             drop(epoch);
             match self.space.reserve(self.blocks_to_write(), purpose) {
                 Err(error @ Error::NoSpace { .. }) => {
@@ -71,8 +73,8 @@ impl Engine {
         self.changed.nodes_to_write(self.refs.changes()) * NODE_BLOCKS
     }
 
-    /// Has what waits to be free become so, as far as readers allow; whether any has since `freed` blocks were, or may be of
-    /// use. For a full host, since it takes a checkpoint.
+    /// Has what waits to be free become so, as far as readers allow; whether any has since `freed`
+    /// blocks were, or may be of use. For a full host, since it takes a checkpoint.
     pub(crate) fn make_room(&self, freed: u64) -> Result<bool> {
         self.health.check()?;
         let mut some = self.release_preallocations();
@@ -117,12 +119,14 @@ impl Engine {
         self.changed.nodes() > self.changed_nodes_due()
     }
 
-    /// Changed nodes before a checkpoint is due: they and their copies fill half of the cache's size.
+    /// Changed nodes before a checkpoint is due: they and their copies fill half of the cache's
+    /// size.
     fn changed_nodes_due(&self) -> u64 {
         ((self.options.cache_bytes / NODE_BYTES / 4) as u64).max(CHANGED_NODES_DUE_MIN)
     }
 
-    /// Before steps of reclaiming, which change counts: what the next checkpoint writes of them has its room.
+    /// Before steps of reclaiming, which change counts: what the next checkpoint writes of them has
+    /// its room.
     pub(crate) fn prepare_reclaim(&self) -> Result<()> {
         if self.needs_checkpoint() {
             self.signal.wake();

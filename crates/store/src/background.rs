@@ -97,7 +97,8 @@ fn flush_worker(engine: &Engine) {
     }
 }
 
-/// Gives free space back to the host, step by step, as long as nothing is more urgent. `rest`: since when nobody wrote.
+/// Gives free space back to the host, step by step, as long as nothing is more urgent. `rest`:
+/// since when nobody wrote.
 fn trim(engine: &Engine, rest: Duration) {
     let policy = match engine.signal.has_changed() {
         true => TrimPolicy::Busy,

@@ -1,9 +1,11 @@
-//! How many nodes the next checkpoint will have to write: an upper bound, for which room is promised.
+//! How many nodes the next checkpoint will have to write: an upper bound, for which room is
+//! promised.
 
 use crate::format::layout::NODE_BYTES;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// What a changed count takes in the system tree at most: it may cut a range of equal counts in three.
+/// What a changed count takes in the system tree at most: it may cut a range of equal counts in
+/// three.
 const COUNT_BYTES: u64 = 96;
 /// What any other record there takes, with its key.
 const RECORD_BYTES: u64 = 320;

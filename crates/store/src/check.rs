@@ -1,5 +1,5 @@
-//! The checker: recomputes counts, space, sums and order from the roots, and compares them with what
-//! the store recorded. Shares no bookkeeping with the code it checks.
+//! The checker: recomputes counts, space, sums and order from the roots, and compares them with
+//! what the store recorded. Shares no bookkeeping with the code it checks.
 
 mod names;
 

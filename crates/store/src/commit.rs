@@ -13,8 +13,8 @@ use crate::tree::{self, Root};
 use crate::txn::Op;
 
 impl Engine {
-    /// Nodes that the operations may make: those on their paths, and what the new entries fill. Reads
-    /// what they need into the cache, before anyone waits for them.
+    /// Nodes that the operations may make: those on their paths, and what the new entries fill.
+    /// Reads what they need into the cache, before anyone waits for them.
     pub(crate) fn estimate_and_prefetch(&self, root: &Root, ops: &[Op]) -> Result<u64> {
         let mut nodes = 0;
         for op in ops {
@@ -34,7 +34,8 @@ impl Engine {
         Ok(nodes + entry_bytes.div_ceil(NODE_BYTES as u64 / 2))
     }
 
-    /// Applies and logs a transaction that began after `resets` of the branch and may make so many nodes.
+    /// Applies and logs a transaction that began after `resets` of the branch and may make so many
+    /// nodes.
     pub(crate) fn commit(
         &self,
         branch: &BranchInner,

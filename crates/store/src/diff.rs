@@ -16,9 +16,10 @@ pub struct Change {
     pub after: Option<Value>,
 }
 
-/// Iterates the changes from one snapshot to another in order of their keys; those of tables are passed over, see
-/// [`Table::diff`](crate::Table::diff). Subtrees that both share are skipped, so the cost follows the changes. Two
-/// extents of equal length that name different blocks count as a change, whatever the blocks hold.
+/// Iterates the changes from one snapshot to another in order of their keys; those of tables are
+/// passed over, see [`Table::diff`](crate::Table::diff). Subtrees that both share are skipped, so
+/// the cost follows the changes. Two extents of equal length that name different blocks count as a
+/// change, whatever the blocks hold.
 #[derive(Debug)]
 pub struct Diff {
     before: ReadTxn,

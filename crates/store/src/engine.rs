@@ -1,8 +1,8 @@
 //! The parts of a store, and the order of their locks.
 //!
 //! Locks are taken in this order: checkpoint, epoch, catalog, a branch's state, counts, space; the
-//! journal's, the dirty set's and the cache's are leaves. A commit holds the epoch shared, so that a
-//! checkpoint, which takes it alone for an instant, sees every commit whole or not at all.
+//! journal's, the dirty set's and the cache's are leaves. A commit holds the epoch shared, so that
+//! a checkpoint, which takes it alone for an instant, sees every commit whole or not at all.
 //!
 //! What goes through several parts lies beside this file: `commit` and `apply`, `free`,
 //! `durability`, `admit`, `checkpoint`, `reclaim`, `recover`.

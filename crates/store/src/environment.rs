@@ -38,7 +38,8 @@ impl Environment for Machine {
     }
 }
 
-/// For tests: numbers that count on from a seed, and a clock that each look at it moves on by one step.
+/// For tests: numbers that count on from a seed, and a clock that each look at it moves on by one
+/// step.
 #[cfg(any(test, feature = "testing"))]
 #[derive(Debug)]
 pub struct Scripted {

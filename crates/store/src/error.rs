@@ -140,7 +140,8 @@ pub enum Error {
         /// What was asked for.
         wanted: &'static str,
     },
-    /// A write or flush failed earlier; nothing more is written into this store until it is reopened.
+    /// A write or flush failed earlier; nothing more is written into this store until it is
+    /// reopened.
     #[error(
         "the store stopped taking writes after an earlier failure: {why}; reopen it to recover"
     )]

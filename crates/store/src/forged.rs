@@ -1,5 +1,5 @@
-//! Trees whose nodes stand for one another, as a forger would write them: with right checksums, sums
-//! and counts. A walk through one would take longer than anyone waits, and has to end at once.
+//! Trees whose nodes stand for one another, as a forger would write them: with right checksums,
+//! sums and counts. A walk through one would take longer than anyone waits, and has to end at once.
 
 use crate::device::{Device, MemoryDevice};
 use crate::error::{Error, Result};

@@ -22,9 +22,9 @@ impl Engine {
 
     /// The last name of data blocks is gone.
     ///
-    /// What was not written yet need not be, unless somebody still reads by the older name: then the
-    /// bytes must stay, and they are written like any others. The writer gave up its own view, and who
-    /// begins to read now sees the new state, as the branch's is held.
+    /// What was not written yet need not be, unless somebody still reads by the older name: then
+    /// the bytes must stay, and they are written like any others. The writer gave up its own view,
+    /// and who begins to read now sees the new state, as the branch's is held.
     pub(crate) fn free_data(&self, run: BlockRun, birth: u64) {
         if self.pins.may_see(birth) {
             self.space.free_after_checkpoint(self.freed(run, birth));
@@ -52,7 +52,8 @@ impl Engine {
         }
     }
 
-    /// Frees blocks that were staged and never named: what lies on the device already nothing there refers to.
+    /// Frees blocks that were staged and never named: what lies on the device already nothing there
+    /// refers to.
     pub(crate) fn free_staged(&self, run: &DataRun) {
         let blocks = (run.addr, run.sums.len() as u64);
         let written = match &run.data {

@@ -1,5 +1,6 @@
-//! What fuzzing feeds the decoders with: bytes behind right checksums, as a hostile hand would write them. Whatever
-//! they say, the answer is a value or an error, never a panic, and never memory without bound.
+//! What fuzzing feeds the decoders with: bytes behind right checksums, as a hostile hand would
+//! write them. Whatever they say, the answer is a value or an error, never a panic, and never
+//! memory without bound.
 //!
 //! The fuzz targets and the everyday tests call the same functions.
 
@@ -54,7 +55,8 @@ pub fn node(data: &[u8]) {
     assert_eq!(second.map(|second| second.sums()).ok(), Some(node.sums()));
 }
 
-/// A journal group with these bytes as its records, behind the last one of a small store, which is then opened.
+/// A journal group with these bytes as its records, behind the last one of a small store, which is
+/// then opened.
 pub fn journal(data: &[u8]) {
     let disk = small_store().clone_contents();
     let Some((count, records)) = data.split_first() else { return };

@@ -1,19 +1,20 @@
 //! The engine of tine: a crash-safe store in one file, with O(1) writable branches.
 //!
 //! A store holds *branches*; a branch is one ordered map from byte strings to values, which are
-//! small bytes or *extents* of data blocks. Forking a branch copies nothing; what either side writes
-//! afterwards is copied then, path by path. Every commit is atomic, commits of all branches share
-//! their flushes, and after a crash the store holds a prefix of what was committed that includes all
-//! that was acknowledged as durable.
+//! small bytes or *extents* of data blocks. Forking a branch copies nothing; what either side
+//! writes afterwards is copied then, path by path. Every commit is atomic, commits of all branches
+//! share their flushes, and after a crash the store holds a prefix of what was committed that
+//! includes all that was acknowledged as durable.
 //!
-//! A branch is read and written as one map, or as named tables with ranges, cursors and differences of
-//! their own ([`WriteTxn::table`], [`ReadTxn::table`]).
+//! A branch is read and written as one map, or as named tables with ranges, cursors and differences
+//! of their own ([`WriteTxn::table`], [`ReadTxn::table`]).
 //!
 //! The crate knows nothing of files, mounts or processes: crates above this one do.
 //!
-//! Entry points: a commit starts in `commit.rs`, is applied to the tree in memory in `apply.rs`, and is
-//! appended to the journal. `durability.rs` flushes the journal, `checkpoint` writes the changed
-//! nodes, and `recover.rs` opens a store. `engine.rs` lists the parts and the order of their locks.
+//! Entry points: a commit starts in `commit.rs`, is applied to the tree in memory in `apply.rs`,
+//! and is appended to the journal. `durability.rs` flushes the journal, `checkpoint` writes the
+//! changed nodes, and `recover.rs` opens a store. `engine.rs` lists the parts and the order of
+//! their locks.
 
 #![forbid(unsafe_code)]
 

@@ -18,7 +18,8 @@ impl Shared {
         Arc::new(Shared { engine, background: Mutex::new(background) })
     }
 
-    /// The engine. A child of `fork(2)` is refused: in its copy, locks are held by threads that it lacks.
+    /// The engine. A child of `fork(2)` is refused: in its copy, locks are held by threads that it
+    /// lacks.
     pub fn engine(&self) -> Result<&Arc<Engine>> {
         self.engine.here()?;
         Ok(&self.engine)

@@ -7,13 +7,14 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// Memory for tree nodes that were read, in bytes. Changed ones wait beside it for a checkpoint:
-    /// up to as much again, or 128 MiB where it is smaller. Default 64 MiB.
+    /// Memory for tree nodes that were read, in bytes. Changed ones wait beside it for a
+    /// checkpoint: up to as much again, or 128 MiB where it is smaller. Default 64 MiB.
     pub cache_bytes: usize,
     /// Memory for small data that waits to be written, in bytes. Default 16 MiB.
     pub dirty_bytes: usize,
-    /// Pass the host's page cache by (O_DIRECT) where the host can, with all but reads of tree nodes: what the host has
-    /// memory for need not be read twice, and a node proves what it is. Default on.
+    /// Pass the host's page cache by (O_DIRECT) where the host can, with all but reads of tree
+    /// nodes: what the host has memory for need not be read twice, and a node proves what it is.
+    /// Default on.
     pub direct: bool,
     /// Flush, checkpoint and reclaim in the background. Default on; off, [`Store::sync`],
     /// [`Store::checkpoint`] and [`Store::reclaim_all`] drive everything, for tests that replay.
@@ -26,7 +27,8 @@ pub struct Options {
     /// of crash safety.
     #[cfg(any(test, feature = "testing"))]
     pub lossy: Option<Lossy>,
-    /// Where time and random numbers come from. Default the machine's; tests that replay give their own.
+    /// Where time and random numbers come from. Default the machine's; tests that replay give their
+    /// own.
     pub environment: Arc<dyn Environment>,
 }
 

@@ -50,7 +50,8 @@ impl Pins {
         Pin { pins: Arc::clone(self), since }
     }
 
-    /// Whether a reader may see what was made in the generation `birth`; a writer counts as a reader until it commits.
+    /// Whether a reader may see what was made in the generation `birth`; a writer counts as a
+    /// reader until it commits.
     pub fn may_see(&self, birth: u64) -> bool {
         lock(&self.active).keys().any(|since| since.generation >= birth)
     }

@@ -2,8 +2,9 @@
 //!
 //! Replay happens in memory and writes nothing. After a crash its result becomes durable by one
 //! checkpoint with a new salt, before anything new is committed: what the broken tail of the old
-//! journal may still hold can never be taken for valid again. After a clean close the journal simply goes
-//! on, with a session number of its own: what a later life broke off continues no other.
+//! journal may still hold can never be taken for valid again. After a clean close the journal
+//! simply goes on, with a session number of its own: what a later life broke off continues no
+//! other.
 
 use crate::branch::{BranchInner, Catalog};
 use crate::changed::Changed;
@@ -47,7 +48,8 @@ pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<E
     device.allocate(FIRST_RING_BLOCK * BLOCK_BYTES as u64, ring_bytes).map_err(failed)?;
     checkpoint::zero(&*device, FIRST_RING_BLOCK, FIRST_RING_BLOCKS)?;
     for slot in SUPERBLOCK_SLOTS {
-        // Else the slot of the second checkpoint would ask for room, perhaps of a disk that is full.
+        // Else the slot of the second checkpoint would ask for room, perhaps of a disk that is
+        // full.
         checkpoint::zero(&*device, slot, SUPERBLOCK_COPIES)?;
     }
     let superblock = Superblock {

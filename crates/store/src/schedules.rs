@@ -1,8 +1,9 @@
-//! The whole engine under a scheduler that tries orders of events which threads rarely find: writers, forks, resets,
-//! deletes, readers and checkpoints at once, on a simulated device whose power is cut afterwards at moments of its record.
+//! The whole engine under a scheduler that tries orders of events which threads rarely find:
+//! writers, forks, resets, deletes, readers and checkpoints at once, on a simulated device whose
+//! power is cut afterwards at moments of its record.
 //!
-//! The journal says in which order things happened; plain maps that follow it say what a cut may leave. Runs with
-//! `cargo xtask soak schedules`.
+//! The journal says in which order things happened; plain maps that follow it say what a cut may
+//! leave. Runs with `cargo xtask soak schedules`.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -239,7 +240,8 @@ fn under_random_schedules_every_cut_leaves_one_acknowledged_prefix() {
     shuttle::Runner::new(scheduler, config()).run(one_run);
 }
 
-/// Probabilistic concurrency testing (Burckhardt et al., ASPLOS 2010): a few switches at well-chosen places.
+/// Probabilistic concurrency testing (Burckhardt et al., ASPLOS 2010): a few switches at
+/// well-chosen places.
 #[test]
 fn under_schedules_of_few_switches_every_cut_leaves_one_acknowledged_prefix() {
     let scheduler = shuttle::scheduler::PctScheduler::new(4, schedules());

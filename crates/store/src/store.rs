@@ -17,11 +17,12 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// An open store; cheap to clone, shared between threads. It closes when the last handle of it or of
-/// its branches and snapshots is dropped.
+/// An open store; cheap to clone, shared between threads. It closes when the last handle of it or
+/// of its branches and snapshots is dropped.
 ///
-/// It belongs to the process that opened it. In a child of `fork(2)` each call of it, and of what was
-/// made by it, is [`Error::NotInherited`]; the child has no copy of the file and does not keep it locked.
+/// It belongs to the process that opened it. In a child of `fork(2)` each call of it, and of what
+/// was made by it, is [`Error::NotInherited`]; the child has no copy of the file and does not keep
+/// it locked.
 ///
 /// ```
 /// # fn main() -> tine_store::Result<()> {
@@ -74,9 +75,10 @@ impl Store {
         Store::open_on(behind(file, options)?, options).map_err(|error| named(error, path))
     }
 
-    /// Opens a store without writing its file: for one on a medium that cannot be written, or of another user. What
-    /// its journal holds is brought in in memory; what is changed here stays there as well, and goes with the last handle.
-    /// Several may have one file open so, and none for writing meanwhile.
+    /// Opens a store without writing its file: for one on a medium that cannot be written, or of
+    /// another user. What its journal holds is brought in in memory; what is changed here stays
+    /// there as well, and goes with the last handle. Several may have one file open so, and none
+    /// for writing meanwhile.
     ///
     /// # Errors
     /// As [`Store::open`]; [`Error::Locked`] while a process has it open for writing.
@@ -200,8 +202,8 @@ impl Store {
         self.shared.engine()?.store_space()
     }
 
-    /// Bytes of data that find room, perhaps after a checkpoint. As [`StoreSpace::available_bytes`], but counts also what
-    /// readers of this moment hold.
+    /// Bytes of data that find room, perhaps after a checkpoint. As
+    /// [`StoreSpace::available_bytes`], but counts also what readers of this moment hold.
     ///
     /// # Errors
     /// I/O errors.
@@ -217,8 +219,8 @@ impl Store {
         self.shared.engine()?.finds_room_for(bytes)
     }
 
-    /// Whether a failed write or flush has ended all writing, until the store is opened anew. It can still be read,
-    /// but for a child of `fork(2)`, which cannot write either.
+    /// Whether a failed write or flush has ended all writing, until the store is opened anew. It
+    /// can still be read, but for a child of `fork(2)`, which cannot write either.
     pub fn is_poisoned(&self) -> bool {
         self.shared.engine().map_or(true, |engine| engine.health.poisoned())
     }
@@ -255,8 +257,8 @@ impl Store {
         engine.trim_space(TrimPolicy::Idle)
     }
 
-    /// Takes up to `steps` nodes of what deleted branches held apart; whether there is more. A checkpoint makes their
-    /// space free.
+    /// Takes up to `steps` nodes of what deleted branches held apart; whether there is more. A
+    /// checkpoint makes their space free.
     ///
     /// # Errors
     /// Damage and I/O errors.

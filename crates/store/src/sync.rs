@@ -1,7 +1,8 @@
 //! Locking that survives a panic elsewhere: state behind our locks is changed only by steps that
 //! either finish or leave it whole, so a poisoned lock is taken as it is.
 //!
-//! All that threads of the engine wait for comes from here, so that `cfg(shuttle)` can put a scheduler under it.
+//! All that threads of the engine wait for comes from here, so that `cfg(shuttle)` can put a
+//! scheduler under it.
 
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::sync::{

@@ -33,7 +33,8 @@ pub struct StoreUsage {
 pub struct StoreSpace {
     /// Bytes in use, for whatever.
     pub used_bytes: u64,
-    /// Bytes of data that can still be written: in the file, and with what the host has free. Never more than that.
+    /// Bytes of data that can still be written: in the file, and with what the host has free. Never
+    /// more than that.
     pub available_bytes: u64,
 }
 
@@ -108,7 +109,8 @@ impl Engine {
             || self.space.available(self.host_free_blocks()?, &[]) >= blocks)
     }
 
-    /// As [`Engine::has_room_for`], after branches and trees that were deleted have given back as much as it takes.
+    /// As [`Engine::has_room_for`], after branches and trees that were deleted have given back as
+    /// much as it takes.
     pub(crate) fn finds_room_for(&self, bytes: u64) -> Result<bool> {
         for _ in 0..TRIES_MAX {
             let freed = self.space.freed_blocks();
@@ -134,7 +136,8 @@ impl Engine {
         };
         let fork_point = self.fork_point_root(branch)?;
         let private = self.private_part(&root)?;
-        // What a root counts is content, which for small records is less than the nodes they lie in.
+        // What a root counts is content, which for small records is less than the nodes they lie
+        // in.
         let shared = root.bytes.saturating_sub(private.data_bytes + private.record_bytes);
         Ok(BranchUsage {
             referenced_bytes: shared + private.bytes(),

@@ -1,5 +1,5 @@
-//! Stores that are missing, foreign, locked, cut short, damaged or hostile: an error that says so, or
-//! the right data. Never a panic, never other data.
+//! Stores that are missing, foreign, locked, cut short, damaged or hostile: an error that says so,
+//! or the right data. Never a panic, never other data.
 
 mod oracle;
 
@@ -267,7 +267,8 @@ fn lost_misdirected_and_doubled_blocks_are_errors_or_change_nothing() {
         for _ in 0..1 + dice.roll(3) {
             let from = used[dice.roll(used.len() as u64) as usize];
             let to = used[dice.roll(used.len() as u64) as usize];
-            // Losing both superblocks of the last checkpoint is indistinguishable from a crash before it.
+            // Losing both superblocks of the last checkpoint is indistinguishable from a crash
+            // before it.
             if SUPERBLOCKS.contains(&to) {
                 continue;
             }

@@ -1,7 +1,9 @@
-//! Power cuts at every change of random runs, and again at every change of the recovery: what comes back is one
-//! prefix of the history over all branches that holds all that was acknowledged, and the checker finds nothing.
+//! Power cuts at every change of random runs, and again at every change of the recovery: what comes
+//! back is one prefix of the history over all branches that holds all that was acknowledged, and
+//! the checker finds nothing.
 //!
-//! A failing seed fails again: `TINE_SEED=n cargo test -p tine-store --test crash_points one_seed -- --ignored`.
+//! A failing seed fails again:
+//! `TINE_SEED=n cargo test -p tine-store --test crash_points one_seed -- --ignored`.
 
 mod oracle;
 

@@ -1,4 +1,5 @@
-//! The decoders on hostile bytes: the fuzz targets' own functions, on their corpus and on random changes of it.
+//! The decoders on hostile bytes: the fuzz targets' own functions, on their corpus and on random
+//! changes of it.
 
 mod oracle;
 

@@ -1,5 +1,6 @@
-//! A disk that fails: flushes that fail, reads that rot, go stale or go astray, and room that runs out at any
-//! change. An error or the right data, never wrong data; and what was acknowledged stays.
+//! A disk that fails: flushes that fail, reads that rot, go stale or go astray, and room that runs
+//! out at any change. An error or the right data, never wrong data; and what was acknowledged
+//! stays.
 
 mod oracle;
 
@@ -85,7 +86,8 @@ fn a_failed_write_ends_all_writing_until_the_store_is_opened_again() {
     assert_sound(&store);
 }
 
-/// A small store with a bit of everything and a journal behind its checkpoint, closed; and all states that led there.
+/// A small store with a bit of everything and a journal behind its checkpoint, closed; and all
+/// states that led there.
 fn small_store(closed: bool) -> (MemoryDevice, Vec<World>) {
     let disk = Arc::new(one_branch(96, &quiet()));
     let store = Store::open_on(disk.clone(), &quiet()).unwrap();
@@ -126,8 +128,8 @@ fn used_blocks(disk: &MemoryDevice) -> Vec<u64> {
     (0..disk.len().unwrap() / BLOCK).filter(holds).collect()
 }
 
-/// What a store on a bad disk shows is an error or one of these states; whether it was the latter. A branch that can
-/// be read alone is right too.
+/// What a store on a bad disk shows is an error or one of these states; whether it was the latter.
+/// A branch that can be read alone is right too.
 fn judge(device: SimulatedDevice, allowed: &[World], what: &str) -> bool {
     let acceptable = |error: &Error| {
         matches!(
@@ -233,8 +235,8 @@ fn reads_that_fail_at_random_during_a_run_never_bring_wrong_data() {
     assert!(told > 50, "only {told} of 150 runs met a bad read");
 }
 
-/// On a disk that is full from one change on: what was acknowledged is there, in the store as it is and in one opened
-/// anew; branches can be deleted, and once there is room, work goes on.
+/// On a disk that is full from one change on: what was acknowledged is there, in the store as it is
+/// and in one opened anew; branches can be deleted, and once there is room, work goes on.
 fn fill_at(seed: u64, full_from: usize) {
     let faults = Faults { full_from: Some(full_from), ..Faults::default() };
     let device = Arc::new(SimulatedDevice::with_faults(&one_branch(40, &quiet()), faults.clone()));

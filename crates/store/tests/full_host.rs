@@ -1,5 +1,5 @@
-//! A host that others fill at any moment: what was accepted stays, what gives space back is never refused, checkpoints
-//! and recovery find their room, and what is told to be free can be had.
+//! A host that others fill at any moment: what was accepted stays, what gives space back is never
+//! refused, checkpoints and recovery find their room, and what is told to be free can be had.
 
 mod oracle;
 
@@ -97,7 +97,8 @@ impl Life {
         }
     }
 
-    /// A change that gives back, and writes a little too, as the removal of a name does in its directory.
+    /// A change that gives back, and writes a little too, as the removal of a name does in its
+    /// directory.
     fn give_back(
         &mut self,
         what: &str,

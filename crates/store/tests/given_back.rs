@@ -1,5 +1,5 @@
-//! Space on its way back to the host, and a power cut: others fill the host at that very moment, and the store opens
-//! on what it has; or there is room, and nothing is left behind.
+//! Space on its way back to the host, and a power cut: others fill the host at that very moment,
+//! and the store opens on what it has; or there is room, and nothing is left behind.
 
 mod oracle;
 
@@ -35,7 +35,8 @@ fn mostly_free() -> MemoryDevice {
     tape
 }
 
-/// Gives back what is free, while small values are committed all over, and takes some of it into use again.
+/// Gives back what is free, while small values are committed all over, and takes some of it into
+/// use again.
 fn give_back(device: &Arc<SimulatedDevice>) {
     let store = Store::open_on(device.clone(), &quiet()).unwrap();
     let main = store.branch("main").unwrap();
@@ -69,7 +70,8 @@ fn a_power_cut_while_space_goes_back_leaves_a_store_that_opens_on_a_host_that_ot
     let mut smallest = u64::MAX;
     for at in 0..=tape.changes() {
         replay.advance_to(at, 7);
-        // All that was done is on the disk, as if its own cache had been written; and then the host is full.
+        // All that was done is on the disk, as if its own cache had been written; and then the host
+        // is full.
         let disk = replay.all();
         smallest = smallest.min(disk.allocated_bytes().unwrap());
         let full = Faults { full_from: Some(0), ..Faults::default() };
@@ -97,7 +99,8 @@ fn what_a_power_cut_kept_from_going_back_goes_back_in_the_next_life() {
         let store = Store::open_on(device.clone(), &quiet()).unwrap();
         store.reclaim_all().unwrap();
         let (used, after) = (store.usage().unwrap().data_bytes, device.allocated_bytes().unwrap());
-        // The journal's ring, what is kept for the next writes and for deletes, and runs too short to go.
+        // The journal's ring, what is kept for the next writes and for deletes, and runs too short
+        // to go.
         let most = used + (6 + 4 + 2 + 2) * MIB;
         assert!(after <= most, "cut {at}: of {before} bytes {after} are left for {used} in use");
     }

@@ -1,8 +1,8 @@
 //! Stores made by each version of the format, kept byte for byte: every later version reads them.
 //!
-//! The image holds the blocks that are not zero: for each, its number (64 bits, little-endian) and its
-//! 4096 bytes. `cargo test -p tine-store --test golden -- --ignored` writes a new one, which is right
-//! only together with a new format number or feature.
+//! The image holds the blocks that are not zero: for each, its number (64 bits, little-endian) and
+//! its 4096 bytes. `cargo test -p tine-store --test golden -- --ignored` writes a new one, which is
+//! right only together with a new format number or feature.
 
 mod oracle;
 
@@ -17,8 +17,8 @@ const IMAGES: [&str; 2] = [
 ];
 const RECORD_BYTES: usize = 8 + BLOCK_BYTES;
 
-/// A bit of everything: inner nodes, shared and private extents, a fork point, a snapshot, counts, and
-/// a journal with records of each kind behind the last checkpoint.
+/// A bit of everything: inner nodes, shared and private extents, a fork point, a snapshot, counts,
+/// and a journal with records of each kind behind the last checkpoint.
 fn build(disk: &Arc<MemoryDevice>) {
     let store = Store::create_on(disk.clone(), &quiet()).unwrap();
     let main = store.create_branch("main").unwrap();

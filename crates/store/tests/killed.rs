@@ -1,5 +1,5 @@
-//! A process that is killed on a disk that forgets what was not flushed: nothing acknowledged is lost, and on a disk
-//! that ignores flushes it is, which shows that the test can fail.
+//! A process that is killed on a disk that forgets what was not flushed: nothing acknowledged is
+//! lost, and on a disk that ignores flushes it is, which shows that the test can fail.
 
 mod oracle;
 
@@ -11,7 +11,8 @@ use tine_store::{Lossy, Options, Result, Store};
 const CHILD_STORE: &str = "TINE_TEST_STORE";
 const CHILD_IGNORES_FLUSHES: &str = "TINE_TEST_IGNORES_FLUSHES";
 
-/// Not a test: the process that the next test kills. Prints each number that it was told is durable.
+/// Not a test: the process that the next test kills. Prints each number that it was told is
+/// durable.
 #[test]
 #[ignore = "run as a child by the test that kills it"]
 fn child_that_commits_until_it_is_killed() {

@@ -1,4 +1,5 @@
-//! A store that is opened for reading alone: its file stays as it is, its journal counts, and nobody writes it meanwhile.
+//! A store that is opened for reading alone: its file stays as it is, its journal counts, and
+//! nobody writes it meanwhile.
 
 mod oracle;
 

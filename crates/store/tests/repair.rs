@@ -1,4 +1,5 @@
-//! Repairing: what is whole in a damaged store comes into the new one, what is not is named, and nothing is wrong.
+//! Repairing: what is whole in a damaged store comes into the new one, what is not is named, and
+//! nothing is wrong.
 
 mod oracle;
 
@@ -11,8 +12,8 @@ use tine_store::{
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
-/// Branches that share, a snapshot, a branch whose parent is gone, and commits behind the last checkpoint. The state
-/// of the checkpoint, and the last one.
+/// Branches that share, a snapshot, a branch whose parent is gone, and commits behind the last
+/// checkpoint. The state of the checkpoint, and the last one.
 fn small_store() -> (MemoryDevice, World, World) {
     let disk = Arc::new(one_branch(96, &quiet()));
     let store = Store::open_on(disk.clone(), &quiet()).unwrap();

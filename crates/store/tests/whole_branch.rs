@@ -113,7 +113,8 @@ fn fill(branch: &Branch, value: &[u8], first: u64) {
     txn.commit().unwrap();
 }
 
-/// `branch`, forked from `origin` and changed since; `other`; and `then`, a snapshot of `branch` before its last change.
+/// `branch`, forked from `origin` and changed since; `other`; and `then`, a snapshot of `branch`
+/// before its last change.
 fn store() -> (Arc<MemoryDevice>, Store) {
     let disk = Arc::new(MemoryDevice::new());
     let store = Store::create_on(disk.clone(), &quiet()).unwrap();
@@ -271,7 +272,8 @@ fn a_deleted_branch_keeps_no_space_ready_for_handles_of_it() {
     assert_eq!(used(&store), before);
 }
 
-/// A branch holds a counter, and an entry for each number below it. Resets empty it, or give it the state of another.
+/// A branch holds a counter, and an entry for each number below it. Resets empty it, or give it the
+/// state of another.
 #[test]
 fn what_resets_and_commits_side_by_side_leave_is_one_of_their_orders_and_comes_back_after_a_crash()
 {

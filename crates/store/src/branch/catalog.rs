@@ -36,7 +36,8 @@ pub(crate) struct Catalog {
     loaded: HashMap<u64, Arc<BranchInner>>,
     /// More loaded branches are worth a look at which of them are idle.
     loaded_max: usize,
-    /// Of the checkpoint that is being written: until it is durable, the disk knows them as they were.
+    /// Of the checkpoint that is being written: until it is durable, the disk knows them as they
+    /// were.
     cutting: Vec<Arc<BranchInner>>,
     pub next_branch: u64,
     pub next_fork_point: u64,

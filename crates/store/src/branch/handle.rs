@@ -66,12 +66,14 @@ impl Branch {
     /// outside any transaction, from as many threads as you like.
     ///
     /// # Errors
-    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::BranchNotFound`] when the branch was deleted; I/O errors.
+    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::BranchNotFound`] when the branch was
+    /// deleted; I/O errors.
     pub fn stage(&self, data: &[u8]) -> Result<Staged> {
         self.stage_for(data, Purpose::Data)
     }
 
-    /// As [`Branch::stage`], for a change that [gives back](WriteTxn::gives_back) more than this takes.
+    /// As [`Branch::stage`], for a change that [gives back](WriteTxn::gives_back) more than this
+    /// takes.
     ///
     /// # Errors
     /// As [`Branch::stage`].
@@ -85,8 +87,8 @@ impl Branch {
         Staged::new(engine, &self.inner, data, purpose)
     }
 
-    /// Begins a change; waits for the branch's other writer. It has to be committed before the branch is reset or
-    /// deleted, and does not keep it from that.
+    /// Begins a change; waits for the branch's other writer. It has to be committed before the
+    /// branch is reset or deleted, and does not keep it from that.
     ///
     /// # Errors
     /// [`Error::Sealed`], [`Error::BranchNotFound`], [`Error::Poisoned`].

@@ -28,7 +28,8 @@ pub(crate) struct BranchInner {
 pub(crate) struct BranchState {
     pub meta: BranchMeta,
     pub root: Root,
-    /// Times that it was reset since it was loaded. What began before one of them must not be committed on top of it.
+    /// Times that it was reset since it was loaded. What began before one of them must not be
+    /// committed on top of it.
     pub resets: u64,
     /// The fork point that names the present root, until the next commit.
     pub fork_point: Option<u64>,
@@ -55,7 +56,8 @@ impl BranchInner {
         }
     }
 
-    /// Refuses a transaction that began when the branch had been reset `resets` times, if it is gone or was reset since.
+    /// Refuses a transaction that began when the branch had been reset `resets` times, if it is
+    /// gone or was reset since.
     pub fn is_as_begun(&self, state: &BranchState, resets: u64) -> Result<()> {
         self.exists(state)?;
         match state.resets == resets {

@@ -17,11 +17,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-/// Nodes that making, naming or resetting a branch may change: its own, and the paths of its records.
+/// Nodes that making, naming or resetting a branch may change: its own, and the paths of its
+/// records.
 const NODES_OF_A_BRANCH: u64 = 8;
 
-/// Records of the system tree that such a step changes at most: of two branches and their names, of two fork points, and
-/// what waits to be taken apart.
+/// Records of the system tree that such a step changes at most: of two branches and their names, of
+/// two fork points, and what waits to be taken apart.
 const RECORDS_OF_A_BRANCH: u64 = 8;
 
 /// The rule for names: 1 to 128 of letters, digits, `. _ - /`; not starting with `-` or `.`.
@@ -231,8 +232,8 @@ impl Engine {
         let mut catalog = lock(&self.catalog);
         let branch = catalog.named(name)?;
         let source = to.map(|to| catalog.named(to)).transpose()?;
-        // Both states are held until the record is in the journal: what is committed to either comes before the reset
-        // there if it came before it here, and behind it otherwise.
+        // Both states are held until the record is in the journal: what is committed to either
+        // comes before the reset there if it came before it here, and behind it otherwise.
         let mut state = write(&branch.state);
         if state.meta.sealed {
             return Err(Error::Sealed { name: name.into() });

@@ -48,8 +48,8 @@ struct Cut {
 }
 
 impl Engine {
-    /// Writes a checkpoint. A failure ends all writing: the disk keeps the checkpoint before, and the
-    /// journal behind it.
+    /// Writes a checkpoint. A failure ends all writing: the disk keeps the checkpoint before, and
+    /// the journal behind it.
     pub(crate) fn checkpoint(&self) -> Result<()> {
         let outgrown = {
             let mut durable = lock(&self.durable);
@@ -83,8 +83,8 @@ impl Engine {
         self.health.guard(written)
     }
 
-    /// Moves the journal to a ring of a whole segment. Zeros, and what changed until then, are written without
-    /// stopping anyone; then commits wait while a small checkpoint switches over.
+    /// Moves the journal to a ring of a whole segment. Zeros, and what changed until then, are
+    /// written without stopping anyone; then commits wait while a small checkpoint switches over.
     pub(crate) fn grow_ring(&self) -> Result<()> {
         let _growing = lock(&self.growing);
         if self.journal.fill().1 >= GROWN_RING_BLOCKS {
@@ -263,8 +263,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Marks some of the space that nobody uses as to be given back to the host, once the next checkpoint has recorded it;
-    /// whether there was any.
+    /// Marks some of the space that nobody uses as to be given back to the host, once the next
+    /// checkpoint has recorded it; whether there was any.
     pub(crate) fn mark_space_for_trim(&self, policy: TrimPolicy) -> bool {
         self.space.drain(&self.pins.advance());
         let some = self.space.mark_for_trim(PUNCH_CHUNKS_MAX, policy) > 0;
@@ -304,7 +304,8 @@ pub(crate) fn write_superblock(device: &dyn Device, superblock: &Superblock) -> 
         .map_err(|e| Error::io("writing the superblock", e))
 }
 
-/// Fills blocks with zeros, so that later writes there need no room and change no metadata of the host.
+/// Fills blocks with zeros, so that later writes there need no room and change no metadata of the
+/// host.
 pub(crate) fn zero(device: &dyn Device, block: u64, blocks: u64) -> Result<()> {
     const STEP: u64 = 256;
     let zeros = AlignedBuf::zeroed((STEP * BLOCK_BYTES as u64) as usize);

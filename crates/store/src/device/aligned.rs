@@ -1,4 +1,5 @@
-//! Buffers that the kernel can transfer directly: O_DIRECT wants memory that begins at a multiple of 4096.
+//! Buffers that the kernel can transfer directly: O_DIRECT wants memory that begins at a multiple
+//! of 4096.
 
 use std::ops::{Deref, DerefMut};
 
@@ -6,8 +7,8 @@ use super::BLOCK;
 
 /// A buffer of zeros at first, whose slice begins at an address that is a multiple of 4096.
 ///
-/// The vector is a block longer than needed and the slice begins at the first aligned byte in it; the heap does not
-/// move when the buffer does, so the start stays aligned.
+/// The vector is a block longer than needed and the slice begins at the first aligned byte in it;
+/// the heap does not move when the buffer does, so the start stays aligned.
 pub struct AlignedBuf {
     bytes: Vec<u8>,
     start: usize,

@@ -1,5 +1,6 @@
-//! The store's file on a host filesystem: private to its owner, held by one process at a time, written past the page
-//! cache where the host can, and read past it but for what is asked for through it.
+//! The store's file on a host filesystem: private to its owner, held by one process at a time,
+//! written past the page cache where the host can, and read past it but for what is asked for
+//! through it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -17,8 +18,8 @@ use super::{AlignedBuf, BLOCK, Device, whole_blocks};
 /// Bytes copied at a time when a caller's buffer is not aligned.
 const BOUNCE_BYTES: usize = 1 << 20;
 
-/// An exclusively locked regular file. The lock goes when it is dropped, or when its process is killed; a child of
-/// `fork(2)` has neither the file nor the lock.
+/// An exclusively locked regular file. The lock goes when it is dropped, or when its process is
+/// killed; a child of `fork(2)` has neither the file nor the lock.
 #[derive(Debug)]
 pub struct FileDevice {
     file: PrivateFile,
@@ -29,8 +30,8 @@ pub struct FileDevice {
 }
 
 impl FileDevice {
-    /// Makes a new, empty file of mode 0600 and locks it. With `direct`, the page cache is passed by where the host
-    /// can.
+    /// Makes a new, empty file of mode 0600 and locks it. With `direct`, the page cache is passed
+    /// by where the host can.
     ///
     /// Errors: [`io::ErrorKind::AlreadyExists`] where anything has the name.
     pub fn create(path: &Path, direct: bool) -> io::Result<FileDevice> {
@@ -45,8 +46,9 @@ impl FileDevice {
 
     /// Opens an existing file for reading and writing and locks it.
     ///
-    /// Errors: [`io::ErrorKind::NotFound`]; [`io::ErrorKind::WouldBlock`] where another process holds the lock, and
-    /// [`io::ErrorKind::ResourceBusy`] where this one does; [`io::ErrorKind::InvalidInput`] where the path names no regular file.
+    /// Errors: [`io::ErrorKind::NotFound`]; [`io::ErrorKind::WouldBlock`] where another process
+    /// holds the lock, and [`io::ErrorKind::ResourceBusy`] where this one does;
+    /// [`io::ErrorKind::InvalidInput`] where the path names no regular file.
     pub fn open(path: &Path, direct: bool) -> io::Result<FileDevice> {
         // Without O_NONBLOCK, opening a named pipe could wait for ever before it is refused.
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
@@ -60,10 +62,12 @@ impl FileDevice {
         FileDevice::take(file, path, direct)
     }
 
-    /// Opens an existing file for reading alone, which several may do at a time, and none for writing meanwhile. For
-    /// that it takes no more than the right to read: the file may be on a medium that cannot be written, or another's.
+    /// Opens an existing file for reading alone, which several may do at a time, and none for
+    /// writing meanwhile. For that it takes no more than the right to read: the file may be on a
+    /// medium that cannot be written, or another's.
     ///
-    /// Errors: as [`FileDevice::open`], with those of a lock where another handle is open for writing.
+    /// Errors: as [`FileDevice::open`], with those of a lock where another handle is open for
+    /// writing.
     pub fn open_read_only(path: &Path, direct: bool) -> io::Result<FileDevice> {
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
         let open = || OpenOptions::new().read(true).custom_flags(flags as i32).open(path);
@@ -168,11 +172,12 @@ impl FileDevice {
     }
 }
 
-/// A child that was begun meanwhile has a copy of the handle until it runs its program; the lock does not wait for that.
+/// A child that was begun meanwhile has a copy of the handle until it runs its program; the lock
+/// does not wait for that.
 impl Drop for FileDevice {
     fn drop(&mut self) {
-        // What cannot be unlocked is unlocked when its last handle goes. A child of the process that has the lock does
-        // not free it.
+        // What cannot be unlocked is unlocked when its last handle goes. A child of the process
+        // that has the lock does not free it.
         let _ = self.file.get().and_then(File::unlock);
     }
 }
@@ -286,8 +291,8 @@ fn goes_direct(file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// A second handle of the file, for reads through the page cache; none where it cannot be had, or the path names
-/// another file by now.
+/// A second handle of the file, for reads through the page cache; none where it cannot be had, or
+/// the path names another file by now.
 fn through_the_cache(file: &PrivateFile, path: &Path) -> Option<PrivateFile> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
     let open = || OpenOptions::new().read(true).custom_flags(flags as i32).open(path);

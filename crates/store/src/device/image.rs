@@ -1,4 +1,5 @@
-//! The contents of a device in memory: sparse, and copied in an instant, as copies share what neither has changed.
+//! The contents of a device in memory: sparse, and copied in an instant, as copies share what
+//! neither has changed.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

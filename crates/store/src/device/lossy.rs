@@ -1,5 +1,6 @@
-//! A device that forgets, for tests: what was not synced lives in this process alone, so that killing the process, or
-//! calling [`LossyDevice::power_cut`], does what a power cut does to a disk with a cache.
+//! A device that forgets, for tests: what was not synced lives in this process alone, so that
+//! killing the process, or calling [`LossyDevice::power_cut`], does what a power cut does to a disk
+//! with a cache.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,8 +15,9 @@ const VERSIONS_MAX: usize = 4;
 /// The part of a block that a disk writes in one piece.
 const SECTOR: usize = 512;
 
-/// Keeps writes, holes and changes of length to itself until [`Device::sync`] passes them to the device below. Reads
-/// see them at once. Room taken by [`Device::allocate`] is taken below at once: it changes no contents.
+/// Keeps writes, holes and changes of length to itself until [`Device::sync`] passes them to the
+/// device below. Reads see them at once. Room taken by [`Device::allocate`] is taken below at once:
+/// it changes no contents.
 #[derive(Debug)]
 pub struct LossyDevice {
     device: Arc<dyn Device>,
@@ -28,8 +30,8 @@ pub struct LossyDevice {
 pub enum Survivors {
     /// Nothing: the device is as it was when the last sync ended.
     None,
-    /// Some blocks, chosen by the seed: of each block its last contents, older unsynced contents, a mixture torn
-    /// between two 512-byte sectors, or none of them.
+    /// Some blocks, chosen by the seed: of each block its last contents, older unsynced contents, a
+    /// mixture torn between two 512-byte sectors, or none of them.
     Random(u64),
 }
 
@@ -46,8 +48,8 @@ struct State {
 }
 
 impl LossyDevice {
-    /// A forgetting device over `base`. With `broken_sync`, syncing claims success and keeps forgetting: a test that
-    /// still passes then proves nothing.
+    /// A forgetting device over `base`. With `broken_sync`, syncing claims success and keeps
+    /// forgetting: a test that still passes then proves nothing.
     pub fn over(device: Arc<dyn Device>, broken_sync: bool) -> io::Result<LossyDevice> {
         let len = device.len()?;
         let unsynced = BTreeMap::new();
@@ -55,7 +57,8 @@ impl LossyDevice {
         Ok(LossyDevice { device, broken_sync, state: RwLock::new(state) })
     }
 
-    /// Lets the power go by itself in the place of the change (write, sync, hole, length) that follows `changes` more.
+    /// Lets the power go by itself in the place of the change (write, sync, hole, length) that
+    /// follows `changes` more.
     pub fn cut_after(&self, changes: u64) {
         self.change().fuse = Some(changes);
     }
@@ -65,8 +68,8 @@ impl LossyDevice {
         self.view().dead
     }
 
-    /// Ends this device for good, leaving on the one below what was synced and the survivors. Open a new device over
-    /// that one to go on.
+    /// Ends this device for good, leaving on the one below what was synced and the survivors. Open
+    /// a new device over that one to go on.
     pub fn power_cut(&self, survivors: Survivors) -> io::Result<()> {
         let mut state = self.change();
         state.dead = true;

@@ -24,7 +24,8 @@ impl MemoryDevice {
         MemoryDevice::default()
     }
 
-    /// An empty device on a host with room for `bytes`; what needs more fails with [`io::ErrorKind::StorageFull`].
+    /// An empty device on a host with room for `bytes`; what needs more fails with
+    /// [`io::ErrorKind::StorageFull`].
     pub fn with_capacity(bytes: u64) -> MemoryDevice {
         let device = MemoryDevice::new();
         device.set_capacity(Some(bytes));

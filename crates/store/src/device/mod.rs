@@ -1,10 +1,10 @@
-//! The only door to the store's file. The engine speaks to a [`Device`]: a sparse, growing array of 4 KiB blocks
-//! that remembers a write for certain only after [`Device::sync`].
+//! The only door to the store's file. The engine speaks to a [`Device`]: a sparse, growing array of
+//! 4 KiB blocks that remembers a write for certain only after [`Device::sync`].
 //!
-//! [`FileDevice`] is the real one, and [`MemoryDevice`] keeps everything in memory. With the feature
-//! `testing` there are two more: `LossyDevice` forgets what was not synced when its process is killed,
-//! and `SimulatedDevice` can lose power at every moment of its record, and fails in all the ways that
-//! disks do.
+//! [`FileDevice`] is the real one, and [`MemoryDevice`] keeps everything in memory. With the
+//! feature `testing` there are two more: `LossyDevice` forgets what was not synced when its process
+//! is killed, and `SimulatedDevice` can lose power at every moment of its record, and fails in all
+//! the ways that disks do.
 
 mod aligned;
 #[cfg(any(test, feature = "testing"))]
@@ -33,27 +33,29 @@ use std::io;
 /// Bytes of one device block: every offset and every length is a multiple of it.
 const BLOCK: usize = 4096;
 
-/// All I/O of the engine. Offsets and lengths are multiples of 4096 bytes; other values are refused with
-/// [`io::ErrorKind::InvalidInput`].
+/// All I/O of the engine. Offsets and lengths are multiples of 4096 bytes; other values are refused
+/// with [`io::ErrorKind::InvalidInput`].
 pub trait Device: Send + Sync + std::fmt::Debug {
     /// Fills `buf` from `offset`. Bytes past the end and bytes never written read as zeros.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 
-    /// As [`Device::read_at`], but from the host's memory where that holds the range, and kept there afterwards. A host
-    /// at fault may give what was there before: this is for bytes that prove themselves, and whoever finds them wrong
-    /// asks [`Device::read_at`].
+    /// As [`Device::read_at`], but from the host's memory where that holds the range, and kept
+    /// there afterwards. A host at fault may give what was there before: this is for bytes that
+    /// prove themselves, and whoever finds them wrong asks [`Device::read_at`].
     fn read_cached(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.read_at(offset, buf)
     }
 
-    /// Tells that [`Device::read_cached`] will soon be asked for the range, so that it can be on its way meanwhile.
+    /// Tells that [`Device::read_cached`] will soon be asked for the range, so that it can be on
+    /// its way meanwhile.
     fn expect_read(&self, _offset: u64, _len: u64) {}
 
-    /// Writes all of `buf` at `offset`, growing the device where needed. Durable only after [`Device::sync`].
+    /// Writes all of `buf` at `offset`, growing the device where needed. Durable only after
+    /// [`Device::sync`].
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()>;
 
-    /// Makes every write that returned before this call durable. After an error nothing is known about them, and
-    /// who syncs at the same time is told too, if his writes may be among the lost.
+    /// Makes every write that returned before this call durable. After an error nothing is known
+    /// about them, and who syncs at the same time is told too, if his writes may be among the lost.
     fn sync(&self) -> io::Result<()>;
 
     /// Length in bytes.
@@ -62,8 +64,9 @@ pub trait Device: Send + Sync + std::fmt::Debug {
     /// Cuts or grows the device to `bytes`; what grows reads as zeros.
     fn set_len(&self, bytes: u64) -> io::Result<()>;
 
-    /// Reserves room on the host, so that writes into the range cannot run out of it, and grows the device over the
-    /// range. What the range holds stays. Does no more than grow where the host cannot reserve.
+    /// Reserves room on the host, so that writes into the range cannot run out of it, and grows the
+    /// device over the range. What the range holds stays. Does no more than grow where the host
+    /// cannot reserve.
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
 
     /// Gives the range back to the host: it reads as zeros afterwards. The length stays.

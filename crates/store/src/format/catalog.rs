@@ -1,4 +1,5 @@
-//! Keys and values of the system tree: branches, their names, fork points, the reclaim queue, counts.
+//! Keys and values of the system tree: branches, their names, fork points, the reclaim queue,
+//! counts.
 
 use super::codec::{Decoded, Malformed, Reader, Writer};
 use super::pointer::Ptr;

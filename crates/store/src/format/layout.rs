@@ -1,4 +1,5 @@
-//! Sizes and places that the format fixes. Addresses count blocks of 4 KiB from the start of the file.
+//! Sizes and places that the format fixes. Addresses count blocks of 4 KiB from the start of the
+//! file.
 
 /// The unit of addresses, of file data and of checksums, in bytes.
 pub const BLOCK_BYTES: usize = 4096;

@@ -37,8 +37,8 @@ pub(crate) struct Superblock {
     pub next_reclaim: u64,
 }
 
-/// Feature: the host may hold no space for what is free beside used blocks, too. Who doesn't know that would
-/// hand out used blocks of such chunks.
+/// Feature: the host may hold no space for what is free beside used blocks, too. Who doesn't know
+/// that would hand out used blocks of such chunks.
 const THIN_CHUNKS: u64 = 1;
 
 /// Feature bits: a store with others is refused.

@@ -1,4 +1,5 @@
-//! Mistakes that tests put into the engine, to show that the oracle finds them. In a build for use, none is ever there.
+//! Mistakes that tests put into the engine, to show that the oracle finds them. In a build for use,
+//! none is ever there.
 
 /// A mistake that an engine like this one could make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,8 +18,9 @@ const SUM_AT: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Link {
     pub salt: u64,
-    /// Written into each group, so that two lives that begin behind the same close mark and write the same
-    /// records write different groups: what the first broke off never continues the second. Not read back.
+    /// Written into each group, so that two lives that begin behind the same close mark and write
+    /// the same records write different groups: what the first broke off never continues the
+    /// second. Not read back.
     pub session: u32,
     pub sequence: u64,
     pub chain: u128,

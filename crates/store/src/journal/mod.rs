@@ -1,8 +1,8 @@
 //! The journal: one totally ordered log of what was committed, over all branches.
 //!
-//! Committers append to memory. The first who needs durability leads: it writes all that gathered as
-//! one group and flushes once. Who comes meanwhile waits for it; then most find their work done, and
-//! one of the others leads the next group, which gathered during the flush.
+//! Committers append to memory. The first who needs durability leads: it writes all that gathered
+//! as one group and flushes once. Who comes meanwhile waits for it; then most find their work done,
+//! and one of the others leads the next group, which gathered during the flush.
 
 pub(crate) mod group;
 mod record;

@@ -10,8 +10,8 @@ use crate::format::layout::BLOCK_BYTES;
 use crate::format::superblock::Superblock;
 use crate::txn::{DataRun, RunData};
 
-/// Behind a close mark nothing was torn: a look this far, in blocks, tells whether a damaged group follows, without
-/// reading all of a large ring.
+/// Behind a close mark nothing was torn: a look this far, in blocks, tells whether a damaged group
+/// follows, without reading all of a large ring.
 const CLEAN_BLOCKS: u64 = 512;
 
 /// The valid part of the journal behind a superblock.
@@ -130,7 +130,8 @@ fn read_group(
 }
 
 /// A later group that was written when records past the break were already durable proves that
-/// something durable was lost: an error, never a silent cut. Looks at `blocks` of the ring from its head on.
+/// something durable was lost: an error, never a silent cut. Looks at `blocks` of the ring from its
+/// head on.
 fn refuse_lost_records(device: &dyn Device, ring: &Ring, blocks: u64) -> Result<()> {
     const STEP: u64 = 256;
     let head = ring.head % ring.blocks;

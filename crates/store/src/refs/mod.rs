@@ -207,8 +207,8 @@ impl Refs {
         self.note_changes(&state);
     }
 
-    /// One pointer fewer to each of some runs of data blocks; hands the parts whose last it was to `freed`, with the
-    /// number of their run. An error changes nothing.
+    /// One pointer fewer to each of some runs of data blocks; hands the parts whose last it was to
+    /// `freed`, with the number of their run. An error changes nothing.
     pub fn release_runs(
         &self,
         runs: &[BlockRun],

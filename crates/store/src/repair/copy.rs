@@ -54,7 +54,8 @@ impl<'a> Copier<'a> {
         Copier { nodes, device, target, copied, damaged, report }
     }
 
-    /// Copies a branch, which can be changed until [`super::Repair::finish`], also what was a snapshot.
+    /// Copies a branch, which can be changed until [`super::Repair::finish`], also what was a
+    /// snapshot.
     pub fn branch(&mut self, id: u64, meta: BranchMeta, root: Root) -> Result<()> {
         let like = self.like(&meta).map(|one| (one.branch.name(), one.root.clone()));
         let make = |name: &str| match &like {

@@ -1,9 +1,10 @@
 //! Copying what is whole in a damaged store into a new one, and saying what was lost.
 //!
-//! The damaged store is only read. Its journal is brought in first, over it in memory; where that fails, the last
-//! checkpoint counts, and the report says so. Then each branch is copied, entry by entry, past damaged nodes and
-//! blocks: as a fork of a branch that was copied before where it was one, so that what they share is copied once. A
-//! branch's fork point in the new store is the state of the branch that its copy was forked from.
+//! The damaged store is only read. Its journal is brought in first, over it in memory; where that
+//! fails, the last checkpoint counts, and the report says so. Then each branch is copied, entry by
+//! entry, past damaged nodes and blocks: as a fork of a branch that was copied before where it was
+//! one, so that what they share is copied once. A branch's fork point in the new store is the state
+//! of the branch that its copy was forked from.
 
 mod copy;
 mod report;
@@ -26,8 +27,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// A repair of which the copying is done: what the branches of the new store hold can still be changed, before they become
-/// what they were, snapshots as well.
+/// A repair of which the copying is done: what the branches of the new store hold can still be
+/// changed, before they become what they were, snapshots as well.
 ///
 /// The new store is removed unless the repair is finished.
 pub struct Repair {
@@ -39,8 +40,8 @@ pub struct Repair {
 }
 
 impl Repair {
-    /// Copies what is whole in the store at `from` into a new store at `to`. The one is read and never written, and
-    /// no process writes it meanwhile.
+    /// Copies what is whole in the store at `from` into a new store at `to`. The one is read and
+    /// never written, and no process writes it meanwhile.
     ///
     /// # Errors
     /// As [`repair`].
@@ -124,9 +125,9 @@ impl Drop for Repair {
 /// Copies what is whole in the store at `from` into a new store at `to`.
 ///
 /// # Errors
-/// Of the damaged store: [`Error::StoreNotFound`], [`Error::Locked`] while a process writes it, [`Error::NotAStore`],
-/// [`Error::Version`], and [`Error::Damaged`] where not even one superblock is left. Of the new one: those of
-/// [`Store::create`], and of writing into it; it is removed then.
+/// Of the damaged store: [`Error::StoreNotFound`], [`Error::Locked`] while a process writes it,
+/// [`Error::NotAStore`], [`Error::Version`], and [`Error::Damaged`] where not even one superblock
+/// is left. Of the new one: those of [`Store::create`], and of writing into it; it is removed then.
 pub fn repair(from: &Path, to: &Path, options: &Options) -> Result<RepairReport> {
     Repair::begin(from, to, options)?.finish()
 }

@@ -1,6 +1,7 @@
 //! What a repair copied, and what it could not.
 
-/// Losses of a report at most: a store full of damage is as damaged with a thousand as with a million.
+/// Losses of a report at most: a store full of damage is as damaged with a thousand as with a
+/// million.
 const LOSSES_MAX: usize = 1000;
 
 /// Something that could not be copied.
@@ -10,8 +11,8 @@ pub struct Loss {
     pub what: String,
     /// Where, as far as the store knows: it does not know what its branches hold.
     pub place: String,
-    /// Of entries: the branch in the new store, the first key, and the first key behind them; the same key twice
-    /// for a single entry, none where they go to the end.
+    /// Of entries: the branch in the new store, the first key, and the first key behind them; the
+    /// same key twice for a single entry, none where they go to the end.
     pub keys: Option<(String, Vec<u8>, Option<Vec<u8>>)>,
 }
 

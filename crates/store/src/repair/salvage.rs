@@ -55,7 +55,8 @@ impl Part {
         self.until.as_ref().is_some_and(|until| *until <= self.from)
     }
 
-    /// The part of child `at` of a node of this part. What sorts before the first key belongs to the first child, too.
+    /// The part of child `at` of a node of this part. What sorts before the first key belongs to
+    /// the first child, too.
     fn of_child(&self, keys: &Entries, at: usize) -> Part {
         let from = match at {
             0 => self.from.clone(),
@@ -88,7 +89,8 @@ impl<'a> Salvage<'a> {
         }
     }
 
-    /// A node that holds keys of its part alone: else one node could stand for many, and its reader would never end.
+    /// A node that holds keys of its part alone: else one node could stand for many, and its reader
+    /// would never end.
     fn load(&self, part: &Part, link: &Link, level: u8) -> Result<Arc<Node>> {
         let node = self.nodes.load(link, level)?;
         let sound = match &node.body {

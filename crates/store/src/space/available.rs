@@ -1,7 +1,7 @@
 //! How much data can still be written: what `df` shows. It is never more than what can be had.
 //!
-//! A free block counts once: inside the file where the host holds room for it, or among what the host has free. What is
-//! promised to others than data does not count.
+//! A free block counts once: inside the file where the host holds room for it, or among what the
+//! host has free. What is promised to others than data does not count.
 
 use super::run::BlockRun;
 use super::{Purpose, Space, State};
@@ -9,11 +9,12 @@ use crate::format::layout::{BLOCK_BYTES, CHUNK_BLOCKS, STAGE_BYTES_MAX, segment_
 use crate::pins::Since;
 use crate::sync::lock;
 
-/// A write of this size finds room as long as any is told of: whoever is told in time that there is none must not find that
-/// smaller ones still fit. It is as much as doors hand over at a time.
+/// A write of this size finds room as long as any is told of: whoever is told in time that there is
+/// none must not find that smaller ones still fit. It is as much as doors hand over at a time.
 const LAST_WRITE_BLOCKS: u64 = (STAGE_BYTES_MAX / BLOCK_BYTES) as u64;
-/// Nodes that name data take room too: checksums, entries, and what nodes leave unused. What is free inside the file may lie
-/// in pieces, each with an entry of its own; so one block in so many is for nodes,
+/// Nodes that name data take room too: checksums, entries, and what nodes leave unused. What is
+/// free inside the file may lie in pieces, each with an entry of its own; so one block in so many
+/// is for nodes,
 const NODES_SHARE_INSIDE: u64 = 16;
 /// and where the host gives whole chunks, one in so many.
 const NODES_SHARE_OF_CHUNKS: u64 = 64;
@@ -25,7 +26,8 @@ impl Space {
         state.told(0, 0)
     }
 
-    /// Blocks that data can still take on a host with so many free ones. `readers`: hold what they may see.
+    /// Blocks that data can still take on a host with so many free ones. `readers`: hold what they
+    /// may see.
     pub fn available(&self, host_free_blocks: u64, readers: &[Since]) -> u64 {
         let state = lock(&self.state);
         // The host is asked for whole chunks, and needs some room for itself to hold one.
@@ -37,7 +39,8 @@ impl Space {
 }
 
 impl State {
-    /// What may be told to be free for data: of the blocks that are ready, of others inside the file, and of the host's.
+    /// What may be told to be free for data: of the blocks that are ready, of others inside the
+    /// file, and of the host's.
     fn told(&self, others: u64, host: u64) -> u64 {
         let promised = self.reserve.floor(Purpose::Data);
         // Single blocks are of use to data alone.
@@ -107,7 +110,8 @@ mod tests {
         space.finish_checkpoint();
         let half = available(&disk, &space);
         assert!(half <= empty - 20 * CHUNK_BLOCKS / 2, "{half} of {empty}");
-        // What was freed counts before the checkpoint that lets it go, while it goes to the host, and there.
+        // What was freed counts before the checkpoint that lets it go, while it goes to the host,
+        // and there.
         space.free_after_checkpoint(Freed { run, epoch: 0, birth: 0 });
         let close =
             |now: u64| assert!(now <= empty && now + 2 * CHUNK_BLOCKS > empty, "{now}, {empty}");

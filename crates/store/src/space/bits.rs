@@ -83,7 +83,8 @@ impl Bits {
         self.0[first..first + CHUNK_WORDS].iter().all(|w| *w == 0)
     }
 
-    /// Pairs of zeros, at an even place and the odd one behind it, in the words that hold a run, without chunks in `skip`.
+    /// Pairs of zeros, at an even place and the odd one behind it, in the words that hold a run,
+    /// without chunks in `skip`.
     pub fn pairs_near(&self, (at, len): (u64, u64), skip: u64) -> u64 {
         let words = (at / 64) as usize..(at + len).div_ceil(64).min(WORDS as u64) as usize;
         words.map(|i| u64::from(pairs(self.word(i, skip)).count_ones())).sum()

@@ -1,7 +1,8 @@
 //! Freed blocks on their way back to use.
 //!
-//! A reader holds back what it may see: what was freed after it began, unless that was made after it began too. So one
-//! that stays for hours keeps its snapshot, and nothing of what was written and freed since.
+//! A reader holds back what it may see: what was freed after it began, unless that was made after
+//! it began too. So one that stays for hours keeps its snapshot, and nothing of what was written
+//! and freed since.
 
 use super::run::BlockRun;
 use crate::pins::{Readers, Since};
@@ -46,7 +47,8 @@ pub(crate) struct Limbo {
     blocks: u64,
 }
 
-/// Appends a run, joined with the last where it follows that. Neighbours never lie in two segments: heads lie between.
+/// Appends a run, joined with the last where it follows that. Neighbours never lie in two segments:
+/// heads lie between.
 fn append(queue: &mut VecDeque<Freed>, freed: Freed) {
     match queue.back_mut() {
         Some(last)

@@ -94,8 +94,8 @@ impl Space {
         Space { device, state: Mutex::new(state), freed_blocks: AtomicU64::new(0) }
     }
 
-    /// Blocks for data, in as few runs as there are; taken from `preallocation` first. No checkpoint records
-    /// them before they are named.
+    /// Blocks for data, in as few runs as there are; taken from `preallocation` first. No
+    /// checkpoint records them before they are named.
     pub fn allocate(
         &self,
         preallocation: &mut Preallocation,
@@ -161,7 +161,8 @@ impl Space {
         Ok(run.0)
     }
 
-    /// A whole fresh segment for the ring, without its head. No checkpoint records it before it is named.
+    /// A whole fresh segment for the ring, without its head. No checkpoint records it before it is
+    /// named.
     pub fn allocate_segment(&self) -> Result<u64> {
         let mut state = lock(&self.state);
         self.grow(&mut state)?;
@@ -173,8 +174,8 @@ impl Space {
         Ok(start)
     }
 
-    /// Makes sure that the next checkpoint can write `node_blocks`, whatever happens on the host, and that what is kept for
-    /// others than `purpose` is there beside it.
+    /// Makes sure that the next checkpoint can write `node_blocks`, whatever happens on the host,
+    /// and that what is kept for others than `purpose` is there beside it.
     pub fn reserve(&self, node_blocks: u64, purpose: Purpose) -> Result<()> {
         let mut state = lock(&self.state);
         let wanted = state.reserve.writing + node_blocks + state.reserve.beyond(purpose);
@@ -243,7 +244,8 @@ impl Space {
         state.limbo.push(freed, wait);
     }
 
-    /// Frees blocks on behalf of the checkpoint that is being written. No reader of a branch knows them.
+    /// Frees blocks on behalf of the checkpoint that is being written. No reader of a branch knows
+    /// them.
     pub fn free_at_checkpoint(&self, run: BlockRun) {
         let mut state = lock(&self.state);
         state.set_image(&*self.device, run, false, Author::Checkpoint);
@@ -314,8 +316,8 @@ impl Space {
         }
     }
 
-    /// Fills `preallocation` with a free run, of at least `blocks` if there is one. A checkpoint has no purpose but to use what
-    /// was promised to it.
+    /// Fills `preallocation` with a free run, of at least `blocks` if there is one. A checkpoint
+    /// has no purpose but to use what was promised to it.
     fn refill(
         &self,
         state: &mut State,
@@ -335,7 +337,8 @@ impl Space {
         };
         let run = match run {
             Some(run) => Some(run),
-            // Nothing new to be had from the host: the longest free run, what was to go to the host, then single blocks.
+            // Nothing new to be had from the host: the longest free run, what was to go to the
+            // host, then single blocks.
             None => loop {
                 let longest = state.find(&*self.device, wanted, false)?;
                 let part = longest.and_then(|run| state.part_that_leaves(run, floor));
@@ -371,7 +374,8 @@ impl Space {
         Ok(())
     }
 
-    /// Takes a run of `blocks` in holes into use, in a new segment where there is none; `None` when the host is full.
+    /// Takes a run of `blocks` in holes into use, in a new segment where there is none; `None` when
+    /// the host is full.
     fn open_run(&self, state: &mut State, blocks: u64) -> Result<Option<BlockRun>> {
         let opened = self.find_or_grow(state, blocks).and_then(|(index, (at, len))| {
             let run = (at, len.min(blocks));
@@ -401,7 +405,8 @@ impl Space {
         }
     }
 
-    /// Takes a chunk back into use that was to go to the host, which holds its room still; whether there was one.
+    /// Takes a chunk back into use that was to go to the host, which holds its room still; whether
+    /// there was one.
     fn reuse_leaving(&self, state: &mut State) -> Result<bool> {
         loop {
             let mut segments = state.segments.iter().enumerate();
@@ -433,8 +438,8 @@ impl Space {
         Ok(())
     }
 
-    /// Takes those chunks of a run that are holes into use, as far as the host has room: what is free beside the run may
-    /// have been given back.
+    /// Takes those chunks of a run that are holes into use, as far as the host has room: what is
+    /// free beside the run may have been given back.
     fn take_back(&self, state: &mut State, index: usize, (at, len): BlockRun) -> Result<()> {
         for chunk in at / CHUNK_BLOCKS..=(at + len - 1) / CHUNK_BLOCKS {
             if state.segments[index].is_hole(chunk) {
@@ -553,7 +558,8 @@ impl State {
         singles.next()
     }
 
-    /// Reads a bitmap that may show more room than is known of, of a segment with so many free blocks; whether there is one.
+    /// Reads a bitmap that may show more room than is known of, of a segment with so many free
+    /// blocks; whether there is one.
     fn learn_of_room(&mut self, device: &dyn Device, free_min: u64) -> Result<bool> {
         let unread = |s: &Segment| s.may_show_more() && s.ready() >= free_min;
         let Some(index) = self.segments.iter().position(unread) else { return Ok(false) };

@@ -128,7 +128,8 @@ impl Space {
         })
     }
 
-    /// Writes the bitmaps of the cut, a few at a time, so that nobody waits long for space meanwhile.
+    /// Writes the bitmaps of the cut, a few at a time, so that nobody waits long for space
+    /// meanwhile.
     fn write_bitmaps(&self, count: usize) -> Result<Vec<segments::SegmentEntry>> {
         const STEP: usize = 64;
         let mut entries = Vec::with_capacity(count);
@@ -202,7 +203,8 @@ mod tests {
             table = checkpoint(&space, &table);
             assert_eq!((table.segments, table.bytes), (130, 130 * ENTRY));
             assert_eq!(table.run(), Some((table.block, 2)));
-            // In use are 15 blocks, the table, and the one before until the checkpoint after this one.
+            // In use are 15 blocks, the table, and the one before until the checkpoint after this
+            // one.
             assert_eq!(used(&space), 15 + 2, "life {life}");
             let bitmaps = table.bitmaps(&*disk).unwrap();
             let taken: Vec<_> = bitmaps.iter().map(|b| SEGMENT_BLOCKS - b.zeros()).collect();

@@ -1,13 +1,15 @@
 //! What is promised of the room on the host, and to whom.
 //!
-//! A checkpoint must never find too little room: it would end all writing. And a delete must never be refused for want of
-//! room, as it is what makes room; yet it writes before it frees, since nothing is changed in place. So whoever takes
-//! room leaves some to those after it, in this order: data, then what adds names and branches, then what gives space
-//! back, then the next checkpoint, then the one that is being written.
+//! A checkpoint must never find too little room: it would end all writing. And a delete must never
+//! be refused for want of room, as it is what makes room; yet it writes before it frees, since
+//! nothing is changed in place. So whoever takes room leaves some to those after it, in this order:
+//! data, then what adds names and branches, then what gives space back, then the next checkpoint,
+//! then the one that is being written.
 
 use crate::format::layout::BLOCK_BYTES;
 
-/// Room that data leaves to small changes, so that a disk that is full of data still takes a new name or branch: 1 MiB.
+/// Room that data leaves to small changes, so that a disk that is full of data still takes a new
+/// name or branch: 1 MiB.
 pub(super) const GROWTH_BLOCKS: u64 = 256;
 /// Room that is kept at least for what gives space back: 2 MiB.
 pub(super) const RELEASE_BLOCKS_MIN: u64 = 512;
@@ -51,8 +53,8 @@ impl Reserve {
         }
     }
 
-    /// What must be left when data takes room. What a cut block keeps is data too, and need not free as much: it leaves
-    /// half of the room for deletes to those that do.
+    /// What must be left when data takes room. What a cut block keeps is data too, and need not
+    /// free as much: it leaves half of the room for deletes to those that do.
     pub fn floor(&self, purpose: Purpose) -> u64 {
         let beyond = match purpose {
             Purpose::Release => self.release / 2,
@@ -67,7 +69,8 @@ impl Reserve {
         self.writing = std::mem::take(&mut self.changed);
     }
 
-    /// Keeps room to delete a tree of so many entries that others share: each of its nodes is copied before it goes.
+    /// Keeps room to delete a tree of so many entries that others share: each of its nodes is
+    /// copied before it goes.
     pub fn expect_release(&mut self, shared: Shared, used_blocks: u64) {
         let most = used_blocks.clamp(RELEASE_BLOCKS_MIN, RELEASE_BLOCKS_MAX);
         self.release = shared.blocks_of_nodes().clamp(RELEASE_BLOCKS_MIN, most);
@@ -87,7 +90,8 @@ impl Shared {
     }
 
     fn blocks_of_nodes(self) -> u64 {
-        /// A file has three entries of about this size together with what nodes leave unused; data has a checksum a block.
+        /// A file has three entries of about this size together with what nodes leave unused; data
+        /// has a checksum a block.
         const ENTRY_BYTES: u64 = 150;
         let sums = self.data_bytes / BLOCK_BYTES as u64 * 6;
         (self.entries.saturating_mul(ENTRY_BYTES).saturating_add(sums)).div_ceil(BLOCK_BYTES as u64)

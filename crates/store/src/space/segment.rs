@@ -26,7 +26,8 @@ pub(crate) struct Segment {
     bits: Option<Pair>,
     /// Blocks that are not busy.
     pub free: u16,
-    /// Free blocks on the host in pairs of an even and an odd place, as nodes need them: so many pairs.
+    /// Free blocks on the host in pairs of an even and an odd place, as nodes need them: so many
+    /// pairs.
     pairs: u64,
     /// Chunks for whose free blocks the host need hold no space: nobody counts on it.
     pub holes: u64,
@@ -62,7 +63,8 @@ struct Pair {
     image: Bits,
 }
 
-/// Shorter free runs stay on the host beside used blocks: without them its file would be in too many pieces.
+/// Shorter free runs stay on the host beside used blocks: without them its file would be in too
+/// many pieces.
 const RUN_BLOCKS_MIN: u64 = 16;
 const EMPTY_FREE: u16 = (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS) as u16;
 
@@ -179,7 +181,8 @@ impl Segment {
         Ok(found)
     }
 
-    /// The first run of `wanted` free blocks on the host that stand in pairs, or the longest there is.
+    /// The first run of `wanted` free blocks on the host that stand in pairs, or the longest there
+    /// is.
     pub fn find_pairs(
         &mut self,
         device: &dyn Device,
@@ -212,7 +215,8 @@ impl Segment {
         self.bits.as_ref().map_or(run.1, |bits| 2 * bits.busy.pairs_touched(run))
     }
 
-    /// The first run of `wanted` free blocks that the host holds nothing for, or the longest there is.
+    /// The first run of `wanted` free blocks that the host holds nothing for, or the longest there
+    /// is.
     pub fn find_hole(
         &mut self,
         device: &dyn Device,
@@ -267,8 +271,8 @@ impl Segment {
         author: Author,
         cut: bool,
     ) {
-        // The bitmap was loaded when the run was taken; for a run freed without that it is loaded here, and if that
-        // fails no checkpoint can record the change.
+        // The bitmap was loaded when the run was taken; for a run freed without that it is loaded
+        // here, and if that fails no checkpoint can record the change.
         let loaded = self.load(device, index).is_ok();
         self.missed |= !loaded;
         match author {
@@ -360,7 +364,8 @@ impl Segment {
         chunks
     }
 
-    /// Chunks on the host whose free runs are worth giving back although blocks beside them are busy.
+    /// Chunks on the host whose free runs are worth giving back although blocks beside them are
+    /// busy.
     pub fn thin_chunks(&self) -> Vec<u64> {
         const FREE_BLOCKS_MIN: u64 = CHUNK_BLOCKS / 8;
         let Some(bits) = &self.bits else { return Vec::new() };
@@ -385,8 +390,8 @@ impl Segment {
         self.marked = self.holes;
     }
 
-    /// Up to `chunks_max` marked chunks that are recorded, as a mask, and their free runs. [`Segment::punched`] ends
-    /// what begins here.
+    /// Up to `chunks_max` marked chunks that are recorded, as a mask, and their free runs.
+    /// [`Segment::punched`] ends what begins here.
     pub fn begin_punching(
         &mut self,
         device: &dyn Device,

@@ -125,7 +125,8 @@ fn the_checkpoint_being_written_and_the_changes_since_both_have_their_room() {
     let (_, space) = space_of(8);
     space.reserve(200, Purpose::Growth).unwrap();
     lock(&space.state).reserve.cut();
-    // 200 for the checkpoint that is being written, the rest for the next but for what deletes need.
+    // 200 for the checkpoint that is being written, the rest for the next but for what deletes
+    // need.
     let room = 8 * CHUNK_BLOCKS - SEGMENT_HEAD_BLOCKS;
     assert!(space.reserve(room - 712 + 1, Purpose::Growth).is_err());
     space.reserve(room - 712, Purpose::Growth).unwrap();
@@ -368,7 +369,8 @@ fn freed_blocks_wait_for_the_checkpoint_that_records_it_and_for_readers() {
 fn idle_chunks_go_but_for_some_and_when_they_are_recorded_the_host_gets_them() {
     let (disk, space) = space();
     let mut preallocation = Preallocation::default();
-    // A block in use in the first segment's last chunk, and the second but for its first chunk idle.
+    // A block in use in the first segment's last chunk, and the second but for its first chunk
+    // idle.
     let run = space.allocate(&mut preallocation, USABLE, Purpose::Data).unwrap()[0];
     let stays = (segment_start(1) - 1, 1);
     space.mark_allocated(stays);
@@ -442,7 +444,8 @@ fn bitmaps_that_were_read_on_the_way_show_that_enough_is_ready() {
     let (disk, space) = space();
     let run = space.allocate(&mut Preallocation::default(), USABLE, Purpose::Data).unwrap()[0];
     space.mark_allocated(run);
-    // 40 free blocks in a hole, 200 on the host, one of which the table gets: what that says could mean none there.
+    // 40 free blocks in a hole, 200 on the host, one of which the table gets: what that says could
+    // mean none there.
     for (at, blocks) in [(5 * CHUNK_BLOCKS + 10, 40), (6 * CHUNK_BLOCKS, 200)] {
         space.free_after_readers(Freed { run: (first(at), blocks), epoch: 0, birth: 0 });
     }

@@ -1,5 +1,5 @@
-//! Where a table lies in its branch: `T`, the length of its name, the name, then the key. Raw keys keep away from there,
-//! see [`crate::txn`].
+//! Where a table lies in its branch: `T`, the length of its name, the name, then the key. Raw keys
+//! keep away from there, see [`crate::txn`].
 
 use crate::error::{Error, Result, limit};
 use crate::format::layout::KEY_BYTES_MAX;

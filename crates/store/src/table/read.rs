@@ -103,8 +103,9 @@ impl Table {
         Ok(self.len()? == 0)
     }
 
-    /// What changed from this table to `after`. If that is the table of the same name, of any branch of the store, the
-    /// cost follows the changes of the branch. A table of another name, or of another store, is read as a whole.
+    /// What changed from this table to `after`. If that is the table of the same name, of any
+    /// branch of the store, the cost follows the changes of the branch. A table of another name, or
+    /// of another store, is read as a whole.
     ///
     /// # Errors
     /// Damage and I/O errors; the iterator yields them.

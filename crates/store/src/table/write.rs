@@ -62,15 +62,15 @@ impl TableMut<'_, '_> {
     /// Puts a value.
     ///
     /// # Errors
-    /// [`Error::TooLarge`](crate::Error::TooLarge) for a value above 2000 bytes, or a key that has more
-    /// than 510 together with the table's name.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) for a value above 2000 bytes, or a key that has
+    /// more than 510 together with the table's name.
     pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
         let key = self.prefix.key_to_put(key.as_ref())?;
         self.txn.put_at(&key, value.as_ref())
     }
 
-    /// Puts many pairs, in any order. They are sorted by the commit, which writes each part of the table
-    /// once: the more in one transaction, the faster, as long as they fit in memory.
+    /// Puts many pairs, in any order. They are sorted by the commit, which writes each part of the
+    /// table once: the more in one transaction, the faster, as long as they fit in memory.
     ///
     /// # Errors
     /// As [`TableMut::put`]; then those before are put.

@@ -1,5 +1,5 @@
-//! Many changes at once, in the order of their keys: each node on the way is visited once, a leaf is
-//! written anew from its records and the changes that belong to it.
+//! Many changes at once, in the order of their keys: each node on the way is visited once, a leaf
+//! is written anew from its records and the changes that belong to it.
 
 use super::edit::{Piece, ShadowPolicy, Sums, Tree, Writer, insert_siblings, put_record};
 use super::entries::{Entries, RECORD_OVERHEAD};
@@ -74,7 +74,8 @@ impl<O: ShadowPolicy> Tree<'_, O> {
         writer.shadow_paths(&mut self.root.link, self.root.level, changes)
     }
 
-    /// Applies changes, sorted by key, whose paths are owned. Extents that lay under their keys are `dropped`.
+    /// Applies changes, sorted by key, whose paths are owned. Extents that lay under their keys are
+    /// `dropped`.
     pub fn apply(
         &mut self,
         changes: &[Change<'_>],
@@ -158,8 +159,8 @@ impl<O: ShadowPolicy> Writer<'_, O> {
         }
     }
 
-    /// Cuts a node into as few as hold its records: nearly full ones while keys arrive in order, else
-    /// of equal size.
+    /// Cuts a node into as few as hold its records: nearly full ones while keys arrive in order,
+    /// else of equal size.
     fn split_evenly(&self, node: &mut Node, in_order: bool) -> Vec<Piece> {
         if !node.overfull() {
             return Vec::new();

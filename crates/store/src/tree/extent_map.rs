@@ -40,8 +40,8 @@ impl Mapped {
     }
 }
 
-/// Iterates the extents of `map` that overlap the blocks `[from, to)`, in order. Values that were put under keys
-/// of the map are not of it, and passed over.
+/// Iterates the extents of `map` that overlap the blocks `[from, to)`, in order. Values that were
+/// put under keys of the map are not of it, and passed over.
 pub(crate) struct Runs<'a> {
     nodes: &'a Nodes,
     cursor: Cursor,

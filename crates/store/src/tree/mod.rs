@@ -2,8 +2,8 @@
 //!
 //! Nodes are immutable behind `Arc` as soon as a second owner exists: a reader, a fork or a running
 //! checkpoint. A writer that owns the whole path alone changes nodes in place; else it shadows:
-//! copies the node, and tells the [`ShadowPolicy`] that the copy superseded it. The tree knows nothing of
-//! branches, counts or space.
+//! copies the node, and tells the [`ShadowPolicy`] that the copy superseded it. The tree knows
+//! nothing of branches, counts or space.
 
 mod batch;
 mod bounds;

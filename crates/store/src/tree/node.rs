@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 const MAGIC: u32 = 0x646E_7431;
-/// magic 4, level 1, pad 1, records 2, own address 8, birth 8, prefix length 2, body bytes 4, pad 2.
+/// Magic 4, level 1, zero 1, records 2, its address 8, birth 8, prefix length 2, zeros 6.
 const HEADER_BYTES: usize = 32;
 /// Child pointer and sums behind each key of an inner node.
 pub(super) const CHILD_BYTES: usize = Ptr::BYTES + 16;

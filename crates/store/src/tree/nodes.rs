@@ -96,8 +96,9 @@ impl Nodes {
         self.shard_nodes_max * SHARDS
     }
 
-    /// Brings leaves into the cache that lie on the device only. The device is told of all of them before the first is
-    /// read: neighbours at once, as those that one checkpoint wrote lie in the order of their keys.
+    /// Brings leaves into the cache that lie on the device only. The device is told of all of them
+    /// before the first is read: neighbours at once, as those that one checkpoint wrote lie in the
+    /// order of their keys.
     pub fn prefetch<'l>(&self, leaves: impl Iterator<Item = &'l Link>) -> Result<()> {
         let missing = leaves.filter_map(|link| match link {
             Link::Disk(ptr) if self.cached(ptr).is_none() => Some(*ptr),
@@ -175,7 +176,8 @@ impl Nodes {
     }
 }
 
-/// Whether two nodes are read together, the second behind the first: what lies between costs less than another read.
+/// Whether two nodes are read together, the second behind the first: what lies between costs less
+/// than another read.
 fn lie_close(one: &Ptr, next: &Ptr) -> bool {
     const GAP_BLOCKS_MAX: u64 = 8;
     const WINDOW_BLOCKS: u64 = 128;

@@ -1,12 +1,13 @@
-//! Values and maps keep apart: a transaction that maps, unmaps or shares blocks under whose keys values lie is
-//! refused before it changes anything.
+//! Values and maps keep apart: a transaction that maps, unmaps or shares blocks under whose keys
+//! values lie is refused before it changes anything.
 
 use super::batch::Batch;
 use super::op::Op;
 use crate::error::{Error, Result};
 use crate::tree::{Nodes, Root, map_key, values_in_map};
 
-/// Refuses the operations, to be applied to the tree of `root` in their order, if one of maps would meet a value.
+/// Refuses the operations, to be applied to the tree of `root` in their order, if one of maps would
+/// meet a value.
 pub(crate) fn refuse_values_in_maps(nodes: &Nodes, root: &Root, ops: &[Op]) -> Result<()> {
     for (at, op) in ops.iter().enumerate() {
         let meets = |map: &[u8], block: u64, blocks: u64| {

@@ -1,11 +1,12 @@
 //! Where raw keys lie in a branch's tree: beside the entries of its tables, and never among them.
 //!
-//! The key of a table's entry begins with `T` and a byte of 1 to 64. A raw key that begins with `T` and a byte of 0 to 64
-//! lies one step aside, under `T`, 0 and all that follows its `T`; every other one lies under itself. So neither side
-//! can name what is the other's, and raw keys keep their order.
+//! The key of a table's entry begins with `T` and a byte of 1 to 64. A raw key that begins with `T`
+//! and a byte of 0 to 64 lies one step aside, under `T`, 0 and all that follows its `T`; every
+//! other one lies under itself. So neither side can name what is the other's, and raw keys keep
+//! their order.
 //!
-//! A store of before may hold raw keys of that kind under themselves. Where they are no table's they are found there,
-//! and the next change of one moves it aside.
+//! A store of before may hold raw keys of that kind under themselves. Where they are no table's
+//! they are found there, and the next change of one moves it aside.
 
 use crate::format::table_key::{NAME_BYTES_MAX, TABLE, name_in};
 use std::borrow::Cow;
@@ -53,7 +54,8 @@ pub(crate) fn stored_map(map: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// The block number at which a map ends: the first whose key would be of another kind than those before.
+/// The block number at which a map ends: the first whose key would be of another kind than those
+/// before.
 #[inline]
 pub(crate) fn end_of_map(map: &[u8]) -> u64 {
     match map {

@@ -40,8 +40,9 @@ pub struct Run {
 }
 
 /// A snapshot of a branch: sees what was committed before it began, and nothing later. Costs two
-/// counters to make, never blocks a writer, and holds back the reuse of what it can reach: kept for long, it costs the
-/// space of its snapshot, and of what was written in the seconds around its beginning.
+/// counters to make, never blocks a writer, and holds back the reuse of what it can reach: kept for
+/// long, it costs the space of its snapshot, and of what was written in the seconds around its
+/// beginning.
 #[derive(Debug, Clone)]
 pub struct ReadTxn {
     pub(crate) shared: Arc<Shared>,
@@ -90,8 +91,8 @@ impl ReadTxn {
         }
     }
 
-    /// The entries between two bounds, in order of their keys. Those of tables are passed over; [`ReadTxn::tables`] has
-    /// them.
+    /// The entries between two bounds, in order of their keys. Those of tables are passed over;
+    /// [`ReadTxn::tables`] has them.
     pub fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Range {
         let start = match from {
             Bound::Included(key) => stored(key).into_owned(),
@@ -103,7 +104,8 @@ impl ReadTxn {
         Range { txn: self.clone(), state: RangeState::Unopened(start), to }
     }
 
-    /// Fills `buf` from byte `offset` of a map. Holes, and values put under keys of the map, read as zeros.
+    /// Fills `buf` from byte `offset` of a map. Holes, and values put under keys of the map, read
+    /// as zeros.
     ///
     /// # Errors
     /// [`Error::TooLarge`] beyond byte 2^63; [`Error::Damaged`] when data fails its checksum; I/O

@@ -90,7 +90,8 @@ impl Engine {
                 return None;
             }
             Some(match purpose {
-                // What is kept for such changes is too little for a preallocation to hold some of it back.
+                // What is kept for such changes is too little for a preallocation to hold some of
+                // it back.
                 Purpose::Release => {
                     self.space.allocate(&mut Preallocation::default(), blocks, purpose)
                 }
@@ -167,8 +168,8 @@ impl<'b> WriteTxn<'b> {
         }
     }
 
-    /// Says that the change lets go of more than it takes: on a full host it may use the room that is kept for such
-    /// changes. One that only deletes and unmaps may do so without saying.
+    /// Says that the change lets go of more than it takes: on a full host it may use the room that
+    /// is kept for such changes. One that only deletes and unmaps may do so without saying.
     pub fn gives_back(&mut self) {
         self.purpose = Purpose::Release;
     }
@@ -212,8 +213,8 @@ impl<'b> WriteTxn<'b> {
     /// Puts an inline value.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] for a key above 512 bytes, 511 if it begins with `T` and a byte of 0 to 64, or a value above
-    /// 2000.
+    /// [`Error::TooLarge`] for a key above 512 bytes, 511 if it begins with `T` and a byte of 0 to
+    /// 64, or a value above 2000.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.shared.engine()?;
         let place = stored(key);
@@ -261,8 +262,9 @@ impl<'b> WriteTxn<'b> {
     /// Maps staged blocks from `block` of a map on; what was mapped there is dropped.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] for a map prefix above 504 bytes, 503 if it is or begins as a key that has 511, or a run
-    /// beyond the last block number; [`Error::OtherStore`] for blocks of another store.
+    /// [`Error::TooLarge`] for a map prefix above 504 bytes, 503 if it is or begins as a key that
+    /// has 511, or a run beyond the last block number; [`Error::OtherStore`] for blocks of another
+    /// store.
     pub fn map(&mut self, map: &[u8], block: u64, staged: Staged) -> Result<()> {
         self.shared.engine()?;
         if !Arc::ptr_eq(&staged.engine, self.shared.engine()?) {
@@ -319,9 +321,10 @@ impl<'b> WriteTxn<'b> {
     /// [`Branch::sync`](crate::Branch::sync), or within a second or two by itself.
     ///
     /// # Errors
-    /// Before anything changed: [`Error::NoSpace`]; [`Error::WrongKind`] where blocks are mapped, unmapped or shared
-    /// under whose keys values lie; [`Error::BranchReset`] and [`Error::BranchNotFound`], when the branch was reset or
-    /// deleted since the transaction began. Damage met on the way.
+    /// Before anything changed: [`Error::NoSpace`]; [`Error::WrongKind`] where blocks are mapped,
+    /// unmapped or shared under whose keys values lie; [`Error::BranchReset`] and
+    /// [`Error::BranchNotFound`], when the branch was reset or deleted since the transaction began.
+    /// Damage met on the way.
     pub fn commit(mut self) -> Result<()> {
         let engine = self.shared.engine()?;
         if self.ops.is_empty() {

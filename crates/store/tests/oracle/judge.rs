@@ -13,7 +13,8 @@ pub struct Depth {
     pub lives: u64,
     /// Steps of a run, at most.
     pub steps: u64,
-    /// Of so many cuts, one is followed by cuts at every change of the recovery and of the checkpoint behind it.
+    /// Of so many cuts, one is followed by cuts at every change of the recovery and of the
+    /// checkpoint behind it.
     pub again_one_in: u64,
 }
 

@@ -1,4 +1,5 @@
-//! A store that lives on a simulated device, changes at random, and knows what it was told is durable.
+//! A store that lives on a simulated device, changes at random, and knows what it was told is
+//! durable.
 
 use super::world::{BranchState, World, difference, read_world};
 use super::{Content, Dice, block_key, numbered, read_content};
@@ -9,7 +10,8 @@ use tine_store::{Branch, Options, ReadTxn, Result, SimulatedDevice, Store, Write
 /// The states that a run leads through, and which of them it may come back to when.
 #[derive(Debug, Default)]
 pub struct History {
-    /// State after each change, oldest first, with the number of device changes before it was begun.
+    /// State after each change, oldest first, with the number of device changes before it was
+    /// begun.
     issued: Vec<(usize, World)>,
     /// A number of device changes, after which this state was known to be durable.
     acknowledged: Vec<(usize, usize)>,

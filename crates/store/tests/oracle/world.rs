@@ -52,8 +52,8 @@ pub fn difference(found: &World, expected: &World) -> String {
     format!("there are more branches: {more:?}")
 }
 
-/// Options of a run that its seed decides. One run in a few has a clock that stands still, so that a journal that
-/// fills moves to its large ring.
+/// Options of a run that its seed decides. One run in a few has a clock that stands still, so that
+/// a journal that fills moves to its large ring.
 pub fn scripted(seed: u64) -> Options {
     let step = if Dice(seed).roll(60) == 0 { Duration::ZERO } else { Duration::from_secs(60) };
     let mut options = quiet();

@@ -28,8 +28,8 @@ pub enum SyncFault {
     Once,
     /// It fails, and so do all later ones.
     ForGood,
-    /// It claims to have worked and keeps nothing; so do all later ones. No store survives such a disk, which shows
-    /// that a test can fail.
+    /// It claims to have worked and keeps nothing; so do all later ones. No store survives such a
+    /// disk, which shows that a test can fail.
     Skipped,
 }
 

@@ -1,7 +1,8 @@
 //! What was done to a device, in order; and what a power cut at any moment of it may leave.
 //!
-//! A change that a finished sync covers is there after the cut. Of the others, and of the one in flight, any subset
-//! of their 512-byte sectors may be: a sector ends as the disk held it, or as any write since the sync left it.
+//! A change that a finished sync covers is there after the cut. Of the others, and of the one in
+//! flight, any subset of their 512-byte sectors may be: a sector ends as the disk held it, or as
+//! any write since the sync left it.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -87,7 +87,8 @@ fn groups_of_any_length_come_back_from_a_ring_of_any_length_that_takes_what_fits
     for blocks in 5..16 {
         let disk = MemoryDevice::new();
         let mut ring = ring(blocks, 0, 40);
-        // Where each live group begins, and how many blocks it took with the rest of the ring that it left out.
+        // Where each live group begins, and how many blocks it took with the rest of the ring that
+        // it left out.
         let mut live: VecDeque<(Mark, u64)> = VecDeque::new();
         for n in 0..200u64 {
             let records = [commit(1 + n * n / 3 % 4), Record::Delete { branch: n }];
@@ -132,7 +133,8 @@ fn a_later_group_that_calls_lost_records_durable_is_found_wherever_it_lies() {
             let place = (head + distance) % BLOCKS;
             let disk = MemoryDevice::new();
             disk.set_len((RING_BLOCK + BLOCKS) * BLOCK_BYTES as u64).unwrap();
-            // Whether it is an error when a group of so many blocks lies there and calls what lies below durable.
+            // Whether it is an error when a group of so many blocks lies there and calls what lies
+            // below durable.
             let refused = |group_blocks: u64, durable: u64, salt: u64, within: u64| {
                 let link = Link { salt, ..link(30) };
                 let (bytes, _) = group::encode(&[commit(group_blocks)], &link, durable);
