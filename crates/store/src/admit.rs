@@ -53,8 +53,8 @@ impl Engine {
             if self.space.reserve_ready(self.blocks_to_write(), purpose) {
                 return Ok(Admitted { _epoch: epoch, _pledge: pledge });
             }
-            // Nobody waits for what the host is asked for. The cut of a checkpoint may void the
-            // promise before it counts.
+            // The epoch is released while the host is asked for room. A checkpoint may cut
+            // meanwhile and void the promise, so the loop looks again.
             drop(epoch);
             match self.space.reserve(self.blocks_to_write(), purpose) {
                 Err(error @ Error::NoSpace { .. }) => {
@@ -73,8 +73,8 @@ impl Engine {
         self.changed.nodes_to_write(self.refs.changes()) * NODE_BLOCKS
     }
 
-    /// Has what waits to be free become so, as far as readers allow; whether any has since `freed`
-    /// blocks were, or may be of use. For a full host, since it takes a checkpoint.
+    /// Frees what waits to be free, as far as readers allow. Returns `true` if room came free since
+    /// `freed` blocks were counted. It may take a checkpoint, so it is for a full host only.
     pub(crate) fn make_room(&self, freed: u64) -> Result<bool> {
         self.health.check()?;
         let mut some = self.release_preallocations();
@@ -96,7 +96,7 @@ impl Engine {
         Ok(some || self.space.freed_blocks() != freed)
     }
 
-    /// Gives back what writers hold for what they write next; whether there was any.
+    /// Releases the preallocations of all branches. Returns `true` if there were any.
     pub(crate) fn release_preallocations(&self) -> bool {
         let mut some = false;
         for branch in lock(&self.catalog).loaded() {
@@ -109,7 +109,7 @@ impl Engine {
         some
     }
 
-    /// Whether a checkpoint should not wait: the journal or the memory fills.
+    /// Returns `true` if a checkpoint should not wait: the journal or the memory fills.
     pub(crate) fn must_checkpoint(&self) -> bool {
         let (used, blocks) = self.journal.fill();
         used > blocks / 2 || self.needs_checkpoint()

@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::format::extent::Extent;
-use crate::sync::atomic::Ordering;
+use crate::format::ids::Generation;
 use crate::tree::{self, NewRun, Node, Root, ShadowPolicy, Tree};
 use crate::txn::{Batch, Op, extent_pieces, refuse_values_in_maps};
 use std::sync::Arc;
@@ -14,15 +14,15 @@ const CHANGES_MAX: usize = 16384;
 /// A branch's tree open for changes.
 pub(crate) struct BranchPolicy<'a> {
     engine: &'a Engine,
-    birth: u64,
-    share_gen: u64,
+    birth: Generation,
+    share_gen: Generation,
 }
 
 impl ShadowPolicy for BranchPolicy<'_> {
-    fn birth(&self) -> u64 {
+    fn birth(&self) -> Generation {
         self.birth
     }
-    fn share_gen(&self) -> u64 {
+    fn share_gen(&self) -> Generation {
         self.share_gen
     }
     fn superseded(&self, node: &Arc<Node>) -> Result<()> {
@@ -49,15 +49,20 @@ impl BranchPolicy<'_> {
     }
 }
 
+/// Blocks `[first, end)` of one map, to be mapped from `to_block` of another on.
+struct Sharing<'a> {
+    from: &'a [u8],
+    first: u64,
+    end: u64,
+    to: &'a [u8],
+    to_block: u64,
+}
+
 impl Engine {
     /// Applies operations to a branch's tree. An error leaves the content as it was, or else the
     /// store takes no more writes.
-    pub(crate) fn apply(&self, root: &mut Root, share_gen: u64, ops: &[Op]) -> Result<()> {
-        let policy = BranchPolicy {
-            engine: self,
-            birth: self.generation.load(Ordering::Acquire),
-            share_gen,
-        };
+    pub(crate) fn apply(&self, root: &mut Root, share_gen: Generation, ops: &[Op]) -> Result<()> {
+        let policy = BranchPolicy { engine: self, birth: self.generation(), share_gen };
         refuse_values_in_maps(&self.nodes, root, ops)?;
         let mut tree = Tree { nodes: &self.nodes, policy: &policy, root };
         if ops.len() > 1 || matches!(ops, [Op::Batch(batch)] if batch.len() > 1) {
@@ -113,23 +118,35 @@ impl Engine {
                 Ok(())
             }
             Op::Share { from, from_block, to, to_block, blocks } => {
-                let span = (*from_block, from_block.saturating_add(*blocks));
                 tree.unmap(to, *to_block, *blocks, &mut dropped)?;
-                let mut at = span.0;
-                // A few at a time, as the source may be long.
-                while at < span.1 {
-                    let found: Vec<_> = tree::map_runs(&self.nodes, tree.root, from, at, span.1)?
-                        .take(64)
-                        .collect::<Result<_>>()?;
-                    let Some(last) = found.last() else { break };
-                    at = last.block + last.extent.blocks();
-                    for mapped in &found {
-                        self.share_one(tree, mapped, (from, span), (to, *to_block))?;
-                    }
-                }
-                Ok(())
+                let end = from_block.saturating_add(*blocks);
+                self.share_span(
+                    tree,
+                    &Sharing { from, first: *from_block, end, to, to_block: *to_block },
+                )
             }
         }
+    }
+
+    fn share_span(
+        &self,
+        tree: &mut Tree<'_, BranchPolicy<'_>>,
+        sharing: &Sharing<'_>,
+    ) -> Result<()> {
+        let Sharing { from, first, end, .. } = *sharing;
+        let mut at = first;
+        // A few at a time, as the source may be long.
+        while at < end {
+            let found: Vec<_> = tree::map_runs(&self.nodes, tree.root, from, at, end)?
+                .take(64)
+                .collect::<Result<_>>()?;
+            let Some(last) = found.last() else { break };
+            at = last.block + last.extent.blocks();
+            for mapped in &found {
+                self.share_one(tree, mapped, sharing)?;
+            }
+        }
+        Ok(())
     }
 
     /// Marks one entry of the source as shared and names its part of the span a second time.
@@ -137,19 +154,19 @@ impl Engine {
         &self,
         tree: &mut Tree<'_, BranchPolicy<'_>>,
         mapped: &tree::Mapped,
-        (from, span): (&[u8], (u64, u64)),
-        (to, to_block): (&[u8], u64),
+        sharing: &Sharing<'_>,
     ) -> Result<()> {
         let (block, extent) = (mapped.block, &mapped.extent);
         if !extent.shared {
             let marked = Extent { shared: true, ..extent.clone() };
-            tree.put(&tree::map_key(from, block), &marked.encode())?;
+            tree.put(&tree::map_key(sharing.from, block), &marked.encode())?;
         }
-        let (first, last) = (span.0.max(block), span.1.min(block + extent.blocks()));
+        let first = sharing.first.max(block);
+        let last = sharing.end.min(block + extent.blocks());
         let piece = extent.slice(first - block, last - block);
         self.refs.share_run((piece.addr, piece.blocks()));
         let run = NewRun { addr: piece.addr, sums: piece.sums, shared: true, birth: piece.birth };
-        tree.map(to, to_block + (first - span.0), &run)
+        tree.map(sharing.to, sharing.to_block + (first - sharing.first), &run)
     }
 }
 

@@ -19,7 +19,7 @@ const RECLAIM_REST: Duration = Duration::from_micros(100);
 /// Length of one burst, which bounds how long a committer waits for a lock that the worker holds.
 const RECLAIM_BURST: Duration = Duration::from_micros(200);
 const RECLAIM_IDLE: Duration = Duration::from_millis(100);
-/// A store that nobody has written to for so long keeps little ready on the host.
+/// A store that was not written to for this long keeps little ready on the host.
 const LONG_REST: Duration = Duration::from_secs(10);
 /// A journal longer than this, in blocks, is replaced by a checkpoint at close: replay stays short.
 const CLOSE_JOURNAL_BLOCKS: u64 = 128;
@@ -97,8 +97,8 @@ fn flush_worker(engine: &Engine) {
     }
 }
 
-/// Gives free space back to the host, step by step, as long as nothing is more urgent. `rest`:
-/// since when nobody wrote.
+/// Gives free space back to the host, step by step, as long as nothing is more urgent. `rest` is
+/// the time since the last write.
 fn trim(engine: &Engine, rest: Duration) {
     let policy = match engine.signal.has_changed() {
         true => TrimPolicy::Busy,

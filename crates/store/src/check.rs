@@ -12,6 +12,7 @@ use crate::format::catalog::{
 };
 use crate::format::codec::Malformed;
 use crate::format::extent::Extent;
+use crate::format::ids::{ForkPointId, Generation};
 use crate::format::layout::{
     BLOCK_BYTES, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, segment_of, segment_start,
 };
@@ -94,7 +95,7 @@ struct Place<'a> {
     tree: &'a str,
     bounds: Bounds<'a>,
     /// `None` for a root.
-    parent_birth: Option<u64>,
+    parent_birth: Option<Generation>,
     /// Its parent says how many entries and bytes it holds. Of the system tree nothing does.
     sums_known: bool,
 }
@@ -160,7 +161,7 @@ impl Checker<'_> {
 
     /// Walks what the system tree names.
     fn catalog(&mut self, system: &Root) -> Result<()> {
-        let mut fork_points: HashMap<u64, (u64, u64)> = HashMap::new();
+        let mut fork_points: HashMap<ForkPointId, (u64, u64)> = HashMap::new();
         let nodes = &self.engine.nodes;
         let mut cursor = Cursor::seek(nodes, system, &[])?;
         let bad = |m: Malformed| Error::damaged(0, m.0);
@@ -168,15 +169,15 @@ impl Checker<'_> {
             match key.first() {
                 Some(&PREFIX_BRANCH) => {
                     let (meta, root) = format::decode_branch(&value).map_err(bad)?;
-                    if meta.fork_point != 0 {
-                        fork_points.entry(meta.fork_point).or_default().0 += 1;
+                    if let Some(id) = meta.fork_point {
+                        fork_points.entry(id).or_default().0 += 1;
                     }
                     self.tree(&format!("branch {}", meta.name), &Root::on_disk(&root), true)?;
                 }
                 Some(&PREFIX_FORK_POINT) => {
                     let (users, root) = format::decode_fork_point(&value).map_err(bad)?;
                     let id = format::key_number(&key).map_err(bad)?;
-                    fork_points.entry(id).or_default().1 = users;
+                    fork_points.entry(ForkPointId(id)).or_default().1 = users;
                     self.tree(&format!("fork point {id}"), &Root::on_disk(&root), true)?;
                 }
                 Some(&PREFIX_RECLAIM) => {
@@ -186,7 +187,7 @@ impl Checker<'_> {
                 _ => {}
             }
         }
-        for (id, (users, recorded)) in fork_points {
+        for (ForkPointId(id), (users, recorded)) in fork_points {
             if users != recorded {
                 let what = format!("it has {users} branches, and records {recorded}");
                 self.find(Severity::Error, what, format!("fork point {id}"));

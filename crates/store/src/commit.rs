@@ -12,6 +12,16 @@ use crate::sync::write;
 use crate::tree::{self, Root};
 use crate::txn::Op;
 
+/// A transaction that is ready to be committed.
+pub(crate) struct Commit<'a> {
+    pub branch: &'a BranchInner,
+    /// How often the branch had been reset when the transaction began.
+    pub resets: u64,
+    pub ops: Vec<Op>,
+    pub nodes_max: u64,
+    pub purpose: Purpose,
+}
+
 impl Engine {
     /// Nodes that the operations may make: those on their paths, and what the new entries fill.
     /// Reads what they need into the cache, before anyone waits for them.
@@ -34,21 +44,16 @@ impl Engine {
         Ok(nodes + entry_bytes.div_ceil(NODE_BYTES as u64 / 2))
     }
 
-    /// Applies and logs a transaction that began after `resets` of the branch and may make so many
-    /// nodes.
-    pub(crate) fn commit(
-        &self,
-        branch: &BranchInner,
-        resets: u64,
-        ops: Vec<Op>,
-        (nodes, purpose): (u64, Purpose),
-    ) -> Result<()> {
+    /// Applies and logs a transaction.
+    pub(crate) fn commit(&self, commit: Commit<'_>) -> Result<()> {
+        let Commit { branch, resets, ops, nodes_max, purpose } = commit;
         let frees = ops.iter().all(|op| match op {
             Op::Batch(batch) => batch.only_deletes(),
             Op::Unmap { .. } => true,
             _ => false,
         });
-        let _admitted = match self.admit(nodes, if frees { Purpose::Release } else { purpose }) {
+        let purpose = if frees { Purpose::Release } else { purpose };
+        let _admitted = match self.admit(nodes_max, purpose) {
             Ok(admitted) => admitted,
             Err(error) => {
                 self.discard(&ops);

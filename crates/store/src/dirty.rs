@@ -16,7 +16,8 @@ const FRESH: u8 = 0;
 const ISSUED: u8 = 1;
 const WRITTEN: u8 = 2;
 const FAILED: u8 = 3;
-/// Its blocks are somebody else's: it is never written, and records that know it carry its bytes.
+/// Its blocks may belong to other data by now: it is never written, and records that refer to it
+/// carry its bytes.
 const FORGOTTEN: u8 = 4;
 
 /// A run of blocks in memory.
@@ -34,7 +35,7 @@ impl DirtyData {
         &self.bytes
     }
 
-    /// Whether the blocks lie on the device, though perhaps not flushed.
+    /// Returns `true` if the blocks lie on the device, though perhaps not flushed.
     pub fn on_device(&self) -> bool {
         self.state.load(Ordering::Acquire) == WRITTEN
     }
@@ -48,7 +49,7 @@ impl DirtyData {
         (self.bytes.len() / BLOCK_BYTES) as u64
     }
 
-    /// Goes from one state to another; whether it was in the one.
+    /// Moves from `from` to `to`. Returns `false` if it was in another state.
     fn turns(&self, from: u8, to: u8) -> bool {
         self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
@@ -88,7 +89,7 @@ impl DirtySet {
         lock(&self.state).bytes
     }
 
-    /// Drops exactly this run if nothing but memory knows it; whether it did.
+    /// Drops exactly this run if only memory has it. Returns `true` if it did.
     pub fn forget(&self, addr: u64, blocks: u64) -> bool {
         let mut state = lock(&self.state);
         let held =
@@ -143,7 +144,8 @@ impl DirtySet {
         self.write_out(&held)
     }
 
-    /// Writes out these; returns when they are on the device (not flushed), whoever wrote them.
+    /// Waits until these are on the device, not flushed; writes those that no other thread is
+    /// writing.
     pub fn write_out(&self, wanted: &[Arc<DirtyData>]) -> Result<()> {
         let mut ours: Vec<Arc<DirtyData>> = {
             let _state = lock(&self.state);

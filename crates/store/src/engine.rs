@@ -13,6 +13,7 @@ use crate::checkpoint::Durable;
 use crate::device::Device;
 use crate::dirty::DirtySet;
 use crate::error::{Error, Result};
+use crate::format::ids::Generation;
 use crate::health::Health;
 use crate::journal::Journal;
 use crate::options::Options;
@@ -63,9 +64,14 @@ impl Engine {
         if self.process.is_current() { Ok(()) } else { Err(Error::NotInherited) }
     }
 
+    /// The generation in which what is made now is born.
+    pub(crate) fn generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Acquire))
+    }
+
     /// Pins what the store holds; whatever the caller reads must not change before it is pinned.
     pub(crate) fn pin(&self) -> Pin {
-        self.pins.pin(self.generation.load(Ordering::Acquire))
+        self.pins.pin(self.generation())
     }
 
     /// Something that the next checkpoint has to write changed.

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::catalog::{
     DiskRoot, PREFIX_BRANCH, PREFIX_COUNT, decode_branch, encode_branch, encode_count, number_key,
 };
+use crate::format::ids::Generation;
 use crate::format::layout::{BLOCK_BYTES, NODE_BLOCKS, SUPERBLOCK_COPIES, SUPERBLOCK_SLOTS};
 use crate::options::Options;
 use crate::recover::newest_superblock;
@@ -71,7 +72,7 @@ impl Forge {
     }
 
     fn write(&mut self, level: u8, body: Body, pointers: u32) -> Child {
-        let node = Node::new(1, level, body);
+        let node = Node::new(Generation(1), level, body);
         let (entries, bytes) = node.sums();
         let (image, ptr) = node.encode(self.next_block).unwrap();
         self.disk.write_at(self.next_block * BLOCK_BYTES as u64, &image).unwrap();

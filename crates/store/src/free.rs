@@ -2,6 +2,7 @@
 //! and on whether the disk names them.
 
 use crate::engine::Engine;
+use crate::format::ids::Generation;
 use crate::format::layout::NODE_BLOCKS;
 use crate::space::{BlockRun, Freed};
 use crate::tree::Node;
@@ -11,23 +12,24 @@ impl Engine {
     /// The last pointer to a node is gone.
     pub(crate) fn free_node(&self, node: &Node) {
         if let Some(ptr) = self.refs.free_node(node) {
-            self.space.free_after_checkpoint(self.freed((ptr.addr, NODE_BLOCKS), node.birth));
+            self.space.free_after_checkpoint(self.freed((ptr.addr, NODE_BLOCKS), Some(node.birth)));
         }
     }
 
-    /// Blocks that are freed now, and were made in the generation `birth`.
-    pub(crate) fn freed(&self, run: BlockRun, birth: u64) -> Freed {
+    /// Blocks that are freed now and were made in the generation `birth`; `None` if no reader can
+    /// know them.
+    pub(crate) fn freed(&self, run: BlockRun, birth: Option<Generation>) -> Freed {
         Freed { run, epoch: self.pins.epoch(), birth }
     }
 
     /// The last name of data blocks is gone.
     ///
-    /// What was not written yet need not be, unless somebody still reads by the older name: then
-    /// the bytes must stay, and they are written like any others. The writer gave up its own view,
-    /// and who begins to read now sees the new state, as the branch's is held.
-    pub(crate) fn free_data(&self, run: BlockRun, birth: u64) {
+    /// Data that was not written yet is dropped, unless a reader may still reach it by its old
+    /// name. The writer has given up its own view, and a reader that begins now sees the new state,
+    /// as the branch's state is held.
+    pub(crate) fn free_data(&self, run: BlockRun, birth: Generation) {
         if self.pins.may_see(birth) {
-            self.space.free_after_checkpoint(self.freed(run, birth));
+            self.space.free_after_checkpoint(self.freed(run, Some(birth)));
         } else {
             self.free_unread(run);
         }
@@ -35,7 +37,7 @@ impl Engine {
 
     /// Frees data blocks that no reader can know.
     pub(crate) fn free_unread(&self, run: BlockRun) {
-        let freed = self.freed(run, Freed::UNSEEN);
+        let freed = self.freed(run, None);
         if self.dirty.forget(run.0, run.1) {
             self.space.free_after_readers(freed);
         } else {
@@ -52,8 +54,7 @@ impl Engine {
         }
     }
 
-    /// Frees blocks that were staged and never named: what lies on the device already nothing there
-    /// refers to.
+    /// Frees blocks that were staged and never named. Nothing on the device refers to them.
     pub(crate) fn free_staged(&self, run: &DataRun) {
         let blocks = (run.addr, run.sums.len() as u64);
         let written = match &run.data {
@@ -62,7 +63,7 @@ impl Engine {
             RunData::Replayed(_) => false,
         };
         match written {
-            true => self.space.free_after_readers(self.freed(blocks, Freed::UNSEEN)),
+            true => self.space.free_after_readers(self.freed(blocks, None)),
             false => self.free_unread(blocks),
         }
     }

@@ -7,6 +7,7 @@
 use crate::device::{Device, MemoryDevice};
 use crate::error::Result;
 use crate::format::checksum;
+use crate::format::ids::Generation;
 use crate::format::layout::{BLOCK_BYTES, NODE_BYTES};
 use crate::format::pointer::Ptr;
 use crate::format::superblock::Superblock;
@@ -47,7 +48,7 @@ pub fn node(data: &[u8]) {
     let number = |at: usize| {
         image[at..at + 8].iter().rev().fold(0, |n: u64, byte| n << 8 | u64::from(*byte))
     };
-    let ptr = Ptr { addr: number(8), birth: number(16), sum: checksum(&image) };
+    let ptr = Ptr { addr: number(8), birth: Generation(number(16)), sum: checksum(&image) };
     let Ok(node) = Node::decode(&image, &ptr, image[4]) else { return };
     let Some((again, ptr)) = node.encode(ptr.addr) else { return };
     assert_eq!(again.len(), NODE_BYTES, "a node that was read fits its place");

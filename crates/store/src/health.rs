@@ -1,5 +1,6 @@
-//! Whether the store may still be written. After a failed write or flush nobody knows what the disk
-//! holds, so nothing is retried into a lie: every later write errors until the store is reopened.
+//! Tells if the store may still be written. After a failed write or flush it is unknown what the
+//! disk holds, so nothing is retried into a lie: every later write errors until the store is
+//! reopened.
 
 use crate::error::{Error, Result};
 use std::sync::OnceLock;

@@ -1,5 +1,6 @@
 //! Readers pin the moment at which they began, so that nothing they may reach is reused.
 
+use crate::format::ids::Generation;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock};
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ pub(crate) struct Since {
     /// It may reach what is freed in this epoch or later
     pub epoch: u64,
     /// and was made in this generation of the store or earlier.
-    pub generation: u64,
+    pub generation: Generation,
 }
 
 /// All readers who began before an epoch.
@@ -43,7 +44,7 @@ impl Pins {
     }
 
     /// Pins all that was made up to `generation`.
-    pub fn pin(self: &Arc<Pins>, generation: u64) -> Pin {
+    pub fn pin(self: &Arc<Pins>, generation: Generation) -> Pin {
         let mut active = lock(&self.active);
         let since = Since { epoch: self.epoch(), generation };
         *active.entry(since).or_default() += 1;
@@ -52,7 +53,7 @@ impl Pins {
 
     /// Whether a reader may see what was made in the generation `birth`; a writer counts as a
     /// reader until it commits.
-    pub fn may_see(&self, birth: u64) -> bool {
+    pub fn may_see(&self, birth: Generation) -> bool {
         lock(&self.active).keys().any(|since| since.generation >= birth)
     }
 
@@ -92,15 +93,20 @@ mod tests {
     #[test]
     fn a_reader_counts_from_its_pin_to_its_end_for_what_was_made_before() {
         let pins = Arc::new(Pins::default());
-        let reader = pins.pin(3);
-        assert!(pins.may_see(2) && pins.may_see(3) && !pins.may_see(4));
-        assert_eq!(pins.advance().since, [Since { epoch: 0, generation: 3 }]);
-        let later = pins.pin(4);
+        let reader = pins.pin(Generation(3));
+        assert!(
+            pins.may_see(Generation(2))
+                && pins.may_see(Generation(3))
+                && !pins.may_see(Generation(4))
+        );
+        assert_eq!(pins.advance().since, [Since { epoch: 0, generation: Generation(3) }]);
+        let later = pins.pin(Generation(4));
         drop(reader);
-        assert!(pins.may_see(4));
-        let readers = Readers { before: 2, since: vec![Since { epoch: 1, generation: 4 }] };
+        assert!(pins.may_see(Generation(4)));
+        let readers =
+            Readers { before: 2, since: vec![Since { epoch: 1, generation: Generation(4) }] };
         assert_eq!(pins.advance(), readers);
         drop(later);
-        assert!(!pins.may_see(0) && pins.advance().since.is_empty());
+        assert!(!pins.may_see(Generation(0)) && pins.advance().since.is_empty());
     }
 }

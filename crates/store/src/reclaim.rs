@@ -9,7 +9,7 @@ use crate::sync::read;
 use crate::tree::{Body, Root};
 
 impl Engine {
-    /// One step; false when the queue is empty.
+    /// Takes one step. Returns `false` if the queue is empty.
     pub(crate) fn reclaim_step(&self) -> Result<bool> {
         self.health.check()?;
         let _epoch = read(&self.epoch);

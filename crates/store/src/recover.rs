@@ -15,6 +15,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog::{PREFIX_RECLAIM, decode_reclaim, key_number};
 use crate::format::codec::Malformed;
+use crate::format::ids::{BranchId, ForkPointId, Generation};
 use crate::format::layout::{
     BLOCK_BYTES, FIRST_RING_BLOCK, FIRST_RING_BLOCKS, FIRST_SEGMENT_BLOCK, GROWN_RING_BLOCKS,
     SUPERBLOCK_COPIES, SUPERBLOCK_SLOTS,
@@ -55,7 +56,7 @@ pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<E
     let superblock = Superblock {
         uuid: u128::from(fresh_number()) << 64 | u128::from(fresh_number()),
         checkpoint: 0,
-        generation: 1,
+        generation: Generation(1),
         salt: fresh_number(),
         ring_block: FIRST_RING_BLOCK,
         ring_blocks: FIRST_RING_BLOCKS,
@@ -67,8 +68,8 @@ pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<E
         segments: 0,
         table_sum: 0,
         system: None,
-        next_branch: 1,
-        next_fork_point: 1,
+        next_branch: BranchId(1),
+        next_fork_point: ForkPointId(1),
         next_reclaim: 1,
     };
     let space = Space::empty(Arc::clone(&device));
@@ -143,10 +144,10 @@ fn check_numbers(sb: Superblock) -> Result<Superblock> {
     const NUMBER_MAX: u64 = 1 << 62;
     let counters = [
         sb.checkpoint,
-        sb.generation,
+        sb.generation.0,
         sb.replay_sequence,
-        sb.next_branch,
-        sb.next_fork_point,
+        sb.next_branch.0,
+        sb.next_fork_point.0,
         sb.next_reclaim,
     ];
     match counters.iter().all(|number| *number < NUMBER_MAX) {
@@ -204,7 +205,7 @@ fn assemble(
         reclaim: ReclaimQueue::load(reclaim, superblock.next_reclaim),
         pins: Arc::new(Pins::default()),
         health: Health::default(),
-        generation: AtomicU64::new(superblock.generation),
+        generation: AtomicU64::new(superblock.generation.0),
         epoch: RwLock::new(()),
         durable: Mutex::new(Durable { superblock, when: options.environment.elapsed() }),
         outgrown: AtomicBool::new(false),
@@ -251,7 +252,7 @@ impl Engine {
         Ok(())
     }
 
-    fn replay_branch(&self, id: u64) -> Result<Arc<BranchInner>> {
+    fn replay_branch(&self, id: BranchId) -> Result<Arc<BranchInner>> {
         lock(&self.catalog)
             .branch(id)?
             .ok_or_else(|| inconsistent("names a branch that does not exist"))
@@ -289,21 +290,29 @@ impl Engine {
                 let branch = self.replay_branch(branch)?;
                 self.do_rename(&mut lock(&self.catalog), &branch, &name);
             }
-            Record::Reset { branch, to, fork_point } => {
+            Record::Reset { branch, to } => {
                 let branch = self.replay_branch(branch)?;
                 let mut catalog = lock(&self.catalog);
                 let mut state = write(&branch.state);
-                if to == 0 {
-                    self.do_reset(&mut catalog, &branch, &mut state)?;
-                } else if to == branch.id {
-                    return Err(inconsistent("resets a branch to itself"));
-                } else {
-                    let source = catalog
-                        .branch(to)?
-                        .ok_or_else(|| inconsistent("resets to a branch that does not exist"))?;
-                    let mut from = write(&source.state);
-                    let from = (&*source, &mut *from);
-                    self.do_reset_to(&mut catalog, (&branch, &mut state), from, fork_point)?;
+                match to {
+                    None => {
+                        let own = state.meta.fork_point;
+                        let own = own.ok_or_else(|| inconsistent("resets to no fork point"))?;
+                        self.do_reset(&mut catalog, &branch, &mut state, own)?;
+                    }
+                    Some(to) if to.source == branch.id => {
+                        return Err(inconsistent("resets a branch to itself"));
+                    }
+                    Some(to) => {
+                        let source = catalog.branch(to.source)?;
+                        let source = source.ok_or_else(|| {
+                            inconsistent("resets to a branch that does not exist")
+                        })?;
+                        let mut from = write(&source.state);
+                        let from = (&*source, &mut *from);
+                        let reset = (&*branch, &mut *state);
+                        self.do_reset_to(&mut catalog, reset, from, to.fork_point)?;
+                    }
                 }
             }
             Record::Close => {}

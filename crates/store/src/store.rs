@@ -211,7 +211,7 @@ impl Store {
         self.shared.engine()?.room_bytes()
     }
 
-    /// Whether so many bytes of data find room, without measuring more than it takes.
+    /// Returns `true` if this many bytes of data find room.
     ///
     /// # Errors
     /// I/O errors.
@@ -219,8 +219,8 @@ impl Store {
         self.shared.engine()?.finds_room_for(bytes)
     }
 
-    /// Whether a failed write or flush has ended all writing, until the store is opened anew. It
-    /// can still be read, but for a child of `fork(2)`, which cannot write either.
+    /// Returns `true` if a failed write or flush has ended all writing until the store is opened
+    /// anew. It can still be read, but for a child of `fork(2)`, which cannot write either.
     pub fn is_poisoned(&self) -> bool {
         self.shared.engine().map_or(true, |engine| engine.health.poisoned())
     }
@@ -257,7 +257,7 @@ impl Store {
         engine.trim_space(TrimPolicy::Idle)
     }
 
-    /// Takes up to `steps` nodes of what deleted branches held apart; whether there is more. A
+    /// Takes apart up to `steps` nodes of deleted branches. Returns `true` if there are more. A
     /// checkpoint makes their space free.
     ///
     /// # Errors

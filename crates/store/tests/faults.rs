@@ -73,7 +73,7 @@ fn a_failed_write_ends_all_writing_until_the_store_is_opened_again() {
     put(b"during").unwrap();
     assert!(matches!(main.sync(), Err(Error::Io { .. })), "the failure itself is told");
     device.set_faults(Faults::default());
-    // The disk works again, but nobody knows what it kept: nothing is retried into a lie.
+    // The disk works again, but it is unknown what it kept: no retry may pretend that all is well.
     assert!(matches!(main.sync(), Err(Error::Poisoned { .. })));
     assert!(matches!(put(b"after"), Err(Error::Poisoned { .. })));
     assert_eq!(main.read().unwrap().get(b"before").unwrap(), Some(b"v".to_vec()));
@@ -128,7 +128,7 @@ fn used_blocks(disk: &MemoryDevice) -> Vec<u64> {
     (0..disk.len().unwrap() / BLOCK).filter(holds).collect()
 }
 
-/// What a store on a bad disk shows is an error or one of these states; whether it was the latter.
+/// A store on a bad disk shows an error or one of these states. Returns `true` if it was a state.
 /// A branch that can be read alone is right too.
 fn judge(device: SimulatedDevice, allowed: &[World], what: &str) -> bool {
     let acceptable = |error: &Error| {

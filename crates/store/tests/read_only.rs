@@ -1,5 +1,5 @@
 //! A store that is opened for reading alone: its file stays as it is, its journal counts, and
-//! nobody writes it meanwhile.
+//! no process writes it meanwhile.
 
 mod oracle;
 

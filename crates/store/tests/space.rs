@@ -1,5 +1,5 @@
-//! Space: what nobody names comes back, to the store and to the host; and a full host costs nothing
-//! that was acknowledged.
+//! Space: what nothing names comes back, to the store and to the host; and a full host costs
+//! nothing that was acknowledged.
 
 mod oracle;
 

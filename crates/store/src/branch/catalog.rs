@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::catalog::{
     self as format, BranchMeta, PREFIX_BRANCH, PREFIX_FORK_POINT, number_key,
 };
+use crate::format::ids::{BranchId, ForkPointId};
 use crate::sync::{lock, read, write};
 use crate::tree::{self, Cursor, Nodes, Root};
 use std::collections::{BTreeMap, HashMap};
@@ -14,10 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-/// Branches in memory, those aside that are in use or that only memory knows as they are.
+/// Idle branches in memory: neither in use nor changed since the last checkpoint.
 const IDLE_MAX: usize = 1024;
 
-/// A kept fork point: one for all forks of the same cut.
+/// A fork point: one for all forks of the same state.
 #[derive(Debug, Clone)]
 pub(crate) struct ForkPoint {
     pub root: Root,
@@ -30,28 +31,28 @@ pub(crate) struct Catalog {
     nodes: Arc<Nodes>,
     /// The system tree of the last durable checkpoint.
     system: Option<Root>,
-    names: Overlay<String, u64>,
-    fork_points: Overlay<u64, ForkPoint>,
-    deleted: Overlay<u64, ()>,
-    loaded: HashMap<u64, Arc<BranchInner>>,
+    names: Overlay<String, BranchId>,
+    fork_points: Overlay<ForkPointId, ForkPoint>,
+    deleted: Overlay<BranchId, ()>,
+    loaded: HashMap<BranchId, Arc<BranchInner>>,
     /// More loaded branches are worth a look at which of them are idle.
     loaded_max: usize,
     /// Of the checkpoint that is being written: until it is durable, the disk knows them as they
     /// were.
     cutting: Vec<Arc<BranchInner>>,
-    pub next_branch: u64,
-    pub next_fork_point: u64,
+    pub next_branch: BranchId,
+    pub next_fork_point: ForkPointId,
 }
 
 /// The catalog's changes at a cut.
 #[derive(Debug)]
 pub(crate) struct Frozen {
     pub branches: Vec<(Arc<BranchInner>, BranchMeta, Root)>,
-    pub deleted: Vec<u64>,
-    pub names: BTreeMap<String, Option<u64>>,
-    pub fork_points: BTreeMap<u64, Option<ForkPoint>>,
-    pub next_branch: u64,
-    pub next_fork_point: u64,
+    pub deleted: Vec<BranchId>,
+    pub names: BTreeMap<String, Option<BranchId>>,
+    pub fork_points: BTreeMap<ForkPointId, Option<ForkPoint>>,
+    pub next_branch: BranchId,
+    pub next_fork_point: ForkPointId,
 }
 
 fn damaged(m: crate::format::codec::Malformed) -> Error {
@@ -62,8 +63,8 @@ impl Catalog {
     pub fn new(
         nodes: Arc<Nodes>,
         system: Option<Root>,
-        next_branch: u64,
-        next_fork_point: u64,
+        next_branch: BranchId,
+        next_fork_point: ForkPointId,
     ) -> Catalog {
         Catalog {
             nodes,
@@ -87,11 +88,11 @@ impl Catalog {
     }
 
     /// The number of the branch with the name.
-    pub fn find(&self, name: &str) -> Result<Option<u64>> {
+    pub fn find(&self, name: &str) -> Result<Option<BranchId>> {
         match self.names.get(name) {
             Some(known) => Ok(known),
             None => {
-                let id = |value: &[u8]| value.try_into().map(u64::from_be_bytes).ok();
+                let id = |value: &[u8]| value.try_into().map(u64::from_be_bytes).map(BranchId).ok();
                 Ok(self.system_get(&format::name_key(name), id)?.flatten())
             }
         }
@@ -107,7 +108,7 @@ impl Catalog {
     }
 
     /// The branch with the number, if it exists.
-    pub fn branch(&mut self, id: u64) -> Result<Option<Arc<BranchInner>>> {
+    pub fn branch(&mut self, id: BranchId) -> Result<Option<Arc<BranchInner>>> {
         if let Some(branch) = self.loaded.get(&id) {
             return Ok(Some(Arc::clone(branch)));
         }
@@ -115,7 +116,7 @@ impl Catalog {
             return Ok(None);
         }
         let Some(record) =
-            self.system_get(&number_key(PREFIX_BRANCH, id), format::decode_branch)?
+            self.system_get(&number_key(PREFIX_BRANCH, id.0), format::decode_branch)?
         else {
             return Ok(None);
         };
@@ -132,7 +133,7 @@ impl Catalog {
         }
     }
 
-    /// Keeps few branches in memory that nobody uses and the disk knows as they are.
+    /// Forgets branches that are not in use and that the disk knows as they are, if there are many.
     pub fn forget_idle(&mut self) {
         if self.loaded.len() > IDLE_MAX {
             self.loaded.retain(|_, branch| {
@@ -151,7 +152,7 @@ impl Catalog {
     /// Takes a new branch in.
     pub fn insert(&mut self, branch: &Arc<BranchInner>) {
         let name = read(&branch.state).meta.name.clone();
-        self.next_branch = self.next_branch.max(branch.id + 1);
+        self.next_branch = self.next_branch.max(branch.id.next());
         self.names.set(name, Some(branch.id));
         self.remember(branch);
     }
@@ -170,11 +171,11 @@ impl Catalog {
         self.names.set(new.into(), Some(branch.id));
     }
 
-    pub fn fork_point(&self, id: u64) -> Result<Option<ForkPoint>> {
+    pub fn fork_point(&self, id: ForkPointId) -> Result<Option<ForkPoint>> {
         if let Some(known) = self.fork_points.get(&id) {
             return Ok(known);
         }
-        match self.system_get(&number_key(PREFIX_FORK_POINT, id), format::decode_fork_point)? {
+        match self.system_get(&number_key(PREFIX_FORK_POINT, id.0), format::decode_fork_point)? {
             None => Ok(None),
             Some(record) => {
                 let (users, root) = record.map_err(damaged)?;
@@ -183,20 +184,20 @@ impl Catalog {
         }
     }
 
-    pub fn set_fork_point(&mut self, id: u64, fork_point: Option<ForkPoint>) {
-        self.next_fork_point = self.next_fork_point.max(id + 1);
+    pub fn set_fork_point(&mut self, id: ForkPointId, fork_point: Option<ForkPoint>) {
+        self.next_fork_point = self.next_fork_point.max(id.next());
         self.fork_points.set(id, fork_point);
     }
 
     /// Every branch, by number.
-    pub fn all(&mut self) -> Result<Vec<(u64, BranchMeta, Root)>> {
+    pub fn all(&mut self) -> Result<Vec<(BranchId, BranchMeta, Root)>> {
         let mut found = BTreeMap::new();
         if let Some(root) = &self.system {
             let mut cursor = Cursor::seek(&self.nodes, root, &[PREFIX_BRANCH])?;
             while let Some((key, value)) = cursor.next(&self.nodes)?
                 && key.first() == Some(&PREFIX_BRANCH)
             {
-                let id = format::key_number(&key).map_err(damaged)?;
+                let id = BranchId(format::key_number(&key).map_err(damaged)?);
                 if self.deleted.get(&id).is_none() {
                     let (meta, root) = format::decode_branch(&value).map_err(damaged)?;
                     found.insert(id, (meta, Root::on_disk(&root)));
@@ -248,14 +249,14 @@ fn time((seconds, nanos): (u64, u32)) -> SystemTime {
 }
 
 /// What a listing shows.
-pub(crate) fn infos(all: Vec<(u64, BranchMeta, Root)>) -> Vec<BranchInfo> {
-    let names: HashMap<u64, String> =
+pub(crate) fn infos(all: Vec<(BranchId, BranchMeta, Root)>) -> Vec<BranchInfo> {
+    let names: HashMap<BranchId, String> =
         all.iter().map(|(id, meta, _)| (*id, meta.name.clone())).collect();
     let mut infos: Vec<BranchInfo> = all
         .into_iter()
         .map(|(id, meta, root)| BranchInfo {
-            id,
-            parent: names.get(&meta.parent).cloned(),
+            id: id.0,
+            parent: meta.parent.and_then(|parent| names.get(&parent).cloned()),
             sealed: meta.sealed,
             created: time(meta.created),
             expires: meta.expires.map(time),

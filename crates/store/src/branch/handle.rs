@@ -21,7 +21,7 @@ pub struct Branch {
 impl Branch {
     /// The branch's number.
     pub fn id(&self) -> u64 {
-        self.inner.id
+        self.inner.id.0
     }
 
     /// The branch's name now. A child of `fork(2)` has no branch, and this is empty.

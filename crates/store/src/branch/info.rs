@@ -7,7 +7,7 @@ use std::time::SystemTime;
 pub struct ForkOptions {
     /// Make a snapshot: a branch that can't be written.
     pub sealed: bool,
-    /// When the branch may be deleted by who looks after the store.
+    /// After this time whatever manages the store may delete the branch.
     pub expires: Option<SystemTime>,
 }
 

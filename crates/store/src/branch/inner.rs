@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::catalog::BranchMeta;
+use crate::format::ids::{BranchId, ForkPointId};
 use crate::space::Preallocation;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 /// A branch in memory, one for all its handles.
 #[derive(Debug)]
 pub(crate) struct BranchInner {
-    pub id: u64,
+    pub id: BranchId,
     pub state: RwLock<BranchState>,
     /// Held by the one write transaction.
     pub writer: Mutex<()>,
@@ -20,7 +21,7 @@ pub(crate) struct BranchInner {
     pub written: AtomicU64,
     /// Changed since the last cut.
     pub dirty: AtomicBool,
-    /// Set with the state held, so that who holds it too knows that it stays as it is.
+    /// Set with the state held, so it stays as it is while the state is held.
     pub deleted: AtomicBool,
 }
 
@@ -32,11 +33,11 @@ pub(crate) struct BranchState {
     /// committed on top of it.
     pub resets: u64,
     /// The fork point that names the present root, until the next commit.
-    pub fork_point: Option<u64>,
+    pub fork_point: Option<ForkPointId>,
 }
 
 impl BranchInner {
-    pub fn new(id: u64, meta: BranchMeta, root: Root) -> Arc<BranchInner> {
+    pub fn new(id: BranchId, meta: BranchMeta, root: Root) -> Arc<BranchInner> {
         Arc::new(BranchInner {
             id,
             state: RwLock::new(BranchState { meta, root, resets: 0, fork_point: None }),

@@ -7,8 +7,9 @@ use super::inner::{BranchInner, BranchState};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog::BranchMeta;
+use crate::format::ids::{BranchId, ForkPointId, Generation};
 use crate::injected_bug::{InjectedBug, injected};
-use crate::journal::Record;
+use crate::journal::{Record, ResetTo};
 use crate::pins::Pin;
 use crate::space::Purpose;
 use crate::sync::{lock, read, write};
@@ -70,12 +71,12 @@ impl Engine {
         check_free(&catalog, name)?;
         let meta = BranchMeta {
             name: name.into(),
-            parent: 0,
-            fork_point: 0,
+            parent: None,
+            fork_point: None,
             sealed: false,
             created: timestamp(self.options.environment.now()),
             expires: None,
-            share_gen: 0,
+            share_gen: Generation(0),
         };
         self.changed.node();
         let id = catalog.next_branch;
@@ -87,12 +88,12 @@ impl Engine {
     pub(crate) fn do_create(
         &self,
         catalog: &mut Catalog,
-        id: u64,
+        id: BranchId,
         mut meta: BranchMeta,
     ) -> Arc<BranchInner> {
-        let birth = self.generation.load(Ordering::Acquire);
+        let birth = self.generation();
         // Nothing of it is shared: whatever it will hold is born later.
-        meta.share_gen = birth.saturating_sub(1);
+        meta.share_gen = birth.before();
         let root =
             Root { link: Link::Mem(Arc::new(Node::empty(birth))), level: 0, entries: 0, bytes: 0 };
         let branch = BranchInner::new(id, meta, root);
@@ -115,12 +116,12 @@ impl Engine {
         let mut state = write(&source.state);
         let meta = BranchMeta {
             name: new.into(),
-            parent: source.id,
-            fork_point: state.fork_point.unwrap_or(catalog.next_fork_point),
+            parent: Some(source.id),
+            fork_point: Some(state.fork_point.unwrap_or(catalog.next_fork_point)),
             sealed: options.sealed,
             created: timestamp(self.options.environment.now()),
             expires: options.expires.map(timestamp),
-            share_gen: 0,
+            share_gen: Generation(0),
         };
         let id = catalog.next_branch;
         let branch = self.do_fork(&mut catalog, &source, &mut state, id, meta.clone())?;
@@ -129,9 +130,10 @@ impl Engine {
     }
 
     /// Raises the generation: what was born until now is shared from here on.
-    fn share(&self, state: &mut BranchState, branch: &BranchInner) -> u64 {
-        let generation = self.generation.fetch_add(1, Ordering::AcqRel);
-        state.meta.share_gen = generation - u64::from(injected(InjectedBug::GenerationStale));
+    fn share(&self, state: &mut BranchState, branch: &BranchInner) -> Generation {
+        let generation = Generation(self.generation.fetch_add(1, Ordering::AcqRel));
+        let stale = injected(InjectedBug::GenerationStale);
+        state.meta.share_gen = if stale { generation.before() } else { generation };
         branch.dirty.store(true, Ordering::Release);
         generation
     }
@@ -141,10 +143,13 @@ impl Engine {
         catalog: &mut Catalog,
         source: &BranchInner,
         state: &mut BranchState,
-        id: u64,
+        id: BranchId,
         mut meta: BranchMeta,
     ) -> Result<Arc<BranchInner>> {
-        self.retain_fork_point(catalog, meta.fork_point, state)?;
+        let fork_point = meta
+            .fork_point
+            .ok_or_else(|| Error::damaged(0, "the journal forks a branch without a fork point"))?;
+        self.retain_fork_point(catalog, fork_point, state)?;
         meta.share_gen = self.share(state, source);
         self.refs.share(&state.root.link);
         let branch = BranchInner::new(id, meta, state.root.clone());
@@ -159,7 +164,7 @@ impl Engine {
     fn retain_fork_point(
         &self,
         catalog: &mut Catalog,
-        id: u64,
+        id: ForkPointId,
         state: &mut BranchState,
     ) -> Result<()> {
         let fork_point = match catalog.fork_point(id)? {
@@ -174,8 +179,9 @@ impl Engine {
         Ok(())
     }
 
-    /// One user fewer.
-    fn release_fork_point(&self, catalog: &mut Catalog, id: u64) -> Result<()> {
+    /// One user fewer of a branch's fork point, if it has one.
+    fn release_fork_point(&self, catalog: &mut Catalog, id: Option<ForkPointId>) -> Result<()> {
+        let Some(id) = id else { return Ok(()) };
         let Some(fork_point) = catalog.fork_point(id)? else { return Ok(()) };
         if fork_point.users > 1 {
             catalog
@@ -239,11 +245,11 @@ impl Engine {
             return Err(Error::Sealed { name: name.into() });
         }
         let Some(source) = source else {
-            if state.meta.fork_point == 0 {
+            let Some(fork_point) = state.meta.fork_point else {
                 return Err(Error::NoForkPoint { name: name.into() });
-            }
-            self.do_reset(&mut catalog, &branch, &mut state)?;
-            self.log(&branch, Record::Reset { branch: branch.id, to: 0, fork_point: 0 });
+            };
+            self.do_reset(&mut catalog, &branch, &mut state, fork_point)?;
+            self.log(&branch, Record::Reset { branch: branch.id, to: None });
             return Ok(());
         };
         if source.id == branch.id {
@@ -252,7 +258,8 @@ impl Engine {
         let mut from = write(&source.state);
         let fork_point = from.fork_point.unwrap_or(catalog.next_fork_point);
         self.do_reset_to(&mut catalog, (&branch, &mut state), (&source, &mut from), fork_point)?;
-        self.log(&branch, Record::Reset { branch: branch.id, to: source.id, fork_point });
+        let to = ResetTo { source: source.id, fork_point };
+        self.log(&branch, Record::Reset { branch: branch.id, to: Some(to) });
         Ok(())
     }
 
@@ -262,8 +269,8 @@ impl Engine {
         catalog: &mut Catalog,
         branch: &BranchInner,
         state: &mut BranchState,
+        fork_point: ForkPointId,
     ) -> Result<()> {
-        let fork_point = state.meta.fork_point;
         let kept = catalog
             .fork_point(fork_point)?
             .ok_or_else(|| Error::damaged(0, "a branch's fork point is missing"))?;
@@ -271,28 +278,28 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes a branch equal to another one, whose state becomes its fork point `base`.
+    /// Makes a branch equal to another one, whose state becomes its fork point.
     pub(crate) fn do_reset_to(
         &self,
         catalog: &mut Catalog,
         (branch, state): (&BranchInner, &mut BranchState),
         (source, from): (&BranchInner, &mut BranchState),
-        fork_point: u64,
+        fork_point: ForkPointId,
     ) -> Result<()> {
         self.retain_fork_point(catalog, fork_point, from)?;
         self.share(from, source);
-        let old_fork_point = std::mem::replace(&mut state.meta.fork_point, fork_point);
+        let old_fork_point = state.meta.fork_point.replace(fork_point);
         self.replace_root((branch, state), from.root.clone(), fork_point);
         // The branch was changed already: it must not go on without its record.
         self.health.guard(self.release_fork_point(catalog, old_fork_point))
     }
 
-    /// Puts the root of the fork point `base` in place of a branch's own.
+    /// Puts the root of a fork point in place of a branch's own.
     fn replace_root(
         &self,
         (branch, state): (&BranchInner, &mut BranchState),
         root: Root,
-        fork_point: u64,
+        fork_point: ForkPointId,
     ) {
         self.refs.share(&root.link);
         let old = std::mem::replace(&mut state.root, root);
@@ -311,8 +318,8 @@ impl Engine {
     /// The root of the branch's fork point, pinned.
     pub(crate) fn fork_point_root(&self, branch: &BranchInner) -> Result<Option<(Root, Pin)>> {
         let catalog = lock(&self.catalog);
-        let fork_point = read(&branch.state).meta.fork_point;
-        let fork_point = if fork_point == 0 { None } else { catalog.fork_point(fork_point)? };
+        let Some(id) = read(&branch.state).meta.fork_point else { return Ok(None) };
+        let fork_point = catalog.fork_point(id)?;
         Ok(fork_point.map(|fork_point| (fork_point.root, self.pin())))
     }
 }

@@ -45,7 +45,7 @@ impl Catalog {
         match key.first() {
             Some(&PREFIX_BRANCH) => match (key_number(key), decode_branch(value)) {
                 (Ok(id), Ok((meta, _))) => {
-                    if id == 0 || id >= superblock.next_branch {
+                    if id == 0 || id >= superblock.next_branch.0 {
                         let what = format!("number {id} was given to no branch yet");
                         self.find(Error, what, format!("branch {}", meta.name));
                     }

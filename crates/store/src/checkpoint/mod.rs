@@ -16,6 +16,7 @@ use crate::device::{AlignedBuf, Device};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog as format;
+use crate::format::ids::{ForkPointId, Generation};
 use crate::format::layout::{
     BLOCK_BYTES, GROWN_RING_BLOCKS, NODE_BLOCKS, SUPERBLOCK_COPIES, SUPERBLOCK_SLOTS,
 };
@@ -41,7 +42,7 @@ const PUNCH_CHUNKS_MAX: usize = 16;
 /// What the cut froze.
 struct Cut {
     number: u64,
-    generation: u64,
+    generation: Generation,
     catalog: Frozen,
     reclaim: Vec<(u64, Option<Root>)>,
     next_reclaim: u64,
@@ -62,7 +63,7 @@ impl Engine {
             small && used > blocks / 3 && lasted < RING_LASTS_MIN
         };
         if self.options.background {
-            // Whoever came here to commit does not wait for what can be done later.
+            // A committer that got here does not wait for what can be done later.
             if outgrown {
                 self.outgrown.store(true, Ordering::Release);
                 self.signal.wake();
@@ -84,7 +85,7 @@ impl Engine {
     }
 
     /// Moves the journal to a ring of a whole segment. Zeros, and what changed until then, are
-    /// written without stopping anyone; then commits wait while a small checkpoint switches over.
+    /// written while commits go on; then commits wait while a small checkpoint switches over.
     pub(crate) fn grow_ring(&self) -> Result<()> {
         let _growing = lock(&self.growing);
         if self.journal.fill().1 >= GROWN_RING_BLOCKS {
@@ -173,7 +174,7 @@ impl Engine {
         Ok(Cut {
             number: self.journal.cut(),
             // What is made from here on, readers that began before can't see.
-            generation: self.generation.fetch_add(1, Ordering::AcqRel) + 1,
+            generation: Generation(self.generation.fetch_add(1, Ordering::AcqRel) + 1),
             catalog,
             reclaim,
             next_reclaim,
@@ -187,26 +188,30 @@ impl Engine {
         old: Option<Root>,
         writer: &mut NodeWriter<'_>,
     ) -> Result<Root> {
-        let fresh =
-            || Root { link: Link::Mem(Arc::new(Node::empty(1))), level: 0, entries: 0, bytes: 0 };
+        let fresh = || Root {
+            link: Link::Mem(Arc::new(Node::empty(Generation(1)))),
+            level: 0,
+            entries: 0,
+            bytes: 0,
+        };
         let mut root = old.unwrap_or_else(fresh);
         let policy = SystemPolicy::new(cut.generation);
         let mut tree = Tree { nodes: &self.nodes, policy: &policy, root: &mut root };
         for (branch, meta, branch_root) in &cut.catalog.branches {
-            let key = format::number_key(format::PREFIX_BRANCH, branch.id);
+            let key = format::number_key(format::PREFIX_BRANCH, branch.id.0);
             tree.put(&key, &format::encode_branch(meta, &writer.write(branch_root)?))?;
         }
         for id in &cut.catalog.deleted {
-            tree.remove(&format::number_key(format::PREFIX_BRANCH, *id))?;
+            tree.remove(&format::number_key(format::PREFIX_BRANCH, id.0))?;
         }
         for (name, id) in &cut.catalog.names {
             match id {
-                Some(id) => tree.put(&format::name_key(name), &id.to_be_bytes())?,
+                Some(id) => tree.put(&format::name_key(name), &id.0.to_be_bytes())?,
                 None => drop(tree.remove(&format::name_key(name))?),
             }
         }
         for (id, fork_point) in &cut.catalog.fork_points {
-            let key = format::number_key(format::PREFIX_FORK_POINT, *id);
+            let key = format::number_key(format::PREFIX_FORK_POINT, id.0);
             match fork_point {
                 Some(fork_point) => tree.put(
                     &key,
@@ -233,7 +238,7 @@ impl Engine {
 
     /// The checkpoint is durable: releases what it freed, and memory that the disk stands for now.
     fn finish_checkpoint(&self, cut: Cut, system: Root) -> Result<()> {
-        // Nobody reads the old system tree any more when its blocks come free.
+        // The old system tree is not read any more when its blocks come free.
         self.refs.finish_checkpoint(system.clone());
         lock(&self.catalog).finish_checkpoint(system);
         self.space.finish_checkpoint();
@@ -242,14 +247,14 @@ impl Engine {
         drop(reclaim);
         for (branch, _, root) in catalog.branches {
             drop(root);
-            // They are dropped when nobody has to wait for it.
+            // They are dropped after the lock is released.
             let _gone = write(&branch.state).root.link.demote();
         }
         self.release_preallocations();
         let mut catalog = lock(&self.catalog);
         let mut shared = Shared::default();
         // Before the first fork no tree shares anything.
-        if catalog.next_fork_point > 1 {
+        if catalog.next_fork_point > ForkPointId(1) {
             let trees = catalog.loaded().map(|branch| {
                 let root = &read(&branch.state).root;
                 Shared { entries: root.entries, data_bytes: root.bytes }
@@ -263,8 +268,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Marks some of the space that nobody uses as to be given back to the host, once the next
-    /// checkpoint has recorded it; whether there was any.
+    /// Marks some unused space for trim; it goes to the host once the next checkpoint has recorded
+    /// it. Returns `true` if there was any.
     pub(crate) fn mark_space_for_trim(&self, policy: TrimPolicy) -> bool {
         self.space.drain(&self.pins.advance());
         let some = self.space.mark_for_trim(PUNCH_CHUNKS_MAX, policy) > 0;
@@ -274,13 +279,13 @@ impl Engine {
         some
     }
 
-    /// Gives some of what was marked and recorded to the host; whether there was any.
+    /// Gives some of what was marked and recorded to the host. Returns `true` if there was any.
     pub(crate) fn punch_space(&self) -> Result<bool> {
         let punched = self.space.punch(PUNCH_CHUNKS_MAX);
         Ok(self.health.guard(punched)? > 0)
     }
 
-    /// Gives all the space to the host that nobody uses.
+    /// Gives all unused space to the host, except what the policy keeps.
     pub(crate) fn trim_space(&self, policy: TrimPolicy) -> Result<()> {
         let mut some = false;
         while self.mark_space_for_trim(policy) {

@@ -4,6 +4,7 @@ use crate::device::AlignedBuf;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::catalog::DiskRoot;
+use crate::format::ids::Generation;
 use crate::format::layout::{BLOCK_BYTES, NODE_BLOCKS, NODE_BYTES};
 use crate::format::pointer::Ptr;
 use crate::sync::{Mutex, lock};
@@ -63,7 +64,7 @@ impl<'a> NodeWriter<'a> {
             // Superseded since the cut: this checkpoint still names it, the next one won't.
             self.engine
                 .space
-                .free_after_checkpoint(self.engine.freed((addr, NODE_BLOCKS), node.birth));
+                .free_after_checkpoint(self.engine.freed((addr, NODE_BLOCKS), Some(node.birth)));
         }
         self.engine.nodes.remember(node);
         Ok(ptr)
@@ -85,13 +86,13 @@ impl<'a> NodeWriter<'a> {
 
 /// The system tree is never cloned: what a copy supersedes is garbage.
 pub(crate) struct SystemPolicy {
-    birth: u64,
+    birth: Generation,
     superseded: Mutex<Vec<Ptr>>,
 }
 
 impl SystemPolicy {
-    pub fn new(birth: u64) -> SystemPolicy {
-        SystemPolicy { birth: birth.max(1), superseded: Mutex::default() }
+    pub fn new(birth: Generation) -> SystemPolicy {
+        SystemPolicy { birth: birth.max(Generation(1)), superseded: Mutex::default() }
     }
 
     /// Where the nodes lie that are garbage now.
@@ -101,16 +102,16 @@ impl SystemPolicy {
 }
 
 impl ShadowPolicy for SystemPolicy {
-    fn birth(&self) -> u64 {
+    fn birth(&self) -> Generation {
         self.birth
     }
-    fn share_gen(&self) -> u64 {
-        0
+    fn share_gen(&self) -> Generation {
+        Generation(0)
     }
     fn superseded(&self, node: &Arc<Node>) -> Result<()> {
         lock(&self.superseded).extend(node.place.get());
         Ok(())
     }
-    // Its nodes get their places at once; nobody reserves for them by number.
+    // Its nodes get their places at once; no room is reserved for each.
     fn grew(&self) {}
 }

@@ -1,5 +1,5 @@
-//! The only door to the store's file. The engine speaks to a [`Device`]: a sparse, growing array of
-//! 4 KiB blocks that remembers a write for certain only after [`Device::sync`].
+//! The only access to the store's file. The engine speaks to a [`Device`]: a sparse, growing array
+//! of 4 KiB blocks that remembers a write for certain only after [`Device::sync`].
 //!
 //! [`FileDevice`] is the real one, and [`MemoryDevice`] keeps everything in memory. With the
 //! feature `testing` there are two more: `LossyDevice` forgets what was not synced when its process
@@ -40,8 +40,8 @@ pub trait Device: Send + Sync + std::fmt::Debug {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 
     /// As [`Device::read_at`], but from the host's memory where that holds the range, and kept
-    /// there afterwards. A host at fault may give what was there before: this is for bytes that
-    /// prove themselves, and whoever finds them wrong asks [`Device::read_at`].
+    /// there afterwards. A faulty host may return older content, so this is for bytes with a
+    /// checksum; a caller that finds them wrong uses [`Device::read_at`].
     fn read_cached(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.read_at(offset, buf)
     }
@@ -55,7 +55,7 @@ pub trait Device: Send + Sync + std::fmt::Debug {
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()>;
 
     /// Makes every write that returned before this call durable. After an error nothing is known
-    /// about them, and who syncs at the same time is told too, if his writes may be among the lost.
+    /// about them, and each concurrent call whose writes may be among the lost fails too.
     fn sync(&self) -> io::Result<()>;
 
     /// Length in bytes.
@@ -78,7 +78,7 @@ pub trait Device: Send + Sync + std::fmt::Debug {
     /// Bytes that the host could still set aside.
     fn host_free_bytes(&self) -> io::Result<u64>;
 
-    /// Whether the device is empty.
+    /// Returns `true` if the device is empty.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }

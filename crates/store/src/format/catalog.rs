@@ -2,6 +2,7 @@
 //! counts.
 
 use super::codec::{Decoded, Malformed, Reader, Writer};
+use super::ids::{BranchId, ForkPointId, Generation};
 use super::pointer::Ptr;
 
 /// A branch's or fork point's root on disk.
@@ -32,25 +33,27 @@ impl DiskRoot {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BranchMeta {
     pub name: String,
-    /// The branch it was forked from; 0 for none.
-    pub parent: u64,
-    /// The kept fork point; 0 for none.
-    pub fork_point: u64,
+    /// The branch it was forked from.
+    pub parent: Option<BranchId>,
+    /// The fork point that it retains.
+    pub fork_point: Option<ForkPointId>,
     pub sealed: bool,
     /// Seconds and nanoseconds since 1970.
     pub created: (u64, u32),
     pub expires: Option<(u64, u32)>,
     /// What was born later is private to the branch.
-    pub share_gen: u64,
+    pub share_gen: Generation,
 }
 
 impl BranchMeta {
     pub fn encode(&self, w: &mut Writer) {
-        w.short(self.name.as_bytes()).u64(self.parent).u64(self.fork_point);
+        w.short(self.name.as_bytes())
+            .u64(BranchId::to_disk(self.parent))
+            .u64(ForkPointId::to_disk(self.fork_point));
         w.u8(u8::from(self.sealed) | u8::from(self.expires.is_some()) << 1);
         w.u64(self.created.0).u32(self.created.1);
         let expires = self.expires.unwrap_or_default();
-        w.u64(expires.0).u32(expires.1).u64(self.share_gen);
+        w.u64(expires.0).u32(expires.1).u64(self.share_gen.0);
     }
     pub fn decode(r: &mut Reader) -> Decoded<BranchMeta> {
         let (name, parent, fork_point, flags) = (r.text()?, r.number()?, r.number()?, r.u8()?);
@@ -61,12 +64,12 @@ impl BranchMeta {
         }
         Ok(BranchMeta {
             name,
-            parent,
-            fork_point,
+            parent: BranchId::from_disk(parent),
+            fork_point: ForkPointId::from_disk(fork_point),
             sealed: flags & 1 != 0,
             created,
             expires: (flags & 2 != 0).then_some(expires),
-            share_gen: r.number()?,
+            share_gen: Generation(r.number()?),
         })
     }
 }

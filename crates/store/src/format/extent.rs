@@ -1,6 +1,7 @@
 //! The value of an extent entry: a run of data blocks with a checksum each.
 
 use super::codec::{Decoded, Malformed, Reader, Writer};
+use super::ids::Generation;
 use super::layout::EXTENT_BLOCKS_MAX;
 
 /// First byte of a tree value: what kind it is.
@@ -15,7 +16,7 @@ const HEADER_BYTES: usize = 1 + 8 + 8 + 1 + 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub addr: u64,
-    pub birth: u64,
+    pub birth: Generation,
     pub shared: bool,
     pub sums: Vec<u32>,
 }
@@ -37,7 +38,7 @@ impl Extent {
 
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer(Vec::with_capacity(HEADER_BYTES + self.sums.len() * 4));
-        w.u8(TAG_EXTENT).u64(self.addr).u64(self.birth).u8(if self.shared {
+        w.u8(TAG_EXTENT).u64(self.addr).u64(self.birth.0).u8(if self.shared {
             FLAG_SHARED
         } else {
             0
@@ -61,7 +62,12 @@ impl Extent {
         }
         let sums = r.raw(usize::from(blocks) * 4)?;
         let sums = sums.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
-        Ok(Extent { addr, birth, shared: flags & FLAG_SHARED != 0, sums: sums.collect() })
+        Ok(Extent {
+            addr,
+            birth: Generation(birth),
+            shared: flags & FLAG_SHARED != 0,
+            sums: sums.collect(),
+        })
     }
 
     /// Address of an encoded extent; 0 for a value of another kind.

@@ -4,6 +4,7 @@ pub(crate) mod catalog;
 pub(crate) mod change;
 pub(crate) mod codec;
 pub(crate) mod extent;
+pub(crate) mod ids;
 pub(crate) mod layout;
 pub(crate) mod pointer;
 pub(crate) mod segments;

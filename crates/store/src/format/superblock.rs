@@ -2,6 +2,7 @@
 
 use super::checksum;
 use super::codec::{Decoded, Malformed, Reader, Writer};
+use super::ids::{BranchId, ForkPointId, Generation};
 use super::layout::{BLOCK_BYTES, FORMAT_VERSION};
 use super::pointer::Ptr;
 
@@ -14,7 +15,7 @@ pub(crate) struct Superblock {
     /// Number of the checkpoint; the valid superblock with the highest one counts.
     pub checkpoint: u64,
     /// The store-wide generation.
-    pub generation: u64,
+    pub generation: Generation,
     /// Written into every journal group since; fresh after every recovery.
     pub salt: u64,
     pub ring_block: u64,
@@ -32,13 +33,13 @@ pub(crate) struct Superblock {
     pub table_sum: u128,
     /// Root of the system tree, and its level.
     pub system: Option<(Ptr, u8)>,
-    pub next_branch: u64,
-    pub next_fork_point: u64,
+    pub next_branch: BranchId,
+    pub next_fork_point: ForkPointId,
     pub next_reclaim: u64,
 }
 
-/// Feature: the host may hold no space for what is free beside used blocks, too. Who doesn't know
-/// that would hand out used blocks of such chunks.
+/// Feature: the host may hold no space for free blocks in chunks with used ones either. A version
+/// that does not know it would hand out used blocks of such chunks.
 const THIN_CHUNKS: u64 = 1;
 
 /// Feature bits: a store with others is refused.
@@ -71,7 +72,7 @@ impl Superblock {
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::default();
         w.raw(MAGIC).u32(FORMAT_VERSION).u32(0).u64(FEATURES_KNOWN).u64(0);
-        w.u128(self.uuid).u64(self.checkpoint).u64(self.generation).u64(self.salt);
+        w.u128(self.uuid).u64(self.checkpoint).u64(self.generation.0).u64(self.salt);
         w.u64(self.ring_block).u64(self.ring_blocks).u64(self.replay_block);
         w.u64(self.replay_sequence).u128(self.replay_chain);
         w.u64(self.table_block).u64(self.table_bytes).u64(self.segments).u128(self.table_sum);
@@ -84,7 +85,7 @@ impl Superblock {
                 w.u8(0);
             }
         }
-        w.u64(self.next_branch).u64(self.next_fork_point).u64(self.next_reclaim);
+        w.u64(self.next_branch.0).u64(self.next_fork_point.0).u64(self.next_reclaim);
         let mut block = w.0;
         block.resize(BLOCK_BYTES - 16, 0);
         let sum = checksum(&block);
@@ -103,7 +104,7 @@ impl Superblock {
         let mut r = Reader(&body[8..]);
         let version = r.u32()?;
         let _ = r.u32()?;
-        // Of the second kind a mere reader need not know; but whoever opens a store writes.
+        // A reader may ignore features of the second kind, but opening a store writes.
         let (reading, writing) = (r.u64()?, r.u64()?);
         if version != FORMAT_VERSION || (reading | writing) & !FEATURES_KNOWN != 0 {
             return Err(SuperblockFault::Newer(named(version, reading | writing)));
@@ -115,7 +116,7 @@ impl Superblock {
         Ok(Superblock {
             uuid: r.u128()?,
             checkpoint: r.u64()?,
-            generation: r.u64()?,
+            generation: Generation(r.u64()?),
             salt: r.u64()?,
             ring_block: r.u64()?,
             ring_blocks: r.u64()?,
@@ -133,8 +134,8 @@ impl Superblock {
                     Some((Ptr::decode(r)?, level))
                 }
             },
-            next_branch: r.u64()?,
-            next_fork_point: r.u64()?,
+            next_branch: BranchId(r.u64()?),
+            next_fork_point: ForkPointId(r.u64()?),
             next_reclaim: r.u64()?,
         })
     }

@@ -1,15 +1,16 @@
 //! The journal: one totally ordered log of what was committed, over all branches.
 //!
-//! Committers append to memory. The first who needs durability leads: it writes all that gathered
-//! as one group and flushes once. Who comes meanwhile waits for it; then most find their work done,
-//! and one of the others leads the next group, which gathered during the flush.
+//! Committers append to memory. The first thread that needs durability becomes the leader: it
+//! writes all that gathered as one group and flushes once. Threads that arrive meanwhile wait. Most
+//! then find their records durable, and one of the others leads the next group, which gathered
+//! during the flush.
 
 pub(crate) mod group;
 mod record;
 mod replay;
 mod ring;
 
-pub(crate) use record::Record;
+pub(crate) use record::{Record, ResetTo};
 pub(crate) use replay::{Replayed, replay};
 pub(crate) use ring::{Mark, Ring};
 
@@ -35,16 +36,16 @@ pub(crate) struct Journal {
     pending: Mutex<Pending>,
     ring: Mutex<Ring>,
     lead: Mutex<Lead>,
-    /// Somebody led to the end.
+    /// Signalled when the current flush leader finishes.
     led: Condvar,
     /// Records below this number survive a crash.
     durable: AtomicU64,
-    /// Blocks between replay position and head, and blocks of the ring, for who only looks.
+    /// Blocks between replay position and head, and blocks of the ring; read without the lock.
     used_blocks: AtomicU64,
     ring_blocks: AtomicU64,
 }
 
-/// Who flushes.
+/// The flush leader.
 #[derive(Debug, Default)]
 struct Lead {
     taken: bool,
@@ -143,7 +144,7 @@ impl Journal {
         self.write_to(&mut lock(&self.ring), dirty)
     }
 
-    /// Returns when all records below `upto` are durable, whoever flushed them.
+    /// Waits until all records below `upto` are durable; flushes them if no other thread does.
     pub fn flush(&self, upto: u64, dirty: &DirtySet) -> Result<Flush> {
         let Some(_leader) = self.lead(upto)? else { return Ok(Flush::Done) };
         let flushed = self.flush_group(upto, dirty);
@@ -151,7 +152,8 @@ impl Journal {
         flushed
     }
 
-    /// The right to flush, unless somebody else made all below `upto` durable.
+    /// Waits for the right to flush. Returns `None` if another thread made all below `upto` durable
+    /// meanwhile.
     fn lead(&self, upto: u64) -> Result<Option<Leader<'_>>> {
         let mut lead = lock(&self.lead);
         loop {
@@ -302,6 +304,7 @@ impl Journal {
 mod tests {
     use super::*;
     use crate::device::{Faults, MemoryDevice, SimulatedDevice, SyncFault};
+    use crate::format::ids::BranchId;
     use crate::txn::{DataRun, Op, RunData, last_batch};
     use group::Link;
 
@@ -309,7 +312,7 @@ mod tests {
     fn commit(kib: usize) -> Record {
         let mut ops = Vec::new();
         (0..kib).for_each(|n| last_batch(&mut ops).put(&n.to_be_bytes(), &[7; 1000]));
-        Record::Commit { branch: 1, ops }
+        Record::Commit { branch: BranchId(1), ops }
     }
 
     fn journal(blocks: u64) -> (Journal, DirtySet) {
@@ -383,7 +386,7 @@ mod tests {
             let sums = vec![0; blocks].into();
             let run = DataRun { addr: 5000, sums, data: RunData::Dirty(Arc::clone(&data)) };
             let map = Op::Map { map: Box::from(&b"m"[..]), block: 0, runs: vec![run] };
-            journal.append(Record::Commit { branch: 1, ops: vec![map] });
+            journal.append(Record::Commit { branch: BranchId(1), ops: vec![map] });
             assert_eq!(journal.write(&dirty).unwrap(), Flush::Done);
             assert_eq!(data.on_device(), !inside, "{blocks} blocks");
             assert_eq!(journal.fill().0 > blocks as u64, inside, "{blocks} blocks");

@@ -4,6 +4,7 @@ use crate::dirty::DirtyData;
 use crate::format::catalog::BranchMeta;
 use crate::format::change::{OP_DELETE, OP_PUT};
 use crate::format::codec::{Decoded, Malformed, Reader, Writer};
+use crate::format::ids::{BranchId, ForkPointId};
 use crate::format::layout::{BLOCK_BYTES, EXTENT_BLOCKS_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::txn::{DataRun, Op, RunData, last_batch};
 use std::sync::Arc;
@@ -12,34 +13,41 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) enum Record {
     Commit {
-        branch: u64,
+        branch: BranchId,
         ops: Vec<Op>,
     },
     /// An empty branch.
     Create {
-        branch: u64,
+        branch: BranchId,
         meta: BranchMeta,
     },
     Fork {
-        from: u64,
-        branch: u64,
+        from: BranchId,
+        branch: BranchId,
         meta: BranchMeta,
     },
     Delete {
-        branch: u64,
+        branch: BranchId,
     },
     Rename {
-        branch: u64,
+        branch: BranchId,
         name: String,
     },
-    /// To the root of branch `to`, or to the fork point when `to` is 0.
+    /// To the state of another branch, or to its own fork point.
     Reset {
-        branch: u64,
-        to: u64,
-        fork_point: u64,
+        branch: BranchId,
+        to: Option<ResetTo>,
     },
     /// The store was closed with nothing in flight.
     Close,
+}
+
+/// Whose state a branch is reset to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ResetTo {
+    pub source: BranchId,
+    /// What that state is named as a fork point.
+    pub fork_point: ForkPointId,
 }
 
 const COMMIT: u8 = 1;
@@ -61,25 +69,27 @@ impl Record {
     pub fn encode(&self, w: &mut Writer) {
         match self {
             Record::Commit { branch, ops } => {
-                w.u8(COMMIT).u64(*branch).u32(ops.iter().map(encoded_ops).sum());
+                w.u8(COMMIT).u64(branch.0).u32(ops.iter().map(encoded_ops).sum());
                 ops.iter().for_each(|op| encode_op(op, w));
             }
             Record::Create { branch, meta } => {
-                w.u8(CREATE).u64(*branch);
+                w.u8(CREATE).u64(branch.0);
                 meta.encode(w);
             }
             Record::Fork { from, branch, meta } => {
-                w.u8(FORK).u64(*from).u64(*branch);
+                w.u8(FORK).u64(from.0).u64(branch.0);
                 meta.encode(w);
             }
             Record::Delete { branch } => {
-                w.u8(DELETE).u64(*branch);
+                w.u8(DELETE).u64(branch.0);
             }
             Record::Rename { branch, name } => {
-                w.u8(RENAME).u64(*branch).short(name.as_bytes());
+                w.u8(RENAME).u64(branch.0).short(name.as_bytes());
             }
-            Record::Reset { branch, to, fork_point } => {
-                w.u8(RESET).u64(*branch).u64(*to).u64(*fork_point);
+            Record::Reset { branch, to } => {
+                w.u8(RESET).u64(branch.0);
+                w.u64(BranchId::to_disk(to.map(|to| to.source)));
+                w.u64(ForkPointId::to_disk(to.map(|to| to.fork_point)));
             }
             Record::Close => {
                 w.u8(CLOSE);
@@ -90,7 +100,7 @@ impl Record {
     pub fn decode(r: &mut Reader) -> Decoded<Record> {
         Ok(match r.u8()? {
             COMMIT => {
-                let (branch, count) = (r.number()?, r.u32()?);
+                let (branch, count) = (BranchId(r.number()?), r.u32()?);
                 let mut ops = Vec::new();
                 for _ in 0..count {
                     decode_op(r, &mut ops)?;
@@ -102,16 +112,25 @@ impl Record {
                 });
                 Record::Commit { branch, ops }
             }
-            CREATE => Record::Create { branch: r.number()?, meta: BranchMeta::decode(r)? },
+            CREATE => {
+                Record::Create { branch: BranchId(r.number()?), meta: BranchMeta::decode(r)? }
+            }
             FORK => Record::Fork {
-                from: r.number()?,
-                branch: r.number()?,
+                from: BranchId(r.number()?),
+                branch: BranchId(r.number()?),
                 meta: BranchMeta::decode(r)?,
             },
-            DELETE => Record::Delete { branch: r.number()? },
-            RENAME => Record::Rename { branch: r.number()?, name: r.text()? },
+            DELETE => Record::Delete { branch: BranchId(r.number()?) },
+            RENAME => Record::Rename { branch: BranchId(r.number()?), name: r.text()? },
             RESET => {
-                Record::Reset { branch: r.number()?, to: r.number()?, fork_point: r.number()? }
+                let branch = BranchId(r.number()?);
+                let (source, fork_point) = (r.number()?, r.number()?);
+                let to = BranchId::from_disk(source).map(|source| {
+                    let fork_point = ForkPointId::from_disk(fork_point)
+                        .ok_or(Malformed("a journalled reset names no fork point"))?;
+                    Ok(ResetTo { source, fork_point })
+                });
+                Record::Reset { branch, to: to.transpose()? }
             }
             CLOSE => Record::Close,
             _ => return Err(Malformed("a journal record of unknown kind")),

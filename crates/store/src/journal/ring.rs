@@ -53,7 +53,7 @@ impl Ring {
         (self.head + self.blocks - self.tail) % self.blocks
     }
 
-    /// Writes a group at the head; false if there is no room.
+    /// Writes a group at the head. Returns `false` if there is no room.
     pub fn write(
         &mut self,
         device: &dyn Device,

@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub(crate) struct Refs {
     nodes: Arc<Nodes>,
     state: Mutex<State>,
-    /// How many counts differ from those of the last cut, for who only looks.
+    /// How many counts differ from those of the last cut; read without the lock.
     changes: AtomicU64,
 }
 
@@ -161,9 +161,9 @@ impl Refs {
         self.note_changes(&state);
     }
 
-    /// A copy takes the place of `node` in one tree. When the node has other pointers, it loses one
-    /// and all it points to gains one: true. When the copy's tree was its last, nothing changes for
-    /// what it points to, and the node itself is garbage: false.
+    /// A copy takes the place of `node` in one tree. Returns `true` if the node has other pointers:
+    /// then it loses one, and all that it points to gains one. Returns `false` if this pointer was
+    /// its last: the node is garbage, and nothing changes for what it points to.
     pub fn supersede(&self, node: &Arc<Node>) -> Result<bool> {
         let mut state = lock(&self.state);
         let named = target(&Link::Mem(Arc::clone(node)));
@@ -188,7 +188,7 @@ impl Refs {
         Ok(true)
     }
 
-    /// One pointer fewer to the node; true when it was the last.
+    /// Drops one pointer to the node. Returns `true` if it was the last.
     pub fn release(&self, link: &Link) -> Result<bool> {
         let mut state = lock(&self.state);
         let named = target(link);
@@ -265,7 +265,7 @@ impl Refs {
         place
     }
 
-    /// Gives `node` its place on disk; true when it is garbage by now.
+    /// Gives `node` its place on disk. Returns `true` if it is garbage by now.
     pub fn place(&self, node: &Node, ptr: Ptr) -> bool {
         let mut state = lock(&self.state);
         // Only the one checkpoint that runs places nodes, each once.
@@ -304,19 +304,23 @@ impl Refs {
 mod tests {
     use super::*;
     use crate::device::MemoryDevice;
+    use crate::format::ids::Generation;
 
     #[test]
     fn pointers_dropped_while_a_checkpoint_places_their_node_are_not_forgotten() {
         let nodes = Arc::new(Nodes::new(Arc::new(MemoryDevice::new()), 1 << 16));
         let refs = Refs::new(nodes, None);
-        let node = Arc::new(Node::empty(1));
+        let node = Arc::new(Node::empty(Generation(1)));
         let link = Link::Mem(Arc::clone(&node));
         refs.share(&link);
         refs.cut();
         assert!(!refs.release(&link).unwrap());
         assert!(refs.release(&link).unwrap(), "the second of two pointers was the last");
         assert_eq!(refs.free_node(&node), None);
-        assert!(refs.place(&node, Ptr { addr: 10, birth: 1, sum: 0 }), "it is garbage by now");
+        assert!(
+            refs.place(&node, Ptr { addr: 10, birth: Generation(1), sum: 0 }),
+            "it is garbage by now"
+        );
         assert_eq!(refs.frozen().at(10).0, 1, "the checkpoint records two pointers");
         assert_eq!(lock(&refs.state).live.ranges.at(10).0, -1, "and the next one none");
     }

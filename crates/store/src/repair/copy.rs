@@ -8,6 +8,7 @@ use crate::error::{Error, Result, hex};
 use crate::format::block_checksum;
 use crate::format::catalog::BranchMeta;
 use crate::format::extent::{Extent, TAG_BYTES};
+use crate::format::ids::BranchId;
 use crate::format::layout::BLOCK_BYTES;
 use crate::store::Store;
 use crate::tree::{Nodes, Root};
@@ -29,7 +30,7 @@ struct Place<'k> {
 pub(super) struct Copied {
     pub meta: BranchMeta,
     pub branch: Branch,
-    id: u64,
+    id: BranchId,
     root: Root,
 }
 
@@ -56,7 +57,7 @@ impl<'a> Copier<'a> {
 
     /// Copies a branch, which can be changed until [`super::Repair::finish`], also what was a
     /// snapshot.
-    pub fn branch(&mut self, id: u64, meta: BranchMeta, root: Root) -> Result<()> {
+    pub fn branch(&mut self, id: BranchId, meta: BranchMeta, root: Root) -> Result<()> {
         let like = self.like(&meta).map(|one| (one.branch.name(), one.root.clone()));
         let make = |name: &str| match &like {
             Some((like, _)) => self.target.fork_with(like, name, &ForkOptions::default()),
@@ -65,7 +66,7 @@ impl<'a> Copier<'a> {
         let branch = match make(&meta.name) {
             // A store of another hand may say so; its content is worth no less.
             Err(why @ (Error::BranchExists { .. } | Error::NameInvalid { .. })) => {
-                let branch = make(&format!("repaired.{id}"))?;
+                let branch = make(&format!("repaired.{}", id.0))?;
                 let what = format!("its name is lost, and it is {} now: {why}", branch.name());
                 self.report.lose(what, format!("branch {}", meta.name.escape_debug()));
                 branch
@@ -84,11 +85,11 @@ impl<'a> Copier<'a> {
 
     /// A copied branch that this one probably shares most with.
     fn like(&self, meta: &BranchMeta) -> Option<&Copied> {
-        let parent = self.copied.iter().rfind(|one| one.id == meta.parent);
+        let parent = self.copied.iter().rfind(|one| Some(one.id) == meta.parent);
         let sibling = || {
             self.copied
                 .iter()
-                .rfind(|one| one.meta.fork_point == meta.fork_point && meta.fork_point != 0)
+                .rfind(|one| one.meta.fork_point == meta.fork_point && meta.fork_point.is_some())
         };
         parent.or_else(sibling)
     }

@@ -16,6 +16,7 @@ use crate::branch::Branch;
 use crate::device::{Device, FileDevice, Overlay};
 use crate::error::{Error, Result};
 use crate::format::catalog::{BranchMeta, PREFIX_BRANCH, decode_branch, key_number};
+use crate::format::ids::BranchId;
 use crate::options::Options;
 use crate::recover::valid_superblocks;
 use crate::store::{Store, open_error};
@@ -165,7 +166,7 @@ fn branches(
     nodes: &Nodes,
     device: &dyn Device,
     report: &mut RepairReport,
-) -> Result<Vec<(u64, BranchMeta, Root)>> {
+) -> Result<Vec<(BranchId, BranchMeta, Root)>> {
     let mut found = Vec::new();
     for superblock in valid_superblocks(device)? {
         let Some((ptr, level)) = superblock.system else { continue };
@@ -174,7 +175,9 @@ fn branches(
         for (key, value) in salvage.by_ref().filter(|(key, _)| key.first() == Some(&PREFIX_BRANCH))
         {
             match (key_number(&key), decode_branch(&value)) {
-                (Ok(id), Ok((meta, root))) => found.push((id, meta, Root::on_disk(&root))),
+                (Ok(id), Ok((meta, root))) => {
+                    found.push((BranchId(id), meta, Root::on_disk(&root)))
+                }
                 (_, Err(m)) | (Err(m), _) => report.lose(m.0, "the list of branches"),
             }
         }

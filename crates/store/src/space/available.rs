@@ -9,8 +9,9 @@ use crate::format::layout::{BLOCK_BYTES, CHUNK_BLOCKS, STAGE_BYTES_MAX, segment_
 use crate::pins::Since;
 use crate::sync::lock;
 
-/// A write of this size finds room as long as any is told of: whoever is told in time that there is
-/// none must not find that smaller ones still fit. It is as much as doors hand over at a time.
+/// A write of this size finds room as long as any is reported: a caller that learns in time that
+/// there is none must not find that smaller ones still fit. It is as much as doors hand over at a
+/// time.
 const LAST_WRITE_BLOCKS: u64 = (STAGE_BYTES_MAX / BLOCK_BYTES) as u64;
 /// Nodes that name data take room too: checksums, entries, and what nodes leave unused. What is
 /// free inside the file may lie in pieces, each with an entry of its own; so one block in so many
@@ -81,6 +82,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::device::{Device, MemoryDevice};
+    use crate::format::ids::Generation;
     use crate::space::{Freed, Preallocation, TableImage, TrimPolicy};
     use std::sync::Arc;
 
@@ -112,11 +114,11 @@ mod tests {
         assert!(half <= empty - 20 * CHUNK_BLOCKS / 2, "{half} of {empty}");
         // What was freed counts before the checkpoint that lets it go, while it goes to the host,
         // and there.
-        space.free_after_checkpoint(Freed { run, epoch: 0, birth: 0 });
+        space.free_after_checkpoint(Freed { run, epoch: 0, birth: Some(Generation(0)) });
         let close =
             |now: u64| assert!(now <= empty && now + 2 * CHUNK_BLOCKS > empty, "{now}, {empty}");
         close(available(&disk, &space));
-        let reader = Since { epoch: 0, generation: 0 };
+        let reader = Since { epoch: 0, generation: Generation(0) };
         assert_eq!(space.available(0, &[reader]), 0, "a reader holds it");
         space.cut();
         space.write_cut(&table).unwrap();

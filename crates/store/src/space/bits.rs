@@ -32,7 +32,7 @@ impl Bits {
         self.0[(at / 64) as usize] >> (at % 64) & 1 != 0
     }
 
-    /// Sets or clears a run; how many bits changed.
+    /// Sets or clears a run. Returns how many bits changed.
     pub fn set(&mut self, at: u64, len: u64, value: bool) -> u64 {
         let mut changed = 0;
         let (mut at, end) = (at, (at + len).min(SEGMENT_BLOCKS));

@@ -5,6 +5,7 @@
 //! and freed since.
 
 use super::run::BlockRun;
+use crate::format::ids::Generation;
 use crate::pins::{Readers, Since};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,15 +15,14 @@ pub(crate) struct Freed {
     pub run: BlockRun,
     /// The readers' epoch in which it was freed.
     pub epoch: u64,
-    /// The generation in which it was made; [`Freed::UNSEEN`] if no reader can know it.
-    pub birth: u64,
+    /// The generation in which it was made; `None` if no reader can know it.
+    pub birth: Option<Generation>,
 }
 
 impl Freed {
-    pub const UNSEEN: u64 = u64::MAX;
-
     fn is_held_by(&self, reader: &Since) -> bool {
-        reader.epoch <= self.epoch && reader.generation >= self.birth
+        let visible = self.birth.is_some_and(|birth| reader.generation >= birth);
+        visible && reader.epoch <= self.epoch
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn freed(at: u64, epoch: u64, birth: u64) -> Freed {
-        Freed { run: (at, 1), epoch, birth }
+        Freed { run: (at, 1), epoch, birth: Some(Generation(birth)) }
     }
 
     fn drain(limbo: &mut Limbo, before: u64, since: &[Since]) -> Vec<u64> {
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_reader_holds_what_it_may_see_and_nothing_made_or_freed_outside_its_time() {
         let mut limbo = Limbo::default();
-        let reader = Since { epoch: 5, generation: 10 };
+        let reader = Since { epoch: 5, generation: Generation(10) };
         limbo.push(freed(1, 4, 10), Wait::Readers); // freed before it began
         limbo.push(freed(3, 5, 10), Wait::Readers);
         limbo.push(freed(5, 9, 2), Wait::Readers);
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(drain(&mut limbo, 10, &[reader]), [1, 7]);
         assert_eq!((drain(&mut limbo, 10, &[reader]).len(), limbo.blocks()), (0, 2));
         // Another, that began before the last was freed, takes its place.
-        let other = Since { epoch: 9, generation: 10 };
+        let other = Since { epoch: 9, generation: Generation(10) };
         assert_eq!(drain(&mut limbo, 11, &[other]), [3]);
         assert_eq!(drain(&mut limbo, 11, &[]), [5]);
         assert_eq!(limbo.blocks(), 0);
@@ -178,10 +178,10 @@ mod tests {
     fn what_a_checkpoint_frees_waits_for_that_checkpoint_alone() {
         let mut limbo = Limbo::default();
         limbo.cut();
-        limbo.push(freed(1, 0, Freed::UNSEEN), Wait::ThisCheckpoint);
+        limbo.push(Freed { birth: None, ..freed(1, 0, 0) }, Wait::ThisCheckpoint);
         assert!(drain(&mut limbo, 1, &[]).is_empty());
         limbo.finish_checkpoint();
-        let reader = Since { epoch: 0, generation: 99 };
+        let reader = Since { epoch: 0, generation: Generation(99) };
         assert_eq!(drain(&mut limbo, 1, &[reader]), [1], "no reader can know it");
         assert_eq!(limbo.blocks(), 0);
     }

@@ -57,7 +57,7 @@ struct State {
     ready: u64,
     /// Of these, those in pairs: only they are room for nodes, and can be promised.
     room: u64,
-    /// Whom they are promised to.
+    /// What they are promised to.
     reserve: Reserve,
     /// Where the search for free runs goes on.
     cursor: usize,
@@ -202,7 +202,7 @@ impl Space {
         Ok(())
     }
 
-    /// As [`Space::reserve`], if the host need not be asked for it; whether so.
+    /// As [`Space::reserve`], but does not ask the host. Returns `true` if the room is there.
     pub fn reserve_ready(&self, node_blocks: u64, purpose: Purpose) -> bool {
         let mut state = lock(&self.state);
         let wanted = state.reserve.writing + node_blocks + state.reserve.beyond(purpose);
@@ -219,7 +219,7 @@ impl Space {
         lock(&self.state).reserve.expect_release(shared, used);
     }
 
-    /// Whether a checkpoint would free something, or make a promise void.
+    /// Returns `true` if a checkpoint would free something, or void a promise.
     pub fn waits_for_checkpoint(&self) -> bool {
         let state = lock(&self.state);
         state.limbo.waits_for_checkpoint() || state.reserve.writing + state.reserve.changed > 0
@@ -249,7 +249,7 @@ impl Space {
     pub fn free_at_checkpoint(&self, run: BlockRun) {
         let mut state = lock(&self.state);
         state.set_image(&*self.device, run, false, Author::Checkpoint);
-        let freed = Freed { run, epoch: 0, birth: Freed::UNSEEN };
+        let freed = Freed { run, epoch: 0, birth: None };
         state.limbo.push(freed, Wait::ThisCheckpoint);
     }
 
@@ -405,8 +405,8 @@ impl Space {
         }
     }
 
-    /// Takes a chunk back into use that was to go to the host, which holds its room still; whether
-    /// there was one.
+    /// Takes a chunk back into use that was marked for trim and is still on the host. Returns
+    /// `false` if there is none.
     fn reuse_leaving(&self, state: &mut State) -> Result<bool> {
         loop {
             let mut segments = state.segments.iter().enumerate();
@@ -558,8 +558,8 @@ impl State {
         singles.next()
     }
 
-    /// Reads a bitmap that may show more room than is known of, of a segment with so many free
-    /// blocks; whether there is one.
+    /// Reads a bitmap that may show more room than is known of, of a segment with at least
+    /// `free_min` free blocks. Returns `false` if there is none.
     fn learn_of_room(&mut self, device: &dyn Device, free_min: u64) -> Result<bool> {
         let unread = |s: &Segment| s.may_show_more() && s.ready() >= free_min;
         let Some(index) = self.segments.iter().position(unread) else { return Ok(false) };
@@ -567,7 +567,7 @@ impl State {
         Ok(true)
     }
 
-    /// Whether so much room is left without a run.
+    /// Returns `true` if this much room is left without a run.
     fn leaves(&self, run: BlockRun, floor: u64) -> bool {
         if self.room >= floor + run.1 + NODE_BLOCKS {
             return true;
@@ -615,7 +615,7 @@ impl State {
     }
 
     fn release(&mut self, run: BlockRun) {
-        // A tree by a hostile hand may have named blocks that no segment has.
+        // A corrupt or forged tree may name blocks past the last segment.
         if let Some((index, at)) = segment_of(run.0)
             && index < self.segments.len() as u64
         {
@@ -623,7 +623,7 @@ impl State {
         }
     }
 
-    /// What nodes did not need of the room they come from is anyone's.
+    /// Releases the rest of the preallocation for nodes.
     fn release_nodes(&mut self) {
         let mut preallocation = std::mem::take(&mut self.nodes);
         self.release_rest(&mut preallocation);

@@ -128,7 +128,7 @@ impl Space {
         })
     }
 
-    /// Writes the bitmaps of the cut, a few at a time, so that nobody waits long for space
+    /// Writes the bitmaps of the cut, a few at a time, so that no thread waits long for space
     /// meanwhile.
     fn write_bitmaps(&self, count: usize) -> Result<Vec<segments::SegmentEntry>> {
         const STEP: usize = 64;

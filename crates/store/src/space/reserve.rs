@@ -2,7 +2,7 @@
 //!
 //! A checkpoint must never find too little room: it would end all writing. And a delete must never
 //! be refused for want of room, as it is what makes room; yet it writes before it frees, since
-//! nothing is changed in place. So whoever takes room leaves some to those after it, in this order:
+//! nothing is changed in place. So each purpose leaves room for those behind it in this order:
 //! data, then what adds names and branches, then what gives space back, then the next checkpoint,
 //! then the one that is being written.
 

@@ -29,7 +29,7 @@ pub(crate) struct Segment {
     /// Free blocks on the host in pairs of an even and an odd place, as nodes need them: so many
     /// pairs.
     pairs: u64,
-    /// Chunks for whose free blocks the host need hold no space: nobody counts on it.
+    /// Chunks for whose free blocks the host need not hold space.
     pub holes: u64,
     /// Holes that the durable checkpoint names, and the one being written does not take back.
     recorded: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Segment {
     marked: u64,
     /// Of these, those that the host is known to hold space for.
     leaving: u64,
-    /// Holes that are being punched: nobody takes them back meanwhile.
+    /// Holes that are being punched. They are not taken back into use meanwhile.
     going: u64,
     /// No free run on the host is longer than this.
     longest: u64,
@@ -252,7 +252,7 @@ impl Segment {
         self.free += self.set_busy((at, len), false) as u16;
     }
 
-    /// Marks a run busy or free, and keeps count of pairs; how many blocks changed.
+    /// Marks a run busy or free, and keeps count of pairs. Returns how many blocks changed.
     fn set_busy(&mut self, run: BlockRun, value: bool) -> u64 {
         let Some(bits) = &mut self.bits else { return 0 };
         let before = bits.busy.pairs_near(run, self.holes);
@@ -376,7 +376,7 @@ impl Segment {
         (0..64).filter(|chunk| !self.is_hole(*chunk)).filter(worth).collect()
     }
 
-    /// Nobody counts on what is free in a chunk any more.
+    /// From now on the free blocks of a chunk do not count as ready.
     pub fn mark_for_trim(&mut self, chunk: u64) {
         self.holes |= 1 << chunk;
         self.marked |= 1 << chunk;

@@ -1,6 +1,7 @@
 use super::reserve::{GROWTH_BLOCKS, RELEASE_BLOCKS_MIN};
 use super::*;
 use crate::device::MemoryDevice;
+use crate::format::ids::Generation;
 
 const USABLE: u64 = SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS;
 /// What data leaves to others when nothing has changed.
@@ -40,7 +41,7 @@ fn ready(space: &Space) -> u64 {
 }
 
 fn release(space: &Space, run: BlockRun) {
-    space.free_after_readers(Freed { run, epoch: 0, birth: Freed::UNSEEN });
+    space.free_after_readers(Freed { run, epoch: 0, birth: None });
     space.drain(&NOBODY);
 }
 
@@ -328,7 +329,11 @@ fn blocks_in_a_hole_are_claimed_on_a_full_host_and_what_is_free_beside_them_is_n
     let (disk, space) = space();
     space.claim((first(300), 4)).unwrap();
     let table = checkpoint(&space, &TableImage::default());
-    space.free_after_checkpoint(Freed { run: (first(300), 4), epoch: 0, birth: 0 });
+    space.free_after_checkpoint(Freed {
+        run: (first(300), 4),
+        epoch: 0,
+        birth: Some(Generation(0)),
+    });
     let loaded = Space::load(disk.clone(), &table).unwrap();
     disk.set_capacity(Some(0));
     loaded.claim((first(3 * CHUNK_BLOCKS + 250), 10)).unwrap();
@@ -347,12 +352,15 @@ fn freed_blocks_wait_for_the_checkpoint_that_records_it_and_for_readers() {
     let rest = |space: &Space| space.totals().free_blocks;
     let (taken, free) = (used(&space), rest(&space));
     assert_eq!(taken, USABLE + 1, "with the segment table");
-    let part = Freed { run: (run.0 + 100, 50), epoch: 7, birth: 3 };
+    let part = Freed { run: (run.0 + 100, 50), epoch: 7, birth: Some(Generation(3)) };
     space.free_after_checkpoint(part);
     assert_eq!((used(&space), rest(&space)), (taken - 50, free + 50));
     space.drain(&NOBODY);
     assert_eq!(ready(&space), 255 - 2, "it is not ready before that");
-    let reader = Readers { before: 8, since: vec![crate::pins::Since { epoch: 5, generation: 4 }] };
+    let reader = Readers {
+        before: 8,
+        since: vec![crate::pins::Since { epoch: 5, generation: Generation(4) }],
+    };
     space.cut();
     let table = space.write_cut(&table).unwrap();
     space.finish_checkpoint();
@@ -447,7 +455,11 @@ fn bitmaps_that_were_read_on_the_way_show_that_enough_is_ready() {
     // 40 free blocks in a hole, 200 on the host, one of which the table gets: what that says could
     // mean none there.
     for (at, blocks) in [(5 * CHUNK_BLOCKS + 10, 40), (6 * CHUNK_BLOCKS, 200)] {
-        space.free_after_readers(Freed { run: (first(at), blocks), epoch: 0, birth: 0 });
+        space.free_after_readers(Freed {
+            run: (first(at), blocks),
+            epoch: 0,
+            birth: Some(Generation(0)),
+        });
     }
     space.drain(&NOBODY);
     lock(&space.state).adjust(0, |segment| segment.mark_for_trim(5));
@@ -530,7 +542,7 @@ fn all_bitmaps_are_read_before_room_is_refused() {
     run.iter().for_each(|run| space.mark_allocated(*run));
     for index in 0..40 {
         let freed = (segment_start(index) + 100, 50);
-        space.free_after_readers(Freed { run: freed, epoch: 0, birth: 0 });
+        space.free_after_readers(Freed { run: freed, epoch: 0, birth: Some(Generation(0)) });
     }
     space.drain(&NOBODY);
     let table = checkpoint(&space, &TableImage::default());

@@ -1,10 +1,10 @@
 //! Free space on its way back to the host: marked, recorded, punched, in this order.
 //!
-//! From the moment it is *marked* nobody counts on the room in a chunk; the next checkpoint records
-//! it as a hole, and only when that is durable does the host get it. So no later life counts on
+//! The free blocks of a *marked* chunk no longer count as ready. The next checkpoint records the
+//! chunk as a hole, and only when that is durable does the host get it. So no later life counts on
 //! room that others may have taken by then. A crash in between leaves room on the host behind a
-//! recorded hole: whoever recovers a store marks all its holes once more, and to punch one that is
-//! empty changes nothing. Who needs room takes a marked chunk back into use like any other hole.
+//! recorded hole: a recovery marks all holes once more, and to punch an empty one changes nothing.
+//! A marked chunk can be taken back into use like any other hole.
 
 use super::run::BlockRun;
 use super::{Space, State};
@@ -42,7 +42,7 @@ impl TrimPolicy {
 
 impl Space {
     /// Marks chunks without any busy block; of a store at rest also the larger free runs in others.
-    /// How many chunks.
+    /// Returns how many chunks.
     pub fn mark_for_trim(&self, chunks_max: usize, policy: TrimPolicy) -> usize {
         let mut state = lock(&self.state);
         let mut idle = Vec::new();
@@ -68,8 +68,8 @@ impl Space {
         lock(&self.state).segments.iter_mut().for_each(|segment| segment.mark_holes_for_trim());
     }
 
-    /// Gives marked chunks that a durable checkpoint recorded to the host; how many. Nobody waits
-    /// for it meanwhile.
+    /// Gives marked chunks that a durable checkpoint recorded to the host, without holding the
+    /// lock. Returns how many.
     pub fn punch(&self, chunks_max: usize) -> Result<usize> {
         let (mut going, mut runs) = (Vec::new(), Vec::new());
         let mut state = lock(&self.state);

@@ -263,6 +263,7 @@ fn merged(
 mod tests {
     use super::*;
     use crate::device::MemoryDevice;
+    use crate::format::ids::Generation;
     use crate::tree::{Cursor, get};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -270,11 +271,11 @@ mod tests {
     struct Alone;
 
     impl ShadowPolicy for Alone {
-        fn birth(&self) -> u64 {
-            1
+        fn birth(&self) -> Generation {
+            Generation(1)
         }
-        fn share_gen(&self) -> u64 {
-            0
+        fn share_gen(&self) -> Generation {
+            Generation(0)
         }
         fn superseded(&self, _: &Arc<Node>) -> Result<()> {
             Ok(())
@@ -312,7 +313,7 @@ mod tests {
                 (any::<u16>(), 1..700u16, 1..4000usize, prop::option::of(0..1500usize), 0..20u8), 1..12),
         ) {
             let nodes = Nodes::new(Arc::new(MemoryDevice::new()), 1 << 16);
-            let link = Link::Mem(Arc::new(Node::empty(1)));
+            let link = Link::Mem(Arc::new(Node::empty(Generation(1))));
             let mut root = Root { link, level: 0, entries: 0, bytes: 0 };
             let mut model = Model::new();
             for (from, step, count, value, everything) in batches {

@@ -8,14 +8,15 @@ use super::node::{BODY_BYTES, Body, Child, Link, Node, entry_bytes};
 use super::nodes::Nodes;
 use super::root::Root;
 use crate::error::Result;
+use crate::format::ids::Generation;
 use std::sync::Arc;
 
-/// Who the tree belongs to: says which nodes may change in place, and hears which were superseded.
+/// Decides which nodes of a tree may change in place, and is told which were superseded.
 pub(crate) trait ShadowPolicy {
     /// The generation in which new nodes are born.
-    fn birth(&self) -> u64;
+    fn birth(&self) -> Generation;
     /// Nodes born later are known to be private.
-    fn share_gen(&self) -> u64;
+    fn share_gen(&self) -> Generation;
     /// A copy took the place of `node` in this tree.
     fn superseded(&self, node: &Arc<Node>) -> Result<()>;
     /// The tree has one node more.
@@ -50,7 +51,7 @@ impl<O: ShadowPolicy> Tree<'_, O> {
         Ok(())
     }
 
-    /// Removes a key; whether it was there.
+    /// Removes a key. Returns `true` if it was there.
     pub fn remove(&mut self, key: &[u8]) -> Result<bool> {
         let mut sums = Sums::default();
         let writer = Writer { nodes: self.nodes, policy: self.policy };

@@ -1,5 +1,5 @@
 //! Extent entries: the keys `map ++ block number` name runs of data blocks. Mapping a run replaces
-//! what it covers: entries that stick out are cut, and the blocks that nobody names any more are
+//! what it covers: entries that stick out are cut, and the blocks that no entry names any more are
 //! handed to `dropped`.
 
 use super::cursor::Cursor;
@@ -8,6 +8,7 @@ use super::nodes::Nodes;
 use super::root::Root;
 use crate::error::{Error, Result};
 use crate::format::extent::{Extent, TAG_BYTES};
+use crate::format::ids::Generation;
 use crate::format::layout::EXTENT_BLOCKS_MAX;
 
 /// The key of the extent entry of `map` that begins at `block`.
@@ -25,7 +26,7 @@ pub(crate) struct NewRun {
     pub sums: Vec<u32>,
     pub shared: bool,
     /// Generation of birth; for shared runs that of the source.
-    pub birth: u64,
+    pub birth: Generation,
 }
 
 /// Entry `extent` begins at `block` of its map.

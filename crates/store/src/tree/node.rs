@@ -3,6 +3,7 @@
 use super::entries::Entries;
 use crate::format::checksum;
 use crate::format::codec::{Decoded, Malformed, Reader, Writer};
+use crate::format::ids::Generation;
 use crate::format::layout::{KEY_BYTES_MAX, NODE_BYTES};
 use crate::format::pointer::Ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,7 +89,7 @@ pub(crate) struct Node {
     /// Unique in this process: the node's name until it has an address.
     pub id: u64,
     /// Generation in which it was first made.
-    pub birth: u64,
+    pub birth: Generation,
     pub level: u8,
     /// Set once, when a checkpoint gives the node its place.
     pub place: OnceLock<Ptr>,
@@ -98,7 +99,7 @@ pub(crate) struct Node {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Node {
-    pub fn new(birth: u64, level: u8, body: Body) -> Node {
+    pub fn new(birth: Generation, level: u8, body: Body) -> Node {
         Node {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             birth,
@@ -108,12 +109,12 @@ impl Node {
         }
     }
 
-    pub fn empty(birth: u64) -> Node {
+    pub fn empty(birth: Generation) -> Node {
         Node::new(birth, 0, Body::Leaf(Entries::default()))
     }
 
     /// A copy to write into, born now.
-    pub fn copy_born(&self, birth: u64) -> Node {
+    pub fn copy_born(&self, birth: Generation) -> Node {
         let body = match &self.body {
             Body::Leaf(entries) => Body::Leaf(entries.roomy_copy()),
             inner => inner.clone(),
@@ -170,7 +171,7 @@ impl Node {
         };
         let prefix = keys.prefix_len();
         let mut w = Writer(Vec::with_capacity(NODE_BYTES));
-        w.u32(MAGIC).u8(self.level).u8(0).u16(keys.len() as u16).u64(addr).u64(self.birth);
+        w.u32(MAGIC).u8(self.level).u8(0).u16(keys.len() as u16).u64(addr).u64(self.birth.0);
         w.u16(prefix as u16).u32(0).u16(0);
         if keys.len() > 0 {
             w.raw(&keys.key(0)[..prefix]);
@@ -203,7 +204,7 @@ impl Node {
             return Err(Malformed("a tree node has no magic number"));
         }
         let (found_level, _, records) = (r.u8()?, r.u8()?, r.u16()?);
-        let (addr, birth, prefix) = (r.u64()?, r.u64()?, usize::from(r.u16()?));
+        let (addr, birth, prefix) = (r.u64()?, Generation(r.u64()?), usize::from(r.u16()?));
         let _ = (r.u32()?, r.u16()?);
         if found_level != level || addr != ptr.addr || birth != ptr.birth {
             return Err(Malformed("a tree node is not the one its parent names"));

@@ -226,11 +226,12 @@ fn slim(node: &Node) -> Option<Node> {
 mod tests {
     use super::*;
     use crate::device::MemoryDevice;
+    use crate::format::ids::Generation;
 
     /// Leaves at these places, each with its own birth.
     fn leaves_at(disk: &MemoryDevice, places: &[u64]) -> Vec<Link> {
         let place = |(birth, addr): (usize, &u64)| {
-            let (image, ptr) = Node::empty(birth as u64).encode(*addr).unwrap();
+            let (image, ptr) = Node::empty(Generation(birth as u64)).encode(*addr).unwrap();
             disk.write_at(addr * BLOCK_BYTES as u64, &image).unwrap();
             Link::Disk(ptr)
         };
@@ -247,7 +248,7 @@ mod tests {
         nodes.prefetch(leaves.iter()).unwrap();
         for (birth, link) in leaves.iter().enumerate() {
             let Link::Disk(ptr) = link else { unreachable!() };
-            assert_eq!(nodes.cached(ptr).expect("it was read").birth, birth as u64);
+            assert_eq!(nodes.cached(ptr).expect("it was read").birth, Generation(birth as u64));
         }
         let Link::Disk(ptr) = &mut leaves[2] else { unreachable!() };
         ptr.sum ^= 1;
@@ -272,7 +273,8 @@ mod tests {
                 return Err(io::Error::other("the host's memory cannot be read"));
             }
             // Another node, whole and with a right checksum of its own.
-            let (image, _) = Node::empty(77).encode(offset / BLOCK_BYTES as u64).unwrap();
+            let (image, _) =
+                Node::empty(Generation(77)).encode(offset / BLOCK_BYTES as u64).unwrap();
             buf.copy_from_slice(&image);
             Ok(())
         }
@@ -312,9 +314,12 @@ mod tests {
                 (Nodes::new(host(), 1 << 20), Nodes::new(host(), 1 << 20));
             in_advance.prefetch(leaves.iter()).unwrap();
             for (birth, link) in leaves.iter().enumerate() {
-                assert_eq!(one_by_one.load(link, 0).unwrap().birth, birth as u64);
+                assert_eq!(one_by_one.load(link, 0).unwrap().birth, Generation(birth as u64));
                 let Link::Disk(ptr) = link else { unreachable!() };
-                assert_eq!(in_advance.cached(ptr).expect("it was read").birth, birth as u64);
+                assert_eq!(
+                    in_advance.cached(ptr).expect("it was read").birth,
+                    Generation(birth as u64)
+                );
             }
         }
     }

@@ -12,7 +12,7 @@ pub(crate) fn refuse_values_in_maps(nodes: &Nodes, root: &Root, ops: &[Op]) -> R
     for (at, op) in ops.iter().enumerate() {
         let meets = |map: &[u8], block: u64, blocks: u64| {
             let end = block.saturating_add(blocks);
-            refuse_values(nodes, root, &ops[..at], (map, block, end))
+            refuse_values(nodes, root, &ops[..at], &MapSpan { map, block, end })
         };
         match op {
             Op::Batch(_) => {}
@@ -29,18 +29,21 @@ pub(crate) fn refuse_values_in_maps(nodes: &Nodes, root: &Root, ops: &[Op]) -> R
     Ok(())
 }
 
-/// Refuses values in `[from, to)` of a map, as the operations in `before` leave them.
-fn refuse_values(
-    nodes: &Nodes,
-    root: &Root,
-    before: &[Op],
-    (map, from, to): (&[u8], u64, u64),
-) -> Result<()> {
+/// Blocks `[block, end)` of a map.
+struct MapSpan<'a> {
+    map: &'a [u8],
+    block: u64,
+    end: u64,
+}
+
+/// Refuses values in a span of a map, as the operations in `before` leave them.
+fn refuse_values(nodes: &Nodes, root: &Root, before: &[Op], span: &MapSpan<'_>) -> Result<()> {
+    let MapSpan { map, block, end } = *span;
     let batches = || before.iter().filter_map(batch);
     let refused = |key: &[u8]| Err(Error::wrong_kind(key, "an inline value", "an extent"));
     let made_of = |key: &[u8]| batches().rev().find_map(|batch| batch.change_of(key));
     for batch in batches() {
-        let (start, end) = (map_key(map, from), map_key(map, to));
+        let (start, end) = (map_key(map, block), map_key(map, end));
         for change in batch.changes_from(&start).take_while(|change| change.key < end.as_slice()) {
             let of_map = change.key.len() == start.len();
             if of_map && made_of(change.key).is_some_and(|last| last.value.is_some()) {
@@ -48,7 +51,7 @@ fn refuse_values(
             }
         }
     }
-    values_in_map(nodes, root, map, from, to, |key| match made_of(key) {
+    values_in_map(nodes, root, map, block, end, |key| match made_of(key) {
         Some(_) => Ok(()),
         None => refused(key),
     })

@@ -6,6 +6,7 @@ use super::raw::{end_of_map, formerly, stored, stored_map};
 use super::read::ReadTxn;
 use crate::admit::TRIES_MAX;
 use crate::branch::BranchInner;
+use crate::commit::Commit;
 use crate::engine::Engine;
 use crate::error::{Error, Result, limit};
 use crate::format::block_checksum;
@@ -142,7 +143,7 @@ pub struct WriteTxn<'b> {
     /// How often the branch had been reset when `view` was taken.
     resets: u64,
     ops: Vec<Op>,
-    /// What the operations make of each key, once somebody asked and they are many.
+    /// What the operations make of each key. Built by the first lookup among many operations.
     index: OnceCell<Index>,
     purpose: Purpose,
     _writer: MutexGuard<'b, ()>,
@@ -337,14 +338,15 @@ impl<'b> WriteTxn<'b> {
             }
         }
         // An error drops the transaction, and with it what it staged.
-        let nodes = engine.estimate_and_prefetch(&self.view().root, &self.ops)?;
+        let nodes_max = engine.estimate_and_prefetch(&self.view().root, &self.ops)?;
         self.view = None;
-        engine.commit(
-            self.branch,
-            self.resets,
-            std::mem::take(&mut self.ops),
-            (nodes, self.purpose),
-        )
+        engine.commit(Commit {
+            branch: self.branch,
+            resets: self.resets,
+            ops: std::mem::take(&mut self.ops),
+            nodes_max,
+            purpose: self.purpose,
+        })
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Depth {
 /// What came back after a cut, or in which way it is wrong.
 type Verdict<T> = std::result::Result<T, String>;
 
-/// Runs one seed; how many cuts were judged, or what is wrong, and where.
+/// Runs one seed. Returns how many cuts were judged, or what is wrong, and where.
 pub fn judge_seed(seed: u64, depth: Depth) -> Verdict<u64> {
     let mut dice = Dice(seed);
     let options = scripted(seed);

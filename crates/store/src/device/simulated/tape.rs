@@ -33,7 +33,7 @@ pub(super) enum Change {
     Sync {
         upto: usize,
     },
-    /// Nobody knows what became of the changes before, and no later sync keeps them.
+    /// What became of the changes before is unknown, and no later sync keeps them.
     FailedSync,
 }
 

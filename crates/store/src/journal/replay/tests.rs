@@ -1,5 +1,6 @@
 use super::*;
 use crate::device::MemoryDevice;
+use crate::format::ids::{BranchId, ForkPointId, Generation};
 use crate::journal::group::Link;
 use crate::options::Options;
 use crate::recover::newest_superblock;
@@ -26,7 +27,7 @@ fn superblock(ring: &Ring, mark: &Mark) -> Superblock {
     Superblock {
         uuid: 1,
         checkpoint: 1,
-        generation: 1,
+        generation: Generation(1),
         salt: SALT,
         ring_block: ring.block,
         ring_blocks: ring.blocks,
@@ -38,8 +39,8 @@ fn superblock(ring: &Ring, mark: &Mark) -> Superblock {
         segments: 0,
         table_sum: 0,
         system: None,
-        next_branch: 1,
-        next_fork_point: 1,
+        next_branch: BranchId(1),
+        next_fork_point: ForkPointId(1),
         next_reclaim: 1,
     }
 }
@@ -55,7 +56,7 @@ fn commit(blocks: u64) -> Record {
     for n in 0..4 * blocks - 2 {
         batch.put(&n.to_be_bytes(), &[7; 1000]);
     }
-    Record::Commit { branch: 1, ops }
+    Record::Commit { branch: BranchId(1), ops }
 }
 
 fn write_at(disk: &MemoryDevice, block: u64, bytes: &[u8]) {
@@ -91,7 +92,7 @@ fn groups_of_any_length_come_back_from_a_ring_of_any_length_that_takes_what_fits
         // it left out.
         let mut live: VecDeque<(Mark, u64)> = VecDeque::new();
         for n in 0..200u64 {
-            let records = [commit(1 + n * n / 3 % 4), Record::Delete { branch: n }];
+            let records = [commit(1 + n * n / 3 % 4), Record::Delete { branch: BranchId(n) }];
             let (bytes, sum) = group::encode(&records, &ring.link, 40);
             let needed = bytes.len().div_ceil(BLOCK_BYTES) as u64;
             let before = Mark { head: ring.head, link: ring.link };
@@ -204,7 +205,11 @@ fn group_with_data(sequence: u64, addr: u64, sum: u32) -> Group {
     let run = DataRun { addr, sums: Arc::from([sum]), data: RunData::OnDevice };
     let map = Op::Map { map: Box::from(&b"m"[..]), block: 0, runs: vec![run] };
     let delete = |branch| Record::Delete { branch };
-    let records = vec![delete(1), Record::Commit { branch: 1, ops: vec![map] }, delete(2)];
+    let records = vec![
+        delete(BranchId(1)),
+        Record::Commit { branch: BranchId(1), ops: vec![map] },
+        delete(BranchId(2)),
+    ];
     Group { records, before: Mark { head: 0, link: link(sequence) } }
 }
 
