@@ -12,7 +12,7 @@ use core::hash::{Hash, Hasher};
 use core::ops::{Range, RangeBounds};
 
 use crate::changes::PatchError;
-use crate::engine::length::grown;
+use crate::engine::length::{bounds, grown};
 use crate::seq::{Seq, SeqConflict, SeqDiff, SeqPatch};
 
 /// Bytes that fit next to the length without any heap.
@@ -193,10 +193,7 @@ impl Bytes {
     }
 
     fn bounds(&self, range: impl RangeBounds<usize>) -> Range<usize> {
-        match &self.0 {
-            Repr::Inline(_) => self.seq().bounds(range),
-            Repr::Tree(seq) => seq.bounds(range),
-        }
+        bounds(range, self.len(), "Bytes")
     }
 
     /// The edits that lead to `newer`, as [`Seq::diff`] finds them.

@@ -13,10 +13,10 @@ mod traits;
 
 use alloc::vec::Vec;
 use core::mem;
-use core::ops::{Bound, Range, RangeBounds};
+use core::ops::{Range, RangeBounds};
 
 use crate::engine::iter_mut::ItemsMut;
-use crate::engine::length::grown;
+use crate::engine::length::{bounds, grown};
 use crate::engine::node::Node;
 use crate::engine::node::unique;
 use crate::engine::path::Path;
@@ -154,20 +154,8 @@ impl<T> Seq<T> {
         }
     }
 
-    pub(crate) fn bounds(&self, range: impl RangeBounds<usize>) -> Range<usize> {
-        let start = match range.start_bound() {
-            Bound::Included(start) => *start,
-            Bound::Excluded(before) => before.saturating_add(1),
-            Bound::Unbounded => 0,
-        };
-        let end = match range.end_bound() {
-            Bound::Included(last) => last.saturating_add(1),
-            Bound::Excluded(end) => *end,
-            Bound::Unbounded => self.len(),
-        };
-        assert!(start <= end, "range begins at {start} after its end {end}");
-        assert!(end <= self.len(), "range ends at {end} in a Seq of length {}", self.len());
-        start..end
+    fn bounds(&self, range: impl RangeBounds<usize>) -> Range<usize> {
+        bounds(range, self.len(), "Seq")
     }
 }
 

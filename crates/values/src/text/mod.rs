@@ -17,11 +17,11 @@ use arrayvec::{ArrayString, ArrayVec};
 use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
-use core::ops::{Bound, Range, RangeBounds};
+use core::ops::{Range, RangeBounds};
 
 use crate::engine::cursor::equal;
 use crate::engine::iter::Items;
-use crate::engine::length::grown;
+use crate::engine::length::{bounds, grown};
 use crate::engine::path::Path;
 use crate::engine::tree::Tree;
 use crate::seq::shape::{Position, get};
@@ -313,22 +313,11 @@ impl Text {
     }
 
     fn bounds(&self, range: impl RangeBounds<usize>) -> Range<usize> {
-        let start = match range.start_bound() {
-            Bound::Included(start) => *start,
-            Bound::Excluded(before) => before.saturating_add(1),
-            Bound::Unbounded => 0,
-        };
-        let end = match range.end_bound() {
-            Bound::Included(last) => last.saturating_add(1),
-            Bound::Excluded(end) => *end,
-            Bound::Unbounded => self.len(),
-        };
-        assert!(start <= end, "range begins at {start} after its end {end}");
-        assert!(end <= self.len(), "range ends at {end} in a Text of {} bytes", self.len());
-        for at in [start, end] {
+        let range = bounds(range, self.len(), "Text");
+        for at in [range.start, range.end] {
             assert!(self.is_char_boundary(at), "byte offset {at} is inside a character");
         }
-        start..end
+        range
     }
 }
 
