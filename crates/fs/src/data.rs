@@ -16,8 +16,12 @@ use crate::{Error, FILE_BYTES_MAX, Ino, Kind, Result, key};
 
 pub(crate) const BLOCK: u64 = BLOCK_BYTES as u64;
 
-/// Staged blocks and the block numbers where they belong.
-pub(crate) type Pieces = Vec<(u64, Staged)>;
+/// Staged blocks that are still to be mapped into a file.
+pub(crate) struct Piece {
+    /// The first of their blocks in the file.
+    pub block: u64,
+    pub staged: Staged,
+}
 
 impl Fs {
     /// Reads bytes of a regular file; fewer than asked for only at its end.
@@ -56,17 +60,17 @@ impl Fs {
         Ok(data.len())
     }
 
-    fn stage(&self, first: u64, data: &[u8]) -> Result<Pieces> {
+    fn stage(&self, first: u64, data: &[u8]) -> Result<Vec<Piece>> {
         let blocks = (first..).step_by(STAGE_BYTES_MAX / BLOCK_BYTES);
         blocks
             .zip(data.chunks(STAGE_BYTES_MAX))
-            .map(|(block, chunk)| Ok((block, self.branch().stage(chunk)?)))
+            .map(|(block, chunk)| Ok(Piece { block, staged: self.branch().stage(chunk)? }))
             .collect()
     }
 
     /// Stages data that begins or ends inside a block, with what the file has in the rest of that
     /// block.
-    fn stage_partial(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<Pieces> {
+    fn stage_partial(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<Vec<Piece>> {
         let head = (offset % BLOCK) as usize;
         let bytes = (head + data.len()).next_multiple_of(BLOCK_BYTES);
         let mut buf = vec![0; bytes];
@@ -115,11 +119,11 @@ impl TreeTxn<'_> {
         &mut self,
         inode: &mut Inode,
         blocks: Range<u64>,
-        pieces: Pieces,
+        pieces: Vec<Piece>,
     ) -> Result<()> {
         let had = mapped_in(self.view(), inode, blocks.clone())?;
         let map = key::of(key::DATA, inode.attr.ino);
-        for (block, staged) in pieces {
+        for Piece { block, staged } in pieces {
             self.txn.map(&map, block, staged)?;
         }
         inode.set_blocks(inode.blocks() + (blocks.end - blocks.start) - had);

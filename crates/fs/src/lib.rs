@@ -8,8 +8,8 @@
 //! decided here is what POSIX ties to the operation itself, such as the inheritance of groups and
 //! the clearing of set-id bits.
 //!
-//! [`check`] verifies that a tree is consistent, and [`mend`] makes a tree consistent again of
-//! which parts are lost. [`diff`] says by path what changed between two snapshots, at the cost of
+//! [`check()`] verifies that a tree is consistent, and [`mend()`] makes a tree consistent again of
+//! which parts are lost. [`diff()`] says by path what changed between two snapshots, at the cost of
 //! the changes.
 //!
 //! This crate knows nothing about FUSE, requests, processes or host directories.

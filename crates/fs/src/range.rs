@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::data::{BLOCK, Pieces, file, mapped_in};
+use crate::data::{BLOCK, Piece, file, mapped_in};
 use crate::fs::Fs;
 use crate::inode::Inode;
 use crate::tree_txn::TreeTxn;
@@ -55,7 +55,7 @@ pub(crate) struct Hole {
     /// The blocks that are unmapped.
     blocks: Range<u64>,
     /// The blocks that are zeroed in part.
-    edges: Pieces,
+    edges: Vec<Piece>,
 }
 
 impl Fs {
@@ -148,7 +148,7 @@ impl Fs {
         let mut edge = |block: u64, zeros: Range<u64>| -> Result<()> {
             let zeros = zeros.start as usize..zeros.end as usize;
             let staged = self.stage_zeroed(&txn, ino, block, zeros)?;
-            edges.extend(staged.map(|staged| (block, staged)));
+            edges.extend(staged.map(|staged| Piece { block, staged }));
             Ok(())
         };
         if !offset.is_multiple_of(BLOCK) {
@@ -171,7 +171,7 @@ impl TreeTxn<'_> {
             self.txn.unmap(&map, hole.blocks.start, hole.blocks.end - hole.blocks.start)?;
             inode.set_blocks(inode.blocks().saturating_sub(freed));
         }
-        for (block, staged) in hole.edges {
+        for Piece { block, staged } in hole.edges {
             self.txn.map(&map, block, staged)?;
         }
         Ok(())

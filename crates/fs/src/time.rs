@@ -27,7 +27,7 @@ pub(crate) struct Moment {
     /// own files, so that stamps of the two compare.
     pub now: Time,
     /// The time of birth of a file that is made at this moment, as fine as the machine can tell:
-    /// with the number of the inode it identifies a file across branches, see [`crate::diff`]. It
+    /// with the number of the inode it identifies a file across branches, see [`crate::diff()`]. It
     /// is two ticks behind the fine clock, as late as the coarse one can be on virtual machines,
     /// and never later than `now`.
     pub birth: Time,

@@ -172,8 +172,8 @@ fn read_world(store: &Store) -> World {
     infos.iter().map(|info| (info.name.clone(), read(&info.name))).collect()
 }
 
-/// Does the operations, makes all durable, and cuts at every change of the device; how many cuts
-/// there were.
+/// Does the operations, makes all durable, and cuts at every change of the device. Returns how many
+/// cuts there were.
 fn judge(disk: &MemoryDevice, first: &World, ops: &[Op]) -> u64 {
     let device = Arc::new(SimulatedDevice::over(disk));
     let store = Store::open_on(device.clone(), &quiet()).unwrap();

@@ -3,7 +3,7 @@
 //! A damaged store still gives some of a tree's records. From them the tree is rebuilt: a file
 //! whose name is lost gets one in `lost+found`, its number; a file whose attributes are lost gets
 //! attributes by which only the owner of the root can use it; and what is kept twice is counted
-//! from what it stands for. What is whole stays as it is. Afterwards [`crate::check`] finds
+//! from what it stands for. What is whole stays as it is. Afterwards [`crate::check()`] finds
 //! nothing, and every loss that a user can see is reported.
 
 mod names;
