@@ -12,7 +12,9 @@
 
 use tine_store::BLOCK_BYTES;
 
-use crate::{Attr, Error, FILE_BYTES_MAX, Ino, Kind, LINK_MAX, Result, SYMLINK_BYTES_MAX, Time};
+use crate::{
+    Attr, Error, FILE_BYTES_MAX, Ino, Kind, LINK_MAX, ROOT, Result, SYMLINK_BYTES_MAX, Time,
+};
 
 const VERSION: u8 = 1;
 const BYTES: usize = 104;
@@ -51,9 +53,10 @@ impl Inode {
     }
 
     /// Fails unless an entry of this kind at this place can lead to the inode. A directory has one
-    /// place: an entry elsewhere would let a walk reach it twice, or from inside itself.
+    /// place: an entry elsewhere would let a walk reach it twice, or from inside itself. The root
+    /// has none at all.
     pub fn must_be_at(&self, kind: Kind, link: Link) -> Result<()> {
-        let placed = !self.is_dir() || self.home == Some(link);
+        let placed = !self.is_dir() || self.home == Some(link) && self.attr.ino != ROOT;
         if self.attr.kind == kind && self.attr.nlink > 0 && placed {
             Ok(())
         } else {
@@ -175,7 +178,6 @@ pub(crate) fn kind(byte: u8) -> Option<Kind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ROOT;
 
     fn sample() -> Inode {
         let time = |secs| Time { secs, nanos: 999_999_999 };

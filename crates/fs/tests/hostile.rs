@@ -56,6 +56,17 @@ fn a_name_that_leads_elsewhere_is_never_shown_and_is_found() {
 }
 
 #[test]
+fn the_root_as_an_entry_of_itself_is_never_shown_and_is_found() {
+    let t = spoilt(|tree, _| tree.make(ROOT, b"again", ROOT, Kind::Directory, |_| {}).unwrap());
+    assert!(!lists(&t, ROOT));
+    assert_ne!(findings(&t), Vec::<String>::new());
+    // The same from further below.
+    let t = spoilt(|tree, _| tree.make(SUB, b"up", ROOT, Kind::Directory, |_| {}).unwrap());
+    assert!(!lists(&t, SUB));
+    assert_ne!(findings(&t), Vec::<String>::new());
+}
+
+#[test]
 fn an_entry_where_no_search_finds_it_is_never_shown_and_is_found() {
     let t = spoilt(|tree, _| {
         tree.inode(Ino::new(9), Kind::File, Some((SUB, b"astray")), |_| {}).unwrap();
