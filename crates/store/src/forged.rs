@@ -281,7 +281,8 @@ fn names_and_branches_that_do_not_belong_together_are_found() {
         meta.name = name.to_owned();
         records.insert(key, encode_branch(&meta, &root));
     };
-    let cases: [(&str, &dyn Fn(&mut Records)); 9] = [
+    type Case<'a> = (&'a str, &'a dyn Fn(&mut Records));
+    let cases: [Case<'_>; 9] = [
         ("as it was", &|_| {}),
         ("no name", &|records| drop(records.remove(&b"nmain"[..]))),
         ("another name", &|records| {
