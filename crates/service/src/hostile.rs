@@ -1,5 +1,5 @@
-//! Exports of trees of a hostile hand, for tests and fuzzing: whatever the tree says, nothing outside the target is
-//! made or changed.
+//! Exports of trees of a hostile hand, for tests and fuzzing: whatever the tree says, nothing
+//! outside the target is made or changed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use tine_store::{Branch, MemoryDevice, Options, Store};
 
-use crate::holder::{Context, execute};
-use crate::protocol::{Progress, Request, Response, Result};
+use crate::holder::{Call, Context};
+use crate::protocol::copies::{Export, Exported};
+use crate::protocol::{Progress, Result};
 
 /// A store in memory, and in it the branch `main` with a file tree.
 ///
@@ -25,23 +26,24 @@ pub fn store() -> Result<(Store, Branch)> {
     Ok((store, main))
 }
 
-/// Exports `main` into the new directory `target/out` below `lab`, and looks whether anything beside that changed.
+/// Exports `main` into the new directory `target/out` below `lab`, and looks whether anything
+/// beside that changed.
 ///
 /// # Errors
 /// Those of an export.
 ///
 /// # Panics
 /// If something outside the target was made or changed, or the lab cannot be used.
-pub fn export(lab: &Path, store: Store) -> Result<Response> {
+pub fn export(lab: &Path, store: Store) -> Result<Exported> {
     let target = lab.join("target/out");
     fs::create_dir_all(&target).expect("the lab takes a directory");
     fs::create_dir_all(lab.join("beside")).expect("the lab takes a directory");
     fs::write(lab.join("beside/file"), "as it was").expect("the lab takes a file");
     let before = outside(lab, &target);
     let opened = File::open(&target).expect("the target can be opened");
-    let request = Request::Export { name: "main".into(), target: target.clone() };
+    let export = Export { name: "main".into(), target: target.clone() };
     let context = Context::over(store);
-    let exported = execute(&context, request, vec![opened.into()], &Progress::default());
+    let exported = Call::new(&context, vec![opened.into()], &Progress::default()).answer(export);
     assert_eq!(before, outside(lab, &target), "an export left its target");
     exported
 }

@@ -1,4 +1,5 @@
-//! Stores of a hostile hand are exported into their target or not at all, and what ends with an error names the file.
+//! Stores of a hostile hand are exported into their target or not at all, and what ends with an
+//! error names the file.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
@@ -8,7 +9,8 @@ use proptest::prelude::*;
 use tine_fs::hostile::RawTree;
 use tine_fs::{Ino, Kind, ROOT};
 use tine_service::hostile::{export, store};
-use tine_service::{Code, Error, Response};
+use tine_service::protocol::copies::Exported;
+use tine_service::{Code, Error};
 
 /// Inodes that no call has made.
 const NINE: Ino = Ino::new(9);
@@ -18,7 +20,7 @@ const ELEVEN: Ino = Ino::new(11);
 /// What an export of a tree that a hand spoilt ends with, and the lab it was made in.
 fn exported(
     spoil: impl FnOnce(&mut RawTree<'_>, &tine_store::Branch),
-) -> (Result<Response, Error>, tempfile::TempDir) {
+) -> (Result<Exported, Error>, tempfile::TempDir) {
     let lab = tempfile::tempdir().unwrap();
     let (store, main) = store().unwrap();
     let mut tree = RawTree::new(&main).unwrap();

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use tine_service::postgres::{Backup, Cluster, Installation, Launch, Server, Source, live_server};
-use tine_service::{Code, Progress, Result};
+use tine_service::{Code, Hint, Progress, Result};
 
 /// A directory in which everything of one test lives; servers end with it.
 struct Lab {
@@ -21,7 +21,8 @@ impl Lab {
         Self::of_each_version(test).into_iter().next()
     }
 
-    /// One for every installed version, the newest first; none, said by name, where there is no version.
+    /// One for every installed version, the newest first; none, said by name, where there is no
+    /// version.
     fn of_each_version(test: &str) -> Vec<Self> {
         let installed = Installation::all();
         if installed.is_empty() {
@@ -78,7 +79,8 @@ impl Lab {
         directory
     }
 
-    /// Everything that can be seen of what lies there: kinds, owners, modes, times, links and content.
+    /// Everything that can be seen of what lies there: kinds, owners, modes, times, links and
+    /// content.
     fn picture(&self, name: &str) -> String {
         let root = self.path(name);
         let list = "%P %y %m %U %G %s %T@ %C@ %l\\n";
@@ -111,7 +113,7 @@ impl Lab {
         fs::write(&conf, format!("{old}\n{settings}\n")).unwrap();
     }
 
-    /// A copy of a directory that nobody writes to, its pid file included.
+    /// A copy of a directory that no process writes to, its pid file included.
     fn copy(&self, cluster: &Cluster, name: &str) -> Cluster {
         let target = self.path(name);
         run(Command::new("cp").arg("-a").arg(&cluster.directory).arg(&target));
@@ -317,8 +319,7 @@ fn a_server_that_cannot_start_says_why_in_its_own_words() {
     let error = port_taken.start().unwrap_err();
     assert!(error.message.contains("is taken by another program"), "{error}");
     assert!(error.message.contains(&running.port.to_string()), "{error}");
-    let hint = error.hint.unwrap();
-    assert!(hint.contains("--port") && !hint.contains("settings"), "{hint}");
+    assert_eq!(error.hint, Some(Hint::NamePort));
     // A port that was not to be had is not remembered.
     let launch = Launch { port: None, ..port_taken };
     let another = launch.start().unwrap();
@@ -327,8 +328,8 @@ fn a_server_that_cannot_start_says_why_in_its_own_words() {
     // Inside of a container every port may be for everyone.
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
     if first.trim().parse::<u16>().unwrap() > 1 {
-        let hint = Launch { port: Some(1), ..launch }.start().unwrap_err().hint.unwrap();
-        assert!(hint.contains("root alone"), "{hint}");
+        let refused = Launch { port: Some(1), ..launch }.start().unwrap_err();
+        assert!(refused.hint_text().contains("root alone"), "{refused:?}");
     }
 }
 
@@ -404,7 +405,7 @@ fn a_server_that_is_not_there_is_an_error_with_advice() {
     let nowhere = "postgresql://someone@127.0.0.1:1/postgres";
     let error = base_backup(nowhere, Path::new(&lab.path("x")), &Progress::default()).unwrap_err();
     assert_eq!(error.code, Code::Io);
-    assert!(error.hint.unwrap().contains("psql"));
+    assert!(error.hint_text().contains("psql"));
     assert!(!lab.path("x").exists(), "nothing is made before the server answered");
 }
 
@@ -622,7 +623,7 @@ include 'more.conf'
     assert!(warnings.len() == 1 && warnings[0].contains("pg_file_settings"), "{warnings:?}");
     drop(outside);
     let refused = other.unwrap_err();
-    assert!(refused.hint.unwrap().contains("pg_read_all_settings"), "{}", refused.message);
+    assert!(refused.hint_text().contains("pg_read_all_settings"), "{}", refused.message);
 
     let taken = Cluster::open(&lab.path("taken")).unwrap();
     let server = lab.start(&taken, "taken");

@@ -1,8 +1,8 @@
 //! Power cuts under a working database: what a server acknowledged is there afterwards.
 //!
-//! The store lies on its *lossy* device, which keeps what was not flushed in the memory of the process that
-//! serves the mount; killing that process is a power cut, with no help from the host's cache. The
-//! transactions that PostgreSQL acknowledged are remembered outside, in the test.
+//! The store lies on its *lossy* device, which keeps what was not flushed in the memory of the
+//! process that serves the mount; killing that process is a power cut, with no help from the host's
+//! cache. The transactions that PostgreSQL acknowledged are remembered outside, in the test.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -351,7 +351,7 @@ impl Drop for Served {
     }
 }
 
-/// Ends whoever still works in the directory, as a power cut would have.
+/// Ends the processes that still work in the directory, as a power cut would have.
 fn end_users(directory: &Path) {
     for _ in 0..400 {
         let mut any = false;

@@ -66,7 +66,7 @@ mod tree;
 mod txn;
 mod usage;
 
-pub use branch::{Branch, BranchInfo, ForkOptions};
+pub use branch::{Branch, BranchInfo, ForkOptions, check_branch_name};
 pub use check::{CheckReport, Finding, Severity};
 pub use device::{Device, FileDevice, MemoryDevice};
 #[cfg(any(test, feature = "testing"))]

@@ -1,8 +1,8 @@
 //! What-if for a whole running application: fork its files, try several futures, keep one.
 //!
-//! This crate is the front of the house. A [`Store`] is one file that holds many [`Branch`]es; forking one
-//! takes microseconds, and from then on each copies exactly what it writes. [`Fs`] sees the files of a
-//! branch without a kernel in the loop; the binary `tine` mounts them.
+//! This crate is the front of the workspace. A [`Store`] is one file that holds many [`Branch`]es;
+//! forking one takes microseconds, and from then on each copies exactly what it writes. [`Fs`] sees
+//! the files of a branch without a kernel in the loop; the binary `tine` mounts them.
 //!
 //! ```
 //! use tine::{Caller, Fs, NewRoot, Options, ROOT, Store};

@@ -1,4 +1,5 @@
-//! What goes wrong before anything is copied or mounted: a code, a sentence, nothing lost, no panic.
+//! What goes wrong before anything is copied or mounted: a code, a sentence, nothing lost, no
+//! panic.
 
 mod lab;
 
@@ -77,8 +78,8 @@ fn a_truncated_store_is_an_error_and_never_a_panic() {
 fn a_store_of_a_newer_version_is_refused_by_version() {
     let lab = Lab::with_main();
     lab::wait_until("the holder has gone", || lab.holder().is_none());
-    // docs/format.md: a superblock is a block that begins with eight bytes of magic and a little-endian
-    // version, and ends with the checksum of the rest.
+    // docs/format.md: a superblock is a block that begins with eight bytes of magic and a
+    // little-endian version, and ends with the checksum of the rest.
     let file = fs::OpenOptions::new().read(true).write(true).open(lab.store()).unwrap();
     let mut block = [0; 4096];
     let mut changed = 0;
@@ -121,7 +122,7 @@ fn flipped_bytes_anywhere_are_found_or_harmless_and_never_a_panic() {
 #[test]
 fn a_store_that_another_process_keeps_is_reported_as_locked() {
     let lab = Lab::with_main();
-    // A process that has the store and answers nobody.
+    // A process that has the store and answers no command.
     let file = fs::File::open(lab.store()).unwrap();
     file.lock().unwrap();
     let words = lab.fails(&["list"], "store-locked");

@@ -1,4 +1,5 @@
-//! A fork of a mounted branch misses no write that finished, whoever made it and however it holds the file.
+//! A fork of a mounted branch misses no write that finished, from any process and however that
+//! holds the file.
 
 mod lab;
 

@@ -1,5 +1,6 @@
-//! A disk that fills under a mount: writers are told soon, removing always works, what `df` tells can be written; and under a
-//! running database: an error, nothing acknowledged lost, and it goes on.
+//! A disk that fills under a mount: writers are told soon, removing always works, what `df` tells
+//! can be written; and under a running database: an error, nothing acknowledged lost, and it goes
+//! on.
 
 mod lab;
 
@@ -143,7 +144,8 @@ fn writers_are_told_soon_that_the_disk_is_full_and_only_they_and_write_on_once_t
     assert_eq!(fs::metadata(mount.join("note")).unwrap().size(), 10);
     assert_eq!(note.read(&mut [0; 10]).unwrap(), 0, "after stat too");
     assert_eq!(fs::read_dir(&mount).unwrap().count(), 4);
-    // What writes is told at once, whichever file and however it was opened, after a stat as before.
+    // What writes is told at once, whichever file and however it was opened, after a stat as
+    // before.
     let append =
         || OpenOptions::new().append(true).open(mount.join("note")).unwrap().write(b"more");
     assert!(append().is_err_and(|error| is_full(&error)));
@@ -167,13 +169,15 @@ fn writers_are_told_soon_that_the_disk_is_full_and_only_they_and_write_on_once_t
     note.sync_all().unwrap();
     drop(note);
     fs::remove_file(mount.join("big2")).unwrap();
-    // Of what is free inside the file a larger share is kept for nodes than of what has gone to the host.
+    // Of what is free inside the file a larger share is kept for nodes than of what has gone to the
+    // host.
     wait_until("the space is back", || free_bytes(&mount) > before / 10 * 9);
     lab.ok(&["unmount", "main"]);
     assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]));
 }
 
-/// Makes directories until there is room for no more, each in one of those that are returned; at least one.
+/// Makes directories until there is room for no more, each in one of those that are returned; at
+/// least one.
 fn make_directories_until_full(place: &Path) -> Vec<PathBuf> {
     /// A directory takes fewer than 65,000.
     const CHILDREN: usize = 1000;
@@ -250,7 +254,8 @@ fn start(lab: &Lab) -> String {
     lab.json(&["postgres", "start", "fork"])["uri"].as_str().unwrap().to_owned()
 }
 
-/// A row of some 640 kB that cannot be compressed; whether the server acknowledged it.
+/// Inserts a row of some 640 kB that cannot be compressed. Returns `true` if the server
+/// acknowledged it.
 fn insert(uri: &str, n: usize) -> bool {
     let filler = "string_agg(md5(random()::text), '') from generate_series(1, 20000)";
     let sql = format!("insert into kept select {n}, {filler}");

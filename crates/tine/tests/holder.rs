@@ -1,4 +1,5 @@
-//! The process that keeps a store open: what it is called, what lies beside the store, its limits, its end.
+//! The process that keeps a store open: what it is called, what lies beside the store, its limits,
+//! its end.
 
 mod lab;
 

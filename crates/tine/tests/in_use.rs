@@ -1,4 +1,5 @@
-//! Mounts that something keeps: copies in other mount namespaces, open files, other users, and how they end.
+//! Mounts that something keeps: copies in other mount namespaces, open files, other users, and how
+//! they end.
 
 mod lab;
 
@@ -8,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lab::{Bystander, Lab, can_mount, can_run, is_root, needs_root, wait_until};
+use lab::{Bystander, Lab, can_mount, can_run, is_root, needs_root};
 
 /// The namespaces that these tests make have copies of all mounts that there are at that moment.
 fn alone() -> MutexGuard<'static, ()> {
@@ -129,14 +130,7 @@ fn a_command_in_another_branch_does_not_keep_a_mount_that_it_does_not_use() {
     let directory = lab.mount("a");
     let begin = |script: &str| {
         let script = format!("{script}; touch {}; exec sleep 600", lab.text("ready"));
-        let child = lab
-            .command(&["run", "other", "--from", "main", "--discard", "--", "sh", "-c", &script])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        wait_until("the command runs", || lab.path("ready").exists());
-        fs::remove_file(lab.path("ready")).unwrap();
-        child
+        lab.begin_run(&["other", "--from", "main", "--discard"], &script)
     };
     let end = |child: std::process::Child| {
         lab::send("TERM", child.id());
@@ -195,12 +189,7 @@ fn a_branch_in_use_by_a_command_is_unmounted_by_force() {
     let lab = Lab::with_main();
     let ready = lab.text("ready");
     let script = format!("echo x > new; touch {ready}; exec sleep 600");
-    let child = lab
-        .command(&["run", "work", "--from", "main", "--", "sh", "-c", &script])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_until("the command runs", || lab.path("ready").exists());
+    let child = lab.begin_run(&["work", "--from", "main"], &script);
     let words = lab.fails(&["unmount", "work"], "branch-busy");
     assert!(words.contains("in use by a command"), "{words}");
     lab.ok(&["unmount", "work", "--force"]);

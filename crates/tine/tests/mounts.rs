@@ -231,7 +231,7 @@ fn a_mounted_branch_is_deleted_reset_and_renamed_only_by_force() {
         lab.fails(arguments, "branch-busy");
     }
     assert_eq!(fs::read_to_string(directory.join("note")).unwrap(), "changed");
-    // An open file does not keep it: who uses it gets errors, and nothing hangs.
+    // An open file does not keep it: programs that use it get errors, and nothing hangs.
     let open = fs::File::open(directory.join("note")).unwrap();
     lab.ok(&["reset", "a", "--force"]);
     assert_eq!(lab.mounts(), Vec::<String>::new());

@@ -4,8 +4,10 @@ mod lab;
 
 use std::time::Duration;
 
-use lab::outside::{BALANCED, Outside, Stopped, free_port, pgbench, programs, query};
-use lab::{Lab, can_mount, send, wait_until};
+use lab::outside::{
+    BALANCED, Outside, Stopped, free_port, pgbench, programs, query, with_programs,
+};
+use lab::{Lab, can_mount, can_run, send, wait_until};
 use serde_json::Value;
 
 /// What `tine check` finds, shortened.
@@ -22,14 +24,7 @@ fn uri(row: &Value) -> String {
 #[test]
 fn a_running_server_is_taken_in_forked_while_it_serves_and_cleaned_up_after_any_death() {
     let test = "a_running_server_is_taken_in_forked_while_it_serves_and_cleaned_up_after_any_death";
-    let Some(bin) = programs() else {
-        println!("skipped: {test}: no PostgreSQL server is installed");
-        return;
-    };
-    if !can_mount(test) {
-        return;
-    }
-    let lab = Lab::new();
+    let Some((lab, bin)) = with_programs(test) else { return };
     let outside = Outside::start(bin.clone(), &lab);
     let status = pgbench(&bin, &outside.uri(), &["-i", "-q", "-s", "1"]).wait().unwrap();
     assert!(status.success());
@@ -76,7 +71,8 @@ fn a_running_server_is_taken_in_forked_while_it_serves_and_cleaned_up_after_any_
     let main = lab.json(&["postgres", "start", "main"]);
     assert_eq!(query(&uri(&main), BALANCED), "t");
 
-    // A killed holder takes its mounts along; the next commands tidy up, and what was committed is there.
+    // A killed holder takes its mounts along; the next commands tidy up, and what was committed is
+    // there.
     sound(&lab, "a server was killed");
     query(&uri(&main), "create table committed as select 42 as n");
     lab.kill_holder();
@@ -130,14 +126,7 @@ fn a_server_that_cannot_be_reached_is_named_and_nothing_is_made() {
 #[test]
 fn an_import_that_is_killed_leaves_no_branch_and_no_directory() {
     let test = "an_import_that_is_killed_leaves_no_branch_and_no_directory";
-    let Some(bin) = programs() else {
-        println!("skipped: {test}: no PostgreSQL server is installed");
-        return;
-    };
-    if !lab::can_run(test) {
-        return;
-    }
-    let lab = Lab::new();
+    let Some((lab, bin)) = with_programs(test).filter(|_| can_run(test)) else { return };
     let outside = Outside::start(bin.clone(), &lab);
     assert!(pgbench(&bin, &outside.uri(), &["-i", "-q", "-s", "10"]).wait().unwrap().success());
     for victim in ["the holder", "the command"] {
@@ -165,14 +154,7 @@ fn an_import_that_is_killed_leaves_no_branch_and_no_directory() {
 #[test]
 fn a_data_directory_that_leads_out_is_named_when_it_is_imported_and_refused_when_it_is_started() {
     let test = "a_data_directory_that_leads_out_is_named_when_it_is_imported_and_refused_when_it_is_started";
-    let Some(bin) = programs() else {
-        println!("skipped: {test}: no PostgreSQL server is installed");
-        return;
-    };
-    if !can_mount(test) {
-        return;
-    }
-    let lab = Lab::new();
+    let Some((lab, bin)) = with_programs(test) else { return };
     let original = Stopped::make(&bin, &lab);
     let data = original.data.to_str().unwrap();
     let before = original.picture();
@@ -207,14 +189,7 @@ fn a_data_directory_that_leads_out_is_named_when_it_is_imported_and_refused_when
 #[test]
 fn a_server_that_does_not_start_says_which_line_of_which_file_and_its_log_is_kept() {
     let test = "a_server_that_does_not_start_says_which_line_of_which_file_and_its_log_is_kept";
-    let Some(bin) = programs() else {
-        println!("skipped: {test}: no PostgreSQL server is installed");
-        return;
-    };
-    if !can_mount(test) {
-        return;
-    }
-    let lab = Lab::new();
+    let Some((lab, bin)) = with_programs(test) else { return };
     let original = Stopped::make(&bin, &lab);
     original.bring_wal_in();
     let conf = original.data.join("postgresql.conf");
@@ -252,14 +227,7 @@ fn a_server_that_does_not_start_says_which_line_of_which_file_and_its_log_is_kep
 fn a_fork_has_no_rows_of_unlogged_tables_and_the_prepared_transactions_with_their_locks() {
     let test =
         "a_fork_has_no_rows_of_unlogged_tables_and_the_prepared_transactions_with_their_locks";
-    let Some(bin) = programs() else {
-        println!("skipped: {test}: no PostgreSQL server is installed");
-        return;
-    };
-    if !can_mount(test) {
-        return;
-    }
-    let lab = Lab::new();
+    let Some((lab, bin)) = with_programs(test) else { return };
     let outside = Outside::start(bin, &lab);
     lab.ok(&["postgres", "import", &outside.uri(), "main"]);
     drop(outside);

@@ -26,8 +26,8 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-/// What `psql` of the person does with a URI, and what an import does. `plain` may not replicate, so that
-/// the import ends after its first question: by then the connection has been made.
+/// What `psql` of the person does with a URI, and what an import does. `plain` may not replicate,
+/// so that the import ends after its first question: by then the connection has been made.
 fn compare(secure: &Secure, lab: &Lab, person: &Person, uri: &str) -> bool {
     let mut psql = Command::new(secure.program("psql"));
     psql.args(["-XAtqw", "-c", "select 1", "-d", uri]);

@@ -4,20 +4,13 @@ mod lab;
 
 use std::process::Child;
 
-use lab::outside::{Outside, free_port, programs, query};
+use lab::outside::{Outside, free_port, query, with_programs};
 use lab::{Lab, can_run, said, send, wait_until};
 use serde_json::Value;
 
 /// A store with branches of a small cluster.
 fn branches(test: &str, names: &[&str]) -> Option<Lab> {
-    let Some(bin) = programs() else {
-        println!("skipped: {test}: no PostgreSQL server is installed");
-        return None;
-    };
-    if !lab::can_mount(test) || !can_run(test) {
-        return None;
-    }
-    let lab = Lab::new();
+    let (lab, bin) = with_programs(test).filter(|_| can_run(test))?;
     let outside = Outside::start(bin, &lab);
     query(&outside.uri(), "create database shop");
     query(&outside.uri(), "create role reader login replication");

@@ -12,7 +12,7 @@ use lab::disk::SmallDisk;
 use lab::{Lab, Said, is_root, needs_root, said, send, wait_until};
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
-/// Two branches, the one forked from the other, in a store that nobody holds.
+/// Two branches, the one forked from the other, in a store that no process holds.
 fn fill(lab: &Lab) {
     let src = lab.make_directory("src");
     fs::write(src.join("note"), "as it was\n").unwrap();
@@ -29,7 +29,8 @@ fn fill(lab: &Lab) {
     wait_until("nobody holds the store", || lab.holder().is_none());
 }
 
-/// Runs everything that only reads; `run` starts the program with the rights that the case is about.
+/// Runs everything that only reads; `run` starts the program with the rights that the case is
+/// about.
 fn everything_that_reads_works(lab: &Lab, run: impl Fn(&[&str]) -> Said) {
     let beside = |lab: &Lab| {
         let mut names: Vec<_> = fs::read_dir(lab.store().parent().unwrap())
@@ -60,6 +61,9 @@ fn everything_that_reads_works(lab: &Lab, run: impl Fn(&[&str]) -> Said) {
     assert_eq!(fs::read_to_string(out.join("note")).unwrap(), "as it was\n");
     assert_eq!(fs::read(out.join("sub/data")).unwrap(), vec![7; 100_000]);
     assert!(ok(&["check", "--json", "--repair-to", new.to_str().unwrap()]).contains("\"lost\":[]"));
+    assert!(ok(&["postgres", "list", "--json"]).contains("\"servers\":[]"));
+    let said = run(&["mount", "main", place.to_str().unwrap(), "--read-only"]);
+    assert!(said.status == 1 && said.err.contains("`tine export main DIR`"), "{said:?}");
     for change in
         [&["branch", "new", "--from", "main"][..], &["delete", "main"], &["reset", "fork"]]
     {
@@ -139,7 +143,7 @@ fn a_store_of_another_user_is_read_where_that_is_allowed_and_no_process_writes_i
         }
     }
     everything_that_reads_works(&lab, |arguments| as_daemon(arguments).unwrap());
-    // The other one has it open for writing: that ends reading, and says who.
+    // The other user has it open for writing: that ends reading, and the error names the process.
     let store = tine_store::Store::open(&lab.store(), &tine_store::Options::default()).unwrap();
     let said = as_daemon(&["list", "--json"]).unwrap();
     assert_eq!(said.status, 1, "{said:?}");

@@ -3,7 +3,6 @@
 mod lab;
 
 use std::fs;
-use std::process::Stdio;
 
 use lab::{Lab, can_run, send, wait_until};
 
@@ -50,12 +49,7 @@ fn a_signal_for_tine_reaches_the_command() {
     let lab = Lab::with_main();
     let ready = lab.text("ready");
     let script = format!("trap 'exit 42' TERM; touch {ready}; while :; do sleep 0.05; done");
-    let child = lab
-        .command(&["run", "--from", "main", "--", "sh", "-c", &script])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_until("the command runs", || lab.path("ready").exists());
+    let child = lab.begin_run(&["--from", "main"], &script);
     send("TERM", child.id());
     assert_eq!(lab::wait(child), 42);
 }
@@ -108,16 +102,11 @@ fn a_branch_in_use_by_a_command_is_busy() {
     let lab = Lab::with_main();
     let ready = lab.text("ready");
     let script = format!("touch {ready}; exec sleep 60");
-    let child = lab
-        .command(&["run", "work", "--from", "main", "--", "sh", "-c", &script])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_until("the command runs", || lab.path("ready").exists());
+    let child = lab.begin_run(&["work", "--from", "main"], &script);
     for arguments in [&["delete", "work"][..], &["reset", "work"], &["run", "work", "--", "true"]] {
         lab.fails(arguments, "branch-busy");
     }
-    // What it wrote so far is in a fork of it, although nobody else sees its mount.
+    // What it wrote so far is in a fork of it, although no other process sees its mount.
     lab.ok(&["branch", "copy", "--from", "work"]);
     send("TERM", child.id());
     assert_eq!(lab::wait(child), 128 + 15);
@@ -154,7 +143,7 @@ fn a_command_that_leaves_a_process_behind_keeps_its_status_and_its_branch() {
         let name =
             lab.names().into_iter().find(|name| said.err.contains(&format!(" {name} is kept")));
         let name = name.unwrap_or_else(|| panic!("{way:?}: {said:?}"));
-        // It goes on in it, and is named to who wants the branch for something else.
+        // It goes on in it, and is named to commands that want the branch for something else.
         assert!(fs::exists(format!("/proc/{pid}")).unwrap());
         let words = lab.fails(&["delete", &name], "branch-busy");
         assert!(words.contains(&format!("process {pid} (sleep)")), "{words}");
@@ -179,12 +168,7 @@ fn the_death_of_the_holder_during_a_command_leaves_its_branch() {
         "echo precious > result; sync result; touch {ready}; \
          while [ ! -e {go} ]; do sleep 0.05; done; exit 4"
     );
-    let child = lab
-        .command(&["run", "--from", "main", "--", "sh", "-c", &script])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_until("the command runs", || lab.path("ready").exists());
+    let child = lab.begin_run(&["--from", "main"], &script);
     lab.kill_holder();
     fs::write(go, "").unwrap();
     assert_eq!(lab::wait(child), 4);

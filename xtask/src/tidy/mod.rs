@@ -3,6 +3,8 @@
 //! Each rule looks at the files of the repository or at the dependency graph and gives findings; a
 //! finding names the place, what is wrong and what to do. No finding, no words.
 
+mod cli_words;
+mod floors;
 mod layers;
 mod length;
 mod licences;
@@ -32,6 +34,8 @@ pub fn check() -> Result<Vec<String>> {
     let workspace = Workspace::load()?;
     let sources = Source::load_all(&workspace)?;
     let mut findings = layers::check(&workspace);
+    findings.extend(floors::check(&sources));
+    findings.extend(cli_words::check(&sources));
     findings.extend(unsafety::check(&workspace, &sources));
     findings.extend(length::check(&sources));
     findings.extend(words::check(&sources));

@@ -9,8 +9,8 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::client::connection::{Connection, ProgressHooks};
-use crate::holder::{Context, execute};
-use crate::protocol::{Error, Progress, Request, Response, Result};
+use crate::holder::{Call, Context, Execute};
+use crate::protocol::{Error, Progress, Result};
 
 /// How often a caller of work in this process is told how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(20);
@@ -24,38 +24,43 @@ pub enum Access {
 }
 
 impl Access {
-    /// Answers a request.
+    /// Has a request answered.
     ///
     /// # Errors
     /// Those of the request, and `io` when the holder is gone.
-    pub fn call(&mut self, request: Request) -> Result<Response> {
-        self.call_with(request, &[])
+    pub fn ask<A: Execute>(&mut self, ask: A) -> Result<A::Answer> {
+        self.ask_with(ask, &[])
     }
 
-    /// Answers a request that takes descriptors.
+    /// Has a request answered that takes descriptors.
     ///
     /// # Errors
-    /// As [`Access::call`].
-    pub fn call_with(&mut self, request: Request, fds: &[BorrowedFd<'_>]) -> Result<Response> {
+    /// As [`Access::ask`].
+    pub fn ask_with<A: Execute>(&mut self, ask: A, fds: &[BorrowedFd<'_>]) -> Result<A::Answer> {
         match self {
-            Access::Remote(connection) => connection.call_with(request, fds, &mut |_| {}),
-            Access::Local(context) => execute(context, request, owned(fds)?, &Progress::default()),
+            Access::Remote(connection) => connection.ask_with(ask, fds),
+            Access::Local(context) => {
+                Call::new(context, owned(fds)?, &Progress::default()).answer(ask)
+            }
         }
     }
 
-    /// Answers a request that takes long, and tells `hooks` how far it is.
+    /// Has a request answered that takes long, and tells `hooks` how far it is.
     ///
     /// # Errors
-    /// As [`Access::call`].
-    pub fn call_long(
+    /// As [`Access::ask`].
+    pub fn ask_long<A>(
         &mut self,
-        request: Request,
-        fd: BorrowedFd<'_>,
+        ask: A,
+        fds: &[BorrowedFd<'_>],
         hooks: &mut ProgressHooks<'_>,
-    ) -> Result<Response> {
+    ) -> Result<A::Answer>
+    where
+        A: Execute<Answer: Send> + Send,
+    {
         match self {
-            Access::Remote(connection) => connection.call_long(request, fd, hooks),
-            Access::Local(context) => work_here(context, request, owned(&[fd])?, hooks),
+            Access::Remote(connection) => connection.ask_long(ask, fds, hooks),
+            Access::Local(context) => answer_long(context, ask, owned(fds)?, hooks),
         }
     }
 
@@ -77,19 +82,22 @@ fn owned(fds: &[BorrowedFd<'_>]) -> Result<Vec<OwnedFd>> {
 }
 
 /// Answers a long request in this process, as the holder would.
-fn work_here(
+fn answer_long<A>(
     context: &Context,
-    request: Request,
+    ask: A,
     fds: Vec<OwnedFd>,
     hooks: &mut ProgressHooks<'_>,
-) -> Result<Response> {
+) -> Result<A::Answer>
+where
+    A: Execute<Answer: Send> + Send,
+{
     // Whatever the limit is, it can only fall short later, with an error that says so.
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     let progress = Arc::new(Progress::default());
     (hooks.begin)(progress.clone().into());
     thread::scope(|scope| {
-        let work = scope.spawn(|| execute(context, request, fds, &progress));
+        let work = scope.spawn(|| Call::new(context, fds, &progress).answer(ask));
         while !work.is_finished() {
             (hooks.step)(progress.step());
             thread::sleep(TELL_EVERY);

@@ -10,7 +10,7 @@ use tine_sys::descriptors;
 
 use crate::protocol::identity::Identity;
 use crate::protocol::wire::{self, ClientMessage, Hello, PROTOCOL, Reply};
-use crate::protocol::{Code, Error, Progress, ProgressUpdate, Request, Response, Result};
+use crate::protocol::{Ask, Code, Error, Progress, ProgressUpdate, Request, Result};
 
 /// A connection to the holder of a store, which answers one request after the other.
 pub struct Connection {
@@ -47,50 +47,61 @@ impl Connection {
                 .hint("unmount its branches with that version, then try again"));
         }
         match hello.refused {
-            Some(error) => Err(error),
+            Some(why) => {
+                Err(serde_json::from_value(why).unwrap_or_else(|error| gone(error.into())))
+            }
             None => Ok(Some((Connection { stream }, hello.store))),
         }
     }
 
-    /// Answers a request.
+    /// Has a request answered.
     ///
     /// # Errors
     /// Those of the request, and `io` when the holder is gone.
-    pub fn call(&mut self, request: Request) -> Result<Response> {
-        self.call_with(request, &[], &mut |_| {})
+    pub fn ask<A: Ask + Into<Request>>(&mut self, ask: A) -> Result<A::Answer> {
+        self.ask_with(ask, &[])
     }
 
-    /// Answers a request that takes descriptors, or long.
+    /// Has a request answered that takes descriptors.
     ///
     /// # Errors
-    /// As [`Connection::call`].
-    pub fn call_with(
+    /// As [`Connection::ask`].
+    pub fn ask_with<A: Ask + Into<Request>>(
         &mut self,
-        request: Request,
+        ask: A,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<A::Answer> {
+        self.exchange(ask, fds, &mut |_| {})
+    }
+
+    /// Has a request answered that takes long, and tells `hooks` how far it is.
+    ///
+    /// # Errors
+    /// As [`Connection::ask`].
+    pub fn ask_long<A: Ask + Into<Request>>(
+        &mut self,
+        ask: A,
+        fds: &[BorrowedFd<'_>],
+        hooks: &mut ProgressHooks<'_>,
+    ) -> Result<A::Answer> {
+        (hooks.begin)(self.canceller()?);
+        self.exchange(ask, fds, hooks.step)
+    }
+
+    fn exchange<A: Ask + Into<Request>>(
+        &mut self,
+        ask: A,
         fds: &[BorrowedFd<'_>],
         progress: &mut dyn FnMut(ProgressUpdate),
-    ) -> Result<Response> {
-        wire::send(&self.stream, &ClientMessage::Execute(request), fds).map_err(gone)?;
+    ) -> Result<A::Answer> {
+        let message = ClientMessage::Execute(ask.into());
+        wire::send(&self.stream, &message, fds).map_err(gone)?;
         loop {
-            match wire::receive(&self.stream).map_err(gone)? {
+            match wire::receive::<Reply<A::Answer>>(&self.stream).map_err(gone)? {
                 Reply::Progress(step) => progress(step),
                 Reply::Done(result) => return result,
             }
         }
-    }
-
-    /// Answers a request that takes long, and tells `hooks` how far it is.
-    ///
-    /// # Errors
-    /// As [`Connection::call`].
-    pub fn call_long(
-        &mut self,
-        request: Request,
-        fd: BorrowedFd<'_>,
-        hooks: &mut ProgressHooks<'_>,
-    ) -> Result<Response> {
-        (hooks.begin)(self.canceller()?);
-        self.call_with(request, &[fd], hooks.step)
     }
 
     /// A handle by which another thread can stop the request under way.
@@ -114,7 +125,7 @@ pub struct ProgressHooks<'a> {
 /// Stops the request under way.
 pub struct Canceller(Worker);
 
-/// Who works on a request.
+/// The process that works on a request.
 enum Worker {
     Holder(UnixStream),
     ThisProcess(Arc<Progress>),
@@ -127,7 +138,7 @@ impl From<Arc<Progress>> for Canceller {
 }
 
 impl Canceller {
-    /// Asks who works on it to stop and undo it; the call then ends with `interrupted`.
+    /// Has the request stopped and undone; it then ends with `interrupted`.
     pub fn cancel(&self) {
         match &self.0 {
             // A holder that is gone has stopped already.

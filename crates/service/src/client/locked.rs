@@ -1,4 +1,4 @@
-//! Who has a store open that another process cannot open.
+//! The process that has a store open, where another cannot open it.
 
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::protocol::{Code, Error};
 
-/// The error of a store that stays locked, with the process that has it open where the system tells.
+/// The error of a store that stays locked, with the process that has it open where the system
+/// tells.
 ///
 /// That may be the holder of the store under a name that it had before: it listens beside that one.
 pub fn explained(error: Error, store: &Path) -> Error {
@@ -30,12 +31,14 @@ pub fn explained(error: Error, store: &Path) -> Error {
     Error::new(Code::StoreLocked, what).hint(advice)
 }
 
-/// Returns `true` if the holder of the store has it under another name. It goes on for as long as its mounts do.
+/// Returns `true` if the holder of the store has it under another name. It goes on for as long as
+/// its mounts do.
 pub fn is_held_elsewhere(store: &Path) -> bool {
     owner_of_lock(store).and_then(held_as).is_some_and(|other| other != store)
 }
 
-/// The process that holds a lock on the file, by the kernel's list of locks; `None` where it is another namespace's.
+/// The process that holds a lock on the file, by the kernel's list of locks; `None` where it is
+/// another namespace's.
 fn owner_of_lock(path: &Path) -> Option<u32> {
     let meta = fs::metadata(path).ok()?;
     let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
@@ -63,7 +66,7 @@ fn held_as(pid: u32) -> Option<PathBuf> {
     words.get(named + 1).map(|path| std::ffi::OsString::from_vec(path.clone()).into())
 }
 
-/// The program of a process and its first argument. Not more: arguments can hold what concerns nobody else.
+/// The program of a process and its first argument. Not more: arguments can hold secrets.
 fn command_of(pid: u32) -> Option<String> {
     let words = arguments(pid)?;
     let program =

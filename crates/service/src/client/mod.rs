@@ -1,7 +1,9 @@
-//! How a command reaches a store: in its own process when the store is free, else over the holder's socket.
+//! How a command reaches a store: in its own process when the store is free, else over the holder's
+//! socket.
 
 mod access;
 mod connection;
+mod init;
 mod locked;
 mod read_only;
 
@@ -12,33 +14,29 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tine_store::{Options, Store};
+use tine_store::Options;
 use tine_sys::environment;
 use tine_sys::process::detached;
 
-use crate::holder::{Context, log, reclaim};
+use crate::holder::{Context, Execute, log, reclaim};
 use crate::machine::cleanup;
-use crate::protocol::answers::Made;
 use crate::protocol::identity::Identity;
-use crate::protocol::socket;
-use crate::protocol::socket::{Attempt, Socket};
-use crate::protocol::{Code, Error, Request, Response, Result};
+use crate::protocol::socket::{self, Attempt, Socket};
+use crate::protocol::{Code, Error, Result};
 
 pub use access::Access;
 pub use connection::{Canceller, Connection, ProgressHooks};
 
-/// How long a command waits for another short one, or a holder that ends, to let go of the store. On an
-/// overloaded machine closing took more than five seconds.
+/// How long a command waits for another short one, or a holder that ends, to let go of the store.
+/// On an overloaded machine closing took more than five seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
-/// How long a new store waits for the holder of one that was removed, which ends when nobody needs it.
-const REMOVED_PATIENCE: Duration = Duration::from_secs(2);
-const REMOVED_LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How many times as long a holder may take to say its first words, on a machine that is busy with other things.
+/// How many times as long a holder may take to say its first words, on a machine that is busy with
+/// other things.
 const HELLO_PATIENCE: u32 = 4;
 /// How often it looks.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// What the holder finds in its environment, besides what says who it runs as and our own variables. It
+/// What the holder finds in its environment, besides the variables of its user and our own. It
 /// outlives the command by far, whose environment may hold secrets.
 const HOLDER_VARIABLES: [&str; 2] = ["XDG_RUNTIME_DIR", "RUST_BACKTRACE"];
 
@@ -62,7 +60,7 @@ impl Client {
         Ok(Client { store, options, patience: PATIENCE })
     }
 
-    /// The same way for one who does not wait longer than this for another command to let go of the store.
+    /// The same way, with the time that it waits for another command to let go of the store.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Client {
         self.patience = patience;
@@ -79,44 +77,6 @@ impl Client {
         &self.options
     }
 
-    /// Makes the store, and the directory it lies in.
-    ///
-    /// # Errors
-    /// `store-exists` when anything is at the path; `store-locked` when a process still serves a store that was
-    /// there and has been removed; `no-space`, `not-permitted`, `io`.
-    pub fn init(&self) -> Result<Response> {
-        let deadline = Instant::now() + REMOVED_PATIENCE;
-        // Commands would reach that process, and what they write would be on no disk when it ends.
-        while !self.store.exists() && matches!(socket::connect(&self.store)?, Attempt::Reached(_)) {
-            if Instant::now() >= deadline {
-                let store = self.store.display();
-                let what = format!("a process still serves the store that was at {store}");
-                return Err(Error::new(Code::StoreLocked, what)
-                    .hint("unmount its branches, which ends that process, or use another path"));
-            }
-            // It goes only after nobody has asked for a while.
-            thread::sleep(REMOVED_LOOK_EVERY);
-        }
-        let made = make_parents(&self.store)?;
-        let created = Store::create(&self.store, &self.options).and_then(|store| {
-            let identity = Identity::at(&self.store);
-            store.close().inspect_err(|_| {
-                // Nothing is in it yet, and `init` must be able to try again.
-                if identity.is_some() && Identity::at(&self.store) == identity {
-                    let _ = std::fs::remove_file(&self.store);
-                }
-            })
-        });
-        if let Err(error) = created {
-            // The deepest first; one in which something lies by now stays.
-            for directory in made.iter().rev() {
-                let _ = std::fs::remove_dir(directory);
-            }
-            return Err(error.into());
-        }
-        Ok(Response::Made(Made { store: self.store.clone() }))
-    }
-
     /// Asks whether a holder of this store is there.
     fn find(&self) -> Result<Found> {
         let stream = match socket::connect(&self.store)? {
@@ -128,7 +88,8 @@ impl Client {
         else {
             return Ok(Found::Nothing);
         };
-        // One that holds what stood at this path before has nothing to say about what stands there now.
+        // One that holds what stood at this path before has nothing to say about what stands there
+        // now.
         let here = std::fs::metadata(&self.store).ok().map(|meta| Identity::of(&meta));
         match (held, here) {
             (Some(held), Some(here)) if held != here => Ok(Found::Nothing),
@@ -136,7 +97,7 @@ impl Client {
         }
     }
 
-    /// Opens the store here, or connects to who holds it.
+    /// Opens the store here, or connects to the process that holds it.
     ///
     /// # Errors
     /// `store-locked` when another command keeps the store for longer than a few seconds.
@@ -233,27 +194,27 @@ impl Client {
     ///
     /// # Errors
     /// Those of the way, and those of the request.
-    pub fn call(&self, request: Request) -> Result<Response> {
-        let mut reach = match request.only_reads() {
+    pub fn ask<A: Execute>(&self, ask: A) -> Result<A::Answer> {
+        let mut access = match A::ONLY_READS {
             true => self.reach_to_read()?,
             false => self.reach()?,
         };
-        let expected = reclaim::follows(&request);
-        let response = reach.call(request)?;
-        let more = match &reach {
+        let answer = access.ask(ask)?;
+        let more = match &access {
             // What was asked is done; damage that keeps space from being freed shows at `check`.
             Access::Local(context) if !context.is_read_only() => {
-                reclaim::begin(context.store(), expected).unwrap_or(false)
+                reclaim::begin(context.store(), A::FREES).unwrap_or(false)
             }
             _ => false,
         };
-        // What is done is durable by now. What fails at closing, a checkpoint say, leaves a journal to the next opening.
-        let _ = reach.leave();
+        // What is done is durable by now. What fails at closing, a checkpoint say, leaves a journal
+        // to the next opening.
+        let _ = access.leave();
         if more {
             // Should it not start, since another command has the store by now, that one goes on.
             let _ = self.start_holder();
         }
-        Ok(response)
+        Ok(answer)
     }
 }
 
@@ -265,14 +226,4 @@ enum Found {
     Dead(Option<Socket>),
     /// Nothing, or a holder of another store, which stood at the path before.
     Nothing,
-}
-
-/// Makes the directories that a path lies in; returns those that were missing, the outermost first.
-fn make_parents(path: &Path) -> Result<Vec<PathBuf>> {
-    let Some(parent) = path.parent() else { return Ok(Vec::new()) };
-    let mut missing: Vec<PathBuf> =
-        parent.ancestors().take_while(|path| !path.exists()).map(Path::to_owned).collect();
-    missing.reverse();
-    std::fs::create_dir_all(parent).map_err(|error| Error::path("make", parent, error))?;
-    Ok(missing)
 }

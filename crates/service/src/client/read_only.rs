@@ -1,5 +1,6 @@
-//! The way to a store that cannot be written: on a disk that the system made read-only because it fails, in a file
-//! that is immutable or another user's. What only reads works on it, in this process, with the journal in memory.
+//! The way to a store that cannot be written: on a disk that the system made read-only because it
+//! fails, in a file that is immutable or another user's. What only reads works on it, in this
+//! process, with the journal in memory.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,17 +10,15 @@ use rustix::fs::access;
 use super::{Client, LOOK_EVERY};
 use crate::client::{Access, locked};
 use crate::holder::Context;
-use crate::protocol::{Code, Error, Result};
+use crate::protocol::{Code, Error, Hint, Result};
 
-/// How long it waits for another user's process that writes the store: a short command is over by then, and a holder
-/// of mounts stays.
+/// How long it waits for another user's process that writes the store: a short command is over by
+/// then, and a holder of mounts stays.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-const WHAT_WORKS: &str = "`tine list`, `usage`, `diff`, `check`, `export` and `check --repair-to NEW` work all the same; \
-     to change it, copy the file to a place that you can write";
-
 impl Client {
-    /// As [`Client::reach`], for requests that only read: a store that cannot be written is opened for reading alone.
+    /// As [`Client::reach`], for requests that only read: a store that cannot be written is opened
+    /// for reading alone.
     ///
     /// # Errors
     /// As [`Client::reach`].
@@ -27,7 +26,8 @@ impl Client {
         self.reach().or_else(|error| self.open_to_read(error))
     }
 
-    /// As [`Client::hold`], for requests that only read and take long; in this process where there can be no holder.
+    /// As [`Client::hold`], for requests that only read and take long; in this process where there
+    /// can be no holder.
     ///
     /// # Errors
     /// As [`Client::hold`].
@@ -62,7 +62,7 @@ impl Client {
         let can = |what| access(&self.store, what).is_ok();
         let refused = matches!(error.code, Code::NotPermitted | Code::Io);
         match refused && can(rustix::fs::Access::READ_OK) && !can(rustix::fs::Access::WRITE_OK) {
-            true => error.hint(WHAT_WORKS),
+            true => error.hint(Hint::ReadOrCopyStore),
             false => error,
         }
     }

@@ -12,19 +12,20 @@ use std::path::{Path, PathBuf};
 use crate::client::{Access, Client, ProgressHooks};
 use crate::commands::flush::flush;
 use crate::machine::mount_table;
-use crate::protocol::{Code, Error, Request, Response, Result};
+use crate::protocol::copies::{Export, Exported, Import, Imported};
+use crate::protocol::{Code, Error, Hint, Result};
 
 /// Copies `directory` into the new branch `name`.
 ///
 /// # Errors
-/// `branch-exists`, `name-invalid`; `base-changed` or `not-permitted` with the names of the files that could
-/// not be read; `no-space`, `interrupted`. Then there is no branch.
+/// `branch-exists`, `name-invalid`; `base-changed` or `not-permitted` with the names of the files
+/// that could not be read; `no-space`, `interrupted`. Then there is no branch.
 pub fn import(
     client: &Client,
     directory: &Path,
     name: &str,
     hooks: &mut ProgressHooks<'_>,
-) -> Result<Response> {
+) -> Result<Imported> {
     let path =
         fs::canonicalize(directory).map_err(|error| Error::path("read", directory, error))?;
     let opened = File::open(&path).map_err(|error| Error::path("read", directory, error))?;
@@ -34,17 +35,16 @@ pub fn import(
     }
     let mut holder = client.hold()?;
     must_be_outside(client, &path)?;
-    let request = Request::Import { source: path, name: name.into() };
-    holder.call_long(request, opened.as_fd(), hooks)
+    holder.ask_long(Import { source: path, name: name.into() }, &[opened.as_fd()], hooks)
 }
 
-/// An error if reading `path` would have the holder read the store itself, or a mount that it serves.
+/// An error if reading `path` would have the holder read the store itself, or a mount that it
+/// serves.
 fn must_be_outside(client: &Client, path: &Path) -> Result<()> {
     if client.store().starts_with(path) {
         let (path, store) = (path.display(), client.store().display());
         let what = format!("cannot import {path}: the store itself, {store}, is in it");
-        return Err(Error::new(Code::Unsupported, what)
-            .hint("move the store out of that directory, and name it with --store or TINE_STORE"));
+        return Err(Error::new(Code::Unsupported, what).hint(Hint::MoveStoreOut));
     }
     let mounts =
         mount_table::ours().map_err(|error| Error::io("cannot read the table of mounts", error))?;
@@ -56,9 +56,8 @@ fn must_be_outside(client: &Client, path: &Path) -> Result<()> {
                 "cannot import {}: branch {branch} of this store is mounted at {directory}",
                 path.display()
             );
-            return Err(Error::new(Code::Unsupported, what).hint(format!(
-                "`tine branch NEW --from {branch}` copies it at no cost, or unmount it first"
-            )));
+            return Err(Error::new(Code::Unsupported, what)
+                .hint(Hint::ForkMounted { branch: branch.clone() }));
         }
     }
     Ok(())
@@ -73,14 +72,14 @@ pub fn export(
     name: &str,
     directory: &Path,
     hooks: &mut ProgressHooks<'_>,
-) -> Result<Response> {
+) -> Result<Exported> {
     let target =
         std::path::absolute(directory).map_err(|error| Error::path("write", directory, error))?;
     must_be_free(&target)?;
-    let mut reach = client.hold_to_read()?;
-    flush(&mut reach, name)?;
+    let mut access = client.hold_to_read()?;
+    flush(&mut access, name)?;
     let unfinished = make_beside(&target)?;
-    let result = fill(reach, name, &unfinished, &target, hooks);
+    let result = fill(access, name, &unfinished, &target, hooks);
     if result.is_err() {
         // The error to tell is why it failed.
         let _ = remove_tree(&unfinished);
@@ -89,17 +88,17 @@ pub fn export(
 }
 
 fn fill(
-    mut reach: Access,
+    mut access: Access,
     name: &str,
     unfinished: &Path,
     target: &Path,
     hooks: &mut ProgressHooks<'_>,
-) -> Result<Response> {
+) -> Result<Exported> {
     let opened = File::open(unfinished).map_err(|error| Error::path("open", unfinished, error))?;
-    let request = Request::Export { name: name.into(), target: target.into() };
-    let response = reach.call_long(request, opened.as_fd(), hooks)?;
+    let export = Export { name: name.into(), target: target.into() };
+    let exported = access.ask_long(export, &[opened.as_fd()], hooks)?;
     fs::rename(unfinished, target).map_err(|error| Error::path("make", target, error))?;
-    Ok(response)
+    Ok(exported)
 }
 
 fn must_be_free(target: &Path) -> Result<()> {

@@ -1,5 +1,5 @@
-//! The logs of servers that did not start. The directory of a branch goes with its mount; these stay beside it,
-//! until the server of the branch starts, a week has passed, or the machine does.
+//! The logs of servers that did not start. The directory of a branch goes with its mount; these
+//! stay beside it, until the server of the branch starts, a week has passed, or the machine does.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -16,12 +16,11 @@ const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Of a longer log the end is kept.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// Keeps the log of the server in `place`, the directory of its branch, and says so in the error of its start.
+/// Keeps the log of the server in `place`, the directory of its branch, and says so in the error of
+/// its start.
 pub fn keep(place: &Path, error: Error) -> Error {
     let Some(kept) = copy(place) else { return error };
-    let hint = error.hint.as_deref().map_or(String::new(), |hint| format!("{hint}; "));
-    let hint = format!("{hint}its log is kept at {}", kept.display());
-    error.hint(hint)
+    error.and_hint(format!("its log is kept at {}", kept.display()))
 }
 
 /// Removes what was kept of the server in `place`, which has started.
@@ -65,7 +64,7 @@ fn remove_old(directory: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Code;
+    use crate::protocol::{Code, Hint};
 
     #[test]
     fn the_log_outlives_its_place_until_the_server_starts() {
@@ -75,9 +74,10 @@ mod tests {
         let error = Error::new(Code::Io, "it did not start").hint("mount it");
         assert_eq!(keep(&place, error.clone()), error, "there is no log");
         fs::write(place.join("run/server.log"), "FATAL:  why\n").unwrap();
-        let hint = keep(&place, error).hint.unwrap();
+        let hint = keep(&place, error).hint;
         let kept = runtime.path().join("logs/store-7.log");
-        assert_eq!(hint, format!("mount it; its log is kept at {}", kept.display()));
+        let log = format!("its log is kept at {}", kept.display());
+        assert_eq!(hint, Some(Hint::All(vec!["mount it".into(), log.into()])));
         assert_eq!(fs::read_to_string(&kept).unwrap(), "FATAL:  why\n");
         forget(&place);
         assert!(!runtime.path().join("logs").exists());

@@ -1,5 +1,5 @@
-//! What a command's own process does: it opens directories, mounts, flushes mounts and starts servers, around the
-//! requests that it has answered through a [`crate::Client`].
+//! What a command's own process does: it opens directories, mounts, flushes mounts and starts
+//! servers, around the requests that it has answered through a [`crate::Client`].
 
 pub mod branch;
 mod flush;

@@ -1,28 +1,28 @@
 //! Commands that touch a mount: making one, taking one off, and handing over what it still keeps.
 //!
-//! All of it happens in the command's process. The holder serves the mounts, so it must never wait for one.
+//! All of it happens in the command's process. The holder serves the mounts, so it must never wait
+//! for one.
 
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use rustix::process::geteuid;
+use serde::Serialize;
 use tine_fuse::MountOptions;
 use tine_sys::fuse_device;
-use tine_sys::ids::{IdMap, Ids};
+use tine_sys::ids::{IdMap, Ids, Range};
 
 use crate::client::{Client, Connection};
-use crate::commands::inspect;
 use crate::commands::unmount::release;
-use crate::machine::busy::{self, Wanted};
+use crate::machine::busy;
 use crate::machine::mount_table;
-use crate::protocol::answers::{Inspected, Response};
-use crate::protocol::requests::{Mount, Request};
-use crate::protocol::{Code, Error, Result};
+use crate::protocol::mounts::{Attach, AwaitDetached, IdRange, Inspect, Inspected, Mount};
+use crate::protocol::{Code, Error, Hint, Result, Wanted};
 
-/// How to mount.
+/// How a branch is mounted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MountFlags {
     /// Refuse writes; a snapshot is always mounted so.
@@ -35,39 +35,50 @@ pub struct MountFlags {
     pub dev: bool,
 }
 
+/// A branch that was mounted.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct Mounted {
+    pub branch: String,
+    pub directory: PathBuf,
+}
+
 /// Mounts the branch `name` on `directory`.
 ///
 /// # Errors
-/// `branch-busy` when it is mounted already, `not-permitted` and `unsupported` where FUSE is not to be had.
-pub fn mount(client: &Client, name: &str, directory: &Path, how: MountFlags) -> Result<Response> {
+/// `branch-busy` when it is mounted already, `not-permitted` and `unsupported` where FUSE is not to
+/// be had.
+pub fn mount(client: &Client, name: &str, directory: &Path, flags: MountFlags) -> Result<Mounted> {
     // First, because it may be a holder's death that left the directory in its way.
-    let mut holder = client.hold()?;
+    let mut holder = client.hold().map_err(|error| no_holder(name, error))?;
     let directory = mount_point(directory)?;
     let inspected = inspect_unused(&mut holder, name)?;
-    let read_only = how.read_only || inspected.sealed;
+    let read_only = flags.read_only || inspected.sealed;
     let mount = Mount {
         directory,
         private_to: None,
         run: None,
         read_only,
-        allow_other: how.allow_other,
+        allow_other: flags.allow_other,
         device: None,
     };
     let mut options = options_of(client, name, &mount);
     options.ids = IdMap::of_this_process();
-    (options.suid, options.dev) = (how.suid, how.dev);
-    attach(&mut holder, name, mount, &options)
+    (options.suid, options.dev) = (flags.suid, flags.dev);
+    let directory = mount.directory.clone();
+    attach(&mut holder, name, mount, &options)?;
+    Ok(Mounted { branch: name.into(), directory })
 }
 
-/// Mounts a branch where only this process sees it, in a namespace whose users are called outside as `ids` says; `run` is
-/// the process that waits for its end.
+/// Mounts a branch where only this process sees it, in a namespace whose users are called outside
+/// as `ids` says; `run` is the process that waits for its end.
 pub(crate) fn mount_here(
     client: &Client,
     holder: &mut Connection,
     name: &str,
     mount: Here<'_>,
     ids: IdMap,
-) -> Result<Response> {
+) -> Result<()> {
     let mount = Mount {
         directory: mount.directory.to_owned(),
         private_to: Some(std::process::id()),
@@ -85,9 +96,7 @@ pub(crate) fn mount_here(
 
 /// A mount that only this process sees.
 pub(crate) struct Here<'a> {
-    /// Where it is.
     pub directory: &'a Path,
-    /// Refuse writes.
     pub read_only: bool,
     /// The process that waits for the end of the command that it is for.
     pub run: Option<u32>,
@@ -106,23 +115,26 @@ fn attach(
     name: &str,
     mut mount: Mount,
     options: &MountOptions,
-) -> Result<Response> {
+) -> Result<()> {
     let directory = mount.directory.clone();
     let device = tine_fuse::mount_at(&directory, options).map_err(not_mounted)?;
     // Whatever else is mounted there is none of ours to take off.
     let number = tine_sys::mountinfo::device_number(&directory);
     mount.device = number.map_err(|error| Error::io("cannot read the table of mounts", error))?;
-    let ranges = |ids: &Ids| -> Vec<_> {
-        ids.ranges().iter().map(|range| (range.inside, range.outside, range.count)).collect()
+    let range = |range: &Range| IdRange {
+        inside: range.inside,
+        outside: range.outside,
+        count: range.count,
     };
+    let ranges = |ids: &Ids| -> Vec<IdRange> { ids.ranges().iter().map(range).collect() };
     let (users, groups) = (ranges(&options.ids.users), ranges(&options.ids.groups));
     let negotiated = device.negotiated.map(|agreed| (agreed.minor, agreed.capabilities));
-    let attach = Request::Attach { name: name.into(), mount, users, groups, negotiated };
-    let attached = holder.call_with(attach, &[device.descriptor.as_fd()], &mut |_| {});
+    let attach = Attach { name: name.into(), mount, users, groups, negotiated };
+    let attached = holder.ask_with(attach, &[device.descriptor.as_fd()]);
     drop(device);
     // The first look completes the mount, and tells whether it answers.
-    let looked = attached.and_then(|response| match fs::metadata(&directory) {
-        Ok(_) => Ok(response),
+    let looked = attached.and_then(|()| match fs::metadata(&directory) {
+        Ok(_) => Ok(()),
         Err(error) => Err(Error::path("enter", &directory, error)),
     });
     if looked.is_err() {
@@ -130,6 +142,18 @@ fn attach(
         let _ = fuse_device::unmount(&directory);
     }
     looked
+}
+
+/// The error of a mount that no process can serve, with what to do instead where the store can only
+/// be read: the holder keeps its socket beside the store.
+fn no_holder(name: &str, error: Error) -> Error {
+    match error.hint {
+        Some(Hint::ReadOrCopyStore) => {
+            let what = format!("cannot mount branch {name}: {}", error.message);
+            Error::new(error.code, what).hint(Hint::ExportInstead { branch: name.into() })
+        }
+        _ => error,
+    }
 }
 
 /// The error of a namespace that the system does not let this user make.
@@ -141,12 +165,12 @@ pub(crate) fn not_permitted(error: tine_sys::Error) -> Error {
 
 /// What is known of a branch that is not in use.
 pub(crate) fn inspect_unused(holder: &mut Connection, name: &str) -> Result<Inspected> {
-    let mut inspected = inspect::inspect(holder, name)?;
+    let mut inspected = holder.ask(Inspect { name: name.into() })?;
     if let Some(mount) = &inspected.mount {
         if !release(holder, name)? {
             return Err(busy::busy(name, mount, Wanted::Entered));
         }
-        inspected = inspect::inspect(holder, name)?;
+        inspected = holder.ask(Inspect { name: name.into() })?;
     }
     Ok(inspected)
 }
@@ -169,7 +193,7 @@ fn not_mounted(error: tine_fuse::Error) -> Error {
 }
 
 /// The absolute path of a directory that can be mounted on.
-fn mount_point(directory: &Path) -> Result<std::path::PathBuf> {
+fn mount_point(directory: &Path) -> Result<PathBuf> {
     let what = |why: &str| {
         let what = format!("cannot mount on {}: {why}", directory.display());
         Error::new(Code::Io, what)
@@ -184,10 +208,8 @@ fn mount_point(directory: &Path) -> Result<std::path::PathBuf> {
         mount_table::ours().map_err(|error| Error::io("cannot read the table of mounts", error))?;
     if let Some(mount) = mounts.iter().find(|mount| mount.directory == path) {
         let what = what(&format!("branch {} is mounted there already", mount.branch));
-        return Err(Error { code: Code::BranchBusy, ..what }.hint(format!(
-            "name another directory, or take it off first: `tine unmount {}`",
-            path.display()
-        )));
+        return Err(Error { code: Code::BranchBusy, ..what }
+            .hint(Hint::UnmountDirectory { directory: path }));
     }
     let mut entries = fs::read_dir(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotADirectory => what("it is not a directory").hint("name a directory"),
@@ -207,10 +229,8 @@ fn mount_point(directory: &Path) -> Result<std::path::PathBuf> {
 pub fn await_unmounted(client: &Client, name: &str) -> Result<()> {
     let mut holder = client.hold()?;
     loop {
-        let wait = Request::AwaitDetached { name: name.into(), timeout_ms: 1000 };
-        match holder.call(wait) {
-            Err(error) if error.code == Code::BranchBusy => {}
-            done => return done.map(drop),
+        if holder.ask(AwaitDetached { name: name.into(), timeout_ms: 1000 })? {
+            return Ok(());
         }
     }
 }

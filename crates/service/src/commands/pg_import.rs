@@ -1,4 +1,5 @@
-//! The data of a running PostgreSQL server, taken into a new branch through its base-backup protocol.
+//! The data of a running PostgreSQL server, taken into a new branch through its base-backup
+//! protocol.
 //!
 //! The branch is mounted for this process alone while it is filled, so that nothing stays behind,
 //! however that ends. It gets its name when it is complete.
@@ -7,43 +8,57 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rustix::mount::UnmountFlags;
+use serde::Serialize;
 use tine_sys::fuse_device;
 use tine_sys::namespace::enter_private_mounts;
 
 use crate::client::{Client, Connection};
-use crate::commands::inspect::unexpected;
 use crate::commands::mount;
 use crate::machine::{mount_table, runtime};
 use crate::postgres::{Backup, Reached, Source};
-use crate::protocol::answers::{OneBranch, TakenIn};
+use crate::protocol::copies::{Publish, Reserve};
+use crate::protocol::mounts::{AwaitDetached, Inspect};
 use crate::protocol::time::elapsed_us;
-use crate::protocol::{Error, Progress, Request, Response, Result};
+use crate::protocol::{Code, Error, Progress, Result};
 
 /// How long the mount may take to hand over the last data.
 const DETACH_MS: u64 = 600_000;
 
-/// Copies the server behind `uri` into the new branch `name`. The process must have one thread only; `begin` is
-/// called when it may have more.
+/// A server's data in a branch.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ImportedServer {
+    /// The new branch.
+    pub branch: String,
+    /// Bytes that the server sent.
+    pub bytes: u64,
+    /// How long it took.
+    pub elapsed_us: u64,
+    /// What may come as a surprise later.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Copies the server behind `uri` into the new branch `name`. The process must have one thread
+/// only; `begin` is called when it may have more.
 ///
 /// # Errors
-/// `branch-exists`, `name-invalid`; `not-permitted` when the server refuses the login or replication; `unsupported`
-/// for a version that is not installed; `interrupted` once `progress` is cancelled. Then there is no branch.
-pub fn take_in(
+/// `branch-exists`, `name-invalid`; `not-permitted` when the server refuses the login or
+/// replication; `unsupported` for a version that is not installed; `interrupted` once `progress` is
+/// cancelled. Then there is no branch.
+pub fn import(
     client: &Client,
     uri: &str,
     name: &str,
     progress: &Progress,
     begin: &mut dyn FnMut() -> Result<()>,
-) -> Result<Response> {
+) -> Result<ImportedServer> {
     let start = Instant::now();
     // What the caller has for it is read before anything of this process changes.
     let source = Source::of_caller(uri)?;
     let mut holder = client.hold()?;
-    let hidden = match holder.call(Request::Reserve { name: name.into() })? {
-        Response::Branch(OneBranch { branch }) => branch,
-        _ => return Err(unexpected()),
-    };
-    // The reservation goes with the connection, so that nothing is made when there is nothing to fill it with.
+    let hidden = holder.ask(Reserve { name: name.into() })?;
+    // The reservation goes with the connection, so that nothing is made when there is nothing to
+    // fill it with.
     let source = source.reach()?;
     let place = place(client, &mut holder, &hidden)?;
     let directory = runtime::mount_in(&place);
@@ -57,13 +72,13 @@ pub fn take_in(
     let _ = std::fs::remove_dir(&place);
     let _ = place.parent().map(std::fs::remove_dir);
     let Backup { bytes, warnings, .. } = result?;
-    holder.call(Request::Publish { hidden, name: name.into() })?;
+    holder.ask(Publish { hidden, name: name.into() })?;
     let elapsed_us = elapsed_us(start);
-    Ok(Response::TakenIn(TakenIn { branch: name.into(), bytes, elapsed_us, warnings }))
+    Ok(ImportedServer { branch: name.into(), bytes, elapsed_us, warnings })
 }
 
-/// Takes the copies of other branches' mounts out of this process's own table: they would keep these
-/// branches in use for as long as the copy takes.
+/// Takes the copies of other branches' mounts out of this process's own table: they would keep
+/// these branches in use for as long as the copy takes.
 fn leave_other_mounts() {
     for mount in mount_table::ours().unwrap_or_default() {
         // As an ordinary user it cannot be done; then the system does it as they are unmounted.
@@ -72,10 +87,8 @@ fn leave_other_mounts() {
 }
 
 fn place(client: &Client, holder: &mut Connection, hidden: &str) -> Result<PathBuf> {
-    match holder.call(Request::Inspect { name: hidden.into() })? {
-        Response::Inspected(inspected) => runtime::of_branch(client.store(), inspected.id),
-        _ => Err(unexpected()),
-    }
+    let inspected = holder.ask(Inspect { name: hidden.into() })?;
+    runtime::of_branch(client.store(), inspected.id)
 }
 
 fn enter_and_fill(
@@ -96,7 +109,8 @@ fn enter_and_fill(
     progress.go_on()?;
     rustix::mount::unmount(directory, UnmountFlags::empty())
         .map_err(|error| Error::path("unmount", directory, error))?;
-    let name = hidden.to_owned();
-    holder.call(Request::AwaitDetached { name, timeout_ms: DETACH_MS })?;
-    Ok(backup)
+    match holder.ask(AwaitDetached { name: hidden.into(), timeout_ms: DETACH_MS })? {
+        true => Ok(backup),
+        false => Err(Error::new(Code::BranchBusy, format!("branch {hidden} is still mounted"))),
+    }
 }

@@ -1,25 +1,40 @@
-//! Copying what is whole in a damaged store into a new one, whose file trees then agree with themselves again. The
-//! damaged store is not opened, only read: no other process may write it meanwhile.
+//! Copying what is whole in a damaged store into a new one, whose file trees then agree with
+//! themselves again. The damaged store is not opened, only read: no other process may write it
+//! meanwhile.
 
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
+use serde::Serialize;
 use tine_store::{Branch, Loss, Repair, Severity};
 
 use crate::client::{Client, LOOK_EVERY, PATIENCE};
-use crate::protocol::answers::{Finding, Repaired};
-use crate::protocol::{Error, Response, Result};
+use crate::protocol::check::Finding;
+use crate::protocol::{Error, Result};
+
+/// What a repair copied into a new store.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Repaired {
+    /// The new store.
+    pub store: PathBuf,
+    /// The number of branches and snapshots in it.
+    pub branches: u64,
+    /// The number of blocks of data copied into it.
+    pub blocks_copied: u64,
+    /// What could not be copied; empty when nothing was lost.
+    pub lost: Vec<Finding>,
+}
 
 /// Copies what is whole in the client's store into a new one at `to`.
 ///
 /// # Errors
-/// `store-locked` while another process writes the store, `store-exists` when anything is at `to`; those of reading
-/// the one and writing the other.
-pub fn repair(client: &Client, to: &Path) -> Result<Response> {
+/// `store-locked` while another process writes the store, `store-exists` when anything is at `to`;
+/// those of reading the one and writing the other.
+pub fn repair(client: &Client, to: &Path) -> Result<Repaired> {
     let to = std::path::absolute(to).map_err(|e| Error::path("find", to, e))?;
     let deadline = Instant::now() + PATIENCE;
     let copied = loop {
@@ -32,12 +47,12 @@ pub fn repair(client: &Client, to: &Path) -> Result<Response> {
     };
     let lost = mend(&copied)?;
     let report = copied.finish()?;
-    Ok(Response::Repaired(Repaired {
+    Ok(Repaired {
         store: to,
         branches: report.branches,
         blocks_copied: report.blocks,
         lost: lost.into_iter().map(Finding::from).collect(),
-    }))
+    })
 }
 
 /// Mends the file trees of a repaired store; what was lost, by the paths that the trees then have.

@@ -1,11 +1,13 @@
 //! A command run inside a branch that is mounted for it alone.
 //!
-//! Two processes take part. The one that the person started ([`run`]) makes the branch, waits for the
-//! command and tells what changed. The other ([`enter`]) moves into a mount namespace of its own, mounts the
-//! branch there, hands the device to the holder and becomes the command. When the last process in that
-//! namespace has ended, the kernel removes the mount: nothing stays behind, however it ended.
+//! Two processes take part. The one that the person started ([`run`]) makes the branch, waits for
+//! the command and tells what changed. The other ([`enter`]) moves into a mount namespace of its
+//! own, mounts the branch there, hands the device to the holder and becomes the command. When the
+//! last process in that namespace has ended, the kernel removes the mount: nothing stays behind,
+//! however it ended.
 //!
-//! Once the command may have begun, its branch has its work in it: from then on no error deletes the branch.
+//! Once the command may have begun, its branch has its work in it: from then on no error deletes
+//! the branch.
 
 use std::ffi::OsString;
 use std::io;
@@ -19,13 +21,16 @@ use tine_sys::process::run_in_foreground;
 use tine_sys::signals::heed_file_size_limit;
 
 use crate::client::{Client, Connection};
-use crate::commands::branch::{self, Fork};
-use crate::commands::inspect::{find_at, unexpected};
+use crate::commands::branch::{self, NewBranches};
+use crate::commands::inspect::find_mount;
 use crate::commands::mount::{self, inspect_unused};
 use crate::machine::in_use::{self, Process};
-use crate::protocol::answers::Change;
+use crate::protocol::branches::Delete;
+use crate::protocol::changes::{Change, Diff};
+use crate::protocol::mounts::{AwaitDetached, Began};
 use crate::protocol::time::rfc3339;
-use crate::protocol::{Code, Error, Request, Response, Result};
+use crate::protocol::usage::MeasureBranch;
+use crate::protocol::{Code, Error, Hint, Result};
 
 /// How long a mount may take to hand over its data after the command has ended.
 const DETACH: Duration = Duration::from_secs(60);
@@ -65,7 +70,8 @@ pub enum After {
 pub struct Ended {
     /// The branch that it ran in.
     pub branch: String,
-    /// The status to exit with: the command's own, or 128 and the number of the signal that ended it.
+    /// The status to exit with: the command's own, or 128 and the number of the signal that ended
+    /// it.
     pub status: u8,
     /// Whether the command began; otherwise [`enter`] has said why not.
     pub began: bool,
@@ -82,23 +88,21 @@ pub struct Ended {
 /// Runs a command inside a branch; `entering` is the command line that leads to [`enter`].
 ///
 /// # Errors
-/// Those of making and inspecting the branch; `unsupported` when nobody knows where to mount it.
+/// Those of making and inspecting the branch; `unsupported` when it is not known where to mount it.
 pub fn run(client: &Client, run: Run, entering: impl FnOnce(&Entry) -> Command) -> Result<Ended> {
     let mut holder = client.hold()?;
     let (name, fresh) = choose(client, &mut holder, &run)?;
-    // While nothing was begun, the reason why is the error to tell. Who mounted it meanwhile keeps it.
+    // While nothing was begun, the reason why is the error to tell. A command that mounted it
+    // meanwhile keeps it.
     let let_go = |holder: &mut Connection| fresh && delete(holder, &name).is_ok();
     let entry = entry(&mut holder, &name, &run).inspect_err(|_| {
         let_go(&mut holder);
     })?;
     let ran = run_in_foreground(&mut entering(&entry))
         .map_err(|error| Error::io("cannot start the command, or wait for its end", error));
-    let asked = Request::Began { name: name.clone(), run: std::process::id() };
-    let began = match holder.call(asked) {
-        Ok(Response::Began(began)) => began,
-        // The holder is gone, so nothing says that it did not begin.
-        _ => true,
-    };
+    let began = holder.ask(Began { name: name.clone(), run: std::process::id() });
+    // Where the holder is gone, nothing says that it did not begin.
+    let began = began.unwrap_or(true);
     let mut ended = Ended {
         branch: name.clone(),
         status: ran.as_ref().map_or(1, |status| exit_status(*status)),
@@ -119,7 +123,7 @@ pub fn run(client: &Client, run: Run, entering: impl FnOnce(&Entry) -> Command) 
         ended.trouble = Some(error);
     }
     if ended.trouble.is_some() && ended.status == 0 {
-        // Whoever goes by the status must not take it that all is well.
+        // A caller that looks at the status alone must not take it for success.
         ended.status = 1;
     }
     Ok(ended)
@@ -128,22 +132,20 @@ pub fn run(client: &Client, run: Run, entering: impl FnOnce(&Entry) -> Command) 
 /// The branch to run in, and whether it was made just now.
 fn choose(client: &Client, holder: &mut Connection, run: &Run) -> Result<(String, bool)> {
     if let (Some(name), None) = (&run.name, &run.from) {
-        holder.call(Request::Usage { name: Some(name.clone()) }).map_err(|error| {
-            match error.code {
-                Code::BranchNotFound => error.hint("--from BASE makes it"),
-                _ => error,
-            }
+        holder.ask(MeasureBranch { name: name.clone() }).map_err(|error| match error.code {
+            Code::BranchNotFound => error.hint(Hint::MakeBranchForRun),
+            _ => error,
         })?;
         if run.after == After::Discard {
             let what = format!("branch {name} was there before, so it is not discarded");
-            return Err(Error::new(Code::Usage, what)
-                .hint("leave the name out, or add --from to run in a fresh branch"));
+            return Err(Error::new(Code::Usage, what).hint(Hint::RunInFreshBranch));
         }
         return Ok((name.clone(), false));
     }
     let new = run.name.clone().unwrap_or_else(made_up_name);
     let from = run.from.clone();
-    branch::branch(client, Fork { new: new.clone(), from, count: None, ttl_s: None, flush: true })?;
+    let fresh = NewBranches { new: new.clone(), from, count: None, ttl_s: None, flush: true };
+    branch::fork(client, fresh)?;
     Ok((new, true))
 }
 
@@ -162,8 +164,7 @@ fn entry(holder: &mut Connection, name: &str, run: &Run) -> Result<Entry> {
         (None, Some(origin)) => origin,
         (None, None) => {
             let what = format!("nobody knows where branch {name} belongs");
-            return Err(Error::new(Code::Unsupported, what)
-                .hint("say where the command finds it: --at DIR"));
+            return Err(Error::new(Code::Unsupported, what).hint(Hint::NameRunDirectory));
         }
     };
     Ok(Entry {
@@ -179,10 +180,7 @@ fn mount_point(at: &Path) -> Result<PathBuf> {
         true => Ok(path),
         false => Err(io::ErrorKind::NotADirectory.into()),
     });
-    path.map_err(|error| {
-        Error::path("mount on", at, error)
-            .hint("a directory must be there, empty or not; --at DIR names another")
-    })
+    path.map_err(|error| Error::path("mount on", at, error).hint(Hint::MakeOrNameRunDirectory))
 }
 
 fn exit_status(status: ExitStatus) -> u8 {
@@ -197,15 +195,14 @@ fn conclude(client: &Client, fresh: bool, run: &Run, ended: &mut Ended) -> Resul
     let mut holder = client.hold()?;
     let left_behind = await_end(&mut holder, &name)?;
     let compared = match &left_behind {
-        None => holder.call(Request::Diff { name: name.clone(), other: None }),
+        None => holder.ask(Diff { name: name.clone(), other: None }),
         Some(processes) => {
             ended.left_behind = Some(in_use::names(processes));
             branch::diff(client, &name, None)
         }
     };
     ended.changes = match compared {
-        Ok(Response::Diff(diff)) => Some(diff.changes),
-        Ok(_) => return Err(unexpected()),
+        Ok(changes) => Some(changes),
         Err(error) if error.code == Code::Unsupported => None,
         Err(error) => return Err(error),
     };
@@ -215,7 +212,7 @@ fn conclude(client: &Client, fresh: bool, run: &Run, ended: &mut Ended) -> Resul
         After::Discard => fresh,
         After::KeepChanged => fresh && run.name.is_none() && unchanged,
     };
-    // What goes on in it would lose the ground under its feet.
+    // Processes that go on in it need it.
     if discard && left_behind.is_none() {
         delete(&mut holder, &name)?;
         ended.kept = false;
@@ -223,21 +220,18 @@ fn conclude(client: &Client, fresh: bool, run: &Run, ended: &mut Ended) -> Resul
     Ok(())
 }
 
-/// Waits until the command's mount has ended, or names the processes that keep it and do not end with the
-/// command.
+/// Waits until the command's mount has ended, or names the processes that keep it and do not end
+/// with the command.
 fn await_end(holder: &mut Connection, name: &str) -> Result<Option<Vec<Process>>> {
     let since = Instant::now();
     loop {
-        let wait = Request::AwaitDetached { name: name.into(), timeout_ms: WAIT_MS };
-        match holder.call(wait) {
-            Ok(_) => return Ok(None),
-            Err(error) if error.code == Code::BranchBusy => {}
-            Err(error) => return Err(error),
+        if holder.ask(AwaitDetached { name: name.into(), timeout_ms: WAIT_MS })? {
+            return Ok(None);
         }
         if since.elapsed() < GRACE {
             continue;
         }
-        let Some(mount) = find_at(holder, name)? else { return Ok(None) };
+        let Some(mount) = find_mount(holder, name)? else { return Ok(None) };
         let keep = mount.device.map(|device| in_use::look(&device)).unwrap_or_default();
         // What is nowhere to be seen may be the kernel, which still writes.
         if !keep.is_empty() || since.elapsed() >= DETACH {
@@ -248,27 +242,23 @@ fn await_end(holder: &mut Connection, name: &str) -> Result<Option<Vec<Process>>
 
 /// Unless another command mounted it meanwhile.
 fn delete(holder: &mut Connection, name: &str) -> Result<()> {
-    match holder.call(Request::Delete { names: vec![name.into()], force: false })? {
-        Response::Deleted(_) => Ok(()),
-        _ => Err(unexpected()),
-    }
+    holder.ask(Delete { names: vec![name.into()], force: false }).map(drop)
 }
 
 /// What the process that becomes the command has to know.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)]
 pub struct Entry {
-    /// The branch.
     pub name: String,
-    /// The directory to mount it on.
+    /// The directory to mount the branch on.
     pub at: PathBuf,
-    /// Whether it refuses writes.
     pub read_only: bool,
     /// The program and its arguments.
     pub command: Vec<OsString>,
 }
 
-/// Becomes the command, inside the branch; returns only when that fails, with the status to exit with:
-/// that of a shell for a program that is not there (127) or not to be run (126).
+/// Becomes the command, inside the branch; returns only when that fails, with the status to exit
+/// with: that of a shell for a program that is not there (127) or not to be run (126).
 ///
 /// The calling process must have one thread only.
 pub fn enter(client: &Client, entry: &Entry) -> (Error, u8) {
@@ -284,8 +274,9 @@ pub fn enter(client: &Client, entry: &Entry) -> (Error, u8) {
     }
 }
 
-/// Whether a program exists, on the search path if its name is bare. The system's own answer does not
-/// tell: one directory of the path that may not be searched makes it `permission denied`.
+/// Returns `true` if a program exists, on the search path if its name is bare. The system's own
+/// answer does not tell: one directory of the path that may not be searched makes it `permission
+/// denied`.
 fn is_there(program: &Path) -> bool {
     if program.components().count() > 1 || program.is_absolute() {
         return program.exists();
@@ -303,7 +294,8 @@ fn prepare(client: &Client, entry: &Entry) -> Result<Command> {
     let run = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
     let mount = mount::Here { directory: at, read_only: *read_only, run };
     mount::mount_here(client, &mut holder, name, mount, ids)?;
-    // A process that stood in the directory stands in the branch now, at the same place if it is there.
+    // A process that stood in the directory stands in the branch now, at the same place if it is
+    // there.
     let inside = here.filter(|here| here.starts_with(at));
     let stand = inside.filter(|here| here.is_dir()).unwrap_or_else(|| at.clone());
     std::env::set_current_dir(&stand).map_err(|error| Error::path("enter", &stand, error))?;

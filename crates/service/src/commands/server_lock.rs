@@ -1,7 +1,7 @@
 //! One command at a time starts, stops or tidies up after the server of a branch.
 //!
-//! The lock is on a file beside the directory of the branch, which goes with the lock: whoever waited for it
-//! looks whether what it has locked is still what others would find.
+//! The lock is on a file beside the directory of the branch, which goes with the lock: a command
+//! that waited for it looks whether what it has locked is still what others would find.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -18,7 +18,7 @@ pub struct ServerLock {
 }
 
 impl ServerLock {
-    /// Waits until nobody else works on the server of the branch with this number.
+    /// Waits until no other command works on the server of the branch with this number.
     pub fn wait(store: &Path, id: u64) -> Result<ServerLock> {
         let path = path(&runtime::place(store, id));
         loop {
@@ -40,7 +40,7 @@ impl ServerLock {
             Err(error) => return Err(Error::path("open", &path, error)),
         };
         match file.try_lock() {
-            // Removed between the two; whoever did it was here.
+            // Removed between the two, by a command that was at work.
             Ok(()) if !leads_to(&path, &file) => Ok(None),
             Ok(()) => Ok(Some(ServerLock { path, _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),

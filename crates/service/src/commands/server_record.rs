@@ -79,7 +79,7 @@ pub fn read(place: &Path) -> Result<Option<Record>> {
 pub fn write(place: &Path, record: &Record) -> Result<()> {
     let path = record_path(place);
     let text = serde_json::to_vec(record).map_err(|error| Error::io("recording", error))?;
-    // Whole or not at all: a server without a record is one that nothing stops.
+    // Whole or not at all: a server without a record is one that no command stops.
     let unfinished = path.with_extension("new");
     let write = || -> io::Result<()> {
         let _none_was_left = fs::remove_file(&unfinished);

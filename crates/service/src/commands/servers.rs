@@ -1,27 +1,28 @@
-//! PostgreSQL servers on branches: each on a mount of its branch, remembered in a file beside its socket.
+//! PostgreSQL servers on branches: each on a mount of its branch, remembered in a file beside its
+//! socket.
 //!
-//! The server outlives the command that starts it, and may outlive the holder: the files say which there
-//! are, and whoever comes by next tidies up after those that are gone. Each branch has a lock, which a command
-//! holds while it starts, stops or tidies up after its server; no branch stands in the way of another.
+//! The server outlives the command that starts it, and may outlive the holder: the files say which
+//! there are, and the next command tidies up after those that are gone. Each branch has a lock,
+//! which a command holds while it starts, stops or tidies up after its server; no branch stands in
+//! the way of another.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::geteuid;
+use serde::Serialize;
 
-use crate::client::{Access, Client, Connection};
-use crate::commands::inspect::{inspect, unexpected};
+use crate::client::{Client, Connection};
 use crate::commands::mount::{self, MountFlags};
 use crate::commands::server_lock::ServerLock;
 use crate::commands::server_record::{self, Record};
 use crate::commands::{kept_log, unmount};
 use crate::machine::{busy, cleanup, in_use, runtime, server_place};
 use crate::postgres::{Cluster, Launch, Server};
-use crate::protocol::answers::{Inspected, OneBranch, ServerList, ServerRow};
-use crate::protocol::requests::Mount;
+use crate::protocol::mounts::{Inspect, Inspected, ListMounts, MountedBranch};
 use crate::protocol::time::elapsed_us;
-use crate::protocol::{Code, Error, Request, Response, Result};
+use crate::protocol::{Code, Error, Hint, Result, Wanted};
 
 /// Recovery replays what a checkpoint has not written; that is minutes at most.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -38,12 +39,25 @@ pub struct Start {
     pub port: Option<u16>,
 }
 
+/// A server on a branch. The URI leads over its Unix socket; the port is on 127.0.0.1.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct ServerRow {
+    pub branch: String,
+    pub uri: String,
+    pub port: u16,
+    pub pid: u32,
+    /// How long the start took, where it was just started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elapsed_us: Option<u64>,
+}
+
 /// Starts a server on the branch `name` and waits until it takes connections.
 ///
 /// # Errors
-/// `branch-busy` when one runs already; `unsupported` without a data directory, or without an installed server
-/// of its version; `io` with the server's own words when it does not come up.
-pub fn start(client: &Client, name: &str, how: &Start) -> Result<Response> {
+/// `branch-busy` when one runs already; `unsupported` without a data directory, or without an
+/// installed server of its version; `io` with the server's own words when it does not come up.
+pub fn start(client: &Client, name: &str, how: &Start) -> Result<ServerRow> {
     let begun = Instant::now();
     let mut holder = client.hold()?;
     let (_lock, inspected) = lock_for_start(client, &mut holder, name)?;
@@ -77,7 +91,7 @@ pub fn start(client: &Client, name: &str, how: &Start) -> Result<Response> {
             kept_log::forget(&place);
             let elapsed_us = elapsed_us(begun);
             let branch = name.to_owned();
-            Ok(Response::Server(ServerRow { branch, uri, port, pid, elapsed_us: Some(elapsed_us) }))
+            Ok(ServerRow { branch, uri, port, pid, elapsed_us: Some(elapsed_us) })
         }
         Err(error) => {
             let error = kept_log::keep(&place, error);
@@ -93,26 +107,27 @@ pub fn start(client: &Client, name: &str, how: &Start) -> Result<Response> {
     }
 }
 
-/// Locks the server of a branch, ends what is left of an earlier one, and says how the branch is then.
+/// Locks the server of a branch, ends what is left of an earlier one, and says how the branch is
+/// then.
 fn lock_for_start(
     client: &Client,
     holder: &mut Connection,
     name: &str,
 ) -> Result<(ServerLock, Inspected)> {
     loop {
-        let id = inspect(holder, name)?.id;
+        let id = holder.ask(Inspect { name: name.into() })?.id;
         let lock = ServerLock::wait(client.store(), id)?;
         let place = runtime::place(client.store(), id);
         if let Some(record) = server_record::read(&place)? {
             if record.ready && record.server.is_alive() && is_mounted(client, &record)? {
                 let what = format!("a server runs on branch {name} already: {}", record.server.uri);
                 return Err(Error::new(Code::BranchBusy, what)
-                    .hint(format!("use it, or stop it with `tine postgres stop {name}`")));
+                    .hint(Hint::UseOrStopServer { branch: name.into() }));
             }
             end(client, &place, &record)?;
         }
         // While this waited, the branch may have been deleted, and another made of that name.
-        let inspected = inspect(holder, name)?;
+        let inspected = holder.ask(Inspect { name: name.into() })?;
         if inspected.id == id {
             return Ok((lock, inspected));
         }
@@ -126,21 +141,17 @@ fn must_be_startable(name: &str, inspected: &Inspected) -> Result<()> {
     match &inspected.mount {
         Some(mount) if mount.private_to.is_some() || mount.read_only => {
             let what = format!("branch {name} is in use at {}", mount.directory.display());
-            Err(Error::new(Code::BranchBusy, what)
-                .hint(format!("make a branch of it: `tine branch NEW --from {name}`")))
+            Err(Error::new(Code::BranchBusy, what).hint(Hint::ForkInstead { branch: name.into() }))
         }
         // Another directory would be taken for the branch.
-        Some(mount) if !in_use::is_in_place(mount) => {
-            Err(busy::busy(name, mount, busy::Wanted::Entered))
-        }
+        Some(mount) if !in_use::is_in_place(mount) => Err(busy::busy(name, mount, Wanted::Entered)),
         Some(mount) if geteuid().is_root() && !mount.allow_other => {
             let directory = mount.directory.display();
             let what = format!(
                 "branch {name} is mounted at {directory} for root alone, and a server runs as another user"
             );
-            Err(Error::new(Code::BranchBusy, what).hint(format!(
-                "`tine unmount {name}` first; the server gets a mount of its own. Or mount it with --allow-other"
-            )))
+            Err(Error::new(Code::BranchBusy, what)
+                .hint(Hint::MountForServer { branch: name.into() }))
         }
         _ => Ok(()),
     }
@@ -172,19 +183,17 @@ fn launch(
     .start_telling(began)
 }
 
-/// Stops the server of the branch `name`, and takes off the mount that was made for it. A command beside this one
-/// may have done so first.
+/// Stops the server of the branch `name`, and takes off the mount that was made for it. A command
+/// beside this one may have done so first.
 ///
 /// # Errors
 /// `not-mounted` when there is no server on it.
-pub fn stop(client: &Client, name: &str) -> Result<Response> {
+pub fn stop(client: &Client, name: &str) -> Result<()> {
     if !stop_any(client, name)? {
         let what = format!("no server runs on branch {name}");
-        return Err(
-            Error::new(Code::NotMounted, what).hint("`tine postgres list` shows those that do")
-        );
+        return Err(Error::new(Code::NotMounted, what).hint(Hint::ListServers));
     }
-    Ok(Response::Branch(OneBranch { branch: name.into() }))
+    Ok(())
 }
 
 /// Stops the server of a branch, if there is one.
@@ -198,13 +207,11 @@ pub fn stop_if_running(client: &Client, name: &str) -> Result<()> {
     }
 }
 
-/// Stops what there is; `false` if there was nothing.
+/// Stops what there is. Returns `false` if there was nothing.
 fn stop_any(client: &Client, name: &str) -> Result<bool> {
-    let mut reach = client.reach()?;
-    let Response::Inspected(inspected) = reach.call(Request::Inspect { name: name.into() })? else {
-        return Err(unexpected());
-    };
-    reach.leave()?;
+    let mut access = client.reach()?;
+    let inspected = access.ask(Inspect { name: name.into() })?;
+    access.leave()?;
     let place = runtime::place(client.store(), inspected.id);
     if !place.exists() {
         return Ok(false);
@@ -228,7 +235,7 @@ fn stop_any(client: &Client, name: &str) -> Result<bool> {
 ///
 /// # Errors
 /// When the records cannot be read.
-pub fn list(client: &Client) -> Result<Response> {
+pub fn list(client: &Client) -> Result<Vec<ServerRow>> {
     reap(client)?;
     let running = server_record::all(client.store())?.into_iter().map(|(_, record)| record);
     let running = running.filter(|record| record.ready && record.server.is_alive());
@@ -241,11 +248,11 @@ pub fn list(client: &Client) -> Result<Response> {
     });
     let mut servers: Vec<ServerRow> = rows.collect();
     servers.sort_by(|a, b| a.branch.cmp(&b.branch));
-    Ok(Response::Servers(ServerList { servers }))
+    Ok(servers)
 }
 
-/// Tidies up after servers that were killed, after starts that were, and after mounts that are gone, but not where
-/// another command is at work.
+/// Tidies up after servers that were killed, after starts that were, and after mounts that are
+/// gone, but not where another command is at work.
 fn reap(client: &Client) -> Result<()> {
     for (place, _) in server_record::all(client.store())? {
         let Some(_lock) = ServerLock::try_take(&place)? else { continue };
@@ -253,7 +260,8 @@ fn reap(client: &Client) -> Result<()> {
         if record.ready && record.server.is_alive() && is_mounted(client, &record)? {
             continue;
         }
-        // What keeps this one from being tidied up is told to who works with it, and concerns no other.
+        // A command that works with this one is told what keeps it from being tidied up; it
+        // concerns no other.
         let _ = end(client, &place, &record);
     }
     Ok(())
@@ -261,26 +269,20 @@ fn reap(client: &Client) -> Result<()> {
 
 fn is_mounted(client: &Client, record: &Record) -> Result<bool> {
     let mounts = mounts(client)?;
-    Ok(mounts.iter().any(|(branch, _)| *branch == record.branch))
+    Ok(mounts.iter().any(|row| row.branch == record.branch))
 }
 
 /// The branch that is mounted on a directory.
 fn mounted_on(client: &Client, directory: &Path) -> Result<Option<String>> {
-    let found = mounts(client)?.into_iter().find(|(_, mount)| mount.directory == directory);
-    Ok(found.map(|(branch, _)| branch))
+    let found = mounts(client)?.into_iter().find(|row| row.mount.directory == directory);
+    Ok(found.map(|row| row.branch))
 }
 
-fn mounts(client: &Client) -> Result<Vec<(String, Mount)>> {
-    let mut reach = client.reach()?;
-    let mounts = match &mut reach {
-        // In this process nothing is mounted.
-        Access::Local(_) => Vec::new(),
-        Access::Remote(holder) => match holder.call(Request::Mounts)? {
-            Response::Mounts(mounts) => mounts,
-            _ => return Err(unexpected()),
-        },
-    };
-    reach.leave()?;
+/// The mounts that are served; on a store that cannot be written, too.
+fn mounts(client: &Client) -> Result<Vec<MountedBranch>> {
+    let mut access = client.reach_to_read()?;
+    let mounts = access.ask(ListMounts)?;
+    access.leave()?;
     Ok(mounts)
 }
 
@@ -292,7 +294,8 @@ fn end(client: &Client, place: &Path, record: &Record) -> Result<()> {
     if record.own_mount
         && let Some(branch) = mounted_on(client, &directory)?
     {
-        // The mount was made for the server alone, so whatever else has a copy of it was not given it.
+        // The mount was made for the server alone, so whatever else has a copy of it was not given
+        // it.
         match unmount::unmount(client, &branch, true) {
             Err(error) if !matches!(error.code, Code::NotMounted | Code::BranchNotFound) => {
                 return Err(error);
@@ -300,13 +303,13 @@ fn end(client: &Client, place: &Path, record: &Record) -> Result<()> {
             _ => {}
         }
     }
-    // A mount whose holder died is nobody's any more.
+    // A mount whose holder died is served by no process.
     cleanup::detach_one(&directory);
     server_place::remove(place)
 }
 
-/// Waits for the system to forget a process that has ended. Until then its number looks taken, and the
-/// next server on the same data would take it for its rival.
+/// Waits for the system to forget a process that has ended. Until then its number looks taken, and
+/// the next server on the same data would take it for its rival.
 fn await_reaped(pid: u32) {
     let deadline = Instant::now() + REAP_PATIENCE;
     let process = PathBuf::from(format!("/proc/{pid}/stat"));

@@ -1,8 +1,9 @@
 //! Taking mounts off: as the system does it, so that nothing in use is lost, or by force.
 //!
-//! The mount of a branch is the connection of a process that serves it, and one place or many where the kernel shows it.
-//! Without force the place goes where nothing uses it; what else keeps the connection is told by name. With
-//! force the connection ends, wherever the mount is shown, after the kernel has handed over what it keeps.
+//! The mount of a branch is the connection of a process that serves it, and one place or many where
+//! the kernel shows it. Without force the place goes where nothing uses it; what else keeps the
+//! connection is told by name. With force the connection ends, wherever the mount is shown, after
+//! the kernel has handed over what it keeps.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -14,12 +15,12 @@ use tine_sys::fuse_device;
 
 use crate::client::{Access, Client, Connection};
 use crate::commands::flush::flush_at;
-use crate::commands::inspect::find_at;
-use crate::machine::busy::{self, Wanted};
+use crate::commands::inspect::find_mount;
+use crate::machine::busy;
 use crate::machine::{cleanup, in_use, mount_table};
-use crate::protocol::answers::OneBranch;
-use crate::protocol::requests::Mount;
-use crate::protocol::{Code, Error, Request, Response, Result};
+use crate::protocol::mounts::{Abort, AwaitDetached, Mount};
+use crate::protocol::usage::MeasureBranch;
+use crate::protocol::{Code, Error, Hint, Result, Wanted};
 
 /// How long a mount may take to hand over its last data.
 const DETACH: Duration = Duration::from_secs(60);
@@ -28,13 +29,14 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long the holder is asked to wait at a time.
 const WAIT_MS: u64 = 100;
 
-/// Takes the mount of the branch `name` off its directory. With `force`, although it is in use, and everywhere: who
-/// works in it gets errors from then on.
+/// Takes the mount of the branch `name` off its directory. With `force`, although it is in use, and
+/// everywhere: programs that work in it get errors from then on.
 ///
 /// # Errors
-/// `not-mounted`; `branch-busy` while a program uses it, or a copy of it in another mount namespace. With `force`,
-/// `no-space` or `io` when the last writes could not be stored; it is off nevertheless.
-pub fn unmount(client: &Client, name: &str, force: bool) -> Result<Response> {
+/// `not-mounted`; `branch-busy` while a program uses it, or a copy of it in another mount
+/// namespace. With `force`, `no-space` or `io` when the last writes could not be stored; it is off
+/// nevertheless.
+pub fn unmount(client: &Client, name: &str, force: bool) -> Result<()> {
     unmount_where(client, name, force, |_| true)
 }
 
@@ -43,39 +45,38 @@ fn unmount_where(
     name: &str,
     force: bool,
     wanted: impl Fn(&Mount) -> bool,
-) -> Result<Response> {
-    let mut reach = client.reach()?;
-    reach.call(Request::Usage { name: Some(name.into()) })?;
-    let mount = match &mut reach {
+) -> Result<()> {
+    let mut access = client.reach()?;
+    access.ask(MeasureBranch { name: name.into() })?;
+    let mount = match &mut access {
         Access::Local(_) => None,
-        Access::Remote(holder) => find_at(holder, name)?.filter(wanted),
+        Access::Remote(holder) => find_mount(holder, name)?.filter(wanted),
     };
-    match (mount, &mut reach) {
-        (Some(mount), Access::Remote(holder)) if force => end(holder, name, &mount)?,
-        (Some(mount), Access::Remote(holder)) => take_off(holder, name, &mount)?,
+    match (mount, &mut access) {
+        (Some(mount), Access::Remote(holder)) if force => end(holder, name, &mount),
+        (Some(mount), Access::Remote(holder)) => take_off(holder, name, &mount),
         _ => {
-            reach.leave()?;
+            access.leave()?;
             let what = format!("branch {name} is not mounted");
-            return Err(Error::new(Code::NotMounted, what).hint("`tine list` shows what is"));
+            Err(Error::new(Code::NotMounted, what).hint(Hint::ListMounts))
         }
     }
-    Ok(Response::Branch(OneBranch { branch: name.into() }))
 }
 
-/// The same for a branch, or a directory on which one is mounted. A branch of the name comes first; the
-/// directory may be that of a branch of another store.
+/// The same for a branch, or a directory on which one is mounted. A branch of the name comes first;
+/// the directory may be that of a branch of another store. Returns the name of the branch.
 ///
 /// # Errors
 /// As [`unmount`].
-pub fn unmount_any(client: &Client, name_or_directory: &Path, force: bool) -> Result<Response> {
-    // Before anything else, since whoever comes by takes dead mounts off.
+pub fn unmount_any(client: &Client, name_or_directory: &Path, force: bool) -> Result<String> {
+    // Before anything else, since other commands take dead mounts off.
     let place = place(name_or_directory);
     let entries = mount_table::ours();
     let entries = entries.map_err(|why| Error::io("cannot read the table of mounts", why))?;
     // The last one is on top.
     let entry = entries.into_iter().rfind(|entry| Some(&entry.directory) == place.as_ref());
     let by_name = match name_or_directory.to_str() {
-        Some(name) => unmount(client, name, force),
+        Some(name) => unmount(client, name, force).map(|()| name.to_owned()),
         None => Err(Error::new(Code::NameInvalid, "no branch has such a name")),
     };
     let is_unknown = |error: &Error| {
@@ -85,14 +86,14 @@ pub fn unmount_any(client: &Client, name_or_directory: &Path, force: bool) -> Re
         (Err(error), Some(entry)) if is_unknown(&error) => unmount_entry(client, &entry, force),
         (Err(error), None) if is_unknown(&error) && name_or_directory.is_dir() => {
             let what = format!("no branch is mounted at {}", name_or_directory.display());
-            Err(Error::new(Code::NotMounted, what).hint("`tine list` shows what is mounted"))
+            Err(Error::new(Code::NotMounted, what).hint(Hint::ListMounts))
         }
         (done, _) => done,
     }
 }
 
-fn unmount_entry(client: &Client, entry: &mount_table::Entry, force: bool) -> Result<Response> {
-    let done = || Ok(Response::Branch(OneBranch { branch: entry.branch.clone() }));
+fn unmount_entry(client: &Client, entry: &mount_table::Entry, force: bool) -> Result<String> {
+    let done = || Ok(entry.branch.clone());
     cleanup::detach_one(&entry.directory);
     if mount_table::ours().is_ok_and(|entries| !entries.contains(entry)) {
         return done();
@@ -113,7 +114,7 @@ fn unmount_entry(client: &Client, entry: &mount_table::Entry, force: bool) -> Re
             }
             done()
         }
-        unmounted => unmounted,
+        unmounted => unmounted.map(|()| entry.branch.clone()),
     }
 }
 
@@ -169,24 +170,21 @@ fn is_unseen(mount: &Mount) -> bool {
     mount.device.as_ref().is_some_and(|device| in_use::look(device).is_empty())
 }
 
-/// Waits a moment for the end of a mount; `true`: it has ended.
+/// Waits a moment for the end of a mount. Returns `true` if it has ended.
 fn has_ended(holder: &mut Connection, name: &str, mount: &Mount) -> Result<bool> {
-    let wait = Request::AwaitDetached { name: name.into(), timeout_ms: WAIT_MS };
-    match holder.call(wait) {
-        Ok(_) => Ok(true),
-        // Another command may have mounted the branch again.
-        Err(error) if error.code == Code::BranchBusy => {
-            let now = find_at(holder, name)?;
-            Ok(now.is_none_or(|now| now.device != mount.device))
-        }
-        Err(error) => Err(error),
+    if holder.ask(AwaitDetached { name: name.into(), timeout_ms: WAIT_MS })? {
+        return Ok(true);
     }
+    // Another command may have mounted the branch again.
+    let now = find_mount(holder, name)?;
+    Ok(now.is_none_or(|now| now.device != mount.device))
 }
 
-/// Ends the mount of a branch that is left in nothing but copies which came along as commands were run in other
-/// branches, and which nothing uses; `true` if so. Such a copy was not asked for and must keep nothing.
+/// Ends the mount of a branch that is left in nothing but copies which came along as commands were
+/// run in other branches, and which nothing uses. Returns `true` if it is not mounted then. Such a
+/// copy was not asked for and must keep nothing.
 pub(crate) fn release(holder: &mut Connection, name: &str) -> Result<bool> {
-    let Some(mount) = find_at(holder, name)? else { return Ok(true) };
+    let Some(mount) = find_mount(holder, name)? else { return Ok(true) };
     let Some(device) = &mount.device else { return Ok(false) };
     let out_of_sight = mount.private_to.is_none() && in_use::places(&mount).is_empty();
     if !out_of_sight || !in_use::look(device).is_unasked_for() {
@@ -207,11 +205,11 @@ fn end(holder: &mut Connection, name: &str, mount: &Mount) -> Result<()> {
     };
     let flushed = if mount.read_only { Ok(()) } else { flush_at(holder, name, &way) };
     drop(root);
-    let ended = find_at(holder, name)?.is_none_or(|now| now.device != mount.device);
+    let ended = find_mount(holder, name)?.is_none_or(|now| now.device != mount.device);
     if ended {
         return Ok(());
     }
-    holder.call(Request::Cut { name: name.into() })?;
+    holder.ask(Abort { name: name.into() })?;
     flushed.map_err(|error| {
         let why = &error.message;
         let what =

@@ -1,35 +1,38 @@
-//! Commands that delete, reset or rename a branch, with what has to be done to its mount and server before.
+//! Commands that delete, reset or rename a branch, with what has to be done to its mount and server
+//! before.
 //!
-//! Nothing is taken from a program that works in a branch before it is certain that the command can go on.
+//! Nothing is taken from a program that works in a branch before it is certain that the command can
+//! go on.
 
 use crate::client::{Access, Client};
 use crate::commands::flush::flush;
-use crate::commands::inspect::{find_at, unexpected};
+use crate::commands::inspect::find_mount;
 use crate::commands::servers;
 use crate::commands::unmount::{detach, release};
-use crate::protocol::answers::Inspected;
-use crate::protocol::{Code, Error, Request, Response, Result};
+use crate::protocol::branches::{Delete, Rename, Reset};
+use crate::protocol::mounts::{Inspect, Inspected};
+use crate::protocol::{Code, Error, Result};
 
 /// Deletes branches, all or none; with `force`, mounted ones too.
 ///
 /// # Errors
 /// `branch-not-found`, `branch-busy`.
-pub fn delete(client: &Client, names: Vec<String>, force: bool) -> Result<Response> {
+pub fn delete(client: &Client, names: Vec<String>, force: bool) -> Result<Vec<String>> {
     let list: Vec<&str> = names.iter().map(String::as_str).collect();
     if force {
         must_be_there(client, &list)?;
         detach_by_force(client, &list)?;
     }
-    let request = Request::Delete { names: names.clone(), force };
-    call(client, &list, request)
+    let ask = Delete { names: names.clone(), force };
+    or_released(client, &list, || client.ask(ask.clone()))
 }
 
-/// Puts a branch back to its fork point, or to what `to` holds, with what the mount of that still keeps; with `force`, a
-/// mounted one too.
+/// Puts a branch back to its fork point, or to what `to` holds, with what the mount of that still
+/// keeps; with `force`, a mounted one too.
 ///
 /// # Errors
 /// `branch-not-found`, `branch-busy`, and `unsupported` for a branch without a fork point.
-pub fn reset(client: &Client, name: &str, to: Option<String>, force: bool) -> Result<Response> {
+pub fn reset(client: &Client, name: &str, to: Option<String>, force: bool) -> Result<()> {
     if force {
         let all: Vec<&str> = [Some(name), to.as_deref()].into_iter().flatten().collect();
         let inspected = must_be_there(client, &all)?;
@@ -39,26 +42,28 @@ pub fn reset(client: &Client, name: &str, to: Option<String>, force: bool) -> Re
         detach_by_force(client, &[name])?;
     }
     if let Some(to) = &to {
-        let mut reach = client.reach()?;
-        flush(&mut reach, to)?;
-        reach.leave()?;
+        let mut access = client.reach()?;
+        flush(&mut access, to)?;
+        access.leave()?;
     }
-    call(client, &[name], Request::Reset { name: name.into(), to, force })
+    let ask = Reset { name: name.into(), to, force };
+    or_released(client, &[name], || client.ask(ask.clone()))
 }
 
 /// Gives a branch another name.
 ///
 /// # Errors
 /// `branch-not-found`, `branch-exists`, `name-invalid`, `branch-busy`.
-pub fn rename(client: &Client, old: &str, new: String) -> Result<Response> {
-    call(client, &[old], Request::Rename { old: old.into(), new })
+pub fn rename(client: &Client, old: &str, new: String) -> Result<()> {
+    let ask = Rename { old: old.into(), new };
+    or_released(client, &[old], || client.ask(ask.clone()))
 }
 
 /// Asks once more when a branch was in use by nothing but leftovers, which are ended.
-fn call(client: &Client, names: &[&str], request: Request) -> Result<Response> {
-    match client.call(request.clone()) {
+fn or_released<T>(client: &Client, names: &[&str], ask: impl Fn() -> Result<T>) -> Result<T> {
+    match ask() {
         Err(error) if error.code == Code::BranchBusy => match release_all(client, names)? {
-            true => client.call(request),
+            true => ask(),
             false => Err(error),
         },
         done => done,
@@ -66,14 +71,14 @@ fn call(client: &Client, names: &[&str], request: Request) -> Result<Response> {
 }
 
 fn release_all(client: &Client, names: &[&str]) -> Result<bool> {
-    let mut reach = client.reach()?;
+    let mut access = client.reach()?;
     let mut all = true;
-    if let Access::Remote(holder) = &mut reach {
+    if let Access::Remote(holder) = &mut access {
         for name in names {
             all &= release(holder, name)?;
         }
     }
-    reach.leave()?;
+    access.leave()?;
     Ok(all)
 }
 
@@ -85,27 +90,23 @@ fn detach_by_force(client: &Client, names: &[&str]) -> Result<()> {
     for name in names {
         servers::stop_if_running(client, name)?;
     }
-    let mut reach = client.reach()?;
-    if let Access::Remote(holder) = &mut reach {
+    let mut access = client.reach()?;
+    if let Access::Remote(holder) = &mut access {
         for name in names {
-            if let Some(mount) = find_at(holder, name)?
+            if let Some(mount) = find_mount(holder, name)?
                 && mount.private_to.is_none()
             {
                 detach(&mount)?;
             }
         }
     }
-    reach.leave()
+    access.leave()
 }
 
 fn must_be_there(client: &Client, names: &[&str]) -> Result<Vec<Inspected>> {
-    let mut reach = client.reach()?;
-    let inspected =
-        names.iter().map(|name| match reach.call(Request::Inspect { name: (*name).into() })? {
-            Response::Inspected(inspected) => Ok(inspected),
-            _ => Err(unexpected()),
-        });
+    let mut access = client.reach()?;
+    let inspected = names.iter().map(|name| access.ask(Inspect { name: (*name).into() }));
     let inspected = inspected.collect::<Result<Vec<_>>>();
-    reach.leave()?;
+    access.leave()?;
     inspected
 }

@@ -1,10 +1,11 @@
 //! The one way in which a copy writes onto the host: beneath one directory, and nowhere else.
 //!
-//! What is written comes from a store, and a store may come from any hand. So a place here is a directory that is
-//! held open and one [`Name`], which is a single step down; longer ways are gone step by step, each a directory that is
-//! no symbolic link. What is made is new: nothing that is there is opened, followed or replaced. Attributes are set
-//! through a descriptor of the file itself, never by its path, so that nothing that takes its place meanwhile gets them.
-//! Every writer onto the host goes through here.
+//! What is written comes from a store, and a store may come from any hand. So a place here is a
+//! directory that is held open and one [`Name`], which is a single step down; longer ways are gone
+//! step by step, each a directory that is no symbolic link. What is made is new: nothing that is
+//! there is opened, followed or replaced. Attributes are set through a descriptor of the file
+//! itself, never by its path, so that nothing that takes its place meanwhile gets them. Every
+//! writer onto the host goes through here.
 
 use std::ffi::CString;
 use std::io;
@@ -109,7 +110,8 @@ impl Directory {
         })
     }
 
-    /// What lies at the end of a way from here, for its attributes; the directory itself where there is no way to go.
+    /// What lies at the end of a way from here, for its attributes; the directory itself where
+    /// there is no way to go.
     pub fn at(&self, way: &[u8]) -> io::Result<Made> {
         match way.is_empty() {
             true => Ok(Made(self.again()?.0)),
@@ -177,7 +179,8 @@ impl Made {
         Ok(chownat(&self.0, "", owner.0, owner.1, AtFlags::EMPTY_PATH)?)
     }
 
-    /// Gives it to a group, if this user may, as `cp -a` does. Returns `true` if owner and group are then these two.
+    /// Gives it to a group, if this user may, as `cp -a` does. Returns `true` if owner and group
+    /// are then these two.
     pub fn offer_to(&self, uid: u32, gid: u32) -> io::Result<bool> {
         let now = fstat(&self.0)?;
         if now.st_gid != gid {
@@ -196,7 +199,8 @@ impl Made {
         Ok(setxattr(&*self.through_proc()?, name, value, XattrFlags::empty())?)
     }
 
-    /// Sets the permission bits with set-id and sticky bits; not of a symbolic link, which has none.
+    /// Sets the permission bits with set-id and sticky bits; not of a symbolic link, which has
+    /// none.
     pub fn set_mode(&self, mode: u32) -> io::Result<()> {
         Ok(chmodat(CWD, &*self.through_proc()?, Mode::from_raw_mode(mode), AtFlags::empty())?)
     }
@@ -206,7 +210,8 @@ impl Made {
         Ok(utimensat(CWD, &*self.through_proc()?, times, AtFlags::empty())?)
     }
 
-    /// The way to exactly this file, whatever its path leads to by now: also if it is a symbolic link, it ends there.
+    /// The way to exactly this file, whatever its path leads to by now: also if it is a symbolic
+    /// link, it ends there.
     fn through_proc(&self) -> io::Result<CString> {
         Ok(CString::new(format!("/proc/self/fd/{}", self.0.as_raw_fd()))?)
     }

@@ -1,9 +1,9 @@
 //! A branch into an empty directory of the host, without FUSE.
 //!
 //! The branch is forked first and the fork is copied: one moment of it, whatever goes on meanwhile.
-//! An ordinary user cannot give files away, so the copy then belongs to that user, to the group it had where that is
-//! one of the user's, and has no set-id bits where owner or group is another, as with `cp -a`.
-//! All that is written goes through [`super::beneath`].
+//! An ordinary user cannot give files away, so the copy then belongs to that user, to the group it
+//! had where that is one of the user's, and has no set-id bits where owner or group is another, as
+//! with `cp -a`. All that is written goes through [`super::beneath`].
 
 use std::collections::HashMap;
 use std::io;
@@ -15,10 +15,10 @@ use rustix::fs::{FileType, Timespec, Timestamps, ftruncate};
 use tine_fs::{Attr, Fs, Ino, Kind, ROOT};
 
 use super::beneath::{Directory, Made, Name};
-use super::file_errors::{Failures, Trouble};
+use super::file_errors::{Failures, FileError};
 use super::fingerprint::Meta;
 use super::job::CopyJob;
-use super::throttle::{CHUNK_BYTES, Pace};
+use super::throttle::{CHUNK_BYTES, Throttle};
 use super::work_queue::{self, Stack};
 use super::{host, ids, verify, verify_export};
 use crate::protocol::{Error, Progress, Result};
@@ -31,9 +31,10 @@ pub struct Copied {
     pub bytes: u64,
 }
 
-/// Copies the branch of the job, which must not change meanwhile, into the empty directory `target`.
+/// Copies the branch of the job, which must not change meanwhile, into the empty directory
+/// `target`.
 pub fn export(job: CopyJob<'_>, target: OwnedFd) -> Result<Copied> {
-    let CopyJob { store, branch, path, pace, progress } = job;
+    let CopyJob { store, branch, path, throttle, progress } = job;
     let fs = Fs::open(store, branch.clone())?;
     let target = Directory::target(target);
     let opened =
@@ -42,7 +43,7 @@ pub fn export(job: CopyJob<'_>, target: OwnedFd) -> Result<Copied> {
         fs: fs.clone(),
         target: opened(&target)?,
         privileged: ids::may_give_away(),
-        pace,
+        throttle,
         progress,
         links: Mutex::default(),
         shut: Mutex::default(),
@@ -59,7 +60,7 @@ pub fn export(job: CopyJob<'_>, target: OwnedFd) -> Result<Copied> {
     progress.begin_verifying();
     let read = host::open_directory(target.as_fd(), b".");
     let read = read.map_err(|error| Error::path("open", path, error))?;
-    verify_export::verify(&fs, &Arc::new(read), privileged, pace, progress)?;
+    verify_export::verify(&fs, &Arc::new(read), privileged, throttle, progress)?;
     shut_out(&target, shut.into_inner().unwrap_or_else(PoisonError::into_inner))
         .map_err(|error| Error::path("complete", path, error))?;
     Ok(Copied { files: files.into_inner(), bytes: bytes.into_inner() })
@@ -100,7 +101,7 @@ struct Export<'a> {
     fs: Fs,
     target: Directory,
     privileged: bool,
-    pace: Pace<'a>,
+    throttle: Throttle<'a>,
     progress: &'a Progress,
     /// The first path of every file with several names.
     links: Mutex<HashMap<Ino, Vec<u8>>>,
@@ -124,7 +125,7 @@ impl Export<'_> {
                 let path = host::join(&node.path, &name);
                 let result = Name::new(&name)
                     .and_then(|name| node.directory.made_file(name))
-                    .map_err(Trouble::from)
+                    .map_err(FileError::from)
                     .and_then(|file| self.file(file, &path, &attr));
                 self.failures.note(&path, result)?;
                 node
@@ -133,7 +134,7 @@ impl Export<'_> {
         self.leave(node)
     }
 
-    /// Completes every directory that nobody works below any more.
+    /// Completes every directory below which no task is left.
     fn leave(&self, node: Arc<Node>) -> Result<()> {
         let mut done = Arc::into_inner(node);
         while let Some(mut node) = done {
@@ -144,12 +145,12 @@ impl Export<'_> {
         Ok(())
     }
 
-    fn finish_directory(&self, node: &Node) -> Result<(), Trouble> {
+    fn finish_directory(&self, node: &Node) -> Result<(), FileError> {
         let meta = verify::meta(&self.fs, &self.fs.getattr(node.ino)?)?;
         Ok(self.set_meta(&node.directory.at(b"")?, &node.path, &meta)?)
     }
 
-    fn directory(&self, node: &Arc<Node>, stack: &Stack<Task>) -> Result<(), Trouble> {
+    fn directory(&self, node: &Arc<Node>, stack: &Stack<Task>) -> Result<(), FileError> {
         let mut entries = Vec::new();
         self.fs.readdir_plus(node.ino, 0, &mut |entry, attr| {
             if entry.name != b"." && entry.name != b".." {
@@ -172,7 +173,7 @@ impl Export<'_> {
         name: &[u8],
         attr: &Attr,
         stack: &Stack<Task>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), FileError> {
         let path = host::join(&node.path, name);
         let single = Name::new(name)?;
         if attr.kind == Kind::Directory {
@@ -207,7 +208,7 @@ impl Export<'_> {
         }
     }
 
-    fn make(&self, directory: &Directory, name: Name<'_>, attr: &Attr) -> Result<New, Trouble> {
+    fn make(&self, directory: &Directory, name: Name<'_>, attr: &Attr) -> Result<New, FileError> {
         let kind = match attr.kind {
             Kind::Symlink => {
                 let target = self.fs.readlink(attr.ino)?;
@@ -222,10 +223,10 @@ impl Export<'_> {
         Ok(New::Other(directory.make_node(name, kind, host::device_pair(attr.rdev))?))
     }
 
-    fn file(&self, file: OwnedFd, path: &[u8], attr: &Attr) -> Result<(), Trouble> {
+    fn file(&self, file: OwnedFd, path: &[u8], attr: &Attr) -> Result<(), FileError> {
         ftruncate(&file, attr.size)?;
         let mut failed = None;
-        let read = verify::read_data(&self.fs, attr, self.pace, |offset, bytes| {
+        let read = verify::read_data(&self.fs, attr, self.throttle, |offset, bytes| {
             self.progress.go_on()?;
             if failed.is_none() {
                 failed = write_full(file.as_fd(), offset, bytes).err();
@@ -244,7 +245,8 @@ impl Export<'_> {
         Ok(())
     }
 
-    /// Sets owner, extended attributes, permission bits and times, in the order in which none undoes another.
+    /// Sets owner, extended attributes, permission bits and times, in the order in which none
+    /// undoes another.
     fn set_meta(&self, made: &Made, path: &[u8], meta: &Meta) -> io::Result<()> {
         let seen = ids::shown(meta.clone());
         let owned = match self.privileged {

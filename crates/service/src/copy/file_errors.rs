@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::host;
-use crate::protocol::{Code, Error, Result};
+use crate::protocol::{Code, Error, Hint, Result};
 
 /// Why one file could not be copied.
-pub enum Trouble {
+pub enum FileError {
     /// The host refused to read or write it.
     Host(io::Error),
     /// It has something that the other side cannot keep.
@@ -19,32 +19,32 @@ pub enum Trouble {
     Fatal(Error),
 }
 
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Trouble {
-        Trouble::Host(error)
+impl From<io::Error> for FileError {
+    fn from(error: io::Error) -> FileError {
+        FileError::Host(error)
     }
 }
 
-impl From<rustix::io::Errno> for Trouble {
-    fn from(error: rustix::io::Errno) -> Trouble {
-        Trouble::Host(error.into())
+impl From<rustix::io::Errno> for FileError {
+    fn from(error: rustix::io::Errno) -> FileError {
+        FileError::Host(error.into())
     }
 }
 
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Trouble {
-        Trouble::Fatal(error)
+impl From<Error> for FileError {
+    fn from(error: Error) -> FileError {
+        FileError::Fatal(error)
     }
 }
 
-impl From<tine_fs::Error> for Trouble {
-    fn from(error: tine_fs::Error) -> Trouble {
+impl From<tine_fs::Error> for FileError {
+    fn from(error: tine_fs::Error) -> FileError {
         match error {
             // The rest may be whole, and the path says more than a number.
             tine_fs::Error::Damaged { .. } | tine_fs::Error::DamagedTree { .. } => {
-                Trouble::Refused(error.into())
+                FileError::Refused(error.into())
             }
-            _ => Trouble::Fatal(error.into()),
+            _ => FileError::Fatal(error.into()),
         }
     }
 }
@@ -75,18 +75,18 @@ impl Failures {
         host::shown(&self.root, path)
     }
 
-    /// Remembers a trouble with one file so that the rest can be tried; passes on what is fatal.
-    pub fn note(&self, path: &[u8], result: Result<(), Trouble>) -> Result<()> {
+    /// Remembers the error of one file so that the rest can be tried; passes on what is fatal.
+    pub fn note(&self, path: &[u8], result: Result<(), FileError>) -> Result<()> {
         let error = match result {
             Ok(()) => return Ok(()),
-            Err(Trouble::Fatal(error)) => return Err(error),
-            Err(Trouble::Refused(error)) => error,
-            Err(Trouble::Changed(why)) => Error::new(Code::BaseChanged, why),
+            Err(FileError::Fatal(error)) => return Err(error),
+            Err(FileError::Refused(error)) => error,
+            Err(FileError::Changed(why)) => Error::new(Code::BaseChanged, why),
             // It was there when its directory was listed.
-            Err(Trouble::Host(error)) if error.kind() == io::ErrorKind::NotFound => {
+            Err(FileError::Host(error)) if error.kind() == io::ErrorKind::NotFound => {
                 Error::new(Code::BaseChanged, "it went away while it was read")
             }
-            Err(Trouble::Host(error)) => Error::io("", error),
+            Err(FileError::Host(error)) => Error::io("", error),
         };
         if error.code == Code::NoSpace {
             let what = format!("cannot write {}{}", self.shown(path).display(), error.message);
@@ -113,12 +113,10 @@ impl Failures {
             what.push_str(&format!("; and {} more", list.count - list.named.len()));
         }
         let hint = match code {
-            Code::BaseChanged => "stop what is writing there, then try again",
-            Code::NotPermitted => "run as a user who may read all of it",
-            Code::StoreDamaged => {
-                "nothing was made; `tine check` says more, and `tine check --repair-to NEW` copies what is whole"
-            }
-            _ => "nothing was made; see to these files, then try again",
+            Code::BaseChanged => "stop what is writing there, then try again".into(),
+            Code::NotPermitted => "run as a user who may read all of it".into(),
+            Code::StoreDamaged => Hint::CheckAndRepairStore,
+            _ => "nothing was made; see to these files, then try again".into(),
         };
         Err(Error::new(code, what).hint(hint))
     }
@@ -145,7 +143,7 @@ mod tests {
     fn what_cannot_be_kept_is_named_and_the_rest_is_looked_at() {
         let failures = Failures::new(Path::new("/src"));
         let refused = Error::new(Code::Unsupported, "attribute system.x: not supported");
-        failures.note(b"a", Err(Trouble::Refused(refused))).unwrap();
+        failures.note(b"a", Err(FileError::Refused(refused))).unwrap();
         failures.note(b"b", Ok(())).unwrap();
         let error = failures.into_result("import").unwrap_err();
         assert_eq!(error.code, Code::Unsupported);

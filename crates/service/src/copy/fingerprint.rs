@@ -1,7 +1,8 @@
 //! 128 bits that stand for a file: its attributes, its extended attributes and its content.
 //!
-//! Content counts by non-zero blocks and their places, so that a hole and the zeros it reads as have
-//! one fingerprint. A directory's content is the set of its names with the inodes they lead to, in any order.
+//! Content counts by non-zero blocks and their places, so that a hole and the zeros it reads as
+//! have one fingerprint. A directory's content is the set of its names with the inodes they lead
+//! to, in any order.
 
 use tine_fs::{Ino, Kind, Time};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};

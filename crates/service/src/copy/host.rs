@@ -1,4 +1,5 @@
-//! One file of the host, read whole: what it is, its extended attributes, its data without its holes.
+//! One file of the host, read whole: what it is, its extended attributes, its data without its
+//! holes.
 
 use std::ffi::CString;
 use std::io;
@@ -16,7 +17,7 @@ use tine_fs::{Kind, Time};
 use super::BLOCK_BYTES;
 use super::fingerprint::Meta;
 use super::ids;
-use super::throttle::{CHUNK_BYTES, Pace};
+use super::throttle::{CHUNK_BYTES, Throttle};
 
 /// What the system says of an entry, without following it.
 pub fn stat(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {
@@ -60,7 +61,8 @@ pub fn device_pair(rdev: u32) -> (u32, u32) {
     ((rdev & 0xf_ff00) >> 8, (rdev & 0xff) | ((rdev >> 12) & 0xf_ff00))
 }
 
-/// A path for the calls that take no directory descriptor; names `directory` itself when `name` is `.`.
+/// A path for the calls that take no directory descriptor; names `directory` itself when `name` is
+/// `.`.
 pub fn through_proc(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<CString> {
     let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
     path.extend_from_slice(name);
@@ -122,7 +124,7 @@ pub fn open_directory(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Owne
 pub fn read_data<E: From<io::Error>>(
     file: &OwnedFd,
     size: u64,
-    pace: Pace<'_>,
+    throttle: Throttle<'_>,
     mut visit: impl FnMut(u64, &[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut buffer = vec![0; CHUNK_BYTES.min(size as usize)];
@@ -131,7 +133,7 @@ pub fn read_data<E: From<io::Error>>(
         let Some((start, end)) = next_data(file, offset, size)? else { break };
         offset = start;
         while offset < end {
-            let want = buffer.len().min(pace.chunk_bytes()).min((end - offset) as usize);
+            let want = buffer.len().min(throttle.chunk_bytes()).min((end - offset) as usize);
             let got = read_full(file.as_fd(), offset, &mut buffer[..want])?;
             visit(offset, &buffer[..got])?;
             if got < want {
@@ -207,7 +209,7 @@ mod tests {
         file.set_len(size).unwrap();
         std::os::unix::fs::FileExt::write_all_at(&file, b"end", size - 3).unwrap();
         let mut read = 0;
-        read_data::<io::Error>(&file.into(), size, Pace(&|| false), |_, bytes| {
+        read_data::<io::Error>(&file.into(), size, Throttle(&|| false), |_, bytes| {
             read += bytes.len();
             Ok(())
         })

@@ -11,7 +11,7 @@ use super::fingerprint::Meta;
 /// What copies, never changes its namespace.
 static HERE: LazyLock<IdMap> = LazyLock::new(IdMap::of_this_process);
 
-/// A user as a branch keeps it. Whom the namespace does not know stays nobody.
+/// A user as a branch keeps it. One that the namespace does not know stays the overflow user.
 pub fn kept_user(uid: u32) -> u32 {
     HERE.users.outside(uid).unwrap_or(uid)
 }
@@ -26,7 +26,7 @@ pub fn owner() -> (u32, u32) {
     (kept_user(geteuid().as_raw()), kept_group(getegid().as_raw()))
 }
 
-/// Whether this process can give files to any owner that there is.
+/// Returns `true` if this process can give files to any owner that there is.
 pub fn may_give_away() -> bool {
     geteuid().is_root() && HERE.users.only().is_none()
 }

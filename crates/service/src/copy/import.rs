@@ -1,7 +1,8 @@
 //! A directory of the host into a new branch.
 //!
-//! The copy grows under a reserved name and gets its own only when it has been read back and found equal.
-//! What cannot be read, or changes while it is read, is named; all of it, not only the first.
+//! The copy grows under a reserved name and gets its own only when it has been read back and found
+//! equal. What cannot be read, or changes while it is read, is named; all of it, not only the
+//! first.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,15 +13,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{Dir, Stat, fstat, readlinkat};
 use tine_fs::{Caller, Fs, Ino, Kind, NewRoot, ROOT, SetAttr, SetTime, XattrMode};
 
-use super::file_errors::{Failures, Trouble};
+use super::file_errors::{Failures, FileError};
 use super::fingerprint::{Fingerprint, Meta};
 use super::job::CopyJob;
 use super::outside::{Outside, Told};
-use super::throttle::{CHUNK_BYTES, Pace};
+use super::throttle::{CHUNK_BYTES, Throttle};
 use super::verify::{self, Prints};
 use super::work_queue::{self, Stack};
 use super::{host, ids, live_server};
-use crate::protocol::{Code, Error, Progress, Result};
+use crate::protocol::{Code, Error, Hint, Progress, Result};
 
 /// What an import has copied.
 pub struct Copied {
@@ -36,7 +37,7 @@ pub struct Copied {
 
 /// Copies the directory `source` into the empty branch of the job.
 pub fn import(job: CopyJob<'_>, source: OwnedFd) -> Result<Copied> {
-    let CopyJob { store, branch, path, pace, progress } = job;
+    let CopyJob { store, branch, path, throttle, progress } = job;
     let stat = fstat(&source).map_err(|error| Error::path("read", path, error))?;
     let Caller { uid, gid, .. } = owner(&stat);
     let root = NewRoot { mode: stat.st_mode & 0o7777, uid, gid };
@@ -44,7 +45,7 @@ pub fn import(job: CopyJob<'_>, source: OwnedFd) -> Result<Copied> {
     let source = Arc::new(source);
     let import = Import {
         fs: Fs::open(store, branch.clone())?,
-        pace,
+        throttle,
         progress,
         links: Mutex::default(),
         prints: Prints::default(),
@@ -59,7 +60,7 @@ pub fn import(job: CopyJob<'_>, source: OwnedFd) -> Result<Copied> {
     fs.set_origin(path.as_os_str().as_encoded_bytes())?;
     fs.sync()?;
     progress.begin_verifying();
-    verify::branch(&fs, prints, pace, progress)?;
+    verify::branch(&fs, prints, throttle, progress)?;
     Ok(Copied {
         files: counts.files.into_inner(),
         directories: counts.directories.into_inner(),
@@ -82,9 +83,10 @@ enum Task {
 
 struct Import<'a> {
     fs: Fs,
-    pace: Pace<'a>,
+    throttle: Throttle<'a>,
     progress: &'a Progress,
-    /// The inode in the branch of every file with several names, by its device and number on the host.
+    /// The inode in the branch of every file with several names, by its device and number on the
+    /// host.
     links: Mutex<HashMap<(u64, u64), Ino>>,
     prints: Prints,
     outside: Outside,
@@ -114,11 +116,11 @@ impl Import<'_> {
         ino: Ino,
         path: &[u8],
         stack: &Stack<Task>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), FileError> {
         let directory = Arc::new(host::open_directory(parent.as_fd(), name)?);
         if let Some(pid) = live_server::running_on(&*directory) {
             let shown = self.failures.shown(path);
-            return Err(Trouble::Fatal(running_server(&shown, pid)));
+            return Err(FileError::Fatal(running_server(&shown, pid)));
         }
         self.outside.directory(&directory, path);
         let before = fstat(&*directory)?;
@@ -134,7 +136,7 @@ impl Import<'_> {
             let path = host::join(path, name);
             match self.entry(&directory, name, ino, &path, stack) {
                 Ok(child) => print.name(name, child),
-                Err(trouble) => self.failures.note(&path, Err(trouble))?,
+                Err(error) => self.failures.note(&path, Err(error))?,
             }
         }
         must_not_have_changed(&before, &fstat(&*directory)?)?;
@@ -153,9 +155,10 @@ impl Import<'_> {
         parent: Ino,
         path: &[u8],
         stack: &Stack<Task>,
-    ) -> Result<Ino, Trouble> {
+    ) -> Result<Ino, FileError> {
         let stat = host::stat(directory.as_fd(), name)?;
-        let kind = Kind::of_mode(stat.st_mode).ok_or(Trouble::Changed("it is of no known kind"))?;
+        let kind =
+            Kind::of_mode(stat.st_mode).ok_or(FileError::Changed("it is of no known kind"))?;
         let task = |ino| (directory.clone(), name.to_vec(), ino, path.to_vec());
         if kind == Kind::Directory {
             let ino = self.fs.mkdir(&owner(&stat), parent, name, stat.st_mode & 0o7777)?.ino;
@@ -200,7 +203,7 @@ impl Import<'_> {
         parent: Ino,
         kind: Kind,
         stat: &Stat,
-    ) -> Result<Ino, Trouble> {
+    ) -> Result<Ino, FileError> {
         let caller = owner(stat);
         let attr = match kind {
             Kind::Symlink => {
@@ -223,7 +226,7 @@ impl Import<'_> {
         ino: Ino,
         path: &[u8],
         before: &Stat,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), FileError> {
         let meta = host::meta(directory.as_fd(), name, before)?;
         let mut print = Fingerprint::new(&meta);
         if meta.kind == Kind::Symlink {
@@ -238,22 +241,27 @@ impl Import<'_> {
     }
 
     /// Copies the data of a regular file, and completes it.
-    fn file(&self, directory: &OwnedFd, name: &[u8], ino: Ino) -> Result<(), Trouble> {
+    fn file(&self, directory: &OwnedFd, name: &[u8], ino: Ino) -> Result<(), FileError> {
         let file = host::open_file(directory.as_fd(), name)?;
         let before = fstat(&file)?;
         let meta = host::meta(directory.as_fd(), name, &before)?;
         if meta.kind != Kind::File {
-            return Err(Trouble::Changed("it was replaced while it was read"));
+            return Err(FileError::Changed("it was replaced while it was read"));
         }
         let mut print = Fingerprint::new(&meta);
-        host::read_data(&file, meta.size, self.pace, |offset, bytes| -> Result<(), Trouble> {
-            self.progress.go_on()?;
-            self.fs.write(ino, offset, bytes, false)?;
-            print.content(offset, bytes);
-            self.counts.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            self.progress.copied(bytes.len() as u64);
-            Ok(())
-        })?;
+        host::read_data(
+            &file,
+            meta.size,
+            self.throttle,
+            |offset, bytes| -> Result<(), FileError> {
+                self.progress.go_on()?;
+                self.fs.write(ino, offset, bytes, false)?;
+                print.content(offset, bytes);
+                self.counts.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                self.progress.copied(bytes.len() as u64);
+                Ok(())
+            },
+        )?;
         must_not_have_changed(&before, &fstat(&file)?)?;
         self.finish(ino, &meta, print)?;
         self.progress.file_done();
@@ -261,7 +269,7 @@ impl Import<'_> {
     }
 
     /// Gives an inode its attributes, last of all, and remembers its fingerprint.
-    fn finish(&self, ino: Ino, meta: &Meta, print: Fingerprint) -> Result<(), Trouble> {
+    fn finish(&self, ino: Ino, meta: &Meta, print: Fingerprint) -> Result<(), FileError> {
         let set = SetAttr {
             mode: Some(meta.mode),
             uid: Some(meta.uid),
@@ -278,7 +286,7 @@ impl Import<'_> {
             self.fs.setxattr(ino, name, value, XattrMode::Any).map_err(|why| match why {
                 tine_fs::Error::Unsupported(_) | tine_fs::Error::Invalid(_) => {
                     let name = String::from_utf8_lossy(name);
-                    Trouble::Refused(Error::new(
+                    FileError::Refused(Error::new(
                         Code::Unsupported,
                         format!("attribute {name}: {why}"),
                     ))
@@ -295,7 +303,7 @@ fn owner(stat: &Stat) -> Caller {
     Caller { uid: ids::kept_user(stat.st_uid), gid: ids::kept_group(stat.st_gid), umask: 0 }
 }
 
-fn must_not_have_changed(before: &Stat, after: &Stat) -> Result<(), Trouble> {
+fn must_not_have_changed(before: &Stat, after: &Stat) -> Result<(), FileError> {
     let mark = |stat: &Stat| {
         (
             (stat.st_dev, stat.st_ino, stat.st_size),
@@ -305,7 +313,7 @@ fn must_not_have_changed(before: &Stat, after: &Stat) -> Result<(), Trouble> {
     };
     match mark(before) == mark(after) {
         true => Ok(()),
-        false => Err(Trouble::Changed("it changed while it was read")),
+        false => Err(FileError::Changed("it changed while it was read")),
     }
 }
 
@@ -315,6 +323,5 @@ fn running_server(path: &Path, pid: u32) -> Error {
          and its files would not fit together",
         path.display()
     );
-    Error::new(Code::BaseChanged, what)
-        .hint("take it in while it runs with `tine postgres import URI NAME`, or stop it first")
+    Error::new(Code::BaseChanged, what).hint(Hint::ImportOrStopServer)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tine_store::{Branch, Store};
 
-use super::throttle::Pace;
+use super::throttle::Throttle;
 use crate::protocol::Progress;
 
 /// One copy between a branch and a directory of the host.
@@ -15,6 +15,6 @@ pub struct CopyJob<'a> {
     pub branch: &'a Branch,
     /// Where the directory is, for messages.
     pub path: &'a Path,
-    pub pace: Pace<'a>,
+    pub throttle: Throttle<'a>,
     pub progress: &'a Progress,
 }

@@ -1,4 +1,5 @@
-//! A PostgreSQL data directory whose server runs cannot be copied file by file: the pieces would not fit together.
+//! A PostgreSQL data directory whose server runs cannot be copied file by file: the pieces would
+//! not fit together.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,12 +1,12 @@
 //! Directories of the host copied into branches and back out, whole or not at all.
 //!
-//! One thread per core takes tasks from a queue and works through the tree. Everything that is copied leaves a
-//! fingerprint of what was read; at the end the copy is read back and its fingerprints must be the same. A copy has
-//! kinds, permission bits, owners, nanosecond times, extended attributes, hard links, symbolic links, special files and
-//! holes.
+//! One thread per core takes tasks from a queue and works through the tree. Everything that is
+//! copied leaves a fingerprint of what was read; at the end the copy is read back and its
+//! fingerprints must be the same. A copy has kinds, permission bits, owners, nanosecond times,
+//! extended attributes, hard links, symbolic links, special files and holes.
 //!
-//! What is read from a branch may come from any hand. It is held to what a tree can be where it is decoded, and what is
-//! written onto the host goes through `beneath`.
+//! What is read from a branch may come from any hand. It is held to what a tree can be where it is
+//! decoded, and what is written onto the host goes through `beneath`.
 
 mod beneath;
 mod export;
@@ -27,7 +27,7 @@ pub use export::export;
 pub use ids::owner;
 pub use import::import;
 pub use job::CopyJob;
-pub use throttle::Pace;
+pub use throttle::Throttle;
 
 /// Bytes of the blocks that holes are made of.
 const BLOCK_BYTES: u64 = tine_store::BLOCK_BYTES as u64;

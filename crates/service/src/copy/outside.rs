@@ -1,5 +1,6 @@
-//! What of an imported directory leads out of it: an import copies links as they are, so that what they lead to is
-//! not in the branch, and a program that follows one there works on the host's own files.
+//! What of an imported directory leads out of it: an import copies links as they are, so that what
+//! they lead to is not in the branch, and a program that follows one there works on the host's own
+//! files.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{host, live_server};
 use crate::machine::links::leads_out;
 use crate::postgres::{configuration_elsewhere, is_read_by_a_fork};
-use crate::protocol::answers::OutsideLink;
+use crate::protocol::copies::{OutsideLink, Warning};
 use crate::protocol::raw::RawBytes;
 
 /// Links that are told one by one; the rest is counted.
@@ -46,7 +47,7 @@ struct Cluster {
 pub struct Told {
     pub links: Vec<OutsideLink>,
     pub count: u64,
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 impl Outside {
@@ -103,34 +104,23 @@ impl Outside {
         let mut warnings = Vec::new();
         if found.count > 0 {
             let verb = if found.count == 1 { "link leads" } else { "links lead" };
-            warnings.push(format!(
+            warnings.push(Warning::Text(format!(
                 "{} {verb} out of {} and stay as they are: {}",
                 found.count,
                 source.display(),
                 named(&found.links, found.count)
-            ));
+            )));
         }
         for (path, cluster) in &found.clusters {
-            let shown = host::shown(source, path);
-            let shown = shown.display();
+            let directory = host::shown(source, path);
             if !cluster.links.is_empty() {
-                warnings.push(format!(
-                    "`tine postgres start` will refuse {shown}: a server on the branch would write to what is outside \
-                     of it, by {}. Import the server with `tine postgres import` while it runs, or put in place of \
-                     each link what it leads to",
-                    named(&cluster.links, cluster.links.len() as u64)
-                ));
+                let links = named(&cluster.links, cluster.links.len() as u64);
+                let directory = directory.clone();
+                warnings.push(Warning::ClusterLinksOut { directory, links });
             }
             if !cluster.is_configured {
-                let place = match &cluster.elsewhere {
-                    Some(file) => format!(", which was at {},", file.display()),
-                    None => String::new(),
-                };
-                warnings.push(format!(
-                    "`tine postgres start` will refuse {shown}: its postgresql.conf{place} is not in it. Copy the \
-                     configuration files into it inside the branch, or import the server with `tine postgres import` \
-                     while it runs"
-                ));
+                let elsewhere = cluster.elsewhere.clone();
+                warnings.push(Warning::ClusterWithoutConfiguration { directory, elsewhere });
             }
         }
         let link = |(path, target): (Vec<u8>, Vec<u8>)| OutsideLink {

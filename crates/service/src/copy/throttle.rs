@@ -1,9 +1,10 @@
-//! How fast a copy goes: as fast as the disk lets it while it is alone, at the pace of its neighbours else.
+//! How fast a copy goes: as fast as the disk lets it while it is alone, slower while others use the
+//! store.
 //!
-//! A flush waits for the transfers that the disk has already taken, so a copy beside mounted branches keeps its
-//! transfers short. Its threads take the processors that nobody else wants, and leave them at once to whoever wakes.
-//! Where others want all of them all the time, that would starve the copy, so for some of the
-//! time it takes the share of the lowest priority.
+//! A flush waits for the transfers that the disk has already taken, so a copy beside mounted
+//! branches keeps its transfers short. Its threads take processors that are idle, and leave them at
+//! once to others that wake. Where others want all of them all the time, that would starve the
+//! copy, so for some of the time it takes the share of the lowest priority.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -15,7 +16,8 @@ use tine_sys::schedule::{SchedPolicy, set_sched_policy};
 /// Bytes that one thread has in flight at a time.
 pub const CHUNK_BYTES: usize = 1 << 20;
 
-/// The same beside others: measured, the longest transfers that leave a flush near its undisturbed time.
+/// The same beside others: measured, the longest transfers that leave a flush near its undisturbed
+/// time.
 const CHUNK_BYTES_BESIDE: usize = 1 << 16;
 
 /// The lowest priority there is.
@@ -29,54 +31,55 @@ const FED: Duration = Duration::from_secs(4);
 
 /// Asks, each time, whether others use the store.
 #[derive(Clone, Copy)]
-pub struct Pace<'a>(pub &'a (dyn Fn() -> bool + Sync));
+pub struct Throttle<'a>(pub &'a (dyn Fn() -> bool + Sync));
 
-impl Pace<'_> {
-    /// How many bytes to move next. Every thread of a copy asks before each chunk, so that here is also where it
-    /// sees whether it starves.
+impl Throttle<'_> {
+    /// How many bytes to move next. Every thread of a copy asks before each chunk, so that here is
+    /// also where it sees whether it starves.
     pub fn chunk_bytes(&self) -> usize {
-        HAND.with(|hand| hand.set(hand.get().map(|hand| hand.at_chunk(Instant::now()))));
+        WORKER
+            .with(|worker| worker.set(worker.get().map(|worker| worker.at_chunk(Instant::now()))));
         if (self.0)() { CHUNK_BYTES_BESIDE } else { CHUNK_BYTES }
     }
 }
 
 thread_local! {
-    static HAND: Cell<Option<Hand>> = const { Cell::new(None) };
+    static WORKER: Cell<Option<Worker>> = const { Cell::new(None) };
 }
 
 /// A thread of a copy that changes between the policies.
 #[derive(Clone, Copy)]
-struct Hand {
+struct Worker {
     policy: SchedPolicy,
     /// The chunk before, or the change of policy.
     since: Instant,
 }
 
-impl Hand {
-    fn at_chunk(self, now: Instant) -> Hand {
+impl Worker {
+    fn at_chunk(self, now: Instant) -> Worker {
         let passed = now.duration_since(self.since);
         match self.policy {
             SchedPolicy::Idle if passed > STARVED => self.change(SchedPolicy::Normal, now),
-            SchedPolicy::Idle => Hand { since: now, ..self },
+            SchedPolicy::Idle => Worker { since: now, ..self },
             SchedPolicy::Normal if passed > FED => self.change(SchedPolicy::Idle, now),
             SchedPolicy::Normal => self,
         }
     }
 
-    fn change(self, policy: SchedPolicy, now: Instant) -> Hand {
+    fn change(self, policy: SchedPolicy, now: Instant) -> Worker {
         // A refusal costs speed, and nothing else.
         let _ = set_sched_policy(policy);
-        Hand { policy, since: now }
+        Worker { policy, since: now }
     }
 }
 
-/// Lets the calling thread run after everybody else's, for as long as it lives.
+/// Gives the calling thread the lowest priority, for as long as it lives.
 pub fn give_way() {
     // Linux takes the number of a thread here. A refusal costs speed, and nothing else.
     let _ = setpriority_process(Some(gettid()), NICE);
-    // Whoever may not come back from the idle policy does not go there.
+    // A thread that may not come back from the idle policy does not go there.
     if geteuid().is_root() && set_sched_policy(SchedPolicy::Idle).is_ok() {
-        HAND.set(Some(Hand { policy: SchedPolicy::Idle, since: Instant::now() }));
+        WORKER.set(Some(Worker { policy: SchedPolicy::Idle, since: Instant::now() }));
     }
 }
 
@@ -87,8 +90,8 @@ mod tests {
     #[test]
     fn a_starved_thread_takes_its_share_for_a_while() {
         let start = Instant::now();
-        let hand = Hand { policy: SchedPolicy::Idle, since: start };
-        let busy = hand.at_chunk(start + STARVED);
+        let worker = Worker { policy: SchedPolicy::Idle, since: start };
+        let busy = worker.at_chunk(start + STARVED);
         assert_eq!(busy.policy, SchedPolicy::Idle);
         let starved = busy.at_chunk(start + STARVED * 3);
         assert_eq!(starved.policy, SchedPolicy::Normal);

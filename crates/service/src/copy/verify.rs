@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use tine_fs::{Attr, Fs, Ino, Kind, ROOT, Seek};
 
 use super::fingerprint::{Fingerprint, Meta};
-use super::throttle::{CHUNK_BYTES, Pace};
+use super::throttle::{CHUNK_BYTES, Throttle};
 use super::work_queue::{self, Stack};
 use super::{BLOCK_BYTES, host};
 use crate::protocol::progress::Progress;
-use crate::protocol::{Code, Error, Result};
+use crate::protocol::{Code, Error, Hint, Result};
 
 /// The fingerprints of what was read, by inode of the branch.
 #[derive(Default)]
@@ -29,7 +29,7 @@ impl Prints {
 }
 
 /// Reads a whole branch and compares it.
-pub fn branch(fs: &Fs, prints: Prints, pace: Pace<'_>, progress: &Progress) -> Result<()> {
+pub fn branch(fs: &Fs, prints: Prints, throttle: Throttle<'_>, progress: &Progress) -> Result<()> {
     let top = (ROOT, Vec::new());
     work_queue::work(top, |(ino, path), stack| {
         progress.go_on()?;
@@ -44,7 +44,7 @@ pub fn branch(fs: &Fs, prints: Prints, pace: Pace<'_>, progress: &Progress) -> R
         match attr.kind {
             Kind::Directory => directory(fs, ino, &path, &mut print, stack)?,
             Kind::Symlink => print.content(0, &fs.readlink(ino)?),
-            Kind::File => read_data(fs, &attr, pace, |offset, bytes| {
+            Kind::File => read_data(fs, &attr, throttle, |offset, bytes| {
                 progress.go_on()?;
                 progress.copied(bytes.len() as u64);
                 print.content(offset, bytes);
@@ -83,8 +83,7 @@ fn directory(
 pub fn differs(path: &[u8]) -> Error {
     let path = String::from_utf8_lossy(path);
     let what = format!("the copy of {path:?} reads back differently from what was read");
-    Error::new(Code::StoreDamaged, what)
-        .hint("nothing was made; check the disk and its cables, and run `tine check`")
+    Error::new(Code::StoreDamaged, what).hint(Hint::CheckDiskAndStore)
 }
 
 /// What a copy keeps of a file in a branch.
@@ -108,11 +107,12 @@ pub fn meta(fs: &Fs, attr: &Attr) -> Result<Meta> {
     })
 }
 
-/// Visits the data of a file in a branch in chunks that begin on block boundaries, without its holes.
+/// Visits the data of a file in a branch in chunks that begin on block boundaries, without its
+/// holes.
 pub fn read_data(
     fs: &Fs,
     attr: &Attr,
-    pace: Pace<'_>,
+    throttle: Throttle<'_>,
     mut visit: impl FnMut(u64, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let mut buffer = vec![0; CHUNK_BYTES.min(attr.size as usize)];
@@ -125,7 +125,7 @@ pub fn read_data(
         offset = offset.max(start);
         let end = fs.seek(attr.ino, offset, Seek::Hole)?.min(attr.size);
         while offset < end {
-            let want = buffer.len().min(pace.chunk_bytes()).min((end - offset) as usize);
+            let want = buffer.len().min(throttle.chunk_bytes()).min((end - offset) as usize);
             let got = fs.read(attr.ino, offset, &mut buffer[..want])?;
             if got == 0 {
                 return Err(tine_fs::Error::NoOffset { ino: attr.ino, offset }.into());

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use rustix::fs::{Dir, readlinkat};
 use tine_fs::{Fs, Ino, Kind, ROOT, Time};
 
-use super::file_errors::{Failures, Trouble};
+use super::file_errors::{Failures, FileError};
 use super::fingerprint::{Fingerprint, Meta};
-use super::throttle::Pace;
+use super::throttle::Throttle;
 use super::work_queue::{self, Stack};
 use super::{host, verify};
 use crate::protocol::Result;
@@ -29,14 +29,14 @@ pub fn verify(
     fs: &Fs,
     target: &Arc<OwnedFd>,
     privileged: bool,
-    pace: Pace<'_>,
+    throttle: Throttle<'_>,
     progress: &Progress,
 ) -> Result<()> {
     let failures = Failures::new(Path::new("."));
     let top = Task { parent: target.clone(), name: b".".to_vec(), ino: ROOT, path: Vec::new() };
     work_queue::work(top, |task, stack| {
         progress.go_on()?;
-        let compared = compare(fs, &task, privileged, pace, progress, stack);
+        let compared = compare(fs, &task, privileged, throttle, progress, stack);
         failures.note(&task.path, compared)
     })?;
     failures.into_result("read back")
@@ -46,10 +46,10 @@ fn compare(
     fs: &Fs,
     task: &Task,
     privileged: bool,
-    pace: Pace<'_>,
+    throttle: Throttle<'_>,
     progress: &Progress,
     stack: &Stack<Task>,
-) -> Result<(), Trouble> {
+) -> Result<(), FileError> {
     let Task { parent, name, ino, path } = task;
     let attr = fs.getattr(*ino)?;
     let stat = host::stat(parent.as_fd(), name)?;
@@ -71,15 +71,15 @@ fn compare(
             theirs.content(0, readlinkat(&**parent, name.as_slice(), Vec::new())?.to_bytes());
         }
         Kind::File => {
-            verify::read_data(fs, &attr, pace, |offset, bytes| {
+            verify::read_data(fs, &attr, throttle, |offset, bytes| {
                 progress.copied(bytes.len() as u64);
                 ours.content(offset, bytes);
                 progress.go_on()
             })?;
             let file = host::open_file(parent.as_fd(), name)?;
-            host::read_data(&file, stat.st_size as u64, pace, |offset, bytes| {
+            host::read_data(&file, stat.st_size as u64, throttle, |offset, bytes| {
                 theirs.content(offset, bytes);
-                Ok::<(), Trouble>(progress.go_on()?)
+                Ok::<(), FileError>(progress.go_on()?)
             })?;
         }
         _ => {}
@@ -95,7 +95,7 @@ fn directory(
     task: &Task,
     print: &mut Fingerprint,
     stack: &Stack<Task>,
-) -> Result<(), Trouble> {
+) -> Result<(), FileError> {
     let directory = Arc::new(host::open_directory(task.parent.as_fd(), &task.name)?);
     for entry in Dir::read_from(&*directory)? {
         let entry = entry?;
@@ -114,7 +114,8 @@ fn directory(
     Ok(())
 }
 
-/// The permission bits that an export gives: set-id bits only where they speak for the owner and the group they had.
+/// The permission bits that an export gives: set-id bits only where they speak for the owner and
+/// the group they had.
 pub fn mode(meta: &Meta, owned: bool) -> u32 {
     match owned {
         true => meta.mode,
@@ -122,7 +123,8 @@ pub fn mode(meta: &Meta, owned: bool) -> u32 {
     }
 }
 
-/// The permission bits that a copy has until it has been read back, which its owner must be able to do.
+/// The permission bits that a copy has until it has been read back, which its owner must be able to
+/// do.
 pub fn needed(kind: Kind, privileged: bool) -> u32 {
     match kind {
         _ if privileged => 0,

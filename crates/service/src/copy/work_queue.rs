@@ -1,7 +1,7 @@
 //! Threads that share one stack of tasks, where a task may add more.
 //!
 //! The newest task is taken first, so that a walk goes deep before it goes wide and few directories
-//! wait at a time. The first error stops everybody.
+//! wait at a time. The first error stops all of them.
 
 use std::num::NonZero;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ impl<T> Stack<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next task; `None` once nothing is left and nobody runs who could add more.
+    /// The next task; `None` once nothing is left and no thread runs a task that could add more.
     fn take(&self) -> Option<T> {
         let mut state = self.lock();
         loop {
@@ -66,7 +66,7 @@ pub fn work<T: Send>(first: T, step: impl Fn(T, &Stack<T>) -> Result<()> + Sync)
         state: Mutex::new(State { tasks: vec![first], running: 0, stopped: false }),
         changed: Condvar::new(),
     };
-    let hand = || -> Result<()> {
+    let worker = || -> Result<()> {
         give_way();
         while let Some(task) = stack.take() {
             let done = Finish(&stack);
@@ -79,13 +79,13 @@ pub fn work<T: Send>(first: T, step: impl Fn(T, &Stack<T>) -> Result<()> + Sync)
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     thread::scope(|scope| {
         // Where the system has no threads to give, fewer do it: this one alone, if need be.
-        let start = |_| thread::Builder::new().spawn_scoped(scope, hand).ok();
-        let hands: Vec<_> = (0..threads).map_while(start).collect();
+        let start = |_| thread::Builder::new().spawn_scoped(scope, worker).ok();
+        let workers: Vec<_> = (0..threads).map_while(start).collect();
         let mut results = Vec::new();
-        if hands.is_empty() {
-            results.push(Ok(hand()));
+        if workers.is_empty() {
+            results.push(Ok(worker()));
         }
-        results.extend(hands.into_iter().map(|hand| hand.join()));
+        results.extend(workers.into_iter().map(|worker| worker.join()));
         results.into_iter().try_for_each(|result| match result {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -93,7 +93,7 @@ pub fn work<T: Send>(first: T, step: impl Fn(T, &Stack<T>) -> Result<()> + Sync)
     })
 }
 
-/// Lets the others stop when a task panics instead of leaving them to wait.
+/// Stops the other threads when a task panics.
 struct Finish<'a, T>(&'a Stack<T>);
 
 impl<T> Finish<'_, T> {

@@ -1,23 +1,23 @@
 //! What changed, by path.
 
-use tine_store::Store;
+use crate::holder::call::{Call, Execute};
+use crate::protocol::changes::{Change, ChangeKind, Diff};
+use crate::protocol::{Error, RawBytes, Result};
 
-use crate::protocol::answers::{Change, ChangeKind, Diff};
-use crate::protocol::raw::RawBytes;
-use crate::protocol::{Error, Result};
-
-/// What changed in `name` since its fork point, or on the way from `name` to `other`.
-pub fn diff(store: &Store, name: &str, other: Option<&str>) -> Result<Diff> {
-    let branch = store.branch(name)?;
-    let (before, after) = match other {
-        Some(other) => (branch.read()?, store.branch(other)?.read()?),
-        None => match branch.fork_point()? {
-            Some(base) => (base, branch.read()?),
-            None => return Err(Error::no_fork_point(name, "compare it with")),
-        },
-    };
-    let changes = tine_fs::diff(&before, &after)?;
-    Ok(Diff { changes: changes.into_iter().map(change).collect() })
+impl Execute for Diff {
+    fn execute(self, call: &mut Call<'_>) -> Result<Vec<Change>> {
+        let (store, Diff { name, other }) = (&call.context.store, self);
+        let branch = store.branch(&name)?;
+        let (before, after) = match other {
+            Some(other) => (branch.read()?, store.branch(&other)?.read()?),
+            None => match branch.fork_point()? {
+                Some(base) => (base, branch.read()?),
+                None => return Err(Error::no_fork_point(&name, "compare it with")),
+            },
+        };
+        let changes = tine_fs::diff(&before, &after)?;
+        Ok(changes.into_iter().map(change).collect())
+    }
 }
 
 fn change(change: tine_fs::PathChange) -> Change {

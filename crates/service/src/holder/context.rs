@@ -23,7 +23,8 @@ impl Context {
     /// Opens the store at `path`, and undoes what a process that died left half-made.
     ///
     /// # Errors
-    /// `store-not-found`, `store-locked` while another process has it open, `store-damaged`, `store-version`, `io`.
+    /// `store-not-found`, `store-locked` while another process has it open, `store-damaged`,
+    /// `store-version`, `io`.
     pub fn open(path: &Path, options: &Options) -> Result<Context> {
         let seen = || std::fs::metadata(path).ok().map(|meta| Identity::of(&meta));
         let before = seen();
@@ -34,12 +35,13 @@ impl Context {
         Ok(Context { identity, ..Context::over(store) })
     }
 
-    /// Which file the store is in, where that is known for certain.
+    /// The file that the store is in; `None` where that is not certain.
     pub(crate) fn identity(&self) -> Option<Identity> {
         self.identity
     }
 
-    /// Opens the store at `path` without writing its file; requests that change something are refused.
+    /// Opens the store at `path` without writing its file; requests that change something are
+    /// refused.
     ///
     /// # Errors
     /// As [`Context::open`].
@@ -56,7 +58,7 @@ impl Context {
         Context { store, mounts: Mounts::default(), identity: None, read_only: false }
     }
 
-    /// Whether the store was opened without writing its file.
+    /// Returns `true` if the store was opened without writing its file.
     pub fn is_read_only(&self) -> bool {
         self.read_only
     }
@@ -82,7 +84,7 @@ impl Context {
         Ok(())
     }
 
-    /// Whether nothing is mounted.
+    /// Returns `true` if nothing is mounted.
     pub fn is_idle(&self) -> bool {
         self.mounts.list().is_empty()
     }

@@ -1,10 +1,11 @@
-//! What a command has done is durable when it says so. Where that fails it says what is done all the same.
+//! What a command has done is durable when it says so. Where that fails it says what is done all
+//! the same.
 
 use std::fmt::Display;
 
 use tine_store::Store;
 
-use crate::protocol::{Error, Result};
+use crate::protocol::{Error, Hint, Result};
 
 /// Makes durable what was `done`.
 ///
@@ -16,10 +17,7 @@ pub fn make(store: &Store, done: impl Display) -> Result<()> {
 
 fn not_durable(error: Error, done: impl Display) -> Error {
     let message = format!("{done}, but that is not yet durable: {}", error.message);
-    Error::new(error.code, message).hint(
-        "it counts until the store is closed, and may be gone after that; unmount its branches, see with `tine list` \
-         what is there, and do the rest again",
-    )
+    Error::new(error.code, message).hint(Hint::RedoAfterUnmount)
 }
 
 #[cfg(test)]
@@ -29,10 +27,9 @@ mod tests {
     use tine_store::{Faults, MemoryDevice, Options, SimulatedDevice, SyncFault};
 
     use super::*;
-    use crate::holder::{Context, execute};
-    use crate::protocol::Code;
-    use crate::protocol::progress::Progress;
-    use crate::protocol::requests::Request;
+    use crate::holder::{Call, Context, Execute};
+    use crate::protocol::branches::{Delete, Fork, Rename, Snapshot};
+    use crate::protocol::{Code, Progress};
 
     #[test]
     fn a_flush_that_fails_after_a_change_is_told_with_what_is_done() {
@@ -43,32 +40,30 @@ mod tests {
         store.create_branch("main").unwrap();
         store.create_branch("old").unwrap();
         store.close().unwrap();
-        let requests = [
-            (Request::Snapshot { from: "main".into(), new: "point".into() }, "\"point\" is made"),
-            (
-                Request::Branch {
-                    new: "try".into(),
-                    from: "main".into(),
-                    count: None,
-                    ttl_s: None,
-                },
-                "\"try\" is made",
-            ),
-            (
-                Request::Rename { old: "old".into(), new: "new".into() },
-                "\"old\" is renamed to \"new\"",
-            ),
-            (Request::Delete { names: vec!["old".into()], force: false }, "\"old\" is deleted"),
-        ];
-        for (request, done) in requests {
+        let fails = |done: &str, answer: &dyn Fn(&Context) -> Result<()>| {
             let device = Arc::new(SimulatedDevice::over(&disk));
             let context = Context::over(Store::open_on(device.clone(), &options).unwrap());
             device.set_faults(Faults { sync: Some((0, SyncFault::ForGood)), ..Faults::default() });
-            let quiet = Progress::default();
-            let error = execute(&context, request, Vec::new(), &quiet).unwrap_err();
+            let error = answer(&context).unwrap_err();
             assert!(error.message.contains(done), "{error}");
             assert!(error.message.contains("but that is not yet durable"), "{error}");
             assert!(error.code == Code::Io && error.hint.is_some(), "{error:?}");
+        };
+        fn ask<A: Execute>(context: &Context, ask: A) -> Result<()> {
+            Call::new(context, Vec::new(), &Progress::default()).answer(ask).map(drop)
         }
+        let text = |text: &str| text.to_owned();
+        fails("\"point\" is made", &|context| {
+            ask(context, Snapshot { from: text("main"), new: text("point") })
+        });
+        fails("\"try\" is made", &|context| {
+            ask(context, Fork { new: text("try"), from: text("main"), count: None, ttl_s: None })
+        });
+        fails("\"old\" is renamed to \"new\"", &|context| {
+            ask(context, Rename { old: text("old"), new: text("new") })
+        });
+        fails("\"old\" is deleted", &|context| {
+            ask(context, Delete { names: vec![text("old")], force: false })
+        });
     }
 }

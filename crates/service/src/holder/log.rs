@@ -1,8 +1,8 @@
 //! The file beside the store into which its holder writes what it cannot tell a command.
 //!
-//! Other users may be able to write the directory that it lies in, so whatever is at its path is looked at
-//! before a line goes there: a link is not followed, and a file of another user, or one that has a second
-//! name elsewhere, is left alone.
+//! Other users may be able to write the directory that it lies in, so whatever is at its path is
+//! looked at before a line goes there: a link is not followed, and a file of another user, or one
+//! that has a second name elsewhere, is left alone.
 
 use std::fmt::Display;
 use std::fs::{self, File};
@@ -39,7 +39,8 @@ pub fn open(store: &Path) -> io::Result<File> {
         | OFlags::NONBLOCK
         | OFlags::NOCTTY;
     let mode = Mode::RUSR | Mode::WUSR;
-    // The path of a store has no links in it; one that has come meanwhile was put there to lead elsewhere.
+    // The path of a store has no links in it; one that has come meanwhile was put there to lead
+    // elsewhere.
     let opened = match openat2(CWD, &path, flags, mode, ResolveFlags::NO_SYMLINKS) {
         Err(Errno::NOSYS | Errno::PERM) => openat(CWD, &path, flags, mode),
         opened => opened,
@@ -56,8 +57,8 @@ pub fn open(store: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Leaves a line in the log, which is the standard error of a holder. A log that takes nothing, on a full
-/// disk for one, is no reason to stop.
+/// Leaves a line in the log, which is the standard error of a holder. A log that takes nothing, on
+/// a full disk for one, is no reason to stop.
 pub fn write(error: &impl Display) {
     let _ = writeln!(io::stderr(), "error: {error}");
 }

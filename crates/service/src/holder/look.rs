@@ -1,4 +1,5 @@
-//! What a look finds: paths of a branch resolved, entries and bytes read. It works on a fork, one moment of the branch.
+//! What a look finds: paths of a branch resolved, entries and bytes read. It works on a fork, one
+//! moment of the branch.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,41 +10,52 @@ use std::time::{Duration, UNIX_EPOCH};
 use tine_fs::{Attr, Fs, Ino, Kind, ROOT};
 use tine_store::Store;
 
+use crate::holder::call::{Call, Execute};
 use crate::holder::names;
-use crate::protocol::answers::{Entries, EntryRow};
+use crate::protocol::look::{EntryRow, ListDirectory, ReadFile};
 use crate::protocol::time::rfc3339;
-use crate::protocol::{Code, Error, RawBytes, Result};
+use crate::protocol::{Code, Error, Hint, RawBytes, Result};
 
 /// As many links as the kernel follows in one path.
 const LINKS_MAX: usize = 40;
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// The entries of the directory at `path`, sorted by name, or the one entry if it is no directory.
-pub fn entries(store: &Store, name: &str, path: &[u8]) -> Result<Entries> {
-    in_a_fork(store, name, |fs| {
-        let found = resolve(fs, path).map_err(|error| not_found(name, path, error))?;
-        if found.kind != Kind::Directory {
-            let own = path.rsplit(|&byte| byte == b'/').find(|part| !part.is_empty());
-            let row = row(fs, own.unwrap_or(path), &found)?;
-            return Ok(Entries { branch: name.into(), entries: vec![row] });
-        }
-        let mut named: Vec<(Vec<u8>, Attr)> = Vec::new();
-        fs.readdir_plus(found.ino, 0, &mut |entry, attr| {
-            if entry.name != b"." && entry.name != b".." {
-                named.push((entry.name.to_vec(), *attr));
+impl Execute for ListDirectory {
+    fn execute(self, call: &mut Call<'_>) -> Result<Vec<EntryRow>> {
+        let (name, RawBytes(path)) = (&self.name, &self.path);
+        in_a_fork(&call.context.store, name, |fs| {
+            let found = resolve(fs, path).map_err(|error| not_found(name, path, error))?;
+            if found.kind != Kind::Directory {
+                let own = path.rsplit(|&byte| byte == b'/').find(|part| !part.is_empty());
+                return Ok(vec![row(fs, own.unwrap_or(path), &found)?]);
             }
-            true
-        })?;
-        named.sort_by(|a, b| a.0.cmp(&b.0));
-        let rows: Result<Vec<EntryRow>> =
-            named.iter().map(|(name, attr)| row(fs, name, attr)).collect();
-        Ok(Entries { branch: name.into(), entries: rows? })
-    })
+            entries(fs, found.ino)
+        })
+    }
+}
+
+fn entries(fs: &Fs, directory: Ino) -> Result<Vec<EntryRow>> {
+    let mut named: Vec<(Vec<u8>, Attr)> = Vec::new();
+    fs.readdir_plus(directory, 0, &mut |entry, attr| {
+        if entry.name != b"." && entry.name != b".." {
+            named.push((entry.name.to_vec(), *attr));
+        }
+        true
+    })?;
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    named.iter().map(|(name, attr)| row(fs, name, attr)).collect()
+}
+
+impl Execute for ReadFile {
+    fn execute(self, call: &mut Call<'_>) -> Result<()> {
+        let to = call.descriptor()?;
+        read(&call.context.store, &self.name, &self.path.0, to)
+    }
 }
 
 /// Writes the bytes of the file at `path` to `to`.
-pub fn read(store: &Store, name: &str, path: &[u8], to: OwnedFd) -> Result<()> {
+fn read(store: &Store, name: &str, path: &[u8], to: OwnedFd) -> Result<()> {
     let mut to = File::from(to);
     in_a_fork(store, name, |fs| {
         let found = resolve(fs, path).map_err(|error| not_found(name, path, error))?;
@@ -74,7 +86,8 @@ fn in_a_fork<T>(store: &Store, name: &str, look: impl FnOnce(&Fs) -> Result<T>) 
     Ok(found)
 }
 
-/// What a path leads to, from the root of the branch. Links are followed as long as they stay inside.
+/// What a path leads to, from the root of the branch. Links are followed as long as they stay
+/// inside.
 fn resolve(fs: &Fs, path: &[u8]) -> Result<Attr> {
     let mut above: Vec<Ino> = vec![ROOT];
     let mut rest: VecDeque<Vec<u8>> = parts(path).collect();
@@ -119,7 +132,7 @@ fn parts(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 fn not_found(branch: &str, path: &[u8], error: Error) -> Error {
     let path = String::from_utf8_lossy(path);
     Error::new(error.code, format!("cannot read {path} of branch {branch}: {}", error.message))
-        .hint(format!("`tine ls {branch}` shows what is in it"))
+        .hint(Hint::ListDirectory { branch: branch.into() })
 }
 
 fn row(fs: &Fs, name: &[u8], attr: &Attr) -> Result<EntryRow> {

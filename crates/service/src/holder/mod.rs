@@ -1,22 +1,30 @@
-//! An open store and the requests that it answers: in the holder, the one process that keeps a store open while branches
-//! are mounted, or in a command's own process while the store is free.
+//! An open store and the requests that it answers: in the holder, the one process that keeps a
+//! store open while branches are mounted, or in a command's own process while the store is free.
 //!
-//! Nothing here names a mount by its path: a process that waits for a mount of its own waits for ever.
+//! Nothing here names a mount by its path: a process that waits for a mount of its own waits for
+//! ever.
 
+mod attach;
+mod branches;
+mod call;
 mod changes;
+mod connection;
 mod context;
 mod copies;
 mod durable;
 mod execute;
 mod limits;
+mod listener;
 pub(crate) mod log;
 mod look;
 mod mounts;
 mod names;
 mod queries;
 pub(crate) mod reclaim;
+mod reserved;
 mod serve;
 
+pub(crate) use call::Call;
+pub use call::Execute;
 pub use context::Context;
-pub use execute::execute;
 pub use serve::hold;

@@ -1,6 +1,7 @@
 //! The branches that this process serves over FUSE, each on one connection.
 //!
-//! A mount ends by itself when the kernel lets go of it; whoever looks next tidies up after it.
+//! A mount ends by itself when the kernel lets go of it. The next look at the table removes it from
+//! there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
@@ -12,11 +13,12 @@ use tine_fuse::{Device, KernelCache};
 use tine_sys::ids::IdMap;
 
 use crate::holder::limits;
-use crate::machine::busy::{self, Wanted};
-use crate::protocol::requests::Mount;
-use crate::protocol::{Code, Error, Result};
+use crate::machine::busy;
+use crate::protocol::mounts::{Mount, MountedBranch};
+use crate::protocol::{Code, Error, Result, Wanted};
 
-/// Descriptors that are kept free for commands when a branch is mounted: one that unmounts needs one, too.
+/// Descriptors that are kept free for commands when a branch is mounted: one that unmounts needs
+/// one, too.
 const KEPT_FREE: usize = 8;
 
 /// How often a waiting request looks whether a mount has ended.
@@ -26,7 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 #[derive(Default)]
 pub struct Mounts {
     served: Mutex<BTreeMap<String, Served>>,
-    /// The branches that were mounted for one command, and the process that is going to ask whether they were.
+    /// The branches that were mounted for one command, and the process that is going to ask whether
+    /// they were.
     begun: Mutex<BTreeSet<(String, u32)>>,
 }
 
@@ -64,7 +67,8 @@ impl Mounts {
         Ok(())
     }
 
-    /// Whether a branch was mounted for the command that the process `run` waits for, since it last asked.
+    /// Returns `true` if a branch was mounted for the command that the process `run` waits for,
+    /// since it last asked.
     pub fn forget_beginning(&self, name: &str, run: u32) -> bool {
         self.begun().remove(&(name.into(), run))
     }
@@ -79,8 +83,12 @@ impl Mounts {
     }
 
     /// All of them, by branch.
-    pub fn list(&self) -> Vec<(String, Mount)> {
-        self.alive().iter().map(|(name, served)| (name.clone(), served.mount.clone())).collect()
+    pub fn list(&self) -> Vec<MountedBranch> {
+        let row = |(name, served): (&String, &Served)| MountedBranch {
+            branch: name.clone(),
+            mount: served.mount.clone(),
+        };
+        self.alive().iter().map(row).collect()
     }
 
     /// What the kernel keeps of the files of a mounted branch.
@@ -96,8 +104,8 @@ impl Mounts {
         }
     }
 
-    /// Cuts the connection of a branch, so that nobody can use the mount any more.
-    pub fn cut(&self, name: &str) {
+    /// Ends the connection of a branch: no program can use the mount any more.
+    pub fn abort(&self, name: &str) {
         let served = self.alive().remove(name);
         if let Some(served) = served {
             served.connection.stop();
@@ -105,18 +113,16 @@ impl Mounts {
         }
     }
 
-    /// Waits until a branch is no longer mounted.
-    pub fn await_detached(&self, name: &str, timeout: Duration) -> Result<()> {
+    /// Waits until a branch is no longer mounted. Returns `false` if it still is.
+    pub fn await_detached(&self, name: &str, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         while self.find(name).is_some() {
             if Instant::now() >= deadline {
-                // Who keeps it is for the command to find out, which asks often.
-                let what = format!("branch {name} is still mounted");
-                return Err(Error::new(Code::BranchBusy, what));
+                return false;
             }
             std::thread::sleep(LOOK_EVERY);
         }
-        Ok(())
+        true
     }
 
     /// The table without the mounts that have ended.

@@ -10,22 +10,17 @@ const RESERVED: &str = "tine.unfinished/";
 /// Copies that may be in the making at one time.
 const RESERVED_COUNT: u32 = 64;
 
-/// Whether a branch is one that a person made.
+/// Returns `true` unless the branch is a copy in the making.
 pub fn is_visible(name: &str) -> bool {
     !name.starts_with(RESERVED)
 }
 
-/// An error unless the name follows the rule and is not reserved. Only new names are held against it: a store may
-/// have branches from before a part of the rule, and they are reached by the names they have.
+/// An error unless the name follows the rule, has no empty part between slashes, and is not
+/// reserved. Only new names are held against it: a store may have branches from before a part of
+/// the rule, and they are reached by the names they have.
 pub fn must_be_valid(name: &str) -> Result<()> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
-    let why = if name.is_empty() || name.len() > 128 {
-        "it must have 1 to 128 characters"
-    } else if !name.chars().all(allowed) {
-        "only letters, digits and `. _ - /` are allowed"
-    } else if name.starts_with(['-', '.']) {
-        "it must not start with `-` or `.`"
-    } else if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+    tine_store::check_branch_name(name)?;
+    let why = if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
         "a part between slashes must not be empty, `.` or `..`"
     } else if !is_visible(name) {
         "this prefix is kept for copies in the making"
@@ -66,7 +61,8 @@ fn reserve_with(make: impl Fn(&str) -> tine_store::Result<Branch>) -> Result<Bra
     Err(Error::new(Code::Unsupported, what).hint("wait until one of them has finished"))
 }
 
-/// Deletes what a process that died left in the making; right after opening, when nobody makes anything.
+/// Deletes what a process that died left in the making; right after opening, when nothing is being
+/// made.
 pub fn sweep(store: &Store) -> Result<()> {
     for number in 0..RESERVED_COUNT {
         match store.delete(&format!("{RESERVED}{number}")) {

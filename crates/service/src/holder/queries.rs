@@ -5,29 +5,45 @@ use std::time::{Duration, Instant};
 
 use tine_store::{BranchInfo, Store};
 
+use crate::holder::call::{Call, Execute};
 use crate::holder::mounts::Mounts;
 use crate::holder::names;
-use crate::protocol::answers::*;
+use crate::protocol::branches::{BranchKind, BranchRow, List, Names, Root};
+use crate::protocol::check::{Check, Checked, Finding};
 use crate::protocol::time::rfc3339;
-use crate::protocol::{Code, Error, Result};
+use crate::protocol::usage::{BranchUsage, MeasureBranch, MeasureStore, StoreUsage};
+use crate::protocol::{Code, Error, Hint, Result};
 
-/// How long a list may take to count what each branch holds alone: counting walks what is private to
-/// the branch, which is nothing for a fresh fork and much for thousands that have been worked in.
+/// How long a list may take to count what each branch holds alone: counting walks what is private
+/// to the branch, which is nothing for a fresh fork and much for thousands that have been worked
+/// in.
 const COUNT_FOR: Duration = Duration::from_secs(1);
 
-/// Every branch that a person made; what it holds alone is left out of those that time does not suffice for.
-pub fn branches(store: &Store, mounts: &Mounts) -> Result<BranchList> {
-    branches_within(store, mounts, COUNT_FOR)
+impl Execute for List {
+    /// Every visible branch. What it holds alone is left out of those that time does not suffice
+    /// for.
+    fn execute(self, call: &mut Call<'_>) -> Result<Vec<BranchRow>> {
+        if !call.context.read_only {
+            call.context.expire()?;
+        }
+        branches(&call.context.store, &call.context.mounts, COUNT_FOR)
+    }
 }
 
-/// The names of every branch that a person made.
-pub fn names(store: &Store) -> Result<Vec<String>> {
+impl Execute for Names {
+    fn execute(self, call: &mut Call<'_>) -> Result<Vec<String>> {
+        names(&call.context.store)
+    }
+}
+
+fn names(store: &Store) -> Result<Vec<String>> {
     let names = store.branches()?.into_iter().map(|info| info.name);
     Ok(names.filter(|name| names::is_visible(name)).collect())
 }
 
-fn branches_within(store: &Store, mounts: &Mounts, count_for: Duration) -> Result<BranchList> {
-    let mounted: BTreeMap<_, _> = mounts.list().into_iter().collect();
+fn branches(store: &Store, mounts: &Mounts, count_for: Duration) -> Result<Vec<BranchRow>> {
+    let mounted: BTreeMap<_, _> =
+        mounts.list().into_iter().map(|row| (row.branch, row.mount)).collect();
     let deadline = Instant::now() + count_for;
     let mut rows = Vec::new();
     for info in store.branches()? {
@@ -46,18 +62,23 @@ fn branches_within(store: &Store, mounts: &Mounts, count_for: Duration) -> Resul
             mounted_at: mounted.get(&info.name).map(|mount| mount.directory.clone()),
             name: info.name,
             parent: info.parent.filter(|parent| names::is_visible(parent)),
-            kind: if info.sealed { Kind::Snapshot } else { Kind::Branch },
+            kind: if info.sealed { BranchKind::Snapshot } else { BranchKind::Branch },
             created: rfc3339(info.created),
             expires: info.expires.map(rfc3339),
             referenced_bytes: counted.map_or(info.referenced_bytes, |usage| usage.referenced_bytes),
             exclusive_bytes: counted.map(|usage| usage.exclusive_bytes),
         });
     }
-    Ok(BranchList { branches: rows })
+    Ok(rows)
 }
 
-/// What the store costs.
-pub fn store_usage(store: &Store) -> Result<StoreUsage> {
+impl Execute for MeasureStore {
+    fn execute(self, call: &mut Call<'_>) -> Result<StoreUsage> {
+        store_usage(&call.context.store)
+    }
+}
+
+fn store_usage(store: &Store) -> Result<StoreUsage> {
     let usage = store.usage()?;
     Ok(StoreUsage {
         file_bytes: usage.file_bytes,
@@ -71,8 +92,13 @@ pub fn store_usage(store: &Store) -> Result<StoreUsage> {
     })
 }
 
-/// What one branch costs.
-pub fn branch_usage(store: &Store, name: &str) -> Result<BranchUsage> {
+impl Execute for MeasureBranch {
+    fn execute(self, call: &mut Call<'_>) -> Result<BranchUsage> {
+        branch_usage(&call.context.store, &self.name)
+    }
+}
+
+fn branch_usage(store: &Store, name: &str) -> Result<BranchUsage> {
     let usage = store.branch(name)?.usage()?;
     Ok(BranchUsage {
         branch: name.into(),
@@ -82,15 +108,22 @@ pub fn branch_usage(store: &Store, name: &str) -> Result<BranchUsage> {
     })
 }
 
-/// Verifies everything: the store below, and the file tree of every branch.
-pub fn check(store: &Store) -> Result<Checked> {
+impl Execute for Check {
+    fn execute(self, call: &mut Call<'_>) -> Result<Checked> {
+        check(&call.context.store)
+    }
+}
+
+/// Verifies the store below, and the file tree of every branch.
+fn check(store: &Store) -> Result<Checked> {
     let report = store.check()?;
     let findings = report.findings.into_iter().chain(check_trees(store)?);
     let findings = findings.map(Finding::from).collect();
     Ok(Checked { findings, blocks_checked: report.blocks_checked })
 }
 
-/// What is wrong with file trees. A branch that is still what its parent is needs no look of its own.
+/// What is wrong with file trees. A branch that is still what its parent is needs no look of its
+/// own.
 fn check_trees(store: &Store) -> Result<Vec<tine_store::Finding>> {
     let mut findings = Vec::new();
     for info in store.branches()?.into_iter().filter(|info| names::is_visible(&info.name)) {
@@ -122,8 +155,13 @@ fn check_tree(store: &Store, info: &BranchInfo) -> Result<Vec<tine_store::Findin
     Ok(tine_fs::check(&tree)?)
 }
 
-/// The one branch that was not made from another: what a fork is made from unless told otherwise.
-pub fn only_root(store: &Store) -> Result<String> {
+impl Execute for Root {
+    fn execute(self, call: &mut Call<'_>) -> Result<String> {
+        only_root(&call.context.store)
+    }
+}
+
+fn only_root(store: &Store) -> Result<String> {
     let mut roots: Vec<String> = store
         .branches()?
         .into_iter()
@@ -134,13 +172,12 @@ pub fn only_root(store: &Store) -> Result<String> {
         (Some(root), None) => Ok(root),
         (None, _) => {
             let what = "there is no branch to start from: the store is empty";
-            Err(Error::new(Code::BranchNotFound, what)
-                .hint("take a directory in first: `tine import DIR NAME`"))
+            Err(Error::new(Code::BranchNotFound, what).hint(Hint::ImportFirst))
         }
         (Some(one), Some(another)) => {
             let what = format!("which branch to start from? there are {another}, {one} and others");
             let what = if roots.is_empty() { what.replace(" and others", "") } else { what };
-            Err(Error::new(Code::Usage, what).hint("name it: --from NAME"))
+            Err(Error::new(Code::Usage, what).hint(Hint::NameParent))
         }
     }
 }
@@ -159,7 +196,8 @@ mod tests {
         let broken = store.fork("main", "broken").unwrap();
         store.fork("main", "fork").unwrap();
         let mut txn = broken.write().unwrap();
-        // An orphan that is none: what begins with this letter is the list of them (docs of tine-fs).
+        // An orphan that is none: what begins with this letter is the list of them (docs of
+        // tine-fs).
         txn.put(&[b"o", &7u64.to_be_bytes()[..]].concat(), b"").unwrap();
         txn.commit().unwrap();
         let places: Vec<String> =
@@ -184,8 +222,8 @@ mod tests {
         txn.commit().unwrap();
         store.create_branch("empty").unwrap();
         let mounts = Mounts::default();
-        let hasty = branches_within(&store, &mounts, Duration::ZERO).unwrap().branches;
-        let whole = branches(&store, &mounts).unwrap().branches;
+        let hasty = branches(&store, &mounts, Duration::ZERO).unwrap();
+        let whole = branches(&store, &mounts, COUNT_FOR).unwrap();
         let names =
             |rows: &[BranchRow]| rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(&hasty), ["changed", "empty", "fork", "main"]);

@@ -1,30 +1,25 @@
-//! What deleted branches held, given back to the host although the command that deleted them is over.
+//! What deleted branches held, given back to the host although the command that deleted them is
+//! over.
 //!
-//! An open store frees it in the background, but a command has the store open for milliseconds. What takes
-//! not much longer is freed before the command ends. For the rest it starts the holder, which stays until
-//! nothing is left; should that be cut short, the next command goes on.
+//! An open store frees it in the background, but a command has the store open for milliseconds.
+//! What takes not much longer is freed before the command ends. For the rest it starts the holder,
+//! which stays until nothing is left; should that be cut short, the next command goes on.
 
 use std::time::{Duration, Instant};
 
 use tine_store::Store;
 
 use crate::protocol::Result;
-use crate::protocol::requests::Request;
 
 /// How long a command goes on freeing after it has done what it was asked.
 const AT_ONCE: Duration = Duration::from_millis(50);
 /// Nodes taken apart between two looks at the clock.
 const STEPS: usize = 64;
-/// A store that frees nothing for so long is stuck at something it cannot read.
+/// A store that frees nothing for this time is stuck at something it cannot read.
 const STUCK: Duration = Duration::from_secs(60);
 
-/// Whether a request leaves something to be freed.
-pub fn follows(request: &Request) -> bool {
-    matches!(request, Request::Delete { .. } | Request::Reset { .. })
-}
-
-/// Frees what can be freed at once; `true`: there is more. With `expected` there was something to free, which
-/// the store may have begun with by itself.
+/// Frees what can be freed at once. Returns `true` if there is more. With `expected` there was
+/// something to free, which the store may have begun with by itself.
 ///
 /// # Errors
 /// Those of the store.
@@ -55,7 +50,7 @@ impl Reclaim {
         Reclaim { left_bytes: 0, since: Instant::now() }
     }
 
-    /// Whether there is more to free, and it gets less. Errors show at the next command.
+    /// Returns `true` if there is more to free, and it gets less. Errors show at the next command.
     pub fn goes_on(&mut self, store: &Store) -> bool {
         let left_bytes = store.usage().map_or(0, |usage| usage.reclaim_pending_bytes);
         if left_bytes != self.left_bytes {

@@ -1,8 +1,8 @@
-//! What a holder or a command that died left behind: mounts that answer nothing but `ENOTCONN`, and the
-//! empty directories that they were on.
+//! What a holder or a command that died left behind: mounts that answer nothing but `ENOTCONN`, and
+//! the empty directories that they were on.
 //!
-//! A mount that answers is left alone, whatever it is called: the holder of a store that stood at the same path
-//! before may still serve it.
+//! A mount that answers is left alone, whatever it is called: the holder of a store that stood at
+//! the same path before may still serve it.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -18,10 +18,11 @@ use crate::machine::{mount_table, runtime, server_place};
 /// How long a mount may take to answer. One that is served by a process that hangs is not dead.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Takes the dead mounts of the store off their directories, and removes the directories that were made for them.
+/// Takes the dead mounts of the store off their directories, and removes the directories that were
+/// made for them.
 ///
-/// A mount that cannot be taken off stays dead and harms nobody else, so that is no error of the
-/// command that happens to come by.
+/// A mount that cannot be taken off stays dead and does no harm, so that is no error of the command
+/// that finds it.
 pub fn detach(store: &Path) {
     detach_where(|entry| entry.store == store);
     for place in runtime::branches(store).unwrap_or_default() {
@@ -43,10 +44,10 @@ fn detach_where(wanted: impl Fn(&mount_table::Entry) -> bool) {
     }
 }
 
-/// Whether a mount answers that there is nobody to ask.
+/// Returns `true` if no process serves the mount any more.
 fn is_dead(directory: PathBuf) -> bool {
     let (said, answer) = mpsc::channel();
-    // Apart, because a mount whose server hangs lets whoever asks wait.
+    // In a thread of its own: a mount whose server hangs blocks the thread that asks.
     let ask = move || {
         let gone = matches!(
             statfs(&directory),

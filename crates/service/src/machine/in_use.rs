@@ -1,9 +1,10 @@
-//! Who keeps a mount of a branch: the processes that work in it, and the mount namespaces that have a copy of it.
+//! What keeps a mount of a branch: the processes that work in it, and the mount namespaces that
+//! have a copy of it.
 //!
-//! A file system ends with its last mount and its last open file. A mount namespace that was made while a branch was
-//! mounted, as that of a container, has a copy of the mount, which an unmount elsewhere leaves alone unless the
-//! system shares its mounts. All is read in `/proc`, without a request to the mount itself. An ordinary user
-//! sees its own processes only.
+//! A file system ends with its last mount and its last open file. A mount namespace that was made
+//! while a branch was mounted, as that of a container, has a copy of the mount, which an unmount
+//! elsewhere leaves alone unless the system shares its mounts. All is read in `/proc`, without a
+//! request to the mount itself. An ordinary user sees its own processes only.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use crate::machine::mount_table;
-use crate::protocol::requests::Mount;
+use crate::protocol::mounts::Mount;
 
 /// How many are named in a message.
 const NAMED: usize = 3;
@@ -41,7 +42,8 @@ struct Copy {
     directory: PathBuf,
     /// Whether this process sees it too.
     here: bool,
-    /// Whether it came along with all other mounts into a namespace that was made for a command in another branch.
+    /// Whether it came along with all other mounts into a namespace that was made for a command in
+    /// another branch.
     beside: bool,
 }
 
@@ -54,12 +56,13 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Whether nothing was found.
+    /// Returns `true` if nothing was found.
     pub fn is_empty(&self) -> bool {
         self.working.is_empty() && self.copies.is_empty()
     }
 
-    /// Whether all that keeps the mount are copies that came along with commands in other branches, unused.
+    /// Returns `true` if all that keeps the mount are copies that came along with commands in other
+    /// branches, unused.
     pub fn is_unasked_for(&self) -> bool {
         self.working.is_empty() && !self.copies.is_empty() && self.copies.iter().all(|it| it.beside)
     }
@@ -151,7 +154,8 @@ fn named(pid: u32, way: PathBuf) -> Process {
     Process { pid, name, way }
 }
 
-/// A path by which the process has to do with the file system: what it stands in, has open, or has mapped.
+/// A path by which the process has to do with the file system: what it stands in, has open, or has
+/// mapped.
 fn way_through(process: &Path, device: &str) -> Option<PathBuf> {
     // Threads may have tables and directories of their own.
     let tasks = fs::read_dir(process.join("task")).ok()?.flatten();
@@ -179,7 +183,8 @@ fn is_of(line: &str, device: &str) -> bool {
     number(line).as_deref() == Some(device)
 }
 
-/// Whether a path leads to the file system. Nothing is asked of it: the number is known to the kernel alone.
+/// Returns `true` if a path leads to the file system. Nothing is asked of it: the number is known
+/// to the kernel alone.
 fn is_on(path: &Path, device: &str) -> bool {
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
     statx(CWD, path, flags, StatxFlags::empty())
@@ -196,7 +201,7 @@ pub fn places(mount: &Mount) -> Vec<PathBuf> {
     entries.into_iter().filter(is_it).map(|entry| entry.directory).collect()
 }
 
-/// Whether this process sees the mount where it was made.
+/// Returns `true` if this process sees the mount where it was made.
 pub fn is_in_place(mount: &Mount) -> bool {
     places(mount).contains(&mount.directory)
 }

@@ -7,8 +7,9 @@ use std::path::{Component, Path};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2, readlinkat};
 use rustix::io::Errno;
 
-/// Returns `true` if whoever follows the link at `path`, relative to `root`, comes out of `root`: by an absolute
-/// link or by more `..` than there are directories, on whichever link of a chain. A link to nowhere does not.
+/// Returns `true` if the link at `path`, relative to `root`, leads out of `root`: by an absolute
+/// link or by more `..` than there are directories, on whichever link of a chain. A link to nowhere
+/// does not.
 ///
 /// # Errors
 /// When the link cannot be read.

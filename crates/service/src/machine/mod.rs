@@ -1,4 +1,5 @@
-//! What this machine has of a store besides its file: mounts and who uses them, and the directories of servers.
+//! What this machine has of a store besides its file: mounts and what uses them, and the
+//! directories of servers.
 //!
 //! Commands and the holder both look here. Nothing here opens a store.
 

@@ -11,10 +11,11 @@ use tine_sys::mountinfo::unescape;
 /// The types by which tine's mounts are known begin so.
 const TYPE: &str = "fuse.";
 
-/// The type of a mount that anybody may see, after `fuse.`.
+/// The type of a mount that all processes see, after `fuse.`.
 pub const PUBLIC: &str = "tine";
 
-/// The type of one in a mount namespace that tine made for one command. All other mounts came along into it.
+/// The type of one in a mount namespace that tine made for one command. All other mounts came along
+/// into it.
 pub const PRIVATE: &str = "tine.private";
 
 /// A mount of a branch.
@@ -24,11 +25,8 @@ pub struct Entry {
     pub device: String,
     /// Whether it is in a mount namespace that was made for it.
     pub private: bool,
-    /// Where it is.
     pub directory: PathBuf,
-    /// The store it comes from.
     pub store: PathBuf,
-    /// The branch.
     pub branch: String,
 }
 
@@ -42,7 +40,8 @@ pub fn ours() -> io::Result<Vec<Entry>> {
     of(Path::new("/proc/self"))
 }
 
-/// The mounts of branches that a process sees, named as it names them; `process` is its directory in `/proc`.
+/// The mounts of branches that a process sees, named as it names them; `process` is its directory
+/// in `/proc`.
 pub fn of(process: &Path) -> io::Result<Vec<Entry>> {
     Ok(parse(&fs::read(process.join("mountinfo"))?))
 }

@@ -1,7 +1,7 @@
 //! Directories that last as long as the machine runs: mount points, sockets and records of servers.
 //!
-//! They lie where other users can reach them (a server started by root runs as another), under a path
-//! short enough for a Unix socket, and belong to this user alone.
+//! They lie where other users can reach them (a server started by root runs as another), under a
+//! path short enough for a Unix socket, and belong to this user alone.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -30,8 +30,9 @@ fn root() -> PathBuf {
     }
 }
 
-/// The directory of the store that is at the path now: branches of one that stood there before may have the same
-/// numbers, and servers that still run. Of a store that is gone, that of one which was there.
+/// The directory of the store that is at the path now: branches of one that stood there before may
+/// have the same numbers, and servers that still run. Of a store that is gone, that of one which
+/// was there.
 fn of_store(store: &Path) -> PathBuf {
     let of_path = format!("{:016x}-", xxh3_64(store.as_os_str().as_bytes()));
     if let Ok(meta) = fs::metadata(store) {
@@ -77,8 +78,8 @@ pub fn of_branch(store: &Path, id: u64) -> Result<PathBuf> {
     Ok(place)
 }
 
-/// Makes the directory of a store, then `path` in it by `how`. Whoever removes the last thing in that
-/// directory removes it as well, so that it may be gone again by then.
+/// Makes the directory of a store, then `path` in it by `how`. A command that removes the last
+/// thing in that directory removes it as well, so that it may be gone again by then.
 pub fn make_below<T>(
     store: &Path,
     path: &Path,
@@ -117,7 +118,7 @@ pub fn mount_in(place: &Path) -> PathBuf {
     place.join(MOUNT)
 }
 
-/// Whether a mount is one for a server, and not one that a person asked for.
+/// Returns `true` if a mount was made for a server, and not by a command that mounts.
 pub fn is_for_a_server(mount: &Path) -> bool {
     let of_store = mount.parent().and_then(Path::parent).and_then(Path::file_name);
     let is_of_store = |name: &OsStr| {
@@ -168,7 +169,7 @@ fn open_up(directory: &Path) -> io::Result<()> {
     Ok(fchmod(&opened, Mode::from_raw_mode(0o711))?)
 }
 
-/// Anybody may make a directory in `/tmp` before us.
+/// Any user may make a directory in `/tmp` before us.
 fn must_be_ours(directory: &Path) -> io::Result<()> {
     let meta = fs::symlink_metadata(directory)?;
     match meta.is_dir() && meta.uid() == geteuid().as_raw() {

@@ -1,4 +1,5 @@
-//! The directory of a branch while a server runs on it or a copy fills it: its mount point, socket and record.
+//! The directory of a branch while a server runs on it or a copy fills it: its mount point, socket
+//! and record.
 
 use std::fs;
 use std::io;
@@ -12,10 +13,11 @@ pub fn record_path(place: &Path) -> PathBuf {
     place.join("server.json")
 }
 
-/// Removes what a start or an import that was killed left of its directories. Nothing is mounted there.
+/// Removes what a start or an import that was killed left of its directories. Nothing is mounted
+/// there.
 pub fn remove_unless_recorded(place: &Path) {
     if !record_path(place).exists() {
-        // What cannot be removed is in nobody's way.
+        // What cannot be removed is in no way of a later server.
         let _ = remove(place);
     }
 }

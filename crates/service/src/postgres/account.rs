@@ -72,19 +72,19 @@ impl Account {
         Ok(Self { uid, gid, name, home, switch: true })
     }
 
-    /// This process's own account, whoever that is.
+    /// This process's own account.
     #[cfg(test)]
     pub fn own_process() -> Self {
         Self { uid: 0, gid: 0, name: String::new(), home: PathBuf::new(), switch: false }
     }
 
-    /// Who children become, if that is somebody other than this process.
+    /// The user that children become, if it is another than that of this process.
     pub fn to_switch_to(&self) -> Option<(u32, u32)> {
         self.switch.then_some((self.uid, self.gid))
     }
 
-    /// A command with this account's rights and an environment that says so, and nothing of the caller's
-    /// but the locale; for the caller's own account also where it finds things.
+    /// A command with this account's rights and an environment that says so, and nothing of the
+    /// caller's but the locale; for the caller's own account also where it finds things.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         if self.switch {
@@ -107,7 +107,8 @@ impl Account {
             .map_err(|error| Error::path("close", directory, error))
     }
 
-    /// Returns `true` unless the system would keep this account from writing to what is at `path`, links followed.
+    /// Returns `true` unless the system would keep this account from writing to what is at `path`,
+    /// links followed.
     pub fn may_write(&self, path: &Path) -> bool {
         if !self.switch {
             return access(path, Access::WRITE_OK) != Err(Errno::ACCESS);
@@ -121,8 +122,8 @@ impl Account {
         metadata.mode() & class != 0
     }
 
-    /// Makes a new file of the account's in the place of whatever is at `path`, to be written by this process. Others
-    /// may write in its directory: no link there is followed.
+    /// Makes a new file of the account's in the place of whatever is at `path`, to be written by
+    /// this process. Others may write in its directory: no link there is followed.
     pub fn create(&self, path: &Path) -> Result<File> {
         use std::os::unix::fs::{OpenOptionsExt, fchown};
         match fs::remove_file(path) {
@@ -169,7 +170,7 @@ struct User {
 }
 
 impl User {
-    /// A user by its number, which is all that is known of one who is not in the table.
+    /// A user by its number, which is all that is known of a user that is not in the table.
     fn of(uid: u32) -> User {
         let found = User::all().into_iter().find(|user| user.uid == uid);
         found.unwrap_or_else(|| User { name: uid.to_string(), uid, gid: uid, home: "/".into() })

@@ -1,8 +1,8 @@
 //! Takes in the data of a running server, wherever it runs, through its base-backup protocol.
 //!
-//! The copy is made by the server's own `pg_basebackup`, with the log that makes it consistent. What
-//! lies outside the data directory there comes along: tablespaces are placed inside the new directory,
-//! and settings of a configuration file elsewhere are written into one of its own.
+//! The copy is made by the server's own `pg_basebackup`, with the log that makes it consistent.
+//! What lies outside the data directory there comes along: tablespaces are placed inside the new
+//! directory, and settings of a configuration file elsewhere are written into one of its own.
 
 use std::fs;
 use std::io::{self, Read};
@@ -24,7 +24,8 @@ use super::source::{Source, Way};
 use crate::protocol::progress::Progress;
 use crate::protocol::{Code, Error, Result};
 
-/// Since this version a tablespace may be a plain directory inside `pg_tblspc`, if a setting allows.
+/// Since this version a tablespace may be a plain directory inside `pg_tblspc`, if a setting
+/// allows.
 const IN_PLACE_TABLESPACES: u32 = 15;
 /// One sends the files, one the log.
 const SENDERS_NEEDED: i64 = 2;
@@ -76,8 +77,9 @@ impl Source {
     /// Asks the server what has to be known of it, and whether it can be copied.
     ///
     /// # Errors
-    /// `NotPermitted` if the server refuses the login or the replication, `Unsupported` if it has no room for a
-    /// copy, or its version is not installed here, `Io` with the program's own words otherwise.
+    /// `NotPermitted` if the server refuses the login or the replication, `Unsupported` if it has
+    /// no room for a copy, or its version is not installed here, `Io` with the program's own words
+    /// otherwise.
     pub fn reach(self) -> Result<Reached> {
         let newest = Installation::newest()?;
         let mut refused = None;
@@ -101,12 +103,12 @@ impl Source {
 impl Reached {
     /// Copies the server's data into `destination`, an empty directory.
     ///
-    /// As root the data will belong to the user `postgres`, else to this user. The files are not flushed
-    /// one by one; the caller makes the whole durable.
+    /// As root the data will belong to the user `postgres`, else to this user. The files are not
+    /// flushed one by one; the caller makes the whole durable.
     ///
     /// # Errors
-    /// As [`Source::reach`], and `Interrupted` once `progress` is cancelled. What was copied by then is for the
-    /// caller to discard.
+    /// As [`Source::reach`], and `Interrupted` once `progress` is cancelled. What was copied by
+    /// then is for the caller to discard.
     pub fn copy_into(&self, destination: &Path, progress: &Progress) -> Result<Backup> {
         let Reached { way, about } = self;
         let installation = Installation::for_version(&about.version.to_string())?;
@@ -258,7 +260,8 @@ fn copy(
     let mut command = way.command(&program);
     command.args(["-w", "-P", "-X", "stream", "-c", "fast", "--no-sync"]);
     if !about.has_free_slot {
-        // The log is received from the beginning on; a slot only makes sure that none of it is removed before.
+        // The log is received from the beginning on; a slot only makes sure that none of it is
+        // removed before.
         command.arg("--no-slot");
     }
     command.arg("-d").arg(way.parameters()).arg("-D").arg(destination);
@@ -266,7 +269,8 @@ fn copy(
         let incoming = incoming(destination).join(number);
         command.arg("-T").arg(format!("{}={}", escape(place), escape(&incoming)));
     }
-    // A group of its own: the process that receives the log must not outlive the one that asked for it.
+    // A group of its own: the process that receives the log must not outlive the one that asked for
+    // it.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(|error| Error::path("start", &program, error))?;
     let followed = follow(&mut child, progress);

@@ -1,8 +1,10 @@
-//! Refuses a data directory that leads out of its branch: a server on it would write to what the original uses.
+//! Refuses a data directory that leads out of its branch: a server on it would write to what the
+//! original uses.
 //!
-//! Everything is resolved as the server would: links anywhere in the directory, file systems mounted in it,
-//! tablespaces that a backup's map is about to link, and what the configuration files include and name. What the
-//! command line overrides (see `parameters.txt`) may lead anywhere.
+//! Everything is resolved as the server would: links anywhere in the directory, file systems
+//! mounted in it, tablespaces that a backup's map is about to link, and what the configuration
+//! files include and name. What the command line overrides (see `parameters.txt`) may lead
+//! anywhere.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,7 +20,7 @@ use super::installation::Installation;
 use super::parameters::{Class, NEWEST_KNOWN, class_of};
 use super::{libraries, tablespace_map};
 use crate::machine::links::{leads_out, open_root};
-use crate::protocol::{Code, Error, Result};
+use crate::protocol::{Code, Error, Hint, Result};
 
 /// Files that a fork's server never opens, because TLS is off and its rules of access are its own.
 const UNREAD: [&str; 6] =
@@ -27,7 +29,7 @@ const UNREAD: [&str; 6] =
 /// More links than a person reads at once.
 const NAMED_MAX: usize = 5;
 
-/// A data directory in its branch, and who will serve it.
+/// A data directory in its branch, and the user and the programs that will serve it.
 pub(super) struct Boundary<'a> {
     pub cluster: &'a Cluster,
     pub account: &'a Account,
@@ -128,10 +130,7 @@ impl Boundary<'_> {
             "links lead out of the branch: {}{more}; a server on it would write to the original",
             named.join(", ")
         );
-        Error::new(Code::Unsupported, message).hint(
-            "take the server in with `tine postgres import`, which carries its log and tablespaces, or stop it, \
-             put in place of each link what it leads to, and import the directory again",
-        )
+        Error::new(Code::Unsupported, message).hint(Hint::ImportServerOrReplaceLinks)
     }
 
     fn check_include(&self, include: &Include) -> Result<()> {
@@ -212,14 +211,11 @@ impl Boundary<'_> {
             None => (String::new(), "its server".to_owned()),
         };
         let message = format!("the data directory has no {MAIN_FILE}{what}");
-        Error::new(Code::Unsupported, message).hint(format!(
-            "copy the configuration files of {whose} into the data directory, inside the branch, or take the server \
-             in with `tine postgres import`, which carries its settings"
-        ))
+        Error::new(Code::Unsupported, message).hint(Hint::CopyConfiguration { of: whose })
     }
 
-    /// Returns `true` if the path, or as much of it as there is, lies in the branch, both as the kernel goes through
-    /// it and as the server shortens it.
+    /// Returns `true` if the path, or as much of it as there is, lies in the branch, both as the
+    /// kernel goes through it and as the server shortens it.
     fn is_inside(&self, path: &Path) -> bool {
         let path = self.cluster.directory.join(path);
         let is_inside = |path: &Path| {
@@ -238,7 +234,8 @@ impl Boundary<'_> {
     }
 }
 
-/// Returns `true` unless the file of this name in a data directory is one that a fork's server never opens.
+/// Returns `true` unless the file of this name in a data directory is one that a fork's server
+/// never opens.
 pub(crate) fn is_read_by_a_fork(name: &Path) -> bool {
     !UNREAD.iter().any(|unread| name == Path::new(unread))
 }
@@ -248,18 +245,18 @@ fn tablespace_leads_out(number: &str, place: &Path) -> Error {
         "tablespace {number} lies outside the data directory, at {}; a server on the branch would write to the original",
         place.display()
     );
-    Error::new(Code::Unsupported, message)
-        .hint("take the server in with `tine postgres import`, which carries its tablespaces")
+    Error::new(Code::Unsupported, message).hint(Hint::ImportServerWithTablespaces)
 }
 
-/// The path, or the nearest directory above it that there is. A link to nowhere counts as what it names.
+/// The path, or the nearest directory above it that there is. A link to nowhere counts as what it
+/// names.
 fn nearest(path: &Path) -> &Path {
     let is_missing = |path: &&Path| matches!(fs::symlink_metadata(path), Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory));
     path.ancestors().find(|path| !is_missing(path)).unwrap_or(path)
 }
 
-/// What may be paths in the value of an extension's setting: absolute ones, and those that climb. Addresses of the
-/// web are none.
+/// What may be paths in the value of an extension's setting: absolute ones, and those that climb.
+/// Addresses of the web are none.
 fn paths_in(value: &OsStr) -> Vec<PathBuf> {
     let value = value.to_string_lossy().replace("file://", "").replace("://", "_");
     let words = value.split(|letter: char| ",:;'\"=".contains(letter) || letter.is_whitespace());

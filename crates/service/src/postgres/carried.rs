@@ -1,5 +1,5 @@
-//! Settings that the server a backup came from had outside of its data directory: in files elsewhere, as on Debian,
-//! or on its command line. They go into files of the new directory.
+//! Settings that the server a backup came from had outside of its data directory: in files
+//! elsewhere, as on Debian, or on its command line. They go into files of the new directory.
 
 use std::collections::HashSet;
 use std::fs::{self, File, Permissions};
@@ -29,7 +29,8 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// What belongs to the other server, or is overridden, stays there. Names of extensions have a dot.
+    /// What belongs to the other server, or is overridden, stays there. Names of extensions have a
+    /// dot.
     fn is_carried(&self) -> bool {
         matches!(class_of(&self.name), Some(Class::Kept | Class::Code)) || self.name.contains('.')
     }
@@ -52,12 +53,12 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Completes the configuration of a directory that a backup made. What it returns says which settings may be
-    /// missing.
+    /// Completes the configuration of a directory that a backup made. What it returns says which
+    /// settings may be missing.
     ///
     /// # Errors
-    /// `NotPermitted` if settings would be lost on which the start of the server depends, because the role may not
-    /// know them.
+    /// `NotPermitted` if settings would be lost on which the start of the server depends, because
+    /// the role may not know them.
     pub fn carry(&self, destination: &Path, account: &Account) -> Result<Option<String>> {
         if fs::symlink_metadata(destination.join(MAIN_FILE)).is_err() {
             self.replace_configuration(destination, account)?;
@@ -234,7 +235,7 @@ mod tests {
         let bare = tempfile::tempdir().unwrap();
         let error = unknown.carry(bare.path(), &Account::own_process()).unwrap_err();
         assert!(error.message.contains("shared_preload_libraries"), "{error}");
-        assert!(error.hint.unwrap().contains("pg_read_all_settings"));
+        assert!(error.hint_text().contains("pg_read_all_settings"));
     }
 
     #[test]

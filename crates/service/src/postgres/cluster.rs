@@ -1,11 +1,12 @@
-//! A database cluster on disk: where it is in a tree, which version wrote it, whether a server is on it.
+//! A database cluster on disk: where it is in a tree, which version wrote it, whether a server is
+//! on it.
 
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::process::start_ticks;
-use crate::protocol::{Code, Error, Result};
+use crate::protocol::{Code, Error, Hint, Result};
 
 /// How deep under a branch's root a cluster is looked for. Deeper ones are named by the caller.
 const DEPTH_MAX: usize = 6;
@@ -58,7 +59,8 @@ impl Cluster {
         Ok(Self { directory, root, version: version.trim().to_owned() })
     }
 
-    /// Finds the only cluster in a tree, nearest to the root first; symbolic links are not followed.
+    /// Finds the only cluster in a tree, nearest to the root first; symbolic links are not
+    /// followed.
     ///
     /// # Errors
     /// `Unsupported` if there is none or more than one; the message names what was found.
@@ -70,8 +72,7 @@ impl Cluster {
                 let message = format!(
                     "no PostgreSQL data directory lies within {DEPTH_MAX} levels of its top"
                 );
-                Err(Error::new(Code::Unsupported, message)
-                    .hint("name it with --data-dir PATH, relative to the branch"))
+                Err(Error::new(Code::Unsupported, message).hint(Hint::NameDataDirectory))
             }
             several => {
                 let names: Vec<_> = several
@@ -79,7 +80,7 @@ impl Cluster {
                     .map(|path| path.strip_prefix(root).unwrap_or(path).display().to_string())
                     .collect();
                 let message = format!("several PostgreSQL data directories: {}", names.join(", "));
-                Err(Error::new(Code::Unsupported, message).hint("choose one with --data-dir PATH"))
+                Err(Error::new(Code::Unsupported, message).hint(Hint::ChooseDataDirectory))
             }
         }
     }
@@ -87,8 +88,8 @@ impl Cluster {
 
 /// The process of the server that runs on this data directory now, if there is one.
 ///
-/// The pid file of a copied directory names a process too, its original's; a process counts only if it
-/// works in this very directory.
+/// The pid file of a copied directory names a process too, its original's; a process counts only if
+/// it works in this very directory.
 pub fn live_server(directory: &Path) -> Option<u32> {
     let directory = directory.canonicalize().ok()?;
     let text = fs::read_to_string(directory.join("postmaster.pid")).ok()?;
@@ -166,7 +167,7 @@ mod tests {
     #[test]
     fn none_and_several_clusters_are_errors_that_name_the_way_out() {
         let tree = tempfile::tempdir().unwrap();
-        assert!(Cluster::find(tree.path()).unwrap_err().hint.unwrap().contains("--data-dir"));
+        assert!(Cluster::find(tree.path()).unwrap_err().hint == Some(Hint::NameDataDirectory));
         cluster_at(&tree.path().join("a"));
         cluster_at(&tree.path().join("b"));
         let error = Cluster::find(tree.path()).unwrap_err();

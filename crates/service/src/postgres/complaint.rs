@@ -13,7 +13,8 @@ const LINES_MAX: usize = 8;
 /// Of a log that is longer, the end counts.
 const LOG_BYTES_MAX: u64 = 64 << 10;
 
-/// Marks that begin what a line says; before them stand a time and a process, in whatever form is configured.
+/// Marks that begin what a line says; before them stand a time and a process, in whatever form is
+/// configured.
 const MARKS: [&str; 9] = [
     "FATAL:  ",
     "PANIC:  ",
@@ -40,7 +41,8 @@ const USUAL: [&str; 10] = [
     "LOG:  aborting startup due to startup process failure",
 ];
 
-/// What the log at `path` says of a failed start. Files below `root` are named as the branch has them.
+/// What the log at `path` says of a failed start. Files below `root` are named as the branch has
+/// them.
 pub(super) fn reason(path: &Path, root: &Path) -> String {
     let text = end_of(path, LOG_BYTES_MAX).unwrap_or_default();
     words(&String::from_utf8_lossy(&text), root)

@@ -1,7 +1,7 @@
 //! The syntax of PostgreSQL's configuration files, as the server's own scanner has it.
 //!
-//! A line is a name, perhaps an equals sign, and one value; the rest is comments. Lines that are none of this are
-//! left to the server, which does not start with them.
+//! A line is a name, perhaps an equals sign, and one value; the rest is comments. Lines that are
+//! none of this are left to the server, which does not start with them.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

@@ -1,5 +1,5 @@
-//! The configuration of a cluster as its server would put it together: `postgresql.conf`, what that includes, and
-//! `postgresql.auto.conf` last.
+//! The configuration of a cluster as its server would put it together: `postgresql.conf`, what that
+//! includes, and `postgresql.auto.conf` last.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -51,8 +51,8 @@ pub(super) struct Configuration {
 }
 
 impl Configuration {
-    /// Reads the files of a data directory. A file that is not there has no settings, and neither has one that
-    /// `follow` does not admit.
+    /// Reads the files of a data directory. A file that is not there has no settings, and neither
+    /// has one that `follow` does not admit.
     ///
     /// # Errors
     /// When a file that is there cannot be read.
@@ -122,7 +122,8 @@ pub(super) fn normalized(path: &Path) -> PathBuf {
     short
 }
 
-/// The configuration file with which the last server of a data directory was started, where it named one.
+/// The configuration file with which the last server of a data directory was started, where it
+/// named one.
 pub(crate) fn elsewhere(directory: &Path) -> Option<PathBuf> {
     let command = fs::read_to_string(directory.join("postmaster.opts")).ok()?;
     let named = |word: &str| {

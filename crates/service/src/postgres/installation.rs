@@ -21,7 +21,8 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// The installed programs that can run a cluster of this version; only the same major version can.
+    /// The installed programs that can run a cluster of this version; only the same major version
+    /// can.
     ///
     /// # Errors
     /// `Unsupported`, naming the versions that are installed.
@@ -134,7 +135,7 @@ mod tests {
     fn a_version_that_is_not_installed_is_refused_with_what_is() {
         let error = Installation::for_version("9999").unwrap_err();
         assert_eq!(error.code, Code::Unsupported);
-        assert!(error.message.contains("9999") && error.hint.unwrap().contains("postgresql-9999"));
+        assert!(error.message.contains("9999") && error.hint_text().contains("postgresql-9999"));
         assert!(Installation::for_version("9.6").unwrap_err().message.contains("before 12"));
     }
 }

@@ -10,7 +10,8 @@ use super::configuration::{Configuration, Setting};
 const LISTS: [&str; 3] =
     ["shared_preload_libraries", "session_preload_libraries", "local_preload_libraries"];
 
-/// Libraries whose own processes write to other servers from the moment they are loaded, and what they do.
+/// Libraries whose own processes write to other servers from the moment they are loaded, and what
+/// they do.
 const TIED: [(&str, &str); 7] = [
     ("bdr", REPLICATES),
     ("citus", "sends queries to the other servers of its cluster"),
@@ -25,7 +26,8 @@ const REPLICATES: &str = "takes changes from other servers in the original's pla
 /// Schedulers, each with the setting that keeps its jobs from running by themselves.
 const SCHEDULERS: [(&str, &str, &str); 1] = [("pg_cron", "cron.launch_active_jobs", "off")];
 
-/// Places that a setting loads code from. What is found in the installation's own directories is none.
+/// Places that a setting loads code from. What is found in the installation's own directories is
+/// none.
 pub(super) fn paths(setting: &Setting) -> Vec<PathBuf> {
     let value = setting.value.as_bytes();
     let names: Vec<OsString> = match setting.name.as_str() {

@@ -1,12 +1,15 @@
-//! PostgreSQL on a directory: find a cluster, take one in, make a fork safe to start, start and stop it.
+//! PostgreSQL on a directory: find a cluster, take one in, make a fork safe to start, start and
+//! stop it.
 //!
-//! Everything here works on a plain directory and knows nothing of branches and mounts. The functions
-//! reach the directory by path, so that a process which itself serves the mount under it must leave
-//! them to another process. They wait for child processes, never for a clock alone.
+//! Everything here is given a directory, and reaches no store, mount or holder. That the directory
+//! may be a branch shows in words of errors, and in the mark by which a fork is told from its
+//! original. The functions reach the directory by path, so that a process which itself serves the
+//! mount under it must leave them to another process. They wait for child processes, never for a
+//! clock alone.
 //!
 //! A fork of a running server's directory is what a power cut would leave: the same recovery that
-//! PostgreSQL does after a crash makes it whole. What is different about a fork is that the original
-//! goes on: [`prepare`] removes everything by which the copy could disturb it (archiving,
+//! PostgreSQL does after a crash makes it whole. What is different about a fork is that the
+//! original goes on: [`prepare`] removes everything by which the copy could disturb it (archiving,
 //! replication, slots, addresses) or be disturbed by it.
 
 mod account;

@@ -11,7 +11,7 @@ use crate::protocol::{Error, Result};
 const DATABASES: &str = "select datname from pg_database where datallowconn and not datistemplate \
                          order by datname <> 'postgres', oid";
 
-/// A server's socket, and who asks.
+/// A server's socket, and the user that asks.
 pub(super) struct OverSocket<'a> {
     pub installation: &'a Installation,
     pub account: &'a Account,
@@ -28,8 +28,9 @@ pub(super) struct Known {
 }
 
 impl OverSocket<'_> {
-    /// A role that may log in and a database to begin with: a superuser, since the URI is for work, and
-    /// the database that was named when the data was taken in, as long as there is one of that name.
+    /// A role that may log in and a database to begin with: a superuser, since the URI is for work,
+    /// and the database that was named when the data was taken in, as long as there is one of that
+    /// name.
     pub fn role_and_database(&self, superusers: &[String], remembered: &Remembered) -> Known {
         let named = remembered.role.clone();
         let mut roles: Vec<String> =

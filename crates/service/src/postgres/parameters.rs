@@ -37,13 +37,14 @@ impl Row {
 /// The newest version whose catalogue the table was held against.
 pub(super) const NEWEST_KNOWN: u32 = 18;
 
-/// What becomes of the parameter `name`; `None` if no version has it. Names of extensions have a dot and are not
-/// in the table.
+/// What becomes of the parameter `name`; `None` if no version has it. Names of extensions have a
+/// dot and are not in the table.
 pub(super) fn class_of(name: &str) -> Option<Class> {
     rows().find(|row| row.name.eq_ignore_ascii_case(name)).map(|row| row.class)
 }
 
-/// The settings with which a fork's server of this version is kept to itself, by their table's values.
+/// The settings with which a fork's server of this version is kept to itself, by their table's
+/// values.
 pub(super) fn forced(version: u32) -> impl Iterator<Item = (&'static str, &'static str)> {
     rows().filter(move |row| row.is_of(version)).filter_map(|row| match row.class {
         Class::Forced(value) => Some((row.name, value)),

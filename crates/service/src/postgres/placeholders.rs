@@ -1,7 +1,9 @@
-//! Settings of a running server that `pg_settings` does not list: names with a dot whose library is not loaded.
+//! Settings of a running server that `pg_settings` does not list: names with a dot whose library is
+//! not loaded.
 //!
-//! The server keeps such a setting for whoever asks for it by name, and lists it nowhere. What its files say of them
-//! is in `pg_file_settings`, and its command line in a file of the data directory; both are closed to most roles.
+//! The server keeps such a setting for programs that ask for it by name, and lists it nowhere. What
+//! its files say of them is in `pg_file_settings`, and its command line in a file of the data
+//! directory; both are closed to most roles.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +26,8 @@ const OF_FILES: &str = "\
 
 const COMMAND_LINE: &str = "select coalesce(pg_read_file('postmaster.opts', 0, 65536, true), '')";
 
-/// The settings of files and of the command line that are not in `listed`, and whether the role may know those of files.
+/// The settings of files and of the command line that are not in `listed`, and whether the role may
+/// know those of files.
 pub(super) fn unlisted(
     listed: &[Given],
     rights: &Ask<'_, 2>,
@@ -54,7 +57,8 @@ pub(super) fn unlisted(
     Ok((found.into_values().collect(), files_are_open))
 }
 
-/// Settings with a dot in their names among a server's arguments, each of which stands in double quotes.
+/// Settings with a dot in their names among a server's arguments, each of which stands in double
+/// quotes.
 fn options(command_line: &str) -> Vec<(String, String)> {
     let Some((_, arguments)) = command_line.trim_end().split_once(" \"") else {
         return Vec::new();

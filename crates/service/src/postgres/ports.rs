@@ -15,8 +15,8 @@ const LOOKS: u64 = 100;
 
 /// A port on 127.0.0.1 that nothing listens on now.
 ///
-/// It is below those that the system gives to outgoing connections, of which one could have it at the
-/// next start. `seed` tells where to look first, so that branches seldom meet.
+/// It is below those that the system gives to outgoing connections, of which one could have it at
+/// the next start. `seed` tells where to look first, so that branches seldom meet.
 pub(super) fn free(seed: &str) -> Result<u16> {
     let end = first_of_the_systems().max(FIRST + 1);
     for look in 0..LOOKS {
@@ -35,8 +35,8 @@ pub(super) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Returns `true` if another program listens there. A port may be neither free nor taken: the first ones are for
-/// root alone.
+/// Returns `true` if another program listens there. A port may be neither free nor taken: the first
+/// ones are for root alone.
 pub(super) fn is_taken(port: u16) -> bool {
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     bound.is_err_and(|error| error.kind() == ErrorKind::AddrInUse)

@@ -1,8 +1,8 @@
 //! Makes a copied data directory safe to start while its original goes on.
 //!
-//! What leads out of the directory is refused by name ([`Boundary`]). Some state says "I am that server" and has to
-//! go: the pid file, standby and recovery signals, replication slots. The rest is settings, which go on the
-//! command line.
+//! What leads out of the directory is refused by name ([`Boundary`]). Some state says "I am that
+//! server" and has to go: the pid file, standby and recovery signals, replication slots. The rest
+//! is settings, which go on the command line.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -20,8 +20,9 @@ const MARK: &str = "tine.branch";
 /// Follows the name until the first server has done its part.
 const UNFINISHED: &str = "\nunfinished\n";
 
-/// Readies the directory of branch `identity` for a start, and returns its configuration. What a fork must lose is
-/// removed once, so that slots and standby signals which are made in the branch itself stay.
+/// Readies the directory of branch `identity` for a start, and returns its configuration. What a
+/// fork must lose is removed once, so that slots and standby signals which are made in the branch
+/// itself stay.
 pub(super) fn prepare(boundary: &Boundary<'_>, identity: &str) -> Result<Configuration> {
     let (directory, account) = (&boundary.cluster.directory, boundary.account);
     if let Some(pid) = live_server(directory) {
@@ -44,7 +45,8 @@ pub(super) fn prepare(boundary: &Boundary<'_>, identity: &str) -> Result<Configu
     Ok(configuration)
 }
 
-/// Returns `true` if the fork's first server has still to do its part: what can only be removed by a server.
+/// Returns `true` if the fork's first server has still to do its part: what can only be removed by
+/// a server.
 pub(super) fn is_new(directory: &Path, identity: &str) -> bool {
     fs::read_to_string(directory.join(MARK)).map_or(true, |last| last != identity)
 }
@@ -62,10 +64,10 @@ fn write_mark(directory: &Path, text: &str, account: &Account) -> Result<()> {
     written.map_err(|error| Error::path("write", &mark, error))
 }
 
-/// After a crash on this same branch PostgreSQL looks by itself, through the pid file, whether processes
-/// of the old server still use the data, and must be left to. But it refuses a file whose number now
-/// belongs to someone else, and an empty one: a server that ended before it wrote its number, on a full disk
-/// for one, which left no process behind.
+/// After a crash on this same branch PostgreSQL looks by itself, through the pid file, whether
+/// processes of the old server still use the data, and must be left to. But it refuses a file whose
+/// number now belongs to someone else, and an empty one: a server that ended before it wrote its
+/// number, on a full disk for one, which left no process behind.
 fn remove_strangers_pid_file(directory: &Path) -> Result<()> {
     let file = directory.join("postmaster.pid");
     let text = fs::read_to_string(&file).unwrap_or_default();

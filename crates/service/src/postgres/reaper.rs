@@ -1,4 +1,5 @@
-//! Waits for a server that this process has started: one that has ended and was not waited for keeps its number.
+//! Waits for a server that this process has started: one that has ended and was not waited for
+//! keeps its number.
 
 use std::process::Child;
 use std::sync::mpsc::{Sender, channel};

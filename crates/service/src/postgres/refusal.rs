@@ -1,9 +1,10 @@
-//! What a client program said when a server did not let it in, as an error that a person can act on.
+//! What a client program said when a server did not let it in, as an error that a person can act
+//! on.
 
 use crate::protocol::{Code, Error};
 
-/// Words of servers and of libpq, what kind of refusal they are, and what to do; the first that fits counts.
-/// `ROLE` stands for the role.
+/// Words of servers and of libpq, what kind of refusal they are, and what to do; the first that
+/// fits counts. `ROLE` stands for the role.
 const RULES: [(&[&str], Code, &str); 12] = [
     (&["No space left on device"], Code::NoSpace, "free space on the disk of the store"),
     (
@@ -160,9 +161,9 @@ mod tests {
         for (said, code, hint) in known {
             let error = refusal(said, Some("r"), &[]);
             assert_eq!(error.code, code, "{said}");
-            assert!(error.hint.as_ref().unwrap().contains(hint), "{said}: {error:?}");
+            assert!(error.hint_text().contains(hint), "{said}: {error:?}");
         }
         let noted = refusal("no password supplied", None, &["/x was not used".into()]);
-        assert!(noted.hint.unwrap().ends_with("; /x was not used"));
+        assert!(noted.hint_text().ends_with("; /x was not used"));
     }
 }

@@ -1,7 +1,7 @@
 //! What is remembered of a cluster from one start to the next, in a file of its data directory.
 //!
-//! So it lasts as long as the branch, goes along with a fork, and moves with the store. What is in the
-//! file is a wish, not a fact: whoever may write in the branch may write anything there.
+//! So it lasts as long as the branch, goes along with a fork, and moves with the store. What is in
+//! the file is not trusted: a program that may write in the branch may write anything there.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};

@@ -55,8 +55,8 @@ fn roles_of(page: &[u8]) -> Vec<(u32, String)> {
         .collect()
 }
 
-/// A row: behind its header come number, name, and seven flags, of which the first makes a superuser
-/// and the fifth lets the role log in.
+/// A row: behind its header come number, name, and seven flags, of which the first makes a
+/// superuser and the fifth lets the role log in.
 fn role_of(row: &[u8]) -> Option<(u32, String)> {
     let columns = row.get(usize::from(*row.get(22)?)..)?;
     let name = columns.get(4..4 + NAME_BYTES)?.split(|byte| *byte == 0).next()?;

@@ -25,7 +25,7 @@ use super::remembered::Remembered;
 use super::roles::superusers;
 use super::subscriptions::stand_alone;
 use super::{ports, uri};
-use crate::protocol::{Code, Error, Result};
+use crate::protocol::{Code, Error, Hint, Result};
 
 /// Bytes of a Unix socket's path, its end mark left out (unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -38,13 +38,13 @@ const STOP_PATIENCE: Duration = Duration::from_secs(30);
 pub struct Launch<'a> {
     /// The data directory, in the place where the server shall see it.
     pub cluster: &'a Cluster,
-    /// What tells this branch from its source for ever, such as the branch's number: a directory that
-    /// carries another identity is a fresh fork.
+    /// What tells this branch from its source for ever, such as the branch's number: a directory
+    /// that carries another identity is a fresh fork.
     pub identity: &'a str,
     /// What the process list shows.
     pub label: &'a str,
-    /// A directory of this server's own for its socket, log and rules of access; made if missing. The
-    /// server's user must be able to reach it.
+    /// A directory of this server's own for its socket, log and rules of access; made if missing.
+    /// The server's user must be able to reach it.
     pub runtime: &'a Path,
     /// The TCP port on 127.0.0.1; unless given the one that the branch had last, or a free one.
     pub port: Option<u16>,
@@ -75,14 +75,15 @@ impl Launch<'_> {
     ///
     /// # Errors
     /// `BranchBusy` if a server runs on the directory, `NotPermitted` if this user can't be its
-    /// owner, `Unsupported` for a version that is not installed or state outside the directory; `Io` with the
-    /// server's own last words if it does not come up.
+    /// owner, `Unsupported` for a version that is not installed or state outside the directory;
+    /// `Io` with the server's own last words if it does not come up.
     pub fn start(&self) -> Result<Server> {
         self.start_telling(&mut |_| Ok(()))
     }
 
-    /// Starts as [`Launch::start`] does, and hands each process over to `began` before it is waited for. The
-    /// record has no URI yet: it is for whoever comes after this process, should that be killed meanwhile.
+    /// Starts as [`Launch::start`] does, and hands each process over to `began` before it is waited
+    /// for. The record has no URI yet: it is for the next command, should this process be killed
+    /// meanwhile.
     ///
     /// # Errors
     /// As [`Launch::start`], and those of `began`.
@@ -132,14 +133,15 @@ impl Launch<'_> {
                         end(child.id(), None, STOP_PATIENCE)?;
                         let _reaped = child.wait();
                     }
-                    // Another program may have been quicker. The server's words are in its own language.
+                    // Another program may have been quicker. The server's words are in its own
+                    // language.
                     match self.port {
                         Some(asked) if ports::is_taken(asked) => return Err(port_taken(asked)),
                         Some(asked) if ports::is_for_root(asked) => {
                             let hint = format!(
                                 "port {asked} is for root alone, which no server runs as: name another"
                             );
-                            return Err(Error { hint: Some(hint), ..error });
+                            return Err(error.hint(hint));
                         }
                         None if attempt < PORT_ATTEMPTS && ports::is_taken(port) => {}
                         _ => return Err(error),
@@ -270,7 +272,8 @@ impl Launch<'_> {
         })
     }
 
-    /// Asks a server that takes connections what its URI needs, and frees a fork from the original's publishers.
+    /// Asks a server that takes connections what its URI needs, and frees a fork from the
+    /// original's publishers.
     fn get_to_know(&self, socket: &OverSocket<'_>, remembered: &Remembered) -> Result<Known> {
         let directory = &self.cluster.directory;
         let known = socket.role_and_database(&superusers(directory), remembered);
@@ -283,7 +286,7 @@ impl Launch<'_> {
 }
 
 impl Server {
-    /// Whether the process that was started still runs.
+    /// Returns `true` if the process that was started still runs.
     pub fn is_alive(&self) -> bool {
         start_ticks(self.pid) == Some(self.start_ticks)
     }
@@ -348,8 +351,7 @@ fn not_started(what: &str, words: &str) -> Error {
 
 fn port_taken(port: u16) -> Error {
     let message = format!("port {port} of 127.0.0.1 is taken by another program");
-    Error::new(Code::Io, message)
-        .hint("name another with --port, or leave --port out for a free one")
+    Error::new(Code::Io, message).hint(Hint::NamePort)
 }
 
 fn pid_file_says_ready(directory: &Path, pid: u32) -> bool {

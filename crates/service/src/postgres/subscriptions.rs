@@ -1,5 +1,5 @@
-//! A fork's subscriptions: each has the name of the original's slot at its publisher, which `DROP SUBSCRIPTION` in the
-//! fork would drop there.
+//! A fork's subscriptions: each has the name of the original's slot at its publisher, which `DROP
+//! SUBSCRIPTION` in the fork would drop there.
 
 use std::path::Path;
 
@@ -13,9 +13,10 @@ const PG_SUBSCRIPTION: u32 = 6100;
 const DATABASES: &str = "select distinct datname from pg_catalog.pg_subscription \
                          join pg_catalog.pg_database on pg_database.oid = subdbid";
 
-/// What `ALTER SUBSCRIPTION … DISABLE` and `… SET (slot_name = NONE)` write, for all of a database. Written directly, so
-/// that neither a trigger nor a publisher has part in it. Tables that were being copied have slots there as well, by
-/// names that are made of the table's and the subscription's numbers: only forgetting these tables forgets them.
+/// What `ALTER SUBSCRIPTION … DISABLE` and `… SET (slot_name = NONE)` write, for all of a database.
+/// Written directly, so that neither a trigger nor a publisher has part in it. Tables that were
+/// being copied have slots there as well, by names that are made of the table's and the
+/// subscription's numbers: only forgetting these tables forgets them.
 const DETACH: &str = "begin read write; \
     set local synchronous_commit = on; set local statement_timeout = 0; \
     update pg_catalog.pg_subscription set subenabled = false, subslotname = null where subdbid = \
@@ -23,7 +24,8 @@ const DETACH: &str = "begin read write; \
     delete from pg_catalog.pg_subscription_rel where srsubstate <> 'r'; \
     commit";
 
-/// Takes the slots of their publishers from the subscriptions of a server that has just been started.
+/// Takes the slots of their publishers from the subscriptions of a server that has just been
+/// started.
 ///
 /// # Errors
 /// `Unsupported` where it cannot be done, with the names of the databases.

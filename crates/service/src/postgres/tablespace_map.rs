@@ -1,4 +1,5 @@
-//! The file by which a backup tells the server where tablespaces were: at its start the server links them there.
+//! The file by which a backup tells the server where tablespaces were: at its start the server
+//! links them there.
 
 use std::ffi::OsString;
 use std::fs;
@@ -21,7 +22,8 @@ pub(super) fn read(directory: &Path) -> Result<Vec<(String, PathBuf)>> {
     }
 }
 
-/// Lines of a number, a blank and a path. A backslash takes the byte behind it as it is, ends of lines too.
+/// Lines of a number, a blank and a path. A backslash takes the byte behind it as it is, ends of
+/// lines too.
 fn parse(text: &[u8]) -> Vec<(String, PathBuf)> {
     let mut lines = vec![Vec::new()];
     let mut bytes = text.iter();

@@ -1,4 +1,5 @@
-//! The one error of the public face: a code that programs match on, a sentence for a person, and a hint.
+//! The one error of the public face: a code that programs match on, a sentence for a person, and a
+//! hint.
 //!
 //! Errors of the layers below become this type here and nowhere else, so that the table of codes is
 //! in one place. The type crosses the holder's socket as it is.
@@ -8,6 +9,8 @@ use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::protocol::hint::Hint;
 
 /// The result of every request.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -65,7 +68,7 @@ pub struct Error {
     pub message: String,
     /// What to do about it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    pub hint: Option<Hint>,
 }
 
 impl Error {
@@ -76,7 +79,7 @@ impl Error {
 
     /// The same failure with advice.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Error {
+    pub fn hint(mut self, hint: impl Into<Hint>) -> Error {
         self.hint = Some(hint.into());
         self
     }
@@ -86,6 +89,24 @@ impl Error {
         let what =
             format!("branch {name} was made from no other, so there is no point to {purpose}");
         Error::new(Code::Unsupported, what).hint("name another branch or snapshot")
+    }
+
+    /// The same failure with advice after what it has.
+    #[must_use]
+    pub fn and_hint(mut self, hint: impl Into<Hint>) -> Error {
+        self.hint = Some(match self.hint {
+            Some(first) => Hint::All(vec![first, hint.into()]),
+            None => hint.into(),
+        });
+        self
+    }
+
+    /// The advice where every program gives it in the same words; empty otherwise.
+    pub fn hint_text(&self) -> &str {
+        match &self.hint {
+            Some(Hint::Text(text)) => text,
+            _ => "",
+        }
     }
 
     /// A failed system call on a path: `cannot WHAT PATH: why`.
@@ -122,10 +143,6 @@ impl Error {
     }
 }
 
-/// What to do about a store that is damaged.
-const DAMAGED: &str =
-    "keep the file; `tine check --repair-to NEW` copies what is whole into a new store";
-
 /// The system's own words for an error, without the number that Rust appends.
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
@@ -141,27 +158,27 @@ impl From<tine_store::Error> for Error {
         let message = error.to_string();
         match &error {
             E::StoreNotFound { .. } => Error::new(Code::StoreNotFound, message)
-                .hint("make one with `tine init`, or name another with --store"),
+                .hint(Hint::MakeStore),
             E::StoreExists { .. } => Error::new(Code::StoreExists, message)
-                .hint("use it as it is, or name another path with --store"),
+                .hint(Hint::UseStoreOrNameAnother),
             E::Locked { .. } => Error::new(Code::StoreLocked, message)
                 .hint("another tine command is using it; try again when it has finished"),
-            E::Damaged { .. } => Error::new(Code::StoreDamaged, message).hint(DAMAGED),
+            E::Damaged { .. } => Error::new(Code::StoreDamaged, message).hint(Hint::RepairStore),
             E::NotAStore { .. } => Error::new(Code::StoreDamaged, message)
-                .hint("name the path of a store with --store or TINE_STORE"),
+                .hint(Hint::NameStore),
             E::Version { .. } => {
                 Error::new(Code::StoreVersion, message).hint("use a newer tine to open this store")
             }
             E::NoSpace { .. } => Error::new(Code::NoSpace, message)
                 .hint("free space on the disk, or delete branches; nothing acknowledged is lost"),
             E::BranchNotFound { .. } => Error::new(Code::BranchNotFound, message)
-                .hint("`tine list` shows the branches there are"),
+                .hint(Hint::ListBranches),
             E::BranchReset { .. } => Error::new(Code::BranchBusy, message)
                 .hint("another command reset it meanwhile; run this one again"),
             E::BranchExists { .. } => Error::new(Code::BranchExists, message)
                 .hint("choose another name, or delete that branch first"),
             E::Sealed { name } => {
-                let hint = format!("work in a branch of it: `tine branch NEW --from {name}`");
+                let hint = Hint::ForkSnapshot { name: name.clone() };
                 Error::new(Code::Unsupported, message).hint(hint)
             }
             E::NameInvalid { .. } => Error::new(Code::NameInvalid, message).hint(
@@ -187,7 +204,7 @@ impl From<tine_fs::Error> for Error {
             E::Unsupported(_) | E::NotFormatted { .. } => Code::Unsupported,
             _ => Code::Io,
         };
-        let hint = (code == Code::StoreDamaged).then(|| DAMAGED.into());
+        let hint = (code == Code::StoreDamaged).then_some(Hint::RepairStore);
         Error { code, message: error.to_string(), hint }
     }
 }

@@ -1,5 +1,5 @@
-//! Which file it is, whatever its path: what stands at a path may be replaced while a process still uses
-//! what stood there before.
+//! Which file it is, whatever its path: what stands at a path may be replaced while a process still
+//! uses what stood there before.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;

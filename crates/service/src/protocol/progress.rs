@@ -1,4 +1,4 @@
-//! How far a long request is, and whether someone wants it to stop.
+//! How far a long request is, and whether it is to stop.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

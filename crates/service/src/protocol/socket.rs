@@ -1,7 +1,7 @@
 //! Where the holder of a store listens: beside the store, for its owner alone.
 //!
-//! The address of a Unix socket holds 108 bytes, fewer than a path may have. So it is named through the
-//! descriptor of its directory, and by a digest where even the file's name is long.
+//! The address of a Unix socket holds 108 bytes, fewer than a path may have. So it is named through
+//! the descriptor of its directory, and by a digest where even the file's name is long.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -49,8 +49,8 @@ fn short(path: &Path) -> io::Result<(File, PathBuf)> {
     Ok((directory, short))
 }
 
-/// Listens for the store, in the place of a holder that died, or of one that holds a store which stood at the path
-/// before. A holder of this very store cannot be there: the caller has it open.
+/// Listens for the store, in the place of a holder that died, or of one that holds a store which
+/// stood at the path before. A holder of this very store cannot be there: the caller has it open.
 pub fn listen(store: &Path) -> Result<(UnixListener, Socket)> {
     let path = path(store);
     let bind = || {
@@ -60,7 +60,7 @@ pub fn listen(store: &Path) -> Result<(UnixListener, Socket)> {
         }
         let (listener, fresh) = bind_beside(&short)?;
         let identity = Identity::at(&fresh).ok_or(io::ErrorKind::NotFound)?;
-        // At once: whoever connects finds the one or the other, and nobody's socket is missed.
+        // At once: a command that connects finds the one socket or the other, never none.
         fs::rename(&fresh, &short)?;
         Ok((listener, Socket { path: path.clone(), identity }))
     };
@@ -70,7 +70,8 @@ pub fn listen(store: &Path) -> Result<(UnixListener, Socket)> {
 /// A socket that listens under a name of its own in the same directory.
 fn bind_beside(short: &Path) -> io::Result<(UnixListener, PathBuf)> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    // The name gets the mode that the socket has; changed by path, it could be that of a link's target.
+    // The name gets the mode that the socket has; changed by path, it could be that of a link's
+    // target.
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     for number in 0.. {
         let fresh = short.with_file_name(format!(".tine-{}-{number}.sock", std::process::id()));
@@ -123,7 +124,7 @@ pub enum Attempt {
 /// `not-permitted` when another user's process listens.
 pub fn connect(store: &Path) -> Result<Attempt> {
     let path = path(store);
-    // Looked at before, so that it is the one which nobody listened on.
+    // Looked at before the connection, so that it is the socket on which no process listened.
     let found = Identity::at(&path).map(|identity| Socket { path: path.clone(), identity });
     let connect = || {
         let (_directory, short) = short(&path)?;

@@ -1,8 +1,9 @@
-//! The words that a command and the holder exchange, and how they are framed on their socket.
+//! The messages that a command and the holder exchange, and how they are framed on their socket.
 //!
 //! A frame is its length (u32, little endian) and that many bytes of JSON. The holder speaks first:
-//! [`Hello`]. Then the command sends one [`ClientMessage`] after the other; each request is answered by any
-//! number of [`Reply::Progress`] and one [`Reply::Done`]. Descriptors travel with a request's first byte.
+//! [`Hello`]. Then the command sends one [`ClientMessage`] after the other; each request is
+//! answered by any number of [`Reply::Progress`] and one [`Reply::Done`]. Descriptors travel with a
+//! request's first byte.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -12,12 +13,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tine_sys::descriptors;
 
+use crate::protocol::Error;
 use crate::protocol::identity::Identity;
 use crate::protocol::progress::ProgressUpdate;
-use crate::protocol::{Error, Request, Response};
+use crate::protocol::request::Request;
 
-/// Changes whenever a message changes; both sides come from one binary, so it seldom matters.
-pub const PROTOCOL: u32 = 2;
+/// Changes whenever a message changes. A command and a holder of different versions understand
+/// nothing of each other but [`Hello`], whose fields stay as they are.
+pub const PROTOCOL: u32 = 3;
 
 /// No request comes near it; more is not a request.
 const REQUEST_BYTES_MAX: usize = 4 << 20;
@@ -31,14 +34,13 @@ pub struct Hello {
     pub protocol: u32,
     /// Its version, for messages.
     pub version: String,
-    /// Its process.
     pub pid: u32,
     /// The store that it holds, which need not be the one at the path any more.
     #[serde(default)]
     pub store: Option<Identity>,
-    /// Why it cannot take the command on; it hangs up after that.
+    /// Why it cannot take the command on, an [`Error`] of its own version; it hangs up after that.
     #[serde(default)]
-    pub refused: Option<Error>,
+    pub refused: Option<serde_json::Value>,
 }
 
 /// What a command says.
@@ -54,12 +56,22 @@ pub enum ClientMessage {
 /// What the holder answers.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reply {
+pub enum Reply<A> {
     /// How far it is.
     Progress(ProgressUpdate),
     /// How it ended.
-    Done(Result<Response, Error>),
+    Done(Result<A, Error>),
 }
+
+impl<A: Serialize> Reply<A> {
+    /// The reply as [`send_encoded`] takes it.
+    pub fn encode(&self) -> io::Result<Encoded> {
+        Ok(Encoded(serde_json::to_vec(self)?))
+    }
+}
+
+/// A message without its length.
+pub struct Encoded(Vec<u8>);
 
 /// Sends one frame, with descriptors.
 pub fn send<T: Serialize>(
@@ -67,9 +79,18 @@ pub fn send<T: Serialize>(
     message: &T,
     fds: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
-    let body = serde_json::to_vec(message)?;
+    send_encoded(stream, &Encoded(serde_json::to_vec(message)?), fds)
+}
+
+/// Sends one frame that is encoded already, with descriptors.
+pub fn send_encoded(
+    stream: &UnixStream,
+    message: &Encoded,
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let Encoded(body) = message;
     let length = u32::try_from(body.len()).map_err(io::Error::other)?;
-    let frame = [&length.to_le_bytes()[..], &body].concat();
+    let frame = [&length.to_le_bytes()[..], body].concat();
     let sent = descriptors::send(stream, &frame, fds)?;
     let mut rest = stream;
     rest.write_all(&frame[sent..])
@@ -77,9 +98,9 @@ pub fn send<T: Serialize>(
 
 /// A request as it arrived.
 #[derive(Debug)]
-pub struct Asked {
-    /// What is asked.
-    pub ask: ClientMessage,
+pub struct Received {
+    /// What is received.
+    pub message: ClientMessage,
     /// The descriptors that came with it.
     pub fds: Vec<OwnedFd>,
     /// Whether descriptors were lost, because this process may not have more of them.
@@ -87,7 +108,7 @@ pub struct Asked {
 }
 
 /// Receives a request's frame and the descriptors that came with it; `None` at the end.
-pub fn receive_ask(stream: &UnixStream) -> io::Result<Option<Asked>> {
+pub fn receive_message(stream: &UnixStream) -> io::Result<Option<Received>> {
     let mut length = [0; 4];
     let received = descriptors::receive(stream, &mut length)?;
     if received.bytes == 0 {
@@ -95,8 +116,8 @@ pub fn receive_ask(stream: &UnixStream) -> io::Result<Option<Asked>> {
     }
     let mut stream = stream;
     stream.read_exact(&mut length[received.bytes..])?;
-    let ask = body(stream, length, REQUEST_BYTES_MAX)?;
-    Ok(Some(Asked { ask, fds: received.descriptors, lost: received.truncated }))
+    let message = body(stream, length, REQUEST_BYTES_MAX)?;
+    Ok(Some(Received { message, fds: received.descriptors, lost: received.truncated }))
 }
 
 /// Receives a frame that carries no descriptors.
@@ -116,7 +137,7 @@ fn body<T: DeserializeOwned>(
         let what = format!("a message of {length} bytes is too long");
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
-    // Grows as bytes arrive: a length alone makes nobody allocate.
+    // Grows as bytes arrive: nothing is allocated for a length alone.
     let mut bytes = Vec::new();
     stream.take(length as u64).read_to_end(&mut bytes)?;
     if bytes.len() != length {
@@ -130,24 +151,25 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
+    use crate::protocol::branches::List;
 
     #[test]
     fn a_request_arrives_with_its_descriptor() {
         let (left, right) = UnixStream::pair().unwrap();
         let (reader, _writer) = io::pipe().unwrap();
-        send(&left, &ClientMessage::Execute(Request::List), &[reader.as_fd()]).unwrap();
-        let asked = receive_ask(&right).unwrap().unwrap();
-        assert!(matches!(asked.ask, ClientMessage::Execute(Request::List)));
-        assert_eq!((asked.fds.len(), asked.lost), (1, false));
+        send(&left, &ClientMessage::Execute(List.into()), &[reader.as_fd()]).unwrap();
+        let received = receive_message(&right).unwrap().unwrap();
+        assert!(matches!(received.message, ClientMessage::Execute(Request::List(List))));
+        assert_eq!((received.fds.len(), received.lost), (1, false));
         drop(left);
-        assert!(receive_ask(&right).unwrap().is_none());
+        assert!(receive_message(&right).unwrap().is_none());
     }
 
     #[test]
     fn a_frame_that_claims_too_much_is_refused() {
         let (mut left, right) = UnixStream::pair().unwrap();
         left.write_all(&u32::MAX.to_le_bytes()).unwrap();
-        let error = receive_ask(&right).unwrap_err();
+        let error = receive_message(&right).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 
@@ -157,7 +179,7 @@ mod tests {
         left.write_all(&100u32.to_le_bytes()).unwrap();
         left.write_all(b"{").unwrap();
         drop(left);
-        let error = receive::<Reply>(&right).unwrap_err();
+        let error = receive::<Reply<()>>(&right).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 
@@ -166,6 +188,6 @@ mod tests {
         let (mut left, right) = UnixStream::pair().unwrap();
         left.write_all(&3u32.to_le_bytes()).unwrap();
         left.write_all(b"\xff{]").unwrap();
-        assert!(receive_ask(&right).is_err());
+        assert!(receive_message(&right).is_err());
     }
 }

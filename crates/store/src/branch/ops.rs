@@ -26,14 +26,18 @@ const NODES_OF_A_BRANCH: u64 = 8;
 /// two fork points, and what waits to be taken apart.
 const RECORDS_OF_A_BRANCH: u64 = 8;
 
-/// The rule for names: 1 to 128 of letters, digits, `. _ - /`; not starting with `-` or `.`.
-fn check_name(name: &str) -> Result<()> {
+/// Checks the name of a new branch: 1 to 128 of letters, digits, `. _ - /`; not starting with `-` or
+/// `.`.
+///
+/// # Errors
+/// [`Error::NameInvalid`], with the part of the rule that the name breaks.
+pub fn check_branch_name(name: &str) -> Result<()> {
     let why = if name.is_empty() || name.len() > 128 {
         "it must have 1 to 128 characters"
     } else if name.starts_with(['-', '.']) {
-        "it must not start with '-' or '.'"
+        "it must not start with `-` or `.`"
     } else if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b)) {
-        "only letters, digits, '.', '_', '-' and '/' are allowed"
+        "only letters, digits and `. _ - /` are allowed"
     } else {
         return Ok(());
     };
@@ -42,7 +46,7 @@ fn check_name(name: &str) -> Result<()> {
 
 /// Returns `true` if a branch may be called that.
 pub(crate) fn is_name(name: &str) -> bool {
-    check_name(name).is_ok()
+    check_branch_name(name).is_ok()
 }
 
 fn timestamp(time: SystemTime) -> (u64, u32) {
@@ -51,7 +55,7 @@ fn timestamp(time: SystemTime) -> (u64, u32) {
 }
 
 fn check_free(catalog: &Catalog, name: &str) -> Result<()> {
-    check_name(name)?;
+    check_branch_name(name)?;
     match catalog.find(name)? {
         Some(_) => Err(Error::BranchExists { name: name.into() }),
         None => Ok(()),

@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::{ArgValueCandidates, Shell};
 
-use crate::completions::branches;
+use crate::candidates::branches;
+use crate::global::Global;
 
 /// What-if for a whole running application: O(1) writable branches of directories and databases.
 #[derive(Debug, Parser)]
@@ -21,22 +22,6 @@ pub struct Cli {
     pub global: Global,
     #[command(subcommand)]
     pub verb: Verb,
-}
-
-#[derive(Clone, Debug, Default, Args)]
-pub struct Global {
-    /// The store [default: $TINE_STORE, else $XDG_DATA_HOME/tine/store.tine]
-    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
-    pub store: Option<PathBuf>,
-    /// Print one JSON object, on failure too
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Print nothing but errors and what was asked for
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
-    /// Print every change instead of the first ones
-    #[arg(long, short, global = true)]
-    pub verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -160,7 +145,8 @@ pub enum Verb {
         /// The branch, or the directory that it is mounted on
         #[arg(value_name = "NAME|DIR", value_hint = ValueHint::DirPath, add = ArgValueCandidates::new(branches))]
         name: PathBuf,
-        /// End it although it is in use, in other mount namespaces too: who works in it gets errors
+        /// End it although it is in use, in other mount namespaces too: programs that work in it
+        /// get errors
         #[arg(long)]
         force: bool,
     },
@@ -255,7 +241,8 @@ pub enum Postgres {
     List,
     /// Take in the data of a running server through its base-backup protocol
     Import {
-        /// The server, as for psql: a URI such as postgresql://user@host:5432/db, or `host=… user=…`
+        /// The server, as for psql: a URI such as postgresql://user@host:5432/db, or `host=…
+        /// user=…`
         ///
         /// A password is better in PGPASSWORD or ~/.pgpass: arguments can be seen for a moment.
         uri: String,

@@ -1,5 +1,5 @@
-//! What this program starts itself as. It is defined apart from the commands, so that help, completions and
-//! suggestions know nothing of it.
+//! What this program starts itself as. It is defined apart from the commands, so that help,
+//! completions and suggestions know nothing of it.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -8,9 +8,9 @@ use clap::{Parser, Subcommand};
 use tine_service::commands::run::{self, Entry};
 use tine_service::{Result, hold};
 
-use crate::args::Global;
-use crate::say::Voice;
-use crate::verbs::reach_store;
+use crate::global::Global;
+use crate::output::Output;
+use crate::store::reach_store;
 
 #[derive(Debug, Parser)]
 #[command(name = "tine")]
@@ -43,13 +43,13 @@ pub fn is_meant(argument: Option<&OsStr>) -> bool {
 }
 
 /// Plays the part; the status to exit with.
-pub fn perform(internal: Internal, voice: &Voice) -> Result<u8> {
+pub fn perform(internal: Internal, output: &Output) -> Result<u8> {
     let (client, options) = reach_store(&internal.global)?;
     match internal.part {
         Part::Hold => hold(client.store(), &options),
         Part::Enter { name, at, read_only, command } => {
             let (error, status) = run::enter(&client, &Entry { name, at, read_only, command });
-            voice.failure(&error);
+            output.failure(&error);
             Ok(status)
         }
     }

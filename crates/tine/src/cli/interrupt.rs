@@ -8,7 +8,7 @@ use tine_sys::signals::{Signal, Signals};
 const ENDING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
 /// Holds back the signals that would end this process, from here to its end.
-pub fn hold_back() -> io::Result<()> {
+pub fn block_signals() -> io::Result<()> {
     // Dropping it would let them through again.
     std::mem::forget(Signals::block(&ENDING)?);
     Ok(())

@@ -5,17 +5,22 @@
 
 mod amount;
 mod args;
+mod candidates;
 mod completions;
+mod global;
+mod hints;
 mod internal;
 mod interrupt;
 mod manual;
 mod misuse;
+mod output;
 mod progress;
 #[cfg(test)]
 mod reference;
+mod report;
 mod run;
-mod say;
 mod settings;
+mod store;
 mod tree;
 mod verbs;
 mod visible;
@@ -27,9 +32,10 @@ use clap::error::ErrorKind;
 use tine_service::{Code, Error};
 use tine_sys::signals;
 
-use crate::args::{Cli, Global};
+use crate::args::Cli;
+use crate::global::Global;
 use crate::internal::Internal;
-use crate::say::Voice;
+use crate::output::Output;
 
 fn main() -> ExitCode {
     signals::ignore_file_size_limit();
@@ -44,41 +50,41 @@ fn main() -> ExitCode {
 fn performed<C>(
     parsed: Result<C, clap::Error>,
     global: impl Fn(&C) -> &Global,
-    perform: impl FnOnce(C, &Voice) -> tine_service::Result<u8>,
+    perform: impl FnOnce(C, &Output) -> tine_service::Result<u8>,
 ) -> ExitCode {
     let parsed = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return wrong_usage(&error),
     };
-    let voice = Voice::new(global(&parsed));
-    match perform(parsed, &voice) {
+    let output = Output::new(global(&parsed));
+    match perform(parsed, &output) {
         Ok(status) => ExitCode::from(status),
-        Err(error) => failed(&voice, &error),
+        Err(error) => failed(&output, &error),
     }
 }
 
-fn failed(voice: &Voice, error: &Error) -> ExitCode {
-    voice.failure(error);
+fn failed(output: &Output, error: &Error) -> ExitCode {
+    output.failure(error);
     ExitCode::from(if error.code == Code::Usage { 2 } else { 1 })
 }
 
 /// What clap says, in the shape of every other error where JSON is asked for.
 fn wrong_usage(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return match say::unless_closed(error.print()) {
+        return match output::unless_closed(error.print()) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(&Voice::default(), &error),
+            Err(error) => failed(&Output::default(), &error),
         };
     }
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let advice = misuse::advice(error, &arguments);
     if arguments.iter().take_while(|argument| *argument != "--").any(|word| word == "--json") {
         let error = misuse::as_error(error);
-        Voice::json().failure(&advice.into_iter().fold(error, Error::hint));
+        Output::json().failure(&advice.into_iter().fold(error, Error::hint));
     } else {
         let _ = error.print();
         if let Some(advice) = advice {
-            Voice::default().remark(&[format!("hint: {advice}")]);
+            Output::default().note(&[format!("hint: {advice}")]);
         }
     }
     ExitCode::from(2)

@@ -6,7 +6,7 @@ use clap_mangen::roff::{Roff, roman};
 use tine_service::{Error, Result};
 
 use crate::args::Cli;
-use crate::say;
+use crate::output;
 
 /// Prints the page.
 ///
@@ -14,7 +14,7 @@ use crate::say;
 /// When it cannot be printed.
 pub fn print() -> Result<u8> {
     let page = page().map_err(|error| Error::io("cannot make the manual page", error))?;
-    say::print(&[page.trim_end().to_owned()]).map(|()| 0)
+    output::print(&[page.trim_end().to_owned()]).map(|()| 0)
 }
 
 fn page() -> std::io::Result<String> {

@@ -62,10 +62,10 @@ mod tests {
     fn an_error_names_the_argument() {
         let error = as_error(&parse(&["tine", "import", "directory"]));
         assert_eq!(error.message, "the following required arguments were not provided: <NAME>");
-        assert!(error.hint.unwrap().contains("usage: tine import <DIRECTORY> <NAME>"));
+        assert!(error.hint_text().contains("usage: tine import <DIRECTORY> <NAME>"));
         let error = as_error(&parse(&["tine", "branch", "a", "--fron", "b"]));
         assert_eq!(error.message, "unexpected argument '--fron' found");
-        assert!(error.hint.unwrap().contains("'--from'"));
+        assert!(error.hint_text().contains("'--from'"));
         let error = as_error(&parse(&["tine", "branch", "a", "--count", "0"]));
         assert!(error.message.contains("'0'") && error.message.contains("--count"), "{error}");
     }

@@ -50,14 +50,14 @@ impl Bar {
 }
 
 /// A bar that is drawn beside work in this process, until the value is dropped.
-pub struct Follower {
+pub struct ProgressThread {
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Follower {
+impl ProgressThread {
     /// Draws how far the work is.
-    pub fn new(progress: Arc<Progress>) -> io::Result<Follower> {
+    pub fn new(progress: Arc<Progress>) -> io::Result<ProgressThread> {
         let ended = Arc::new(AtomicBool::new(false));
         let seen = ended.clone();
         let draw = move || {
@@ -69,11 +69,11 @@ impl Follower {
             bar.end();
         };
         let thread = thread::Builder::new().name("progress".into()).spawn(draw)?;
-        Ok(Follower { ended, thread: Some(thread) })
+        Ok(ProgressThread { ended, thread: Some(thread) })
     }
 }
 
-impl Drop for Follower {
+impl Drop for ProgressThread {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {

@@ -8,25 +8,25 @@ use tine_service::commands::run::{self, Ended, Entry, Run};
 use tine_service::{Client, Result};
 
 use crate::amount::{count, size};
-use crate::say::Voice;
+use crate::output::Output;
 
 /// Runs the command, says what changed, and returns the status to exit with.
-pub fn run(client: &Client, run: Run, voice: &Voice) -> Result<u8> {
-    let ended = run::run(client, run, |entry| entering(client.store(), entry, voice))?;
+pub fn run(client: &Client, run: Run, output: &Output) -> Result<u8> {
+    let ended = run::run(client, run, |entry| entering(client.store(), entry, output))?;
     if ended.began {
-        voice.remark(&summary(&ended, voice));
+        output.note(&summary(&ended, output));
     }
     if let Some(error) = &ended.trouble {
-        voice.complain(error);
+        output.error(error);
     }
     Ok(ended.status)
 }
 
 /// This program again, as the process that becomes the command.
-fn entering(store: &Path, entry: &Entry, voice: &Voice) -> Command {
+fn entering(store: &Path, entry: &Entry, output: &Output) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg0("tine").arg("enter").arg("--store").arg(store).arg("--at").arg(&entry.at);
-    if voice.is_json() {
+    if output.is_json() {
         command.arg("--json");
     }
     if entry.read_only {
@@ -36,7 +36,7 @@ fn entering(store: &Path, entry: &Entry, voice: &Voice) -> Command {
     command
 }
 
-fn summary(ended: &Ended, voice: &Voice) -> Vec<String> {
+fn summary(ended: &Ended, output: &Output) -> Vec<String> {
     let name = &ended.branch;
     let mut lines = Vec::new();
     match &ended.changes {
@@ -48,7 +48,7 @@ fn summary(ended: &Ended, voice: &Voice) -> Vec<String> {
             let bytes = changes.iter().map(|change| change.bytes).sum();
             let paths = count(changes.len() as u64, "path", "paths");
             lines.push(format!("tine: {paths} changed in {name}, {}", size(bytes)));
-            lines.extend(voice.changes(changes).iter().map(|line| format!("  {line}")));
+            lines.extend(output.changes(changes).iter().map(|line| format!("  {line}")));
         }
     }
     if let Some(processes) = &ended.left_behind {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tine_service::protocol::answers::{BranchRow, Kind};
+use tine_service::protocol::branches::{BranchKind, BranchRow};
 
 use crate::amount::{count, size};
 
@@ -62,7 +62,7 @@ fn columns(row: &BranchRow) -> Vec<String> {
         Some(own) => (size(own), shared(row.referenced_bytes, own)),
     };
     let mut notes = Vec::new();
-    if row.kind == Kind::Snapshot {
+    if row.kind == BranchKind::Snapshot {
         notes.push("snapshot".to_owned());
     }
     if let Some(directory) = &row.mounted_at {
@@ -115,7 +115,7 @@ mod tests {
         BranchRow {
             name: name.into(),
             parent: parent.map(str::to_owned),
-            kind: Kind::Branch,
+            kind: BranchKind::Branch,
             created: "2026-01-31T12:00:00.000000Z".into(),
             expires: None,
             referenced_bytes: 1000,

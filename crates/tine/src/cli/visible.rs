@@ -1,4 +1,5 @@
-//! Text from outside on a terminal: names can hold what a terminal obeys, or what hides how it reads.
+//! Text from outside on a terminal: names can hold what a terminal obeys, or what hides how it
+//! reads.
 
 use std::fmt::Write;
 
@@ -42,8 +43,9 @@ fn push(shown: &mut String, c: char) {
     }
 }
 
-/// Returns `true` for characters without width of their own that change in which order others are shown, or
-/// make two different names look the same (Unicode 16, general category Cf and the separators of lines).
+/// Returns `true` for characters without width of their own that change in which order others are
+/// shown, or make two different names look the same (Unicode 16, general category Cf and the
+/// separators of lines).
 fn reorders_or_hides(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

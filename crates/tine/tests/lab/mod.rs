@@ -101,11 +101,20 @@ impl Lab {
         said(self.command(arguments).output().unwrap())
     }
 
-    /// How many branches the store has, those in the making included; `None` while a process has it open. No
-    /// command tells, since each deletes what it finds left in the making.
+    /// How many branches the store has, those in the making included; `None` while a process has it
+    /// open. No command tells, since each deletes what it finds left in the making.
     pub fn branches_of_all_kinds(&self) -> Option<usize> {
         let store = tine::Store::open(&self.store, &tine::Options::default()).ok()?;
         Some(store.branches().unwrap().len())
+    }
+
+    /// Begins `tine run` with a shell, and waits until its script has made the file `ready`.
+    pub fn begin_run(&self, arguments: &[&str], script: &str) -> Child {
+        let arguments = [&["run"], arguments, &["--", "sh", "-c", script]].concat();
+        let child = self.command(&arguments).stderr(Stdio::null()).spawn().unwrap();
+        wait_until("the command runs", || self.path("ready").exists());
+        fs::remove_file(self.path("ready")).unwrap();
+        child
     }
 
     /// A command that must succeed; its standard output.
@@ -232,7 +241,8 @@ impl Bystander {
         Bystander(Command::new("sleep").arg("600").stdin(input).spawn().unwrap())
     }
 
-    /// Sleeps in a mount namespace of its own, as a container does: with a copy of all that is mounted now.
+    /// Sleeps in a mount namespace of its own, as a container does: with a copy of all that is
+    /// mounted now.
     pub fn in_a_namespace() -> Bystander {
         let mut command = Command::new("unshare");
         command.args(if is_root() { &["-m"][..] } else { &["-Urm"] });

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::{Lab, is_root};
+use super::{Lab, can_mount, is_root};
 
 /// The sums that every TPC-B transaction keeps equal.
 pub const BALANCED: &str = "select (select sum(abalance) from pgbench_accounts) = \
@@ -15,6 +15,16 @@ pub const BALANCED: &str = "select (select sum(abalance) from pgbench_accounts) 
 pub fn programs() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
     versions.map(|version| version.path().join("bin")).find(|bin| bin.join("initdb").exists())
+}
+
+/// A lab, and the programs of the installed server. Says by name what is not run where there are
+/// none, or where nothing can be mounted.
+pub fn with_programs(test: &str) -> Option<(Lab, PathBuf)> {
+    let Some(bin) = programs() else {
+        println!("skipped: {test}: no PostgreSQL server is installed");
+        return None;
+    };
+    can_mount(test).then(|| (Lab::new(), bin))
 }
 
 /// A server outside of any branch, stopped with the value.

@@ -1,4 +1,5 @@
-//! Connection strings as libpq reads them: URIs, pairs of `keyword = value`, plain names of databases.
+//! Connection strings as libpq reads them: URIs, pairs of `keyword = value`, plain names of
+//! databases.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,8 +9,8 @@ use crate::protocol::{Code, Error, Result};
 /// A connection's parameters by keyword. One that is absent is not the same as one that is empty.
 pub(super) type Parameters = BTreeMap<String, Vec<u8>>;
 
-/// What may be seen by everyone: the parameters that libpq 12 to 18 knows, but for those that are secret
-/// and `options`, which may set anything.
+/// What may be seen by everyone: the parameters that libpq 12 to 18 knows, but for those that are
+/// secret and `options`, which may set anything.
 const OPEN: [&str; 49] = [
     "application_name",
     "authtype",
@@ -62,8 +63,8 @@ const OPEN: [&str; 49] = [
     "user",
 ];
 
-/// Returns `true` if the value of this parameter may be shown to other users; not so for one that is not
-/// known, which may be a secret with a misspelt name.
+/// Returns `true` if the value of this parameter may be shown to other users; not so for one that
+/// is not known, which may be a secret with a misspelt name.
 pub(super) fn is_open(keyword: &str) -> bool {
     OPEN.contains(&keyword)
 }
@@ -79,7 +80,8 @@ struct Given {
 /// Reads a connection string. Of a parameter that is given twice the last counts.
 ///
 /// # Errors
-/// `usage` for what libpq cannot read either; the message does not repeat the text, which may hold a password.
+/// `usage` for what libpq cannot read either; the message does not repeat the text, which may hold
+/// a password.
 pub(super) fn parse(text: &str) -> Result<Parameters> {
     let mut parameters = Parameters::new();
     for Given { keyword, value, .. } in given(text)? {
@@ -95,7 +97,8 @@ pub(super) fn parse(text: &str) -> Result<Parameters> {
     Ok(parameters)
 }
 
-/// The parts of a connection string that nobody else should see: all of one that cannot be read.
+/// The parts of a connection string that other users should not see: all of one that cannot be
+/// read.
 pub fn secrets(text: &str) -> Vec<Range<usize>> {
     match given(text) {
         Ok(given) => {
@@ -144,10 +147,7 @@ fn wrong(why: impl std::fmt::Display) -> Error {
 
 fn uri(text: &str, begin: usize) -> Result<Vec<Given>> {
     let bytes = text.as_bytes();
-    let find = |from: usize, stops: &[u8]| {
-        let stop = |at: &usize| stops.contains(&bytes[*at]);
-        (from.min(bytes.len())..bytes.len()).find(stop).unwrap_or(bytes.len())
-    };
+    let find = |from: usize, stops: &[u8]| find(bytes, from, stops);
     let mut found = Vec::new();
     let mut give = |keyword: &str, span: Range<usize>, encoded: &str| -> Result<()> {
         if !encoded.is_empty() {
@@ -167,11 +167,39 @@ fn uri(text: &str, begin: usize) -> Result<Vec<Given>> {
         give("password", password.clone(), &text[password])?;
         at = user_end + 1;
     }
-    let hosts_at = at;
-    let (mut hosts, mut ports) = (String::new(), String::new());
+    let Hosts { names, ports, end } = hosts(text, at)?;
+    give("host", at..end, &names)?;
+    give("port", at..end, &ports)?;
+    at = end;
+    if bytes.get(at) == Some(&b'/') {
+        let end = find(at + 1, b"?");
+        give("dbname", at + 1..end, &text[at + 1..end])?;
+        at = end;
+    }
+    uri_parameters(text, at + 1, &mut found)?;
+    Ok(found)
+}
+
+/// The first place from `from` on of one of the bytes, or the end of the text.
+fn find(bytes: &[u8], from: usize, stops: &[u8]) -> usize {
+    let stop = |at: &usize| stops.contains(&bytes[*at]);
+    (from.min(bytes.len())..bytes.len()).find(stop).unwrap_or(bytes.len())
+}
+
+/// The hosts of a URI and their ports, each list with commas.
+struct Hosts {
+    names: String,
+    ports: String,
+    /// Where they end in the URI.
+    end: usize,
+}
+
+fn hosts(text: &str, begin: usize) -> Result<Hosts> {
+    let bytes = text.as_bytes();
+    let (mut names, mut ports, mut at) = (String::new(), String::new(), begin);
     loop {
         if bytes.get(at) == Some(&b'[') {
-            let end = find(at, b"]");
+            let end = find(bytes, at, b"]");
             let follows = bytes.get(end + 1);
             if end <= at + 1
                 || end == bytes.len()
@@ -179,35 +207,32 @@ fn uri(text: &str, begin: usize) -> Result<Vec<Given>> {
             {
                 return Err(wrong("an address in brackets does not end"));
             }
-            hosts.push_str(&text[at + 1..end]);
+            names.push_str(&text[at + 1..end]);
             at = end + 1;
         } else {
-            let end = find(at, b":/?,");
-            hosts.push_str(&text[at..end]);
+            let end = find(bytes, at, b":/?,");
+            names.push_str(&text[at..end]);
             at = end;
         }
         if bytes.get(at) == Some(&b':') {
-            let end = find(at + 1, b"/?,");
+            let end = find(bytes, at + 1, b"/?,");
             ports.push_str(&text[at + 1..end]);
             at = end;
         }
         if bytes.get(at) != Some(&b',') {
-            break;
+            return Ok(Hosts { names, ports, end: at });
         }
-        hosts.push(',');
+        names.push(',');
         ports.push(',');
         at += 1;
     }
-    give("host", hosts_at..at, &hosts)?;
-    give("port", hosts_at..at, &ports)?;
-    if bytes.get(at) == Some(&b'/') {
-        let end = find(at + 1, b"?");
-        give("dbname", at + 1..end, &text[at + 1..end])?;
-        at = end;
-    }
-    at += 1;
-    while at < bytes.len() {
-        let end = find(at, b"&");
+}
+
+/// Reads the parameters of a URI, which begin at `begin`.
+fn uri_parameters(text: &str, begin: usize, found: &mut Vec<Given>) -> Result<()> {
+    let mut at = begin;
+    while at < text.len() {
+        let end = find(text.as_bytes(), at, b"&");
         let Some((keyword, value)) = text[at..end].split_once('=') else {
             return Err(wrong("a parameter of it has no value"));
         };
@@ -219,7 +244,7 @@ fn uri(text: &str, begin: usize) -> Result<Vec<Given>> {
         found.push(Given { keyword, value: decode(value)?, span });
         at = end + 1;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Undoes the encoding of RFC 3986.

@@ -1,7 +1,7 @@
 //! Files of the caller in the hands of a program that runs as another user.
 //!
-//! The program gets a copy in memory, under a descriptor that it inherits: no file is made, nothing is left
-//! behind however it ends, and no other process finds it by a name.
+//! The program gets a copy in memory, under a descriptor that it inherits: no file is made, nothing
+//! is left behind however it ends, and no other process finds it by a name.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write};
@@ -50,8 +50,8 @@ impl Handed {
         }
     }
 
-    /// Hands over a file that libpq uses only if it is closed to others. One that is open stays open, so
-    /// that libpq refuses it.
+    /// Hands over a file that libpq uses only if it is closed to others. One that is open stays
+    /// open, so that libpq refuses it.
     ///
     /// # Errors
     /// As [`Handed::file`].

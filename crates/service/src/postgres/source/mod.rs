@@ -1,10 +1,10 @@
 //! The way to another server, as the caller's own `psql` would take it.
 //!
-//! The programs that copy may run as another user (root is never the one that unpacks what a server sends).
-//! Such a program has that user's home and none of the caller's environment. So everything that libpq
-//! would look up is looked up here, as the caller: the parameters, the environment, services, the password
-//! file, certificates. What was found is handed over: parameters that anybody may see as an argument,
-//! secrets in the program's environment or in files in memory.
+//! The programs that copy may run as another user (root is never the one that unpacks what a server
+//! sends). Such a program has that user's home and none of the caller's environment. So everything
+//! that libpq would look up is looked up here, as the caller: the parameters, the environment,
+//! services, the password file, certificates. What was found is handed over: parameters that all
+//! users may see as an argument, secrets in the program's environment or in files in memory.
 
 mod caller;
 mod conninfo;
@@ -27,7 +27,8 @@ use super::account::Account;
 use super::installation::Installation;
 use crate::protocol::{Code, Error, Result};
 
-/// The variables that libpq reads for parameters that are not given, but for those of services and files.
+/// The variables that libpq reads for parameters that are not given, but for those of services and
+/// files.
 const VARIABLES: [&str; 28] = [
     "PGAPPNAME",
     "PGCHANNELBINDING",
@@ -106,8 +107,8 @@ impl Source {
     /// Reads a connection string, and whatever of the caller's goes with it.
     ///
     /// # Errors
-    /// `usage` for a string or a service that cannot be read; `unsupported` where no server's programs are
-    /// installed; those of reading the caller's files.
+    /// `usage` for a string or a service that cannot be read; `unsupported` where no server's
+    /// programs are installed; those of reading the caller's files.
     pub fn of_caller(text: &str) -> Result<Source> {
         let account = Account::for_new_cluster()?;
         let newest = Installation::newest()?;
@@ -249,7 +250,8 @@ impl Asked {
         Ok(())
     }
 
-    /// Another account gets the caller's tickets of Kerberos where they are in a file, and none of its own.
+    /// Another account gets the caller's tickets of Kerberos where they are in a file, and none of
+    /// its own.
     fn hand_over_tickets(&self, way: &mut Way) -> Result<()> {
         if self.account.to_switch_to().is_none() {
             return Ok(());
@@ -266,8 +268,8 @@ impl Asked {
         Ok(())
     }
 
-    /// A password that is given is in the environment by now. Else the caller's password file counts, and
-    /// never one of the account.
+    /// A password that is given is in the environment by now. Else the caller's password file
+    /// counts, and never one of the account.
     fn hand_over_password(&self, way: &mut Way, user: Option<String>) -> Result<()> {
         let path = match self.find("passfile", "PGPASSFILE") {
             Some(path) => self.caller.absolute(Path::new(OsStr::from_bytes(&path))),
@@ -365,7 +367,7 @@ impl Way {
         OsString::from_vec(conninfo::text_of(&self.open))
     }
 
-    /// Whether there is more than one place to try.
+    /// Returns `true` if there is more than one place to try.
     pub fn has_a_choice(&self) -> bool {
         self.places.len() > 1
     }

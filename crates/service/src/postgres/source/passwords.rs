@@ -66,8 +66,8 @@ impl PasswordFile {
         }
     }
 
-    /// What a program needs of it to log in at these places: the password for each, whatever the database.
-    /// `psql` asks for the one of `database`, a base backup for that of `replication`.
+    /// What a program needs of it to log in at these places: the password for each, whatever the
+    /// database. `psql` asks for the one of `database`, a base backup for that of `replication`.
     pub fn excerpt(&self, places: &[Place], database: &[u8], user: &[u8]) -> Vec<u8> {
         let mut excerpt = Vec::new();
         for place in places {

@@ -1,0 +1,142 @@
+//! Making and changing branches.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime};
+
+use tine_fs::{Fs, NewRoot};
+use tine_store::{ForkOptions, Store};
+
+use crate::copy;
+use crate::holder::call::{Call, Execute};
+use crate::holder::context::Context;
+use crate::holder::{durable, names};
+use crate::protocol::branches::{Create, Created, Delete, Fork, Rename, Reset, Snapshot};
+use crate::protocol::time::elapsed_us;
+use crate::protocol::{Error, Result, Wanted};
+
+impl Execute for Create {
+    fn execute(self, call: &mut Call<'_>) -> Result<()> {
+        let (store, Create { name }) = (&call.context.store, self);
+        names::must_be_free(store, &name)?;
+        let branch = store.create_branch(&name)?;
+        let (uid, gid) = copy::owner();
+        if let Err(error) = Fs::format(&branch, &NewRoot { mode: 0o755, uid, gid }) {
+            // The error to tell is why it has no files; what is left is an empty branch.
+            let _ = store.delete(&name);
+            return Err(error.into());
+        }
+        durable::make(store, format_args!("the branch {name:?} is made"))
+    }
+}
+
+impl Execute for Fork {
+    fn execute(self, call: &mut Call<'_>) -> Result<Vec<Created>> {
+        let (store, Fork { new, from, count, ttl_s }) = (&call.context.store, self);
+        store.branch(&from)?;
+        let names: Vec<String> = match count {
+            None => vec![new],
+            Some(count) => (1..=count).map(|number| format!("{new}-{number}")).collect(),
+        };
+        for name in &names {
+            names::must_be_free(store, name)?;
+        }
+        let mut list = Vec::new();
+        for name in names {
+            match fork(store, &from, &name, ttl_s) {
+                Ok(one) => list.push(one),
+                Err(error) => {
+                    // All or none; the error to tell is the first.
+                    for made in &list {
+                        let _ = store.delete(&made.name);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        let made: Vec<_> = list.iter().map(|one| &one.name).collect();
+        durable::make(store, format_args!("the branch {} is made", listed(&made)))?;
+        Ok(list)
+    }
+}
+
+fn fork(store: &Store, from: &str, name: &str, ttl_s: Option<u64>) -> Result<Created> {
+    let start = Instant::now();
+    let expires = ttl_s.and_then(|ttl_s| SystemTime::now().checked_add(Duration::from_secs(ttl_s)));
+    store.fork_with(from, name, &ForkOptions { expires, ..ForkOptions::default() })?;
+    Ok(created(name.into(), from.into(), start))
+}
+
+fn created(name: String, from: String, start: Instant) -> Created {
+    Created { name, from, elapsed_us: elapsed_us(start), flush_us: 0 }
+}
+
+/// Names as a message shows them.
+fn listed(names: &[impl std::fmt::Debug]) -> String {
+    let shown: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    shown.join(", ")
+}
+
+impl Execute for Snapshot {
+    fn execute(self, call: &mut Call<'_>) -> Result<Created> {
+        let (store, Snapshot { from, new }) = (&call.context.store, self);
+        names::must_be_free(store, &new)?;
+        let start = Instant::now();
+        store.snapshot(&from, &new)?;
+        let created = created(new, from, start);
+        durable::make(store, format_args!("the snapshot {:?} is made", created.name))?;
+        Ok(created)
+    }
+}
+
+impl Execute for Rename {
+    fn execute(self, call: &mut Call<'_>) -> Result<()> {
+        let (store, Rename { old, new }) = (&call.context.store, self);
+        store.branch(&old)?;
+        call.context.mounts.must_be_free(&old, Wanted::Renamed)?;
+        names::must_be_free(store, &new)?;
+        store.rename(&old, &new)?;
+        durable::make(store, format_args!("{old:?} is renamed to {new:?}"))
+    }
+}
+
+impl Execute for Delete {
+    fn execute(self, call: &mut Call<'_>) -> Result<Vec<String>> {
+        let (context, Delete { mut names, force }) = (call.context, self);
+        let mut seen = BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        for name in &names {
+            must_be_free(context, name, force)?;
+        }
+        for name in &names {
+            context.mounts.abort(name);
+            context.store.delete(name)?;
+        }
+        durable::make(&context.store, format_args!("{} is deleted", listed(&names)))?;
+        Ok(names)
+    }
+}
+
+impl Execute for Reset {
+    fn execute(self, call: &mut Call<'_>) -> Result<()> {
+        let (context, Reset { name, to, force }) = (call.context, self);
+        let store = &context.store;
+        if let Some(to) = &to {
+            store.branch(to)?;
+        } else if store.branch(&name)?.fork_point()?.is_none() {
+            return Err(Error::no_fork_point(&name, "reset it to"));
+        }
+        must_be_free(context, &name, force)?;
+        context.mounts.abort(&name);
+        store.reset(&name, to.as_deref())?;
+        durable::make(store, format_args!("{name:?} is reset"))
+    }
+}
+
+/// An error unless the branch exists and is free, or is to be taken by force.
+fn must_be_free(context: &Context, name: &str, force: bool) -> Result<()> {
+    context.store.branch(name)?;
+    match force {
+        true => Ok(()),
+        false => context.mounts.must_be_free(name, Wanted::Changed),
+    }
+}
