@@ -2,6 +2,7 @@ use super::reserve::{GROWTH_BLOCKS, RELEASE_BLOCKS_MIN};
 use super::*;
 use crate::device::MemoryDevice;
 use crate::format::ids::Generation;
+use crate::format::layout::BLOCK_BYTES;
 
 const USABLE: u64 = SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS;
 /// What data leaves to others when nothing has changed.

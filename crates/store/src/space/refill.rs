@@ -1,0 +1,189 @@
+//! Finding free runs, and taking chunks of the host into use where there are none.
+
+use super::preallocation::Preallocation;
+use super::reserve::Purpose;
+use super::run::BlockRun;
+use super::segment::Segment;
+use super::{Space, State};
+use crate::error::{Error, Result};
+use crate::format::layout::{
+    BLOCK_BYTES, CHUNK_BLOCKS, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, SEGMENTS_MAX,
+    segment_start,
+};
+
+impl Space {
+    /// Fills `preallocation` with a free run, of at least `blocks` if there is one. A checkpoint
+    /// has no purpose but to use what was promised to it.
+    pub(super) fn refill(
+        &self,
+        state: &mut State,
+        preallocation: &mut Preallocation,
+        blocks: u64,
+        purpose: Option<Purpose>,
+    ) -> Result<()> {
+        let wanted = match purpose {
+            // What is kept for such changes is too little to hold some of it back.
+            Some(Purpose::Release) => blocks,
+            _ => preallocation.next_size(blocks),
+        };
+        let floor = purpose.map_or(0, |purpose| state.reserve.floor(purpose));
+        let run = match state.find(&*self.device, wanted, true)? {
+            Some(run) if state.leaves(run, floor) => Some(run),
+            _ => self.open_run(state, wanted)?,
+        };
+        let run = match run {
+            Some(run) => Some(run),
+            // Nothing new to be had from the host: the longest free run, what was to go to the
+            // host, then single blocks.
+            None => loop {
+                let longest = state.find(&*self.device, wanted, false)?;
+                let part = longest.and_then(|run| state.part_that_leaves(run, floor));
+                if part.is_some() {
+                    break part;
+                }
+                if !self.reuse_leaving(state)? {
+                    break state.find_single();
+                }
+            },
+        };
+        let none = || Error::NoSpace { what: format!("{blocks} blocks of 4 KiB") };
+        let run = run.ok_or_else(none)?;
+        state.take_busy(&*self.device, run)?;
+        preallocation.fill(run);
+        Ok(())
+    }
+
+    /// Fills `preallocation` with a free run for nodes.
+    pub(super) fn refill_nodes(
+        &self,
+        state: &mut State,
+        preallocation: &mut Preallocation,
+    ) -> Result<()> {
+        let wanted = preallocation.next_size(NODE_BLOCKS);
+        let mut found = state.find_pairs(&*self.device, wanted, true)?;
+        if found.is_none() {
+            // What is opened need not begin at an even place.
+            self.open_run(state, wanted)?;
+            found = state.find_pairs(&*self.device, wanted, false)?;
+        }
+        let none =
+            || Error::NoSpace { what: "a tree node: single blocks are all that is left".into() };
+        let run = found.ok_or_else(none)?;
+        state.take_busy(&*self.device, run)?;
+        preallocation.fill(run);
+        Ok(())
+    }
+
+    /// Takes a run of `blocks` in holes into use, in a new segment where there is none; `None` when
+    /// the host is full.
+    pub(super) fn open_run(&self, state: &mut State, blocks: u64) -> Result<Option<BlockRun>> {
+        let opened = self.find_or_grow(state, blocks).and_then(|(index, (at, len))| {
+            let run = (at, len.min(blocks));
+            self.open_chunks(state, index, run)?;
+            Ok((segment_start(index as u64) + at, run.1))
+        });
+        match opened {
+            Ok(run) => Ok(Some(run)),
+            Err(Error::NoSpace { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes one more chunk ready, or the rest of one.
+    pub(super) fn ready_chunk(&self, state: &mut State) -> Result<()> {
+        let (index, run) = match self.find_or_grow(state, CHUNK_BLOCKS) {
+            Err(Error::NoSpace { .. }) if self.reuse_leaving(state)? => return Ok(()),
+            Err(Error::NoSpace { what }) => {
+                let rest = state.find_hole(&*self.device, 1)?;
+                rest.ok_or(Error::NoSpace { what })?
+            }
+            found => found?,
+        };
+        match self.open_chunks(state, index, (run.0, 1)) {
+            Err(Error::NoSpace { .. }) if self.reuse_leaving(state)? => Ok(()),
+            opened => opened,
+        }
+    }
+
+    /// Takes a chunk back into use that was marked for trim and is still on the host. Returns
+    /// `false` if there is none.
+    pub(super) fn reuse_leaving(&self, state: &mut State) -> Result<bool> {
+        loop {
+            let mut segments = state.segments.iter().enumerate();
+            let found = segments.find_map(|(index, s)| Some((index, s.first_leaving()?)));
+            let Some((index, chunk)) = found else { return Ok(false) };
+            match self.open_chunks(state, index, (chunk * CHUNK_BLOCKS, 1)) {
+                Err(Error::NoSpace { .. }) => state.segments[index].has_left(chunk),
+                opened => return opened.map(|()| true),
+            }
+        }
+    }
+
+    /// A segment with a run of `blocks` in holes, or else a new one.
+    pub(super) fn find_or_grow(&self, state: &mut State, blocks: u64) -> Result<(usize, BlockRun)> {
+        if let Some(found) = state.find_hole(&*self.device, blocks)? {
+            return Ok(found);
+        }
+        self.grow(state)?;
+        let index = state.segments.len() - 1;
+        Ok((index, (SEGMENT_HEAD_BLOCKS, SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS)))
+    }
+
+    /// Takes the chunks of a run into use.
+    pub(super) fn open_chunks(
+        &self,
+        state: &mut State,
+        index: usize,
+        (at, len): BlockRun,
+    ) -> Result<()> {
+        let (first, last) = (at / CHUNK_BLOCKS, (at + len - 1) / CHUNK_BLOCKS);
+        let start = segment_start(index as u64) + first * CHUNK_BLOCKS;
+        self.reserve_host(start, (last - first + 1) * CHUNK_BLOCKS)?;
+        state.adjust(index, |segment| segment.mark_on_host(first..=last));
+        Ok(())
+    }
+
+    /// Takes those chunks of a run that are holes into use, as far as the host has room: what is
+    /// free beside the run may have been given back.
+    pub(super) fn take_back(
+        &self,
+        state: &mut State,
+        index: usize,
+        (at, len): BlockRun,
+    ) -> Result<()> {
+        for chunk in at / CHUNK_BLOCKS..=(at + len - 1) / CHUNK_BLOCKS {
+            if state.segments[index].is_hole(chunk) {
+                match self.open_chunks(state, index, (chunk * CHUNK_BLOCKS, 1)) {
+                    Ok(()) | Err(Error::NoSpace { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn reserve_host(&self, block: u64, blocks: u64) -> Result<()> {
+        let bytes = BLOCK_BYTES as u64;
+        self.device
+            .allocate(block * bytes, blocks * bytes)
+            .map_err(|e| Error::io("room in the store's file on the host", e))
+    }
+
+    /// Adds a segment at the end of the file.
+    pub(super) fn grow(&self, state: &mut State) -> Result<()> {
+        let index = state.segments.len() as u64;
+        if index >= SEGMENTS_MAX {
+            return Err(Error::NoSpace {
+                what: "another segment: the store has its largest size".into(),
+            });
+        }
+        let end = segment_start(index + 1) * BLOCK_BYTES as u64;
+        let grown = self
+            .device
+            .len()
+            .and_then(|len| if len < end { self.device.set_len(end) } else { Ok(()) });
+        grown.map_err(|e| Error::io("growing the store's file", e))?;
+        state.segments.push(Segment::fresh());
+        Ok(())
+    }
+}
