@@ -21,8 +21,9 @@ use tine_sys::process::detached;
 use crate::holder::{Context, Execute, log, reclaim};
 use crate::machine::cleanup;
 use crate::protocol::identity::Identity;
+use crate::protocol::mounts::LetGo;
 use crate::protocol::socket::{self, Attempt, Socket};
-use crate::protocol::{Code, Error, Result};
+use crate::protocol::{Code, Error, Hint, Result};
 
 pub use access::Access;
 pub use connection::{Canceller, Connection, ProgressHooks};
@@ -149,6 +150,28 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Has a holder that has no mounts let go of the store.
+    ///
+    /// # Errors
+    /// `branch-busy` when branches are mounted; those of reaching the holder.
+    pub(crate) fn ask_holder_to_end(&self) -> Result<()> {
+        let Found::Holder(mut holder) = self.find()? else { return Ok(()) };
+        let mounted = holder.ask(LetGo)?;
+        let Some(first) = mounted.first() else { return Ok(()) };
+        let store = self.store.display();
+        let what = match mounted.len() {
+            1 => format!("the store {store} is in use: branch {} is mounted", first.branch),
+            count => format!("the store {store} is in use: {count} branches are mounted"),
+        };
+        Err(Error::new(Code::BranchBusy, what)
+            .hint(Hint::UnmountAll { branch: first.branch.clone() }))
+    }
+
+    /// An error of a locked store, with the process that has it open.
+    pub(crate) fn explained(&self, error: Error) -> Error {
+        locked::explained(error, &self.store)
     }
 
     /// Returns `true` if the store may be let go of before the deadline.

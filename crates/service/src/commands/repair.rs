@@ -7,7 +7,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tine_store::{Branch, Loss, Repair, Severity};
@@ -15,6 +15,9 @@ use tine_store::{Branch, Loss, Repair, Severity};
 use crate::client::{Client, LOOK_EVERY, PATIENCE};
 use crate::protocol::check::Finding;
 use crate::protocol::{Error, Result};
+
+/// How often the holder of the damaged store is asked to end.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a repair copied into a new store.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,12 +40,19 @@ pub struct Repaired {
 pub fn repair(client: &Client, to: &Path) -> Result<Repaired> {
     let to = std::path::absolute(to).map_err(|e| Error::path("find", to, e))?;
     let deadline = Instant::now() + PATIENCE;
+    let mut asked: Option<Instant> = None;
     let copied = loop {
         match Repair::begin(client.store(), &to, client.options()) {
             Err(tine_store::Error::Locked { .. }) if Instant::now() < deadline => {
+                // Each question keeps it for a moment; another holder may have begun meanwhile.
+                if asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY) {
+                    asked = Some(Instant::now());
+                    client.ask_holder_to_end()?;
+                }
                 thread::sleep(LOOK_EVERY);
             }
-            copied => break copied?,
+            Err(error) => return Err(client.explained(error.into())),
+            Ok(copied) => break copied,
         }
     };
     let lost = mend(&copied)?;

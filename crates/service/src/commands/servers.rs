@@ -20,7 +20,7 @@ use crate::commands::server_record::{self, Record};
 use crate::commands::{kept_log, unmount};
 use crate::machine::{busy, cleanup, in_use, runtime, server_place};
 use crate::postgres::{Cluster, Launch, Server};
-use crate::protocol::mounts::{Inspect, Inspected, ListMounts, MountedBranch};
+use crate::protocol::mounts::{Identify, Inspect, Inspected, ListMounts, MountedBranch};
 use crate::protocol::time::elapsed_us;
 use crate::protocol::{Code, Error, Hint, Result, Wanted};
 
@@ -210,14 +210,14 @@ pub fn stop_if_running(client: &Client, name: &str) -> Result<()> {
 /// Stops what there is. Returns `false` if there was nothing.
 fn stop_any(client: &Client, name: &str) -> Result<bool> {
     let mut access = client.reach()?;
-    let inspected = access.ask(Inspect { name: name.into() })?;
+    let id = access.ask(Identify { name: name.into() })?;
     access.leave()?;
-    let place = runtime::place(client.store(), inspected.id);
+    let place = runtime::place(client.store(), id);
     if !place.exists() {
         return Ok(false);
     }
     let was_there = server_record::read(&place)?.is_some();
-    let _lock = ServerLock::wait(client.store(), inspected.id)?;
+    let _lock = ServerLock::wait(client.store(), id)?;
     if let Some(record) = server_record::read(&place)? {
         end(client, &place, &record)?;
         return Ok(true);

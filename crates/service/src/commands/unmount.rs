@@ -18,8 +18,7 @@ use crate::commands::flush::flush_at;
 use crate::commands::inspect::find_mount;
 use crate::machine::busy;
 use crate::machine::{cleanup, in_use, mount_table};
-use crate::protocol::mounts::{Abort, AwaitDetached, Mount};
-use crate::protocol::usage::MeasureBranch;
+use crate::protocol::mounts::{Abort, AwaitDetached, Identify, Mount};
 use crate::protocol::{Code, Error, Hint, Result, Wanted};
 
 /// How long a mount may take to hand over its last data.
@@ -46,12 +45,16 @@ fn unmount_where(
     force: bool,
     wanted: impl Fn(&Mount) -> bool,
 ) -> Result<()> {
-    let mut access = client.reach()?;
-    access.ask(MeasureBranch { name: name.into() })?;
+    // On a store that can only be read nothing is mounted, and that is the error to tell.
+    let mut access = client.reach_to_read()?;
     let mount = match &mut access {
         Access::Local(_) => None,
+        // Nothing of the branch is read: what is damaged in it keeps no mount.
         Access::Remote(holder) => find_mount(holder, name)?.filter(wanted),
     };
+    if mount.is_none() {
+        access.ask(Identify { name: name.into() })?;
+    }
     match (mount, &mut access) {
         (Some(mount), Access::Remote(holder)) if force => end(holder, name, &mount),
         (Some(mount), Access::Remote(holder)) => take_off(holder, name, &mount),
@@ -143,6 +146,7 @@ fn take_off(holder: &mut Connection, name: &str, mount: &Mount) -> Result<()> {
     if mount.private_to.is_some() {
         return Err(busy());
     }
+    let stored = if mount.read_only { Ok(()) } else { store_all(holder, name, mount) };
     if in_use::is_in_place(mount) {
         match fuse_device::unmount_unused(&mount.directory) {
             Err(error) if error.errno() == Errno::BUSY.raw_os_error() => return Err(busy()),
@@ -155,15 +159,38 @@ fn take_off(holder: &mut Connection, name: &str, mount: &Mount) -> Result<()> {
             continue;
         }
         if release(holder, name)? {
-            return Ok(());
+            break;
         }
         // What is nowhere to be seen may be the kernel, which still writes.
         if since.elapsed() >= DETACH || !is_unseen(mount) {
             let error = busy();
-            return if has_ended(holder, name, mount)? { Ok(()) } else { Err(error) };
+            if !has_ended(holder, name, mount)? {
+                return Err(error);
+            }
+            break;
         }
     }
-    Ok(())
+    stored.map_err(|error| not_stored(name, error))
+}
+
+/// Has the kernel hand over what it keeps of a mount: of what cannot be stored it tells only while
+/// the mount is there.
+fn store_all(holder: &mut Connection, name: &str, mount: &Mount) -> Result<()> {
+    let way = in_use::way_in(mount).unwrap_or_else(|| mount.directory.clone());
+    match flush_at(holder, name, &way) {
+        // It tells each error once, however old. There may be room by now for all that it still
+        // has.
+        Err(error) if error.code == Code::NoSpace => flush_at(holder, name, &way),
+        flushed => flushed,
+    }
+}
+
+/// The error of a mount that is off, but whose last writes are lost.
+fn not_stored(name: &str, error: Error) -> Error {
+    let why = &error.message;
+    let what =
+        format!("branch {name} is unmounted, but its last writes could not be stored: {why}");
+    Error { message: what, ..error }
 }
 
 fn is_unseen(mount: &Mount) -> bool {
@@ -209,13 +236,8 @@ fn end(holder: &mut Connection, name: &str, mount: &Mount) -> Result<()> {
     if ended {
         return Ok(());
     }
-    holder.ask(Abort { name: name.into() })?;
-    flushed.map_err(|error| {
-        let why = &error.message;
-        let what =
-            format!("branch {name} is unmounted, but its last writes could not be stored: {why}");
-        Error { message: what, ..error }
-    })
+    let aborted = holder.ask(Abort { name: name.into() });
+    flushed.and(aborted).map_err(|error| not_stored(name, error))
 }
 
 /// Takes a mount off every directory where this process sees it, although it is in use.

@@ -10,7 +10,7 @@ use crate::commands::inspect::find_mount;
 use crate::commands::servers;
 use crate::commands::unmount::{detach, release};
 use crate::protocol::branches::{Delete, Rename, Reset};
-use crate::protocol::mounts::{Inspect, Inspected};
+use crate::protocol::mounts::{Identify, Inspect, Inspected};
 use crate::protocol::{Code, Error, Result};
 
 /// Deletes branches, all or none; with `force`, mounted ones too.
@@ -35,9 +35,9 @@ pub fn delete(client: &Client, names: Vec<String>, force: bool) -> Result<Vec<St
 pub fn reset(client: &Client, name: &str, to: Option<String>, force: bool) -> Result<()> {
     if force {
         let all: Vec<&str> = [Some(name), to.as_deref()].into_iter().flatten().collect();
-        let inspected = must_be_there(client, &all)?;
-        if to.is_none() && inspected.first().is_some_and(|branch| !branch.forked) {
-            return Err(Error::no_fork_point(name, "reset it to"));
+        must_be_there(client, &all)?;
+        if to.is_none() {
+            must_have_fork_point(client, name)?;
         }
         detach_by_force(client, &[name])?;
     }
@@ -103,10 +103,22 @@ fn detach_by_force(client: &Client, names: &[&str]) -> Result<()> {
     access.leave()
 }
 
-fn must_be_there(client: &Client, names: &[&str]) -> Result<Vec<Inspected>> {
+fn must_be_there(client: &Client, names: &[&str]) -> Result<()> {
     let mut access = client.reach()?;
-    let inspected = names.iter().map(|name| access.ask(Inspect { name: (*name).into() }));
-    let inspected = inspected.collect::<Result<Vec<_>>>();
+    for name in names {
+        access.ask(Identify { name: (*name).into() })?;
+    }
+    access.leave()
+}
+
+fn must_have_fork_point(client: &Client, name: &str) -> Result<()> {
+    let mut access = client.reach()?;
+    let inspected = access.ask(Inspect { name: name.into() });
     access.leave()?;
-    inspected
+    match inspected {
+        Ok(Inspected { forked: false, .. }) => Err(Error::no_fork_point(name, "reset it to")),
+        // Damage in the branch may be why it is reset.
+        Err(error) if error.code != Code::StoreDamaged => Err(error),
+        _ => Ok(()),
+    }
 }

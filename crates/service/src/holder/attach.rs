@@ -13,6 +13,12 @@ use crate::holder::call::{Call, Execute};
 use crate::protocol::mounts::*;
 use crate::protocol::{Code, Error, RawBytes, Result, Wanted};
 
+impl Execute for Identify {
+    fn execute(self, call: &mut Call<'_>) -> Result<u64> {
+        Ok(call.context.store.branch(&self.name)?.id())
+    }
+}
+
 impl Execute for Inspect {
     fn execute(self, call: &mut Call<'_>) -> Result<Inspected> {
         let (context, name) = (call.context, &self.name);
@@ -63,15 +69,21 @@ impl Execute for Began {
 
 impl Execute for Abort {
     fn execute(self, call: &mut Call<'_>) -> Result<()> {
-        let store = &call.context.store;
-        store.branch(&self.name)?;
+        // Before anything that can fail: a mount ends whatever the store is like.
         call.context.mounts.abort(&self.name);
-        Ok(store.sync()?)
+        Ok(call.context.store.sync()?)
     }
 }
 
 impl Execute for ListMounts {
     fn execute(self, call: &mut Call<'_>) -> Result<Vec<MountedBranch>> {
+        Ok(call.context.mounts.list())
+    }
+}
+
+impl Execute for LetGo {
+    fn execute(self, call: &mut Call<'_>) -> Result<Vec<MountedBranch>> {
+        call.context.let_go();
         Ok(call.context.mounts.list())
     }
 }

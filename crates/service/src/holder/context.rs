@@ -1,6 +1,7 @@
 //! An open store and the mounts that are served from it.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use tine_store::{Options, Store};
@@ -17,6 +18,8 @@ pub struct Context {
     identity: Option<Identity>,
     /// Whether changes would be gone with the process.
     pub(super) read_only: bool,
+    /// Whether a command waits for this process to end.
+    is_awaited: AtomicBool,
 }
 
 impl Context {
@@ -55,7 +58,13 @@ impl Context {
     /// The requests of a store that is open already.
     #[doc(hidden)]
     pub fn over(store: Store) -> Context {
-        Context { store, mounts: Mounts::default(), identity: None, read_only: false }
+        Context {
+            store,
+            mounts: Mounts::default(),
+            identity: None,
+            read_only: false,
+            is_awaited: AtomicBool::new(false),
+        }
     }
 
     /// Returns `true` if the store was opened without writing its file.
@@ -87,6 +96,16 @@ impl Context {
     /// Returns `true` if nothing is mounted.
     pub fn is_idle(&self) -> bool {
         self.mounts.list().is_empty()
+    }
+
+    /// Lets go of the store as soon as it is idle.
+    pub(super) fn let_go(&self) {
+        self.is_awaited.store(true, Ordering::Release);
+    }
+
+    /// Returns `true` if it is to end as soon as it is idle.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_awaited.load(Ordering::Acquire)
     }
 
     /// Makes everything durable and lets go of the store.

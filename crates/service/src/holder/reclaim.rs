@@ -17,6 +17,8 @@ const AT_ONCE: Duration = Duration::from_millis(50);
 const STEPS: usize = 64;
 /// A store that frees nothing for this time is stuck at something it cannot read.
 const STUCK: Duration = Duration::from_secs(60);
+/// For no longer than this the queue looks empty while the store's worker takes its last node apart.
+const BETWEEN_NODES: Duration = Duration::from_secs(1);
 
 /// Frees what can be freed at once. Returns `true` if there is more. With `expected` there was
 /// something to free, which the store may have begun with by itself.
@@ -43,19 +45,26 @@ pub fn begin(store: &Store, expected: bool) -> Result<bool> {
 pub struct Reclaim {
     left_bytes: u64,
     since: Instant,
+    /// When there was last something that can be taken apart.
+    waited: Instant,
 }
 
 impl Reclaim {
     pub fn new() -> Reclaim {
-        Reclaim { left_bytes: 0, since: Instant::now() }
+        let now = Instant::now();
+        Reclaim { left_bytes: 0, since: now, waited: now }
     }
 
-    /// Returns `true` if there is more to free, and it gets less. Errors show at the next command.
+    /// Returns `true` if there is more to free, and it gets less. Errors show at the next command;
+    /// what cannot be freed because of them is not waited for.
     pub fn goes_on(&mut self, store: &Store) -> bool {
         let left_bytes = store.usage().map_or(0, |usage| usage.reclaim_pending_bytes);
         if left_bytes != self.left_bytes {
-            *self = Reclaim { left_bytes, since: Instant::now() };
+            (self.left_bytes, self.since) = (left_bytes, Instant::now());
         }
-        left_bytes > 0 && self.since.elapsed() < STUCK
+        if store.has_more_to_reclaim() {
+            self.waited = Instant::now();
+        }
+        left_bytes > 0 && self.since.elapsed() < STUCK && self.waited.elapsed() < BETWEEN_NODES
     }
 }

@@ -47,7 +47,9 @@ pub fn hold(path: &Path, options: &Options) -> Result<u8> {
         Err(error) => return Err(error),
     };
     serve(path, &context, listener);
-    if let Err(error) = context.store().reclaim_all() {
+    if !context.is_awaited()
+        && let Err(error) = context.store().reclaim_all()
+    {
         log::write(&error);
     }
     let closed = Arc::into_inner(context).map_or(Ok(()), Context::close);
@@ -125,6 +127,7 @@ fn serve(path: &Path, context: &Arc<Context>, mut listener: Listener) {
         if !idle() {
             needed = Instant::now();
         } else if context.store().is_poisoned()
+            || context.is_awaited()
             || needed.elapsed() >= LINGER && !(path.exists() && freeing.goes_on(context.store()))
         {
             listener.remove();

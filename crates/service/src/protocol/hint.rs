@@ -39,6 +39,8 @@ pub enum Hint {
     ListBranches,
     /// Look which branches are mounted.
     ListMounts,
+    /// Unmount the branches that are mounted, this one among them.
+    UnmountAll { branch: String },
     /// Look what is in a branch.
     ListDirectory { branch: String },
     /// Import a directory before anything else.

@@ -27,6 +27,18 @@ pub struct Mount {
     pub device: Option<String>,
 }
 
+/// Asks for the number of a branch in its store. Nothing in the branch is read for it, so that what
+/// is damaged there keeps no mount and no server from being ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identify {
+    pub name: String,
+}
+
+impl Ask for Identify {
+    type Answer = u64;
+    const ONLY_READS: bool = true;
+}
+
 /// Asks for what a command has to know of a branch before it mounts it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspect {
@@ -109,6 +121,16 @@ impl Ask for Abort {
 pub struct ListMounts;
 
 impl Ask for ListMounts {
+    type Answer = Vec<MountedBranch>;
+    const ONLY_READS: bool = true;
+}
+
+/// Has the holder let go of the store as soon as no branch is mounted and no command is connected,
+/// without freeing before what deleted branches held. The answer is what is mounted now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetGo;
+
+impl Ask for LetGo {
     type Answer = Vec<MountedBranch>;
     const ONLY_READS: bool = true;
 }

@@ -25,6 +25,9 @@ pub fn words(hint: &Hint) -> String {
             "name another directory, or take it off first: `tine unmount {}`",
             directory.display()
         ),
+        Hint::UnmountAll { branch } => format!(
+            "`tine list` shows what is mounted; `tine unmount {branch}`, with --force if need be"
+        ),
         Hint::UseOrStopServer { branch } => {
             format!("use it, or stop it with `tine postgres stop {branch}`")
         }
