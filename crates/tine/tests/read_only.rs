@@ -56,6 +56,10 @@ fn everything_that_reads_works(lab: &Lab, run: impl Fn(&[&str]) -> Said) {
     assert!(ok(&["check", "--json"]).contains("\"findings\":[]"));
     assert!(ok(&["diff", "main", "other"]).contains("note"));
     assert!(ok(&["diff", "fork", "--json"]).contains("\"changes\":[]"));
+    assert!(ok(&["ls", "fork"]).contains("note"));
+    assert_eq!(ok(&["cat", "fork", "note"]), "as it was\n");
+    let said = run(&["unmount", "fork"]);
+    assert!(said.status == 1 && said.err.contains("branch fork is not mounted"), "{said:?}");
     let (out, new) = (place.join("out"), place.join("new.tine"));
     ok(&["export", "fork", out.to_str().unwrap()]);
     assert_eq!(fs::read_to_string(out.join("note")).unwrap(), "as it was\n");

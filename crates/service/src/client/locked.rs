@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
+
 use crate::protocol::{Code, Error};
 
 /// The error of a store that stays locked, with the process that has it open where the system
@@ -23,6 +25,10 @@ pub fn explained(error: Error, store: &Path) -> Error {
              branches there, which ends that process; then try again",
             other.display()
         ),
+        Some(_) if owner_of(pid).is_some_and(|user| user != geteuid().as_raw()) => {
+            "another user has branches of it mounted: ask for them to be unmounted, or run the command as that user"
+                .into()
+        }
         _ => match command_of(pid) {
             Some(command) => format!("that is `{command}`; try again when it has ended"),
             None => "try again when it has ended".into(),
@@ -35,6 +41,16 @@ pub fn explained(error: Error, store: &Path) -> Error {
 /// its mounts do.
 pub fn is_held_elsewhere(store: &Path) -> bool {
     owner_of_lock(store).and_then(held_as).is_some_and(|other| other != store)
+}
+
+/// Returns `true` if a process has the store open, as far as the system tells.
+pub fn is_held(store: &Path) -> bool {
+    owner_of_lock(store).is_some()
+}
+
+/// The user that a process runs as.
+fn owner_of(pid: u32) -> Option<u32> {
+    fs::metadata(format!("/proc/{pid}")).ok().map(|meta| meta.uid())
 }
 
 /// The process that holds a lock on the file, by the kernel's list of locks; `None` where it is

@@ -6,6 +6,8 @@ mod connection;
 mod init;
 mod locked;
 mod read_only;
+mod removed;
+mod warnings;
 
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -20,10 +22,12 @@ use tine_sys::process::detached;
 
 use crate::holder::{Context, Execute, log, reclaim};
 use crate::machine::cleanup;
-use crate::protocol::identity::Identity;
 use crate::protocol::mounts::LetGo;
 use crate::protocol::socket::{self, Attempt, Socket};
 use crate::protocol::{Code, Error, Hint, Result};
+
+use removed::Removed;
+use warnings::Warnings;
 
 pub use access::Access;
 pub use connection::{Canceller, Connection, ProgressHooks};
@@ -47,6 +51,7 @@ pub struct Client {
     store: PathBuf,
     options: Options,
     patience: Duration,
+    warnings: Warnings,
 }
 
 impl Client {
@@ -58,7 +63,21 @@ impl Client {
         let absolute = std::path::absolute(path).map_err(|e| Error::path("find", path, e))?;
         // One store has one name, whatever links lead to it: the socket's place depends on it.
         let store = absolute.canonicalize().unwrap_or(absolute);
-        Ok(Client { store, options, patience: PATIENCE })
+        Ok(Client { store, options, patience: PATIENCE, warnings: Warnings::default() })
+    }
+
+    /// The same way to the store at another path.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub(crate) fn with_store(&self, path: &Path) -> Result<Client> {
+        let other = Client::new(path, self.options.clone())?;
+        Ok(Client { store: other.store, ..self.clone() })
+    }
+
+    /// What came to light on the way, and was no reason to fail; each is told once.
+    pub fn take_warnings(&self) -> Vec<Error> {
+        self.warnings.take()
     }
 
     /// The same way, with the time that it waits for another command to let go of the store.
@@ -89,25 +108,40 @@ impl Client {
         else {
             return Ok(Found::Nothing);
         };
-        // One that holds what stood at this path before has nothing to say about what stands there
-        // now.
-        let here = std::fs::metadata(&self.store).ok().map(|meta| Identity::of(&meta));
-        match (held, here) {
-            (Some(held), Some(here)) if held != here => Ok(Found::Nothing),
-            _ => Ok(Found::Holder(connection)),
+        match held {
+            Some(held) => self.beside(connection, held),
+            None => Ok(Found::Holder(connection)),
         }
+    }
+
+    /// As [`Client::find`]; an error says what still works.
+    fn find_or_say_what_works(&self) -> Result<Found> {
+        self.find().map_err(|error| match locked::is_held(&self.store) {
+            // Then it can neither be changed nor read.
+            true => error,
+            false => self.with_what_works(error),
+        })
     }
 
     /// Opens the store here, or connects to the process that holds it.
     ///
     /// # Errors
-    /// `store-locked` when another command keeps the store for longer than a few seconds.
+    /// `store-locked` when another command keeps the store for longer than a few seconds;
+    /// `store-not-found` also for one whose file was removed from its path while it is served.
     pub fn reach(&self) -> Result<Access> {
+        self.reach_for(Purpose::Change)
+    }
+
+    fn reach_for(&self, purpose: Purpose) -> Result<Access> {
         let deadline = Instant::now() + self.patience;
         loop {
-            let found = self.find().map_err(|error| self.with_what_works(error))?;
-            if let Found::Holder(connection) = found {
-                return Ok(Access::Remote(connection));
+            let found = self.find_or_say_what_works()?;
+            match found {
+                Found::Holder(connection) => return Ok(Access::Remote(connection)),
+                Found::OfRemoved(removed) => {
+                    return self.use_of(removed, purpose).map(Access::Remote);
+                }
+                _ => {}
             }
             match Context::open(&self.store, &self.options) {
                 Ok(context) => {
@@ -133,11 +167,16 @@ impl Client {
     /// # Errors
     /// As [`Client::reach`], and when the holder cannot be started.
     pub fn hold(&self) -> Result<Connection> {
+        self.hold_for(Purpose::Change)
+    }
+
+    fn hold_for(&self, purpose: Purpose) -> Result<Connection> {
         let deadline = Instant::now() + self.patience;
         loop {
-            let found = self.find().map_err(|error| self.with_what_works(error))?;
-            if let Found::Holder(connection) = found {
-                return Ok(connection);
+            match self.find_or_say_what_works()? {
+                Found::Holder(connection) => return Ok(connection),
+                Found::OfRemoved(removed) => return self.use_of(removed, purpose),
+                _ => {}
             }
             match self.start_holder() {
                 Ok(()) => {}
@@ -157,7 +196,7 @@ impl Client {
     /// # Errors
     /// `branch-busy` when branches are mounted; those of reaching the holder.
     pub(crate) fn ask_holder_to_end(&self) -> Result<()> {
-        let Found::Holder(mut holder) = self.find()? else { return Ok(()) };
+        let Found::Holder(mut holder) = self.find_or_say_what_works()? else { return Ok(()) };
         let mounted = holder.ask(LetGo)?;
         let Some(first) = mounted.first() else { return Ok(()) };
         let store = self.store.display();
@@ -245,8 +284,19 @@ impl Client {
 enum Found {
     /// A holder of the store.
     Holder(Connection),
+    /// A holder with mounts, of a store whose file is not at its path any more, and nor is another.
+    OfRemoved(Removed),
     /// The socket of a holder that died.
     Dead(Option<Socket>),
     /// Nothing, or a holder of another store, which stood at the path before.
     Nothing,
+}
+
+/// What a store is reached for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To look, or to end something.
+    Look,
+    /// To make something, which is to last.
+    Change,
 }

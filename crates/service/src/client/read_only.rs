@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::access;
 
-use super::{Client, LOOK_EVERY};
+use super::{Client, LOOK_EVERY, Purpose};
 use crate::client::{Access, locked};
 use crate::holder::Context;
 use crate::protocol::{Code, Error, Hint, Result};
@@ -17,13 +17,13 @@ use crate::protocol::{Code, Error, Hint, Result};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Client {
-    /// As [`Client::reach`], for requests that only read: a store that cannot be written is opened
-    /// for reading alone.
+    /// As [`Client::reach`], for requests that only read, or end something: a store that cannot be
+    /// written is opened for reading alone, and one whose file was removed is a warning.
     ///
     /// # Errors
     /// As [`Client::reach`].
     pub fn reach_to_read(&self) -> Result<Access> {
-        self.reach().or_else(|error| self.open_to_read(error))
+        self.reach_for(Purpose::Look).or_else(|error| self.open_to_read(error))
     }
 
     /// As [`Client::hold`], for requests that only read and take long; in this process where there
@@ -32,7 +32,7 @@ impl Client {
     /// # Errors
     /// As [`Client::hold`].
     pub fn hold_to_read(&self) -> Result<Access> {
-        self.hold().map(Access::Remote).or_else(|error| self.open_to_read(error))
+        self.hold_for(Purpose::Look).map(Access::Remote).or_else(|error| self.open_to_read(error))
     }
 
     /// Opens the store for reading, after an error that opening it for writing ended with.

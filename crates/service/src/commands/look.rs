@@ -15,7 +15,7 @@ use crate::protocol::{Error, RawBytes, Result};
 /// `branch-not-found`; `io` when there is nothing at the path, or a link on the way leads out of
 /// the branch.
 pub fn list(client: &Client, name: &str, path: &[u8]) -> Result<Vec<EntryRow>> {
-    let mut access = client.reach()?;
+    let mut access = client.reach_to_read()?;
     flush(&mut access, name)?;
     let path = RawBytes(path.to_vec());
     let entries = access.ask(ListDirectory { name: name.into(), path })?;
@@ -34,7 +34,7 @@ pub fn copy_out(
     path: &[u8],
     to: &mut (impl Write + Send),
 ) -> Result<()> {
-    let mut access = client.reach()?;
+    let mut access = client.reach_to_read()?;
     flush(&mut access, name)?;
     let ask = ReadFile { name: name.into(), path: RawBytes(path.to_vec()) };
     // Whoever has the store open writes into a pipe, and does not touch what the command's output

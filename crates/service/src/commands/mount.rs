@@ -15,7 +15,7 @@ use tine_fuse::MountOptions;
 use tine_sys::fuse_device;
 use tine_sys::ids::{IdMap, Ids, Range};
 
-use crate::client::{Client, Connection};
+use crate::client::{Access, Client, Connection};
 use crate::commands::unmount::release;
 use crate::machine::busy;
 use crate::machine::mount_table;
@@ -227,10 +227,11 @@ fn mount_point(directory: &Path) -> Result<PathBuf> {
 /// # Errors
 /// When the holder goes away.
 pub fn await_unmounted(client: &Client, name: &str) -> Result<()> {
-    let mut holder = client.hold()?;
-    loop {
+    let mut access = client.reach_to_read()?;
+    while let Access::Remote(holder) = &mut access {
         if holder.ask(AwaitDetached { name: name.into(), timeout_ms: 1000 })? {
-            return Ok(());
+            break;
         }
     }
+    access.leave()
 }

@@ -209,7 +209,7 @@ pub fn stop_if_running(client: &Client, name: &str) -> Result<()> {
 
 /// Stops what there is. Returns `false` if there was nothing.
 fn stop_any(client: &Client, name: &str) -> Result<bool> {
-    let mut access = client.reach()?;
+    let mut access = client.reach_to_read()?;
     let id = access.ask(Identify { name: name.into() })?;
     access.leave()?;
     let place = runtime::place(client.store(), id);

@@ -101,7 +101,7 @@ fn unmount_entry(client: &Client, entry: &mount_table::Entry, force: bool) -> Re
     if mount_table::ours().is_ok_and(|entries| !entries.contains(entry)) {
         return done();
     }
-    let of_store = Client::new(&entry.store, client.options().clone())?;
+    let of_store = client.with_store(&entry.store)?;
     let is_it = |mount: &Mount| mount.device.as_ref() == Some(&entry.device);
     match unmount_where(&of_store, &entry.branch, force, is_it) {
         // The holder of a store that is gone, or that another has replaced, cannot be asked.

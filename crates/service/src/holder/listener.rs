@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::holder::{connection, limits};
+use crate::protocol::identity::Identity;
 use crate::protocol::socket::{self, Socket};
 use crate::protocol::{Error, Result};
 
@@ -27,6 +28,11 @@ fn spare() -> Option<OwnedFd> {
     std::fs::File::open("/dev/null").ok().map(OwnedFd::from)
 }
 
+fn prepare(listener: &UnixListener) -> Result<()> {
+    let nonblocking = listener.set_nonblocking(true);
+    nonblocking.map_err(|error| Error::io("preparing the socket", error))
+}
+
 impl Listener {
     /// Listens beside the store at `path`.
     ///
@@ -34,9 +40,27 @@ impl Listener {
     /// When the socket cannot be made there.
     pub fn new(path: &Path) -> Result<Listener> {
         let (listener, socket) = socket::listen(path)?;
-        let nonblocking = listener.set_nonblocking(true);
-        nonblocking.map_err(|error| Error::io("preparing the socket", error))?;
+        prepare(&listener)?;
         Ok(Listener { listener, socket, spare: spare() })
+    }
+
+    /// Makes the socket anew if it was removed, by what cleans up old files for one: no command
+    /// would find the mounts. Where the path is that of another store by now, nothing is made.
+    ///
+    /// # Errors
+    /// When the socket cannot be made there.
+    pub fn keep(&mut self, path: &Path, store: Option<Identity>) -> Result<()> {
+        if !self.socket.is_missing() {
+            return Ok(());
+        }
+        let here = std::fs::metadata(path).ok().map(|meta| Identity::of(&meta));
+        if store.is_none() || here.is_some() && here != store {
+            return Ok(());
+        }
+        let (listener, socket) = socket::listen_anew(path)?;
+        prepare(&listener)?;
+        (self.listener, self.socket) = (listener, socket);
+        Ok(())
     }
 
     /// Removes the socket, unless another has taken its place: a command that connects now finds

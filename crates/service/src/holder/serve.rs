@@ -133,6 +133,8 @@ fn serve(path: &Path, context: &Arc<Context>, mut listener: Listener) {
             listener.remove();
             return;
         }
+        // Tried again at the next turn.
+        let _ = listener.keep(path, context.identity());
         let Some(stream) = listener.accept() else { continue };
         if useless() || socket::must_be_same_user(&stream, path).is_err() {
             continue;

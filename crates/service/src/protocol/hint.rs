@@ -26,6 +26,10 @@ pub enum Hint {
     ReadOrCopyStore,
     /// Copy the branch out: a mount needs a socket beside the store, which cannot be made there.
     ExportInstead { branch: String },
+    /// Move a store back that was moved while it is served, or save what is in it.
+    SaveRemoved { branch: String },
+    /// Save what is in the mounts of a store that another has replaced.
+    SaveReplaced { directory: PathBuf },
     /// Copy what is whole in a damaged store into a new one.
     RepairStore,
     /// The same, where a check says more.

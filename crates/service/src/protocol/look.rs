@@ -18,6 +18,7 @@ pub struct ListDirectory {
 
 impl Ask for ListDirectory {
     type Answer = Vec<EntryRow>;
+    const ONLY_READS: bool = true;
 }
 
 /// Writes the bytes of the file at a path of a branch into the pipe that comes as the descriptor.
@@ -30,6 +31,7 @@ pub struct ReadFile {
 
 impl Ask for ReadFile {
     type Answer = ();
+    const ONLY_READS: bool = true;
 }
 
 /// One entry of a directory. What is not UTF-8 is shown with replacement characters, and its own

@@ -12,7 +12,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, fchmod};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, fchmod, renameat_with};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::geteuid;
 use tine_sys::descriptors;
@@ -52,16 +52,35 @@ fn short(path: &Path) -> io::Result<(File, PathBuf)> {
 /// Listens for the store, in the place of a holder that died, or of one that holds a store which
 /// stood at the path before. A holder of this very store cannot be there: the caller has it open.
 pub fn listen(store: &Path) -> Result<(UnixListener, Socket)> {
+    listen_at(store, |fresh, place| {
+        if fs::symlink_metadata(place).is_ok_and(|meta| !meta.file_type().is_socket()) {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else is there"));
+        }
+        // At once: a command that connects finds the one socket or the other, never none.
+        fs::rename(fresh, place)
+    })
+}
+
+/// Listens for the store where there is no socket, and takes the place of nothing.
+pub fn listen_anew(store: &Path) -> Result<(UnixListener, Socket)> {
+    listen_at(store, |fresh, place| {
+        Ok(renameat_with(CWD, fresh, CWD, place, RenameFlags::NOREPLACE)?)
+    })
+}
+
+fn listen_at(
+    store: &Path,
+    put: impl Fn(&Path, &Path) -> io::Result<()>,
+) -> Result<(UnixListener, Socket)> {
     let path = path(store);
     let bind = || {
         let (_directory, short) = short(&path)?;
-        if fs::symlink_metadata(&short).is_ok_and(|meta| !meta.file_type().is_socket()) {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else is there"));
-        }
         let (listener, fresh) = bind_beside(&short)?;
         let identity = Identity::at(&fresh).ok_or(io::ErrorKind::NotFound)?;
-        // At once: a command that connects finds the one socket or the other, never none.
-        fs::rename(&fresh, &short)?;
+        put(&fresh, &short).inspect_err(|_| {
+            // The error to tell is why it has no place.
+            let _ = fs::remove_file(&fresh);
+        })?;
         Ok((listener, Socket { path: path.clone(), identity }))
     };
     bind().map_err(|error: io::Error| Error::path("listen on", &path, error))
@@ -96,6 +115,11 @@ pub struct Socket {
 }
 
 impl Socket {
+    /// Returns `true` if nothing is in its place.
+    pub fn is_missing(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Removes it, unless another has taken its place.
     pub fn remove(&self) -> io::Result<()> {
         if Identity::at(&self.path) != Some(self.identity) {
@@ -158,7 +182,8 @@ pub fn must_be_same_user(stream: &UnixStream, store: &Path) -> Result<()> {
 
 fn someone_elses(store: &Path) -> Error {
     let what = format!("store {} is in use by another user", store.display());
-    Error::new(Code::NotPermitted, what).hint("run the command as the user who owns the store")
+    Error::new(Code::NotPermitted, what)
+        .hint("run the command as that user, or ask for the store's branches to be unmounted")
 }
 
 #[cfg(test)]
@@ -184,6 +209,20 @@ mod tests {
             assert!(matches!(connect(&store).unwrap(), Attempt::Absent));
             assert_eq!(fs::read_dir(&deep).unwrap().count(), 0);
         }
+    }
+
+    #[test]
+    fn a_socket_that_is_made_anew_takes_the_place_of_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("store.tine");
+        let (_old, old) = listen(&store).unwrap();
+        assert!(!old.is_missing() && listen_anew(&store).is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        fs::remove_file(path(&store)).unwrap();
+        assert!(old.is_missing());
+        let (_new, new) = listen_anew(&store).unwrap();
+        assert!(matches!(connect(&store).unwrap(), Attempt::Reached(_)));
+        assert!(!new.is_missing());
     }
 
     #[test]

@@ -11,7 +11,16 @@ pub fn words(hint: &Hint) -> String {
         Hint::ListDirectory { branch } => format!("`tine ls {branch}` shows what is in it"),
         Hint::ExportInstead { branch } => format!(
             "a mount needs a socket beside the store, which cannot be made there: \
-             `tine export {branch} DIR` copies the branch out"
+             `tine export {branch} DIR` copies the branch out, `tine ls {branch}` and `tine cat \
+             {branch} PATH` look into it"
+        ),
+        Hint::SaveRemoved { branch } => format!(
+            "if it was moved, move it back; if not, save each branch with `tine export {branch} \
+             DIR`: all of it is gone when the last one is unmounted"
+        ),
+        Hint::SaveReplaced { directory } => format!(
+            "copy what you need out of {0}, then take it off: `tine unmount {0}`",
+            directory.display()
         ),
         Hint::ForkSnapshot { name } => {
             format!("work in a branch of it: `tine branch NEW --from {name}`")
@@ -43,7 +52,7 @@ pub fn words(hint: &Hint) -> String {
         Hint::UseStoreOrNameAnother => "use it as it is, or name another path with --store".into(),
         Hint::NameStore => "name the path of a store with --store or TINE_STORE".into(),
         Hint::ReadOrCopyStore => {
-            "`tine list`, `usage`, `diff`, `check`, `export` and `check --repair-to NEW` work all \
+            "`tine list`, `usage`, `diff`, `ls`, `cat`, `check`, `export` and `check --repair-to NEW` work all \
              the same; to change it, copy the file to a place that you can write"
                 .into()
         }

@@ -73,7 +73,16 @@ impl Output {
 
     /// A failure for a person alone.
     pub fn error(&self, error: &Error) {
-        let mut text = format!("error: {}\n", visible::lines(&error.message));
+        self.say("error", error);
+    }
+
+    /// What is no failure of the command, but must not go unheard.
+    pub fn warning(&self, warning: &Error) {
+        self.say("warning", warning);
+    }
+
+    fn say(&self, what: &str, error: &Error) {
+        let mut text = format!("{what}: {}\n", visible::lines(&error.message));
         if let Some(hint) = &error.hint {
             text.push_str(&format!("hint: {}\n", visible::lines(&hints::words(hint))));
         }

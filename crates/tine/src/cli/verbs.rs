@@ -26,7 +26,13 @@ use crate::{completions, interrupt, manual, run as running};
 pub fn perform(cli: Cli, output: &Output) -> Result<u8> {
     hide_secrets(&cli, output);
     let (client, _) = reach_store(&cli.global)?;
-    match cli.verb {
+    let done = perform_on(&client, cli.verb, output);
+    client.take_warnings().iter().for_each(|warning| output.warning(warning));
+    done
+}
+
+fn perform_on(client: &Client, verb: Verb, output: &Output) -> Result<u8> {
+    match verb {
         Verb::Init => {
             client.init()?;
             output.report(&Made { store: client.store().to_owned() })
@@ -37,43 +43,43 @@ pub fn perform(cli: Cli, output: &Output) -> Result<u8> {
         }
         Verb::Import { directory, name } => {
             let work = |hooks: &mut ProgressHooks<'_>| {
-                import_export::import(&client, &directory, &name, hooks)
+                import_export::import(client, &directory, &name, hooks)
             };
             output.report(&with_progress(output, work)?)
         }
         Verb::Export { name, directory } => {
             let work = |hooks: &mut ProgressHooks<'_>| {
-                import_export::export(&client, &name, &directory, hooks)
+                import_export::export(client, &name, &directory, hooks)
             };
             output.report(&with_progress(output, work)?)
         }
         Verb::Branch { new, from, count, ttl, no_flush } => {
             let new = NewBranches { new, from, count, ttl_s: ttl, flush: !no_flush };
-            output.report(&branch::fork(&client, new)?)
+            output.report(&branch::fork(client, new)?)
         }
         Verb::Snapshot { name, snap } => {
-            output.report(&vec![branch::snapshot(&client, &name, &snap)?])
+            output.report(&vec![branch::snapshot(client, &name, &snap)?])
         }
         Verb::List => output.report(&client.ask(List)?),
         Verb::Usage { name: None } => output.report(&client.ask(MeasureStore)?),
         Verb::Usage { name: Some(name) } => output.report(&client.ask(MeasureBranch { name })?),
         Verb::Rename { old, new } => {
-            whole_branch::rename(&client, &old, new.clone())?;
+            whole_branch::rename(client, &old, new.clone())?;
             output.report(&Done { branch: new })
         }
         Verb::Delete { names, force } => {
-            output.report(&Deleted(whole_branch::delete(&client, names, force)?))
+            output.report(&Deleted(whole_branch::delete(client, names, force)?))
         }
         Verb::Reset { name, to, force } => {
-            whole_branch::reset(&client, &name, to, force)?;
+            whole_branch::reset(client, &name, to, force)?;
             output.report(&Done { branch: name })
         }
         Verb::Mount { name, directory, read_only, allow_other, suid, dev, foreground } => {
             let flags = MountFlags { read_only, allow_other, suid, dev };
-            mount(&client, &name, &directory, flags, foreground, output)
+            mount(client, &name, &directory, flags, foreground, output)
         }
         Verb::Unmount { name, force } => {
-            output.report(&Done { branch: unmount::unmount_any(&client, &name, force)? })
+            output.report(&Done { branch: unmount::unmount_any(client, &name, force)? })
         }
         Verb::Run { name, from, keep, discard, at, command } => {
             let after = match (keep, discard) {
@@ -81,14 +87,14 @@ pub fn perform(cli: Cli, output: &Output) -> Result<u8> {
                 (_, true) => After::Discard,
                 _ => After::KeepChanged,
             };
-            running::run(&client, Run { name, from, at, after, command }, output)
+            running::run(client, Run { name, from, at, after, command }, output)
         }
         Verb::Diff { name, other } => {
-            output.report(&branch::diff(&client, &name, other.as_deref())?)
+            output.report(&branch::diff(client, &name, other.as_deref())?)
         }
         Verb::Ls { name, path } => {
             let path = path.unwrap_or_default();
-            let entries = look::list(&client, &name, path.as_os_str().as_bytes())?;
+            let entries = look::list(client, &name, path.as_os_str().as_bytes())?;
             output.report(&Listing { branch: name, entries })
         }
         Verb::Cat { .. } | Verb::Completions { .. } | Verb::Man if output.is_json() => {
@@ -96,11 +102,11 @@ pub fn perform(cli: Cli, output: &Output) -> Result<u8> {
         }
         Verb::Cat { name, path } => {
             let path = path.as_os_str().as_bytes();
-            look::copy_out(&client, &name, path, &mut std::io::stdout()).map(|()| 0)
+            look::copy_out(client, &name, path, &mut std::io::stdout()).map(|()| 0)
         }
         Verb::Check { repair_to: None } => output.report(&client.ask(Check)?),
-        Verb::Check { repair_to: Some(new) } => output.report(&repair::repair(&client, &new)?),
-        Verb::Postgres(verb) => postgres(&client, verb, output),
+        Verb::Check { repair_to: Some(new) } => output.report(&repair::repair(client, &new)?),
+        Verb::Postgres(verb) => postgres(client, verb, output),
         Verb::Completions { shell } => completions::print(shell),
         Verb::Man => manual::print(),
     }
