@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lab::{Bystander, Lab, can_mount, can_run, is_root, needs_root};
+use lab::{Bystander, Lab, can_mount, can_run, is_root, needs_root, wait_until};
+use serde_json::Value;
 
 /// The namespaces that these tests make have copies of all mounts that there are at that moment.
 fn alone() -> MutexGuard<'static, ()> {
@@ -64,6 +65,67 @@ fn a_copy_of_a_mount_in_a_container_is_named_and_ended_by_force() {
         assert_eq!(fs::read_to_string(again.join("note")).unwrap(), "changed");
         lab.ok(&["unmount", "main"]);
     }
+}
+
+#[test]
+fn a_mount_that_is_off_its_directory_is_listed_so_and_ended_by_it() {
+    let _alone = alone();
+    if !can_mount("a_mount_that_is_off_its_directory_is_listed_so_and_ended_by_it") {
+        return;
+    }
+    let lab = Lab::with_main();
+    let directory = lab.mount("main");
+    let place = directory.to_str().unwrap();
+    let container = Bystander::in_a_namespace();
+    umount(&[], &directory);
+    let row = lab.list().remove(0);
+    assert_eq!((&row["mounted_at"], &row["taken_off"]), (&Value::Null, &Value::from(place)));
+    assert!(row["kept_by"].as_str().unwrap().contains(&container.name()), "{row}");
+    assert!(lab.ok(&["list"]).contains(&format!("off {place}, but still in use: ")));
+    let words = lab.fails(&["unmount", place], "branch-busy");
+    assert!(words.contains(&container.name()), "{words}");
+    assert_eq!(lab.json(&["unmount", place, "--force"])["branch"], "main");
+    lab.fails(&["unmount", place], "not-mounted");
+}
+
+#[test]
+fn a_loop_device_and_an_overlay_over_a_mount_are_named() {
+    let _alone = alone();
+    if !needs_root("a_loop_device_and_an_overlay_over_a_mount_are_named") {
+        return;
+    }
+    let lab = Lab::with_main();
+    let directory = lab.mount("main");
+    fs::create_dir(directory.join("low")).unwrap();
+    let over = lab.make_directory("over");
+    let layers = format!("lowerdir={0}/low:{0}/sub", directory.display());
+    let mut command = Command::new("mount");
+    command.args(["-t", "overlay", "none", "-o", &layers]).arg(&over);
+    match command.output().unwrap() {
+        output if output.status.success() => {
+            let words = lab.fails(&["unmount", "main"], "branch-busy");
+            assert!(words.contains(&format!("overlay mounted at {}", over.display())), "{words}");
+            umount(&[], &over);
+            // With the overlay it ends by itself.
+            wait_until("the mount has ended", || lab.list()[0]["taken_off"].is_null());
+            lab.mount("main");
+        }
+        output => println!("skipped: an overlay: {output:?}"),
+    }
+    let image = directory.join("image");
+    fs::File::create(&image).unwrap().set_len(1 << 20).unwrap();
+    let output = Command::new("losetup").args(["-f", "--show"]).arg(&image).output().unwrap();
+    if !output.status.success() {
+        println!("skipped: a loop device: {output:?}");
+        return;
+    }
+    let device = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    let words = lab.fails(&["unmount", "main"], "branch-busy");
+    let detached = Command::new("losetup").args(["-d", &device]).status().unwrap();
+    assert!(words.contains(&device) && words.contains(image.to_str().unwrap()), "{words}");
+    assert!(!words.contains("this user"), "{words}");
+    assert!(detached.success() && directory.exists());
+    lab.ok(&["unmount", "main"]);
 }
 
 #[test]

@@ -197,7 +197,8 @@ impl Client {
     /// `branch-busy` when branches are mounted; those of reaching the holder.
     pub(crate) fn ask_holder_to_end(&self) -> Result<()> {
         let Found::Holder(mut holder) = self.find_or_say_what_works()? else { return Ok(()) };
-        let mounted = holder.ask(LetGo)?;
+        // One that cannot answer has ended meanwhile.
+        let mounted = holder.ask(LetGo).unwrap_or_default();
         let Some(first) = mounted.first() else { return Ok(()) };
         let store = self.store.display();
         let what = match mounted.len() {

@@ -26,10 +26,9 @@ impl Client {
             // What is there cannot be told.
             Err(_) => return Ok(Found::Holder(holder)),
         };
-        // One that has no mounts is about to end.
-        let Some(mounted) = holder.ask(ListMounts)?.into_iter().next() else {
-            return Ok(Found::Nothing);
-        };
+        // One that has no mounts is about to end, or has ended meanwhile.
+        let mounts = holder.ask(ListMounts).unwrap_or_default();
+        let Some(mounted) = mounts.into_iter().next() else { return Ok(Found::Nothing) };
         if !here {
             return Ok(Found::OfRemoved(Removed { holder, mounted }));
         }

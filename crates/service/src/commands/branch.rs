@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::commands::flush::flush;
-use crate::protocol::branches::{Created, Fork, Root, Snapshot};
+use crate::machine::in_use;
+use crate::protocol::branches::{BranchRow, Created, Fork, List, Root, Snapshot};
 use crate::protocol::changes::{Change, Diff};
+use crate::protocol::mounts::{ListMounts, MountedBranch};
 use crate::protocol::time::micros;
 use crate::protocol::{Hint, Result};
 
@@ -55,6 +57,30 @@ pub fn snapshot(client: &Client, from: &str, new: &str) -> Result<Created> {
     let created = access.ask(Snapshot { from: from.into(), new: new.into() })?;
     access.leave()?;
     Ok(Created { flush_us: micros(flushed), ..created })
+}
+
+/// Every branch; of a mount that is off its directory, what keeps it.
+///
+/// # Errors
+/// Those of reaching the store and of reading it.
+pub fn list(client: &Client) -> Result<Vec<BranchRow>> {
+    let mut rows = client.ask(List)?;
+    if rows.iter().all(|row| row.mounted_at.is_none()) {
+        return Ok(rows);
+    }
+    let mut access = client.reach_to_read()?;
+    let mounts = access.ask(ListMounts)?;
+    access.leave()?;
+    for MountedBranch { branch, mount } in mounts {
+        if mount.private_to.is_some() || !in_use::places(&mount).is_empty() {
+            continue;
+        }
+        if let Some(row) = rows.iter_mut().find(|row| row.name == branch) {
+            row.taken_off = row.mounted_at.take();
+            row.kept_by = Some(in_use::look_at(&mount).words());
+        }
+    }
+    Ok(rows)
 }
 
 /// Compares, with what the mounts of both sides still keep.

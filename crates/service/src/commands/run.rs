@@ -232,7 +232,7 @@ fn await_end(holder: &mut Connection, name: &str) -> Result<Option<Vec<Process>>
             continue;
         }
         let Some(mount) = find_mount(holder, name)? else { return Ok(None) };
-        let keep = mount.device.map(|device| in_use::look(&device)).unwrap_or_default();
+        let keep = in_use::look_at(&mount);
         // What is nowhere to be seen may be the kernel, which still writes.
         if !keep.is_empty() || since.elapsed() >= DETACH {
             return Ok(Some(keep.processes()));

@@ -18,7 +18,7 @@ use crate::commands::flush::flush_at;
 use crate::commands::inspect::find_mount;
 use crate::machine::busy;
 use crate::machine::{cleanup, in_use, mount_table};
-use crate::protocol::mounts::{Abort, AwaitDetached, Identify, Mount};
+use crate::protocol::mounts::{Abort, AwaitDetached, Identify, ListMounts, Mount, MountedBranch};
 use crate::protocol::{Code, Error, Hint, Result, Wanted};
 
 /// How long a mount may take to hand over its last data.
@@ -88,11 +88,24 @@ pub fn unmount_any(client: &Client, name_or_directory: &Path, force: bool) -> Re
     match (by_name, entry) {
         (Err(error), Some(entry)) if is_unknown(&error) => unmount_entry(client, &entry, force),
         (Err(error), None) if is_unknown(&error) && name_or_directory.is_dir() => {
+            // It may be off that directory and kept elsewhere.
+            if let Some(branch) = place.and_then(|place| listed_at(client, &place)) {
+                return unmount(client, &branch, force).map(|()| branch);
+            }
             let what = format!("no branch is mounted at {}", name_or_directory.display());
             Err(Error::new(Code::NotMounted, what).hint(Hint::ListMounts))
         }
         (done, _) => done,
     }
+}
+
+/// The branch that is listed as mounted at a directory.
+fn listed_at(client: &Client, directory: &Path) -> Option<String> {
+    // The error to tell is that nothing is there.
+    let mounts = client.reach_to_read().and_then(|mut access| access.ask(ListMounts)).ok()?;
+    let is_it =
+        |row: &MountedBranch| row.mount.private_to.is_none() && row.mount.directory == directory;
+    mounts.into_iter().find(is_it).map(|row| row.branch)
 }
 
 fn unmount_entry(client: &Client, entry: &mount_table::Entry, force: bool) -> Result<String> {
@@ -194,7 +207,7 @@ fn not_stored(name: &str, error: Error) -> Error {
 }
 
 fn is_unseen(mount: &Mount) -> bool {
-    mount.device.as_ref().is_some_and(|device| in_use::look(device).is_empty())
+    mount.device.is_some() && in_use::look_at(mount).is_empty()
 }
 
 /// Waits a moment for the end of a mount. Returns `true` if it has ended.
@@ -212,9 +225,8 @@ fn has_ended(holder: &mut Connection, name: &str, mount: &Mount) -> Result<bool>
 /// copy was not asked for and must keep nothing.
 pub(crate) fn release(holder: &mut Connection, name: &str) -> Result<bool> {
     let Some(mount) = find_mount(holder, name)? else { return Ok(true) };
-    let Some(device) = &mount.device else { return Ok(false) };
     let out_of_sight = mount.private_to.is_none() && in_use::places(&mount).is_empty();
-    if !out_of_sight || !in_use::look(device).is_unasked_for() {
+    if !out_of_sight || !in_use::look_at(&mount).is_unasked_for() {
         return Ok(false);
     }
     end(holder, name, &mount)?;

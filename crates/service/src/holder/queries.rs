@@ -59,6 +59,8 @@ fn branches(store: &Store, mounts: &Mounts, count_for: Duration) -> Result<Vec<B
             };
         }
         rows.push(BranchRow {
+            taken_off: None,
+            kept_by: None,
             mounted_at: mounted.get(&info.name).map(|mount| mount.directory.clone()),
             name: info.name,
             parent: info.parent.filter(|parent| names::is_visible(parent)),

@@ -1,6 +1,6 @@
 //! The error of a branch that is in use: what uses it, and what can be done about that.
 
-use crate::machine::in_use::{Seen, is_in_place, look, names};
+use crate::machine::in_use::{is_in_place, look_at};
 use crate::machine::runtime;
 use crate::protocol::mounts::Mount;
 use crate::protocol::{Code, Error, Hint, UsedBy, Wanted};
@@ -23,13 +23,12 @@ pub fn busy(branch: &str, mount: &Mount, wanted: Wanted) -> Error {
             }
             Wanted::Entered => format!("branch {branch} is in use at {directory}"),
             Wanted::Unmounted => {
-                let working = names(&seen(mount).working);
-                format!("branch {branch} is in use at {directory} by {working}")
+                format!("branch {branch} is in use at {directory} by {}", look_at(mount).users())
             }
         };
         return error(UsedBy::Mount, what);
     }
-    let seen = seen(mount);
+    let seen = look_at(mount);
     let command = mount.private_to.filter(|pid| seen.processes().iter().any(|it| it.pid == *pid));
     match (mount.private_to, command) {
         (_, Some(pid)) => {
@@ -47,8 +46,4 @@ pub fn busy(branch: &str, mount: &Mount, wanted: Wanted) -> Error {
             error(UsedBy::Leftovers, what)
         }
     }
-}
-
-fn seen(mount: &Mount) -> Seen {
-    mount.device.as_deref().map(look).unwrap_or_default()
 }

@@ -11,8 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::process::geteuid;
 
-use crate::machine::mount_table;
+use crate::machine::{kernel_users, mount_table};
 use crate::protocol::mounts::Mount;
 
 /// How many are named in a message.
@@ -53,18 +54,23 @@ pub struct Seen {
     /// The processes that work in it.
     pub working: Vec<Process>,
     copies: Vec<Copy>,
+    /// Loop devices and overlays over it.
+    kernel: Vec<String>,
 }
 
 impl Seen {
     /// Returns `true` if nothing was found.
     pub fn is_empty(&self) -> bool {
-        self.working.is_empty() && self.copies.is_empty()
+        self.working.is_empty() && self.copies.is_empty() && self.kernel.is_empty()
     }
 
     /// Returns `true` if all that keeps the mount are copies that came along with commands in other
     /// branches, unused.
     pub fn is_unasked_for(&self) -> bool {
-        self.working.is_empty() && !self.copies.is_empty() && self.copies.iter().all(|it| it.beside)
+        self.working.is_empty()
+            && self.kernel.is_empty()
+            && !self.copies.is_empty()
+            && self.copies.iter().all(|it| it.beside)
     }
 
     /// The processes, each once.
@@ -87,28 +93,60 @@ impl Seen {
                 ),
             }
         });
-        list(working.chain(copies).collect())
+        let kernel = self.kernel.iter().map(|user| format!("{user} uses it"));
+        let mut items: Vec<String> = working.chain(kernel).chain(copies).collect();
+        if items.is_empty() {
+            let kept = kernel_users::kept_namespaces().into_iter();
+            items.extend(kept.map(|place| {
+                let place = place.display();
+                format!("the mount namespace that is kept at {place} may have a copy of the mount")
+            }));
+        }
+        list(items).unwrap_or_else(|| format!("{} keeps it", unseen()))
+    }
+
+    /// What uses it in the place where it is.
+    pub fn users(&self) -> String {
+        let working = self.working.iter().map(Process::to_string);
+        list(working.chain(self.kernel.iter().cloned()).collect()).unwrap_or_else(unseen)
     }
 }
 
-/// Some of the items, and how many more there are; for none, that they cannot be seen.
-fn list(mut items: Vec<String>) -> String {
+/// Some of the items, and how many more there are; `None` without any.
+fn list(mut items: Vec<String>) -> Option<String> {
     let more = items.len().saturating_sub(NAMED);
     items.truncate(NAMED);
     match more {
-        _ if items.is_empty() => "something that this user cannot see keeps it".into(),
-        0 => items.join(", "),
-        more => format!("{}, and {more} more", items.join(", ")),
+        _ if items.is_empty() => None,
+        0 => Some(items.join(", ")),
+        more => Some(format!("{}, and {more} more", items.join(", "))),
+    }
+}
+
+/// What is not found. Root sees all processes.
+fn unseen() -> String {
+    match geteuid().is_root() {
+        true => "something in the kernel that no table shows".into(),
+        false => "something that this user cannot see".into(),
     }
 }
 
 /// Processes as they are named in a message.
 pub fn names(processes: &[Process]) -> String {
-    list(processes.iter().map(Process::to_string).collect())
+    list(processes.iter().map(Process::to_string).collect()).unwrap_or_else(unseen)
 }
 
-/// Looks for all that keeps the file system with the number `device`.
-pub fn look(device: &str) -> Seen {
+/// Looks for all that keeps a mount.
+pub fn look_at(mount: &Mount) -> Seen {
+    let Some(device) = &mount.device else { return Seen::default() };
+    let seen = look(device);
+    let mut places = vec![mount.directory.clone()];
+    places.extend(seen.copies.iter().filter(|copy| copy.here).map(|copy| copy.directory.clone()));
+    Seen { kernel: kernel_users::find(&places), ..seen }
+}
+
+/// Looks for the processes and the mounts that keep the file system with the number `device`.
+fn look(device: &str) -> Seen {
     let own = fs::read_link("/proc/self/ns/mnt").ok();
     let mut known = HashSet::new();
     let mut seen = Seen::default();
@@ -262,8 +300,8 @@ mod tests {
     #[test]
     fn long_lists_are_cut_short() {
         let items = |count: usize| (0..count).map(|n| n.to_string()).collect();
-        assert_eq!(list(items(2)), "0, 1");
-        assert_eq!(list(items(5)), "0, 1, 2, and 2 more");
-        assert!(list(items(0)).contains("cannot see"));
+        assert_eq!(list(items(2)).unwrap(), "0, 1");
+        assert_eq!(list(items(5)).unwrap(), "0, 1, 2, and 2 more");
+        assert_eq!(list(items(0)), None);
     }
 }

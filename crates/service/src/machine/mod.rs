@@ -6,6 +6,7 @@
 pub mod busy;
 pub mod cleanup;
 pub mod in_use;
+mod kernel_users;
 pub mod links;
 pub mod mount_table;
 pub mod runtime;

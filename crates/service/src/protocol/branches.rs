@@ -140,4 +140,10 @@ pub struct BranchRow {
     /// Bytes that only it reaches; absent where counting them would have taken too long.
     pub exclusive_bytes: Option<u64>,
     pub mounted_at: Option<PathBuf>,
+    /// The directory that its mount was taken off while something keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_off: Option<PathBuf>,
+    /// What keeps it then, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_by: Option<String>,
 }

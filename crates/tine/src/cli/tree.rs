@@ -68,6 +68,9 @@ fn columns(row: &BranchRow) -> Vec<String> {
     if let Some(directory) = &row.mounted_at {
         notes.push(format!("mounted at {}", directory.display()));
     }
+    if let (Some(directory), Some(kept_by)) = (&row.taken_off, &row.kept_by) {
+        notes.push(format!("off {}, but still in use: {kept_by}", directory.display()));
+    }
     if let Some(time) = &row.expires {
         notes.push(format!("expires {}", minute(time)));
     }
@@ -121,6 +124,8 @@ mod tests {
             referenced_bytes: 1000,
             exclusive_bytes: Some(10),
             mounted_at: None,
+            taken_off: None,
+            kept_by: None,
         }
     }
 

@@ -10,7 +10,7 @@ use tine_service::commands::pg_import::{self, ImportedServer};
 use tine_service::commands::run::{After, Run};
 use tine_service::commands::servers::{self, Start};
 use tine_service::commands::{import_export, look, repair, unmount, whole_branch};
-use tine_service::protocol::branches::{Create, List};
+use tine_service::protocol::branches::Create;
 use tine_service::protocol::check::Check;
 use tine_service::protocol::usage::{MeasureBranch, MeasureStore};
 use tine_service::{Canceller, Client, Code, Error, Progress, ProgressHooks, Result};
@@ -60,7 +60,7 @@ fn perform_on(client: &Client, verb: Verb, output: &Output) -> Result<u8> {
         Verb::Snapshot { name, snap } => {
             output.report(&vec![branch::snapshot(client, &name, &snap)?])
         }
-        Verb::List => output.report(&client.ask(List)?),
+        Verb::List => output.report(&branch::list(client)?),
         Verb::Usage { name: None } => output.report(&client.ask(MeasureStore)?),
         Verb::Usage { name: Some(name) } => output.report(&client.ask(MeasureBranch { name })?),
         Verb::Rename { old, new } => {
