@@ -1,10 +1,13 @@
-//! `cargo xtask tidy`: the rules of the house that the compiler does not know.
+//! `cargo xtask tidy`: the rules that the compiler does not know.
 //!
 //! Each rule looks at the files of the repository or at the dependency graph and gives findings; a
 //! finding names the place, what is wrong and what to do. No finding, no words.
 
+mod circles;
 mod cli_words;
+mod comments;
 mod floors;
+mod functions;
 mod layers;
 mod length;
 mod licences;
@@ -38,6 +41,9 @@ pub fn check() -> Result<Vec<String>> {
     findings.extend(cli_words::check(&sources));
     findings.extend(unsafety::check(&workspace, &sources));
     findings.extend(length::check(&sources));
+    findings.extend(circles::check(&workspace, &sources)?);
+    findings.extend(comments::check(&sources));
+    findings.extend(functions::check(&sources)?);
     findings.extend(words::check(&sources));
     findings.extend(licences::check(&workspace)?);
     Ok(findings)
