@@ -61,7 +61,8 @@ pub fn install(programs: &[Program]) -> Vec<&'static str> {
         |wanted: &[&str]| apt(&[&["install", "--no-install-recommends"], wanted].concat());
     let mut failures = Vec::new();
     if installed(&wanted).is_err() {
-        // The lists may be old or absent; and one package that is not to be had must not keep the others away.
+        // The lists may be old or absent; and one package that is not to be had must not keep the
+        // others away.
         failures.extend(apt(&["update"]).err());
         for package in &wanted {
             failures.extend(installed(&[package]).err());

@@ -1,9 +1,10 @@
 //! `cargo xtask soak [WHAT]`: the tests that are too long for every day.
 //!
-//! A soak test is an ignored test whose reason begins with `soak:`; it runs in release mode, with its
-//! output shown. `crash` cuts the power of the engine for hours, `schedules` tries orders of its threads'
-//! events, `mutants` changes its code and looks whether a test notices, `sanitizers` watches the values' memory, `fuzz`
-//! feeds the fuzz targets, and `advisories` asks cargo-deny about the dependencies.
+//! A soak test is an ignored test whose reason begins with `soak:`; it runs in release mode, with
+//! its output shown. `crash` cuts the power of the engine for hours, `schedules` tries orders of
+//! its threads' events, `mutants` changes its code and looks whether a test notices, `sanitizers`
+//! watches the values' memory, `fuzz` feeds the fuzz targets, and `advisories` asks cargo-deny
+//! about the dependencies.
 
 use std::process::ExitCode;
 
@@ -43,7 +44,8 @@ pub fn run(what: Option<&str>) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Random runs of the engine, each cut at every change, for so many hours. A failing seed is printed.
+/// Random runs of the engine, each cut at every change, for so many hours. A failing seed is
+/// printed.
 pub fn crash_for(hours: &str) -> Result<ExitCode> {
     crash(hours)?;
     Ok(ExitCode::SUCCESS)
@@ -67,7 +69,8 @@ fn schedules(workspace: &Workspace) -> Result<()> {
     process::run(test.env("CARGO_TARGET_DIR", workspace.target.join("schedules")))
 }
 
-/// One shard of the mutants, `K/N`: every Nth from the Kth on, which is a sample of all of them as well.
+/// One shard of the mutants, `K/N`: every Nth from the Kth on, which is a sample of all of them as
+/// well.
 pub fn mutants_of_shard(shard: &str) -> Result<ExitCode> {
     mutants(&Workspace::load()?, Some(shard))?;
     Ok(ExitCode::SUCCESS)
@@ -85,8 +88,8 @@ const MUTANTS_MEET: [&str; 8] = [
     "space",
 ];
 
-/// Changes the journal, the space and the branches of the engine, one place at a time. What `target/mutants` tells of
-/// as caught is not tried again, so a run that was broken off goes on.
+/// Changes the journal, the space and the branches of the engine, one place at a time. What
+/// `target/mutants` tells of as caught is not tried again, so a run that was broken off goes on.
 fn mutants(workspace: &Workspace, shard: Option<&str>) -> Result<()> {
     let mutants = tools::install(workspace, tools::CARGO_MUTANTS)?;
     let mut run = std::process::Command::new(mutants);
@@ -128,8 +131,8 @@ const FUZZ_TARGETS: [&str; 8] = [
 /// Each is fed so long.
 const FUZZ_SECONDS: u32 = 60;
 
-/// Feeds the fuzz targets, under the address sanitizer as cargo-fuzz has it. What a run learns stays in `target/fuzz`
-/// for the next one; the repository's corpus is where the first begins.
+/// Feeds the fuzz targets, under the address sanitizer as cargo-fuzz has it. What a run learns
+/// stays in `target/fuzz` for the next one; the repository's corpus is where the first begins.
 fn fuzz(workspace: &Workspace) -> Result<()> {
     let program = tools::install(workspace, tools::CARGO_FUZZ)?;
     for target in FUZZ_TARGETS {

@@ -34,7 +34,8 @@ impl Interrupt {
         Ok(Self { asked, known_to_all, _blocked: blocked })
     }
 
-    /// Whether what the demo runs got the signal too. A second one would end it before it has undone anything.
+    /// Whether what the demo runs got the signal too. A second one would end it before it has
+    /// undone anything.
     pub fn is_known_to_all(&self) -> bool {
         self.known_to_all.load(Ordering::Relaxed)
     }

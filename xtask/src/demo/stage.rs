@@ -137,8 +137,8 @@ impl Stage {
         self.finish(running)
     }
 
-    /// Stops servers, takes mounts away, removes everything; an error names what stays behind. Each step is tried
-    /// whatever came of those before it.
+    /// Stops servers, takes mounts away, removes everything; an error names what stays behind. Each
+    /// step is tried whatever came of those before it.
     pub fn strike(&self) -> Result<()> {
         self.struck.set(true);
         let mut failures: Vec<anyhow::Error> = Vec::new();
@@ -200,7 +200,8 @@ impl Stage {
         bail!("the server of {} goes on as process {pid}", self.path("original").display())
     }
 
-    /// Waits for the process that keeps the store open, which ends by itself when nothing is mounted.
+    /// Waits for the process that keeps the store open, which ends by itself when nothing is
+    /// mounted.
     fn end_holder(&self) -> Result<()> {
         let store = self.store();
         for pid in processes_about(&store) {

@@ -1,8 +1,9 @@
 //! `cargo xtask soak outside [SUITE]`: suites that others wrote, over mounts of tine.
 //!
-//! Each suite gets a store, a mounted branch and a directory beside it, all of them new, and works in the branch
-//! as its own programs do on any file system. Afterwards the branch is unmounted and the store is checked. What a
-//! suite needs is installed from the system's packages, or built from their sources; these stay in `target/outside`.
+//! Each suite gets a store, a mounted branch and a directory beside it, all of them new, and works
+//! in the branch as its own programs do on any file system. Afterwards the branch is unmounted and
+//! the store is checked. What a suite needs is installed from the system's packages, or built from
+//! their sources; these stay in `target/outside`.
 
 mod place;
 mod source;
@@ -20,7 +21,8 @@ use crate::workspace::{Workspace, cargo};
 use place::Place;
 use suites::{SUITES, Suite};
 
-/// Runs the suite of that name, or all; fails if any of them failed, and names those that could not be run.
+/// Runs the suite of that name, or all; fails if any of them failed, and names those that could not
+/// be run.
 pub fn run(name: Option<&str>) -> Result<ExitCode> {
     let chosen: Vec<&Suite> =
         SUITES.iter().filter(|suite| name.is_none_or(|name| suite.name == name)).collect();

@@ -1,7 +1,7 @@
 //! Whether tine-values does without `std`, also where values are kept and serialised.
 //!
-//! A crate with a panic handler of its own is checked over it. Were `std` among its dependencies, that would be the
-//! second handler, which the compiler refuses.
+//! A crate with a panic handler of its own is checked over it. Were `std` among its dependencies,
+//! that would be the second handler, which the compiler refuses.
 
 use std::fs;
 

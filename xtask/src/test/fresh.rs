@@ -1,8 +1,10 @@
-//! The demo on a fresh machine: a minimal Debian that has Rust, and what the README says must be there, and nothing else.
+//! The demo on a fresh machine: a minimal Debian that has Rust, and what the README says must be
+//! there, and nothing else.
 //!
-//! A root directory made by debootstrap stands in for the machine. The toolchain, its registry, the workspace and what
-//! was built of it are mounted into it at the paths that they have here, so that nothing is built twice. All of it is
-//! in namespaces of its own: when the demo's shell ends, no process and no mount of it can stay.
+//! A root directory made by debootstrap stands in for the machine. The toolchain, its registry, the
+//! workspace and what was built of it are mounted into it at the paths that they have here, so that
+//! nothing is built twice. All of it is in namespaces of its own: when the demo's shell ends, no
+//! process and no mount of it can stay.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -36,7 +38,8 @@ done
 exec chroot "$0" /bin/sh -c "$1"
 "#;
 
-/// On the machine: the demo once to its end and once broken off, each of which must leave nothing behind.
+/// On the machine: the demo once to its end and once broken off, each of which must leave nothing
+/// behind.
 const PLAY: &str = r#"
 set -e
 cd "$TINE_ROOT"

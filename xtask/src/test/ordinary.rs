@@ -1,8 +1,8 @@
 //! The pass as an ordinary user: the same test programs without root's rights.
 //!
-//! Root passes through checks of permission and mounts without namespaces, so that its pass says little about
-//! what most people have. The account is `daemon`: every Linux has it, and it is not 65534, which
-//! user namespaces show for everybody they do not know.
+//! Root passes through checks of permission and mounts without namespaces, so that its pass says
+//! little about what most people have. The account is `daemon`: every Linux has it, and it is not
+//! 65534, which user namespaces show for everybody they do not know.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -23,9 +23,10 @@ const ACCOUNT: &str = "daemon";
 /// Mounts a private `/dev/fuse` that everybody may open, then becomes the account. An ordinary
 /// machine has it open to all; some containers and virtual machines do not.
 ///
-/// The workspace may lie below a directory that only its owner passes through, such as a home of mode 0700. In
-/// this mount namespace an empty directory takes the place of each such one (`TINE_SHUT`, a path a line), with nothing
-/// in it but the way to the workspace and to what cargo built.
+/// The workspace may lie below a directory that only its owner passes through, such as a home of
+/// mode 0700. In this mount namespace an empty directory takes the place of each such one
+/// (`TINE_SHUT`, a path a line), with nothing in it but the way to the workspace and to what cargo
+/// built.
 const BECOME: &str = r#"
 set -e
 umask 022

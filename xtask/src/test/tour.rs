@@ -10,8 +10,8 @@ use crate::workspace::{Workspace, cargo};
 const HEADING: &str = "## Five minutes";
 const FENCE: &str = "```";
 
-/// Runs the first block of commands under the heading in one shell, as a person would paste it; only the
-/// build is the test's own. The shell stops at the first line that fails.
+/// Runs the first block of commands under the heading in one shell, as a person would paste it;
+/// only the build is the test's own. The shell stops at the first line that fails.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let readme =
         std::fs::read_to_string(workspace.root.join("README.md")).context("read README.md")?;

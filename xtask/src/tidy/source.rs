@@ -39,7 +39,8 @@ impl Source {
     }
 }
 
-/// Rust code with every character of comments, strings and character literals made a blank; lines stay.
+/// Rust code with every character of comments, strings and character literals made a blank; lines
+/// stay.
 pub fn code_only(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;

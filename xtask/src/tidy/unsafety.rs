@@ -1,5 +1,5 @@
-//! `unsafe` is allowed in three places and two files, each use with its reason. Every other crate forbids
-//! it.
+//! `unsafe` is allowed in three places and two files, each use with its reason. Every other crate
+//! forbids it.
 
 use std::path::Path;
 

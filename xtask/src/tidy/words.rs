@@ -1,4 +1,5 @@
-//! The project's files speak of the project alone: no paths of one machine, no numbers of a tracker.
+//! The project's files speak of the project alone: no paths of one machine, no numbers of a
+//! tracker.
 
 use super::source::Source;
 

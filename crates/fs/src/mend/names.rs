@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Notes;
+use super::notes::Notes;
 use super::survey::{Named, Survey};
 use crate::inode::Link;
 use crate::tree_txn::entry_size;

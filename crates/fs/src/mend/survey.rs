@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use tine_store::{ReadTxn, Value};
 
-use super::Notes;
+use super::notes::Notes;
 use crate::data::BLOCK;
 use crate::header::Header;
 use crate::inode::{Inode, Link};

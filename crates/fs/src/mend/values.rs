@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Notes;
+use super::notes::Notes;
 use super::survey::Survey;
 use super::write::Batch;
 use crate::acl::{self, Acl};

@@ -26,7 +26,16 @@ const CHECKED: [&str; 7] = [
 ];
 
 /// Circles that stay, by their files' paths from the crate's `src`, each with its reason.
-const LISTED: &[(&str, &[&str], &str)] = &[];
+const LISTED: &[(&str, &[&str], &str)] = &[
+    ("tine-store", &["table/cursor.rs", "table/diff.rs", "table/read.rs"], CONTAINER),
+    ("tine-values", &["engine/iter.rs", "engine/tree.rs"], CONTAINER),
+    ("tine-values", &["engine/node.rs", "engine/shape.rs"], "a node and the trait of its shapes"),
+    ("tine-values", &["hash/entry.rs", "hash/map.rs"], CONTAINER),
+    ("tine-values", &["ord/entry.rs", "ord/iter.rs", "ord/map.rs"], CONTAINER),
+    ("tine-values", &["seq/iter.rs", "seq/mod.rs"], CONTAINER),
+];
+
+const CONTAINER: &str = "a container and its iterator";
 
 /// One finding a circle that is not listed, and one a listed circle that is gone.
 pub fn check(workspace: &Workspace, sources: &[Source]) -> Result<Vec<String>> {
