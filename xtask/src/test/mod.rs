@@ -75,10 +75,11 @@ pub fn run() -> Result<ExitCode> {
 
     ordinary::run(&workspace, &programs, &mut tally)?;
     python::run(&workspace, &mut tally)?;
+    fresh::run(&workspace, &mut tally);
     Ok(tally.finish())
 }
 
-/// The demo on a fresh Debian, which takes as long as many of the tests together.
+/// The demo on a fresh Debian alone.
 pub fn run_fresh() -> Result<ExitCode> {
     let mut tally = Tally::default();
     fresh::run(&Workspace::load()?, &mut tally);

@@ -14,12 +14,11 @@ mod write;
 
 use std::collections::BTreeMap;
 
-use tine_store::{Branch, Finding, Severity};
+use tine_store::{Branch, Finding};
 
 use crate::data::{BLOCK, mapped};
 use crate::inode::Inode;
-use crate::path::Paths;
-use crate::{Ino, Kind, Result, key};
+use crate::{Kind, Result, key};
 use names::Shape;
 use notes::Notes;
 use survey::Survey;
