@@ -2,8 +2,9 @@
 //!
 //! Format, lints, tidiness, then every test of the workspace and of the benchmarks' own code, each
 //! test program by itself with its time; as root once more as an ordinary user; then the Python
-//! face. A test that this machine cannot run prints `skipped: WHAT: WHY`; these are gathered and
-//! named at the end, before the last line, `N passed, N failed, N skipped`.
+//! face, and as root the demo on a fresh Debian. A test that this machine cannot run prints
+//! `skipped: WHAT: WHY`; these are gathered and named at the end, before the last line,
+//! `N passed, N failed, N skipped`.
 
 mod freestanding;
 mod fresh;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Severity::{self, Error, Fatal};
+use super::finding::Severity::{self, Error, Fatal};
 use crate::branch::is_name;
 use crate::error::Result;
 use crate::format::catalog::{
