@@ -38,8 +38,8 @@ fn of_store(store: &Path) -> PathBuf {
     if let Ok(meta) = fs::metadata(store) {
         let name = format!("{of_path}{:x}", meta.ino());
         let usual = root().join(&name);
-        // A session without a runtime directory, as over `su`, or one with another, also finds what a
-        // server was started with.
+        // A session without a runtime directory, as over `su`, or one with another, also finds what
+        // a server was started with.
         return match usual.is_dir() {
             true => usual,
             false => elsewhere(store, OsStr::new(&name)).unwrap_or(usual),

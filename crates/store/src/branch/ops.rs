@@ -26,8 +26,8 @@ const NODES_OF_A_BRANCH: u64 = 8;
 /// two fork points, and what waits to be taken apart.
 const RECORDS_OF_A_BRANCH: u64 = 8;
 
-/// Checks the name of a new branch: 1 to 128 of letters, digits, `. _ - /`; not starting with `-` or
-/// `.`.
+/// Checks the name of a new branch: 1 to 128 of letters, digits, `. _ - /`; not starting with `-`
+/// or `.`.
 ///
 /// # Errors
 /// [`Error::NameInvalid`], with the part of the rule that the name breaks.

@@ -36,7 +36,8 @@ impl<'b> WriteTxn<'b> {
     /// assert_eq!(born.get("Ada")?.as_deref(), Some(b"1815".as_slice()));
     /// assert_eq!(born.len()?, 3);
     ///
-    /// let names: Vec<_> = born.range("B"..).rev().map(|e| Ok(e?.key().to_vec())).collect::<tine_store::Result<_>>()?;
+    /// let names = born.range("B"..).rev().map(|entry| Ok(entry?.key().to_vec()));
+    /// let names: Vec<_> = names.collect::<tine_store::Result<_>>()?;
     /// assert_eq!(names, [b"Grace".to_vec(), b"Barbara".to_vec()]);
     ///
     /// let mut cursor = born.cursor()?;

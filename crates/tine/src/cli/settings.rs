@@ -8,8 +8,8 @@ use tine_store::Options;
 /// How the store is to be opened.
 ///
 /// `TINE_CACHE_MIB` bounds the memory for nodes that were read. `TINE_LOSSY`, with the feature
-/// `testing` alone, is for tests of crash safety: what was not flushed is lost when the process ends,
-/// as in a power cut (`honest`); or flushes do nothing, which such a test must notice
+/// `testing` alone, is for tests of crash safety: what was not flushed is lost when the process
+/// ends, as in a power cut (`honest`); or flushes do nothing, which such a test must notice
 /// (`ignores-flushes`).
 pub fn options() -> Result<Options> {
     let mut options = Options::default();
