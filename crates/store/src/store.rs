@@ -272,8 +272,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Returns `true` if something of what deleted branches held waits to be taken apart. What was found damaged
-    /// does not: only the next opening tries it again.
+    /// Returns `true` if something of what deleted branches held waits to be taken apart. What was
+    /// found damaged does not: only the next opening tries it again.
     pub fn has_more_to_reclaim(&self) -> bool {
         self.shared.engine().is_ok_and(|engine| !engine.reclaim.is_empty())
     }

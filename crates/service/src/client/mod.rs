@@ -3,6 +3,7 @@
 
 mod access;
 mod connection;
+mod found;
 mod init;
 mod locked;
 mod read_only;
@@ -23,10 +24,10 @@ use tine_sys::process::detached;
 use crate::holder::{Context, Execute, log, reclaim};
 use crate::machine::cleanup;
 use crate::protocol::mounts::LetGo;
-use crate::protocol::socket::{self, Attempt, Socket};
+use crate::protocol::socket::{self, Attempt};
 use crate::protocol::{Code, Error, Hint, Result};
 
-use removed::Removed;
+use found::{Found, Purpose};
 use warnings::Warnings;
 
 pub use access::Access;
@@ -109,7 +110,7 @@ impl Client {
             return Ok(Found::Nothing);
         };
         match held {
-            Some(held) => self.beside(connection, held),
+            Some(held) => removed::compare(&self.store, &self.warnings, connection, held),
             None => Ok(Found::Holder(connection)),
         }
     }
@@ -139,7 +140,8 @@ impl Client {
             match found {
                 Found::Holder(connection) => return Ok(Access::Remote(connection)),
                 Found::OfRemoved(removed) => {
-                    return self.use_of(removed, purpose).map(Access::Remote);
+                    return removed::use_of(&self.store, &self.warnings, removed, purpose)
+                        .map(Access::Remote);
                 }
                 _ => {}
             }
@@ -175,7 +177,9 @@ impl Client {
         loop {
             match self.find_or_say_what_works()? {
                 Found::Holder(connection) => return Ok(connection),
-                Found::OfRemoved(removed) => return self.use_of(removed, purpose),
+                Found::OfRemoved(removed) => {
+                    return removed::use_of(&self.store, &self.warnings, removed, purpose);
+                }
                 _ => {}
             }
             match self.start_holder() {
@@ -279,25 +283,4 @@ impl Client {
         }
         Ok(answer)
     }
-}
-
-/// What stands at the place of the socket.
-enum Found {
-    /// A holder of the store.
-    Holder(Connection),
-    /// A holder with mounts, of a store whose file is not at its path any more, and nor is another.
-    OfRemoved(Removed),
-    /// The socket of a holder that died.
-    Dead(Option<Socket>),
-    /// Nothing, or a holder of another store, which stood at the path before.
-    Nothing,
-}
-
-/// What a store is reached for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// To look, or to end something.
-    Look,
-    /// To make something, which is to last.
-    Change,
 }

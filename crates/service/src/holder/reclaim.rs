@@ -17,7 +17,8 @@ const AT_ONCE: Duration = Duration::from_millis(50);
 const STEPS: usize = 64;
 /// A store that frees nothing for this time is stuck at something it cannot read.
 const STUCK: Duration = Duration::from_secs(60);
-/// For no longer than this the queue looks empty while the store's worker takes its last node apart.
+/// For no longer than this the queue looks empty while the store's worker takes its last node
+/// apart.
 const BETWEEN_NODES: Duration = Duration::from_secs(1);
 
 /// Frees what can be freed at once. Returns `true` if there is more. With `expected` there was
