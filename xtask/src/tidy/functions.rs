@@ -81,7 +81,7 @@ fn lines(spanned: &impl Spanned) -> usize {
 
 /// Whether all but one statement are short, and that one is a `match` of short arms.
 fn is_flat_match(block: &Block) -> bool {
-    let longest = block.stmts.iter().max_by_key(|statement| lines(statement));
+    let longest = block.stmts.iter().max_by_key(lines);
     let Some(Stmt::Expr(longest, _)) = longest else { return false };
     let found = match longest {
         Expr::Match(found) => found,

@@ -1,6 +1,6 @@
 //! The modules of a crate, and which file a path in one of them leads to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -48,7 +48,7 @@ impl Modules {
             let entry = imports.entry(module.file.clone()).or_default();
             let mut add = |target: Option<(PathBuf, String)>| {
                 if let Some((file, name)) = target.filter(|(file, _)| *file != module.file) {
-                    entry.entry(file).or_insert_with(BTreeSet::new).insert(name);
+                    entry.entry(file).or_default().insert(name);
                 }
             };
             let names = &module.names;
