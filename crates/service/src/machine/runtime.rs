@@ -88,7 +88,6 @@ pub fn make_below<T>(
     const ATTEMPTS: u32 = 1000;
     let directory = of_store(store);
     let root = directory.parent().unwrap_or(&directory).to_owned();
-    make(&root)?;
     let mut attempt = || make_ours(&root).and_then(|()| make_ours(&directory)).and_then(|()| how());
     for _ in 1..ATTEMPTS {
         match attempt() {
@@ -98,6 +97,7 @@ pub fn make_below<T>(
         }
     }
     attempt().map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied if must_be_ours(&root).is_err() => foreign(&root),
         io::ErrorKind::PermissionDenied if must_be_ours(&directory).is_err() => foreign(&directory),
         _ => Error::path("make", path, error),
     })
