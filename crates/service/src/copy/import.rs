@@ -234,6 +234,9 @@ impl Import<'_> {
             print.content(0, target.to_bytes());
             self.outside.link(path, target.to_bytes())?;
         }
+        if matches!(meta.kind, Kind::Fifo | Kind::CharDevice | Kind::BlockDevice) {
+            self.outside.pipe_or_device(path);
+        }
         must_not_have_changed(before, &host::stat(directory.as_fd(), name)?)?;
         self.finish(ino, &meta, print)?;
         self.progress.file_done();

@@ -3,14 +3,18 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, FileType, fstat, statat};
+
+use super::host;
 
 /// The process of the server that runs on a data directory, if one does.
 pub fn running_on(directory: impl AsFd) -> Option<u32> {
     let read = |name: &str| -> Option<String> {
-        let file: OwnedFd = openat(&directory, name, OFlags::RDONLY, Mode::empty()).ok()?;
+        // The directory may be anyone's: a pipe of the name is not waited for, and no link is followed.
+        let file = host::open_file(directory.as_fd(), name.as_bytes()).ok()?;
+        FileType::from_raw_mode(fstat(&file).ok()?.st_mode).is_file().then_some(())?;
         let mut text = String::new();
         File::from(file).take(4096).read_to_string(&mut text).ok()?;
         Some(text)
@@ -34,6 +38,8 @@ pub fn is_cluster(directory: impl AsFd) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, Mode, mknodat};
+
     use super::*;
 
     #[test]
@@ -45,6 +51,10 @@ mod tests {
             std::fs::write(&pid_file, content).unwrap();
             assert_eq!(running_on(File::open(dir.path()).unwrap()), None);
         }
+        std::fs::remove_file(&pid_file).unwrap();
+        mknodat(CWD, &pid_file, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert_eq!(running_on(File::open(dir.path()).unwrap()), None);
+        std::fs::remove_file(&pid_file).unwrap();
         // This test's own process is alive, and no server.
         std::fs::write(&pid_file, std::process::id().to_string()).unwrap();
         assert_eq!(running_on(File::open(dir.path()).unwrap()), None);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{host, live_server};
 use crate::machine::links::leads_out;
-use crate::postgres::{configuration_elsewhere, is_read_by_a_fork};
+use crate::postgres::{configuration_elsewhere, is_read_by_a_fork, refused_settings};
 use crate::protocol::copies::{OutsideLink, Warning};
 use crate::protocol::raw::RawBytes;
 
@@ -33,6 +33,22 @@ struct Found {
     clusters: BTreeMap<Vec<u8>, Cluster>,
 }
 
+impl Found {
+    /// Tells `note` of each data directory that has the file at `path`, and the file's name there, if a server reads it.
+    fn in_clusters(&mut self, path: &[u8], mut note: impl FnMut(&mut Cluster, &[u8])) {
+        let ends = (0..path.len()).filter(|&at| path[at] == b'/');
+        for directory in ends.map(|at| &path[..at]).chain([&b""[..]]) {
+            if let Some(cluster) = self.clusters.get_mut(directory) {
+                let name = path.strip_prefix(directory).unwrap_or(path);
+                let name = name.strip_prefix(b"/").unwrap_or(name);
+                if is_read_by_a_fork(as_path(name)) {
+                    note(cluster, name);
+                }
+            }
+        }
+    }
+}
+
 /// A PostgreSQL data directory.
 #[derive(Default)]
 struct Cluster {
@@ -41,6 +57,8 @@ struct Cluster {
     elsewhere: Option<PathBuf>,
     /// The first links by which a server on the branch would work on the host's files.
     links: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The first pipe or device, for which a server would wait.
+    pipe: Option<Vec<u8>>,
 }
 
 /// What is to be told of an import.
@@ -64,24 +82,18 @@ impl Outside {
         if !leads_out(self.root.as_fd(), as_path(path))? {
             return Ok(());
         }
-        let above: Vec<&[u8]> = (0..path.len())
-            .filter(|&at| path[at] == b'/')
-            .map(|at| &path[..at])
-            .chain([&b""[..]])
-            .collect();
         let mut found = self.found();
         found.count += 1;
         keep(&mut found.links, TOLD_MAX, path, target);
-        for directory in above {
-            if let Some(cluster) = found.clusters.get_mut(directory) {
-                let name = path.strip_prefix(directory).unwrap_or(path);
-                let name = name.strip_prefix(b"/").unwrap_or(name);
-                if is_read_by_a_fork(as_path(name)) {
-                    keep(&mut cluster.links, NAMED_MAX, name, target);
-                }
-            }
-        }
+        found.in_clusters(path, |cluster, name| keep(&mut cluster.links, NAMED_MAX, name, target));
         Ok(())
+    }
+
+    /// Takes note of a pipe or a device.
+    pub fn pipe_or_device(&self, path: &[u8]) {
+        self.found().in_clusters(path, |cluster, name| {
+            cluster.pipe.get_or_insert_with(|| name.to_owned());
+        });
     }
 
     /// Looks whether a directory, before what is in it, is one of PostgreSQL.
@@ -94,7 +106,7 @@ impl Outside {
             Ok(opened) if !is_configured => configuration_elsewhere(as_path(opened.to_bytes())),
             _ => None,
         };
-        let cluster = Cluster { is_configured, elsewhere, links: BTreeMap::new() };
+        let cluster = Cluster { is_configured, elsewhere, ..Cluster::default() };
         self.found().clusters.insert(path.to_vec(), cluster);
     }
 
@@ -118,6 +130,17 @@ impl Outside {
                 let directory = directory.clone();
                 warnings.push(Warning::ClusterLinksOut { directory, links });
             }
+            let pipe = cluster.pipe.as_ref().map(|pipe| {
+                format!(
+                    "{} is a pipe or a device, for which a server may wait for ever. Remove it \
+                     inside the branch",
+                    String::from_utf8_lossy(pipe)
+                )
+            });
+            let refused = pipe.into_iter().chain(Self::refused_settings(&self.root, path));
+            for why in refused {
+                warnings.push(Warning::ClusterRefused { directory: directory.clone(), why });
+            }
             if !cluster.is_configured {
                 let elsewhere = cluster.elsewhere.clone();
                 warnings.push(Warning::ClusterWithoutConfiguration { directory, elsewhere });
@@ -130,6 +153,13 @@ impl Outside {
             target_bytes: RawBytes::unless_text(&target),
         };
         Told { links: found.links.into_iter().map(link).collect(), count: found.count, warnings }
+    }
+
+    /// What a start will refuse of the settings of the data directory at `path`.
+    fn refused_settings(root: &OwnedFd, path: &[u8]) -> Vec<String> {
+        let root = host::through_proc(root.as_fd(), b"").ok();
+        let root = root.and_then(|root| as_path(root.to_bytes()).canonicalize().ok());
+        root.map(|root| refused_settings(&root, &root.join(as_path(path)))).unwrap_or_default()
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {

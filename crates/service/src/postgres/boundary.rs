@@ -7,10 +7,10 @@
 //! anywhere.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, FileType};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::account::Account;
@@ -68,6 +68,19 @@ impl Boundary<'_> {
         Ok(configuration)
     }
 
+    /// What [`Boundary::check`] refuses of the configuration, each with its place.
+    ///
+    /// # Errors
+    /// When a file of it cannot be read.
+    pub fn refused_settings(&self) -> Result<Vec<String>> {
+        let data = &self.cluster.directory;
+        let configuration = Configuration::read(data, &|path| self.is_inside(path))?;
+        let includes = configuration.includes.iter().map(|include| self.check_include(include));
+        let settings = configuration.settings().into_iter().map(|it| self.check_setting(it));
+        let refused = includes.chain(settings).filter_map(Result::err);
+        Ok(refused.map(|error| error.message).collect())
+    }
+
     /// Gathers the links below `directory` that lead out of the branch, with where each leads.
     fn walk(
         &self,
@@ -87,9 +100,19 @@ impl Boundary<'_> {
                 if leads_out(root.as_fd(), below).map_err(|e| Error::path("resolve", &path, e))? {
                     found.push((path.clone(), fs::read_link(&path).unwrap_or_default()));
                 }
+            } else if is_pipe_or_device(kind) && self.is_read(&path) {
+                return Err(self.holds_a_pipe(&path));
             }
         }
         Ok(())
+    }
+
+    fn holds_a_pipe(&self, path: &Path) -> Error {
+        let message = format!(
+            "{} is a pipe or a device: a server that opens it may wait for ever, or work on the host",
+            self.shown(path)
+        );
+        Error::new(Code::Unsupported, message).hint("remove it, inside the branch")
     }
 
     fn is_read(&self, path: &Path) -> bool {
@@ -151,10 +174,8 @@ impl Boundary<'_> {
         let is_extensions = setting.name.contains('.');
         match class_of(&setting.name) {
             Some(Class::Code) => {
-                for path in libraries::paths(setting) {
-                    if !path.starts_with(self.installation.prefix()) {
-                        self.check_path(setting, &path)?;
-                    }
+                for place in libraries::places(setting, self.installation) {
+                    self.check_code(setting, &place)?;
                 }
                 self.check_ties(setting)
             }
@@ -191,6 +212,40 @@ impl Boundary<'_> {
         );
         Err(Error::new(Code::Unsupported, message)
             .hint("name a place in the data directory, or take the line out, inside the branch"))
+    }
+
+    /// Code may come from the branch, from the installation's own libraries, and from where the server's user cannot
+    /// have put it.
+    fn check_code(&self, setting: &Setting, place: &Path) -> Result<()> {
+        let path = self.cluster.directory.join(place);
+        // Of a path with `..` the kernel may make another thing than the server, which shortens it first.
+        let ways = [normalized(&path), path];
+        let Some(path) = ways.into_iter().find(|path| !self.may_load_from(path)) else {
+            return Ok(());
+        };
+        let real = nearest(&path).canonicalize();
+        let message = format!(
+            "the setting {} loads code from outside of the branch, at {} ({}), where its server's user could write",
+            setting.name,
+            real.unwrap_or_else(|_| normalized(&path)).display(),
+            self.place(setting)
+        );
+        Err(Error::new(Code::Unsupported, message).hint(
+            "name a library of the installation or of the data directory, or take the line out, inside the branch",
+        ))
+    }
+
+    fn may_load_from(&self, path: &Path) -> bool {
+        let installed = [self.installation.libraries(), self.installation.shared_files()];
+        // What an installation links to is its own affair.
+        if normalized(path) == path && installed.iter().any(|own| path.starts_with(own)) {
+            return true;
+        }
+        let Ok(real) = nearest(path).canonicalize() else { return false };
+        let is_below = |own: &PathBuf| own.canonicalize().is_ok_and(|own| real.starts_with(own));
+        real.starts_with(&self.cluster.root)
+            || installed.iter().any(is_below)
+            || !real.ancestors().any(|path| self.account.may_write(path))
     }
 
     fn check_ties(&self, setting: &Setting) -> Result<()> {
@@ -238,6 +293,11 @@ impl Boundary<'_> {
 /// never opens.
 pub(crate) fn is_read_by_a_fork(name: &Path) -> bool {
     !UNREAD.iter().any(|unread| name == Path::new(unread))
+}
+
+/// Returns `true` for what no data directory of PostgreSQL has. A server that was killed leaves its socket.
+fn is_pipe_or_device(kind: FileType) -> bool {
+    kind.is_fifo() || kind.is_char_device() || kind.is_block_device()
 }
 
 fn tablespace_leads_out(number: &str, place: &Path) -> Error {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::account::Account;
 use super::conf_file::quoted;
 use super::configuration::{AUTO_FILE, Configuration, Include, MAIN_FILE};
+use super::data_file;
 use super::parameters::{Class, class_of};
 use crate::protocol::{Code, Error, Result};
 
@@ -160,7 +161,7 @@ impl Settings {
 /// Makes a comment of the line of a file that is not here. What it says has been carried.
 fn silence(include: &Include) -> Result<()> {
     let file = &include.place.file;
-    let text = fs::read(file).map_err(|error| Error::path("read", file, error))?;
+    let text = data_file::read(file).map_err(|error| Error::path("read", file, error))?;
     let mut lines: Vec<Vec<u8>> = text.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
     if let Some(line) = lines.get_mut(include.place.line - 1) {
         line.splice(0..0, format!("# Carried by tine in {CARRIED_FILE}: ").into_bytes());

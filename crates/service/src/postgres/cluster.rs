@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::data_file;
 use super::process::start_ticks;
 use crate::protocol::{Code, Error, Hint, Result};
 
@@ -55,7 +56,7 @@ impl Cluster {
         }
         let file = directory.join("PG_VERSION");
         let version =
-            fs::read_to_string(&file).map_err(|error| Error::path("read", &file, error))?;
+            data_file::read_own_text(&file).map_err(|error| Error::path("read", &file, error))?;
         Ok(Self { directory, root, version: version.trim().to_owned() })
     }
 
@@ -92,7 +93,7 @@ impl Cluster {
 /// it works in this very directory.
 pub fn live_server(directory: &Path) -> Option<u32> {
     let directory = directory.canonicalize().ok()?;
-    let text = fs::read_to_string(directory.join("postmaster.pid")).ok()?;
+    let text = data_file::read_own_text(&directory.join("postmaster.pid")).ok()?;
     let mut lines = text.lines();
     let pid: u32 = lines.next()?.trim().parse().ok()?;
     let recorded = lines.next().unwrap_or_default();

@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use super::conf_file::{Entry, entries};
+use super::data_file;
 use crate::protocol::{Error, Result};
 
 pub(super) const MAIN_FILE: &str = "postgresql.conf";
@@ -80,7 +81,7 @@ impl Configuration {
         if depth > DEPTH_MAX {
             return Ok(());
         }
-        let text = match fs::read(file) {
+        let text = match data_file::read(file) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(Error::path("read", file, error)),
@@ -108,15 +109,17 @@ impl Configuration {
     }
 }
 
-/// The path without `.` and `..`, as the server shortens it: by its words alone.
+/// The path without `.` and `..`, as the server shortens it: by its words alone. A relative path may still climb at its
+/// beginning.
 pub(super) fn normalized(path: &Path) -> PathBuf {
     let mut short = PathBuf::new();
     for component in path.components() {
-        match component {
-            Component::CurDir => {}
+        match (component, short.components().next_back()) {
+            (Component::CurDir, _) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(short.pop()),
             // Above the root there is the root.
-            Component::ParentDir => drop(short.pop()),
-            other => short.push(other),
+            (Component::ParentDir, Some(Component::RootDir)) => {}
+            (other, _) => short.push(other),
         }
     }
     short
@@ -125,7 +128,7 @@ pub(super) fn normalized(path: &Path) -> PathBuf {
 /// The configuration file with which the last server of a data directory was started, where it
 /// named one.
 pub(crate) fn elsewhere(directory: &Path) -> Option<PathBuf> {
-    let command = fs::read_to_string(directory.join("postmaster.opts")).ok()?;
+    let command = data_file::read_own_text(&directory.join("postmaster.opts")).ok()?;
     let named = |word: &str| {
         let option = word.strip_prefix("--").unwrap_or(word);
         let (name, file) = option.split_once('=')?;
@@ -193,6 +196,7 @@ mod tests {
         fs::write(tree.path().join("postmaster.opts"), options).unwrap();
         assert_eq!(elsewhere(tree.path()).unwrap(), Path::new("/etc/pg/p.conf"));
         assert_eq!(normalized(Path::new("/a/./b/../../../c")), Path::new("/c"));
+        assert_eq!(normalized(Path::new("a/../../b/./../../c")), Path::new("../../c"));
     }
 
     #[test]

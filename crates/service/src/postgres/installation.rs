@@ -73,9 +73,25 @@ impl Installation {
         self.programs.join(name)
     }
 
-    /// The directory below which everything of this installation lies.
-    pub(super) fn prefix(&self) -> &Path {
-        self.programs.parent().unwrap_or(&self.programs)
+    /// The directory of this installation's libraries, which the server knows as `$libdir`.
+    pub(super) fn libraries(&self) -> PathBuf {
+        // The language that every installation has.
+        self.find("plpgsql.so", &["lib", "lib/postgresql", "lib64/pgsql", "lib/pgsql", "lib64"])
+    }
+
+    /// The directory of its other files, which the server knows as `$system`.
+    pub(super) fn shared_files(&self) -> PathBuf {
+        let debian = format!("/usr/share/postgresql/{}", self.version);
+        let likely = ["share", "share/postgresql", "share/pgsql", &debian];
+        self.find("postgresql.conf.sample", &likely)
+    }
+
+    /// The first of the likely directories that has a file; the first of all where none has.
+    fn find(&self, file: &str, likely: &[&str]) -> PathBuf {
+        let prefix = self.programs.parent().unwrap_or(&self.programs);
+        let mut directories = likely.iter().map(|directory| prefix.join(directory));
+        let found = directories.clone().find(|directory| directory.join(file).is_file());
+        found.or_else(|| directories.next()).unwrap_or_else(|| prefix.to_owned())
     }
 
     fn at(directory: &Path) -> Option<Self> {

@@ -4,7 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::configuration::{Configuration, Setting};
+use super::configuration::{Configuration, Setting, normalized};
+use super::installation::Installation;
 
 /// Settings that list libraries.
 const LISTS: [&str; 3] =
@@ -26,24 +27,55 @@ const REPLICATES: &str = "takes changes from other servers in the original's pla
 /// Schedulers, each with the setting that keeps its jobs from running by themselves.
 const SCHEDULERS: [(&str, &str, &str); 1] = [("pg_cron", "cron.launch_active_jobs", "off")];
 
-/// Places that a setting loads code from. What is found in the installation's own directories is
-/// none.
-pub(super) fn paths(setting: &Setting) -> Vec<PathBuf> {
-    let value = setting.value.as_bytes();
-    let names: Vec<OsString> = match setting.name.as_str() {
-        name if LISTS.contains(&name) => elements(&setting.value),
-        "dynamic_library_path" | "extension_control_path" => {
-            value.split(|&byte| byte == b':').map(|one| OsStr::from_bytes(one).into()).collect()
+/// Where a setting has the server load code from: files and directories, each resolved as the
+/// server would; relative ones begin at the data directory. A name without a slash is looked up in
+/// the directories of `dynamic_library_path`, which are places of their own.
+pub(super) fn places(setting: &Setting, installation: &Installation) -> Vec<PathBuf> {
+    let libraries = installation.libraries();
+    match setting.name.as_str() {
+        name if LISTS.contains(&name) => {
+            let has_slash = |name: &OsString| name.as_bytes().contains(&b'/');
+            let names = elements(&setting.value).into_iter().filter(has_slash).map(PathBuf::from);
+            // The server shortens a name, and replaces `$libdir` in what is left: so `$libdir/../x`
+            // is relative. Before version 15 it shortened no `..` in the middle.
+            let ways = names.flat_map(|name| [normalized(&name), name]);
+            let paths = ways.map(|name| expanded(&name, "$libdir", &libraries));
+            paths.flat_map(|path| [with_suffix(&path), path]).collect()
         }
-        "extension_destdir" => vec![setting.value.clone()],
-        // `jit_provider` is a file's name in the installation.
+        "dynamic_library_path" => {
+            directories(setting).map(|path| expanded(&path, "$libdir", &libraries)).collect()
+        }
+        "extension_control_path" => {
+            let shared = installation.shared_files();
+            directories(setting).map(|path| expanded(&path, "$system", &shared)).collect()
+        }
+        "extension_destdir" => vec![PathBuf::from(&setting.value)],
+        // The name is put behind that of the directory, whatever it is.
+        "jit_provider" => {
+            let mut path = libraries.into_os_string();
+            path.push("/");
+            path.push(&setting.value);
+            vec![with_suffix(Path::new(&path))]
+        }
         _ => Vec::new(),
-    };
-    let is_place = |name: &OsString| {
-        let name = name.as_bytes();
-        name.contains(&b'/') && !name.starts_with(b"$")
-    };
-    names.into_iter().filter(is_place).map(PathBuf::from).collect()
+    }
+}
+
+fn with_suffix(path: &Path) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(".so");
+    path.into()
+}
+
+/// The elements of a search path.
+fn directories(setting: &Setting) -> impl Iterator<Item = PathBuf> {
+    let elements = setting.value.as_bytes().split(|&byte| byte == b':');
+    elements.filter(|one| !one.is_empty()).map(|one| OsStr::from_bytes(one).into())
+}
+
+/// The path with what the macro at its beginning stands for.
+fn expanded(path: &Path, name: &str, directory: &Path) -> PathBuf {
+    path.strip_prefix(name).map_or_else(|_| path.to_owned(), |below| directory.join(below))
 }
 
 /// What a library that the setting lists does to other servers, with its name.
@@ -98,16 +130,43 @@ mod tests {
         Setting { name: name.into(), value: value.into(), place }
     }
 
+    fn places_of(name: &str, value: &str) -> Vec<String> {
+        let installation = Installation { programs: "/pg/bin".into(), version: "18".into() };
+        let places = places(&setting(name, value), &installation).into_iter();
+        places.map(|place| place.display().to_string()).collect()
+    }
+
     #[test]
-    fn names_in_the_installation_are_no_places_and_paths_are() {
-        let list = setting(
-            "shared_preload_libraries",
-            " pg_stat_statements, \"/opt/my, lib/x\" ,$libdir/y,../z",
+    fn a_name_in_a_list_is_looked_up_and_a_path_is_shortened_before_libdir_is_replaced() {
+        for list in LISTS {
+            // The server tries each with `.so` as well.
+            let list = |value: &str| -> Vec<String> {
+                let places = places_of(list, value);
+                assert!(places.chunks(2).all(|pair| pair[0] == format!("{}.so", pair[1])));
+                places.into_iter().skip(1).step_by(2).collect()
+            };
+            assert_eq!(list("pg_stat_statements, \"a.b\""), [""; 0]);
+            assert_eq!(list("\"/opt/my, lib/x\" "), ["/opt/my, lib/x"; 2]);
+            assert_eq!(list("$libdir/y"), ["/pg/lib/y"; 2]);
+            assert_eq!(list("$libdir/../../x"), ["../x", "/pg/lib/../../x"]);
+            assert_eq!(list("$libdir/a/../../x"), ["x", "/pg/lib/a/../../x"]);
+            assert_eq!(list("../z"), ["../z"; 2]);
+            assert_eq!(list("$libdirs/../../x"), ["../x", "$libdirs/../../x"]);
+        }
+    }
+
+    #[test]
+    fn a_search_path_and_the_provider_of_jit_are_what_the_installations_directories_make_of_them() {
+        let path = "$libdir:/opt/lib::$libdir/../x";
+        assert_eq!(
+            places_of("dynamic_library_path", path),
+            ["/pg/lib/", "/opt/lib", "/pg/lib/../x"]
         );
-        assert_eq!(paths(&list), [Path::new("/opt/my, lib/x"), Path::new("../z")]);
-        let path = setting("dynamic_library_path", "$libdir:/opt/lib::$libdir/x");
-        assert_eq!(paths(&path), [Path::new("/opt/lib")]);
-        assert_eq!(paths(&setting("jit_provider", "llvmjit")), Vec::<PathBuf>::new());
+        let path = "$system:/opt/share";
+        assert_eq!(places_of("extension_control_path", path), ["/pg/share/", "/opt/share"]);
+        assert_eq!(places_of("jit_provider", "llvmjit"), ["/pg/lib/llvmjit.so"]);
+        assert_eq!(places_of("jit_provider", "../../tmp/x"), ["/pg/lib/../../tmp/x.so"]);
+        assert_eq!(places_of("jit_provider", "/tmp/x"), ["/pg/lib//tmp/x.so"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! replication, slots, addresses) or be disturbed by it.
 
 mod account;
+mod at_import;
 mod backup;
 mod boundary;
 mod carried;
@@ -21,6 +22,7 @@ mod command_line;
 mod complaint;
 mod conf_file;
 mod configuration;
+mod data_file;
 mod installation;
 mod libraries;
 mod over_socket;
@@ -39,6 +41,7 @@ mod subscriptions;
 mod tablespace_map;
 mod uri;
 
+pub(crate) use at_import::refused_settings;
 pub(crate) use boundary::is_read_by_a_fork;
 pub(crate) use complaint::end_of as end_of_log;
 pub(crate) use configuration::elsewhere as configuration_elsewhere;

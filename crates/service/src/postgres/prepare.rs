@@ -12,6 +12,7 @@ use super::account::Account;
 use super::boundary::Boundary;
 use super::cluster::live_server;
 use super::configuration::Configuration;
+use super::data_file;
 use super::process::start_ticks;
 use crate::protocol::{Code, Error, Result};
 
@@ -32,7 +33,7 @@ pub(super) fn prepare(boundary: &Boundary<'_>, identity: &str) -> Result<Configu
     let configuration = boundary.check()?;
 
     let mark = directory.join(MARK);
-    let last = fs::read_to_string(&mark).unwrap_or_default();
+    let last = data_file::read_own_text(&mark).unwrap_or_default();
     if last.strip_suffix(UNFINISHED).unwrap_or(&last) == identity {
         remove_strangers_pid_file(directory)?;
         return Ok(configuration);
@@ -48,7 +49,7 @@ pub(super) fn prepare(boundary: &Boundary<'_>, identity: &str) -> Result<Configu
 /// Returns `true` if the fork's first server has still to do its part: what can only be removed by
 /// a server.
 pub(super) fn is_new(directory: &Path, identity: &str) -> bool {
-    fs::read_to_string(directory.join(MARK)).map_or(true, |last| last != identity)
+    data_file::read_own_text(&directory.join(MARK)).map_or(true, |last| last != identity)
 }
 
 /// Writes down that the first server has done its part.
@@ -70,7 +71,7 @@ fn write_mark(directory: &Path, text: &str, account: &Account) -> Result<()> {
 /// number, on a full disk for one, which left no process behind.
 fn remove_strangers_pid_file(directory: &Path) -> Result<()> {
     let file = directory.join("postmaster.pid");
-    let text = fs::read_to_string(&file).unwrap_or_default();
+    let text = data_file::read_own_text(&file).unwrap_or_default();
     let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
     let strangers = pid.is_some_and(|pid| start_ticks(pid).is_some());
     if strangers || text.is_empty() { remove_file(&file) } else { Ok(()) }
@@ -105,6 +106,8 @@ fn remove_file(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, Mode};
 
     use super::*;
     use crate::postgres::cluster::Cluster;
@@ -218,6 +221,23 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_that_the_server_would_wait_for_is_refused_by_name() {
+        let make = |path: &Path| {
+            rustix::fs::mknodat(CWD, path, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        };
+        for name in ["backup_label", "base/5/16384", "PG_VERSION.old", "tablespace_map"] {
+            let fork = Fork::new();
+            make(&fork.path(name));
+            assert!(fork.refusal().contains(&format!("{name} is a pipe")));
+        }
+        // What tine reads itself is not waited for either.
+        let fork = Fork::new();
+        fs::remove_file(fork.path("postmaster.pid")).unwrap();
+        make(&fork.path("postmaster.pid"));
+        assert_eq!(live_server(fork.tree.path()), None);
+    }
+
+    #[test]
     fn links_within_the_branch_and_unread_files_are_no_hindrance() {
         let fork = Fork::new();
         symlink("base/5", fork.path("pg_wal")).unwrap();
@@ -264,8 +284,17 @@ mod tests {
     fn a_setting_by_which_the_server_could_write_elsewhere_is_refused_by_name() {
         let fork = Fork::new();
         for (line, named) in [
-            ("shared_preload_libraries = '/tmp/lib/x'", "/tmp/lib/x"),
+            ("shared_preload_libraries = '/tmp/lib/x'", "/tmp"),
             ("dynamic_library_path = '$libdir:/tmp'", "/tmp"),
+            ("dynamic_library_path = '$libdir/../../../../../tmp'", "/tmp"),
+            ("jit_provider = '../../../../../tmp/x'", "/tmp"),
+            ("jit_provider = '../../../../../../../../tmp/x'", "/tmp"),
+            ("extension_control_path = '$system:/tmp'", "/tmp"),
+            ("shared_preload_libraries = '$libdir/../../../../../../../../tmp/x'", "/tmp"),
+            ("shared_preload_libraries = '$libdir/x/../../../../../../../../../tmp/x'", "/tmp"),
+            ("session_preload_libraries = 'a, $libdir/../../../../../tmp/x'", "/tmp"),
+            ("local_preload_libraries = '$libdir/plugins/../../../../../../tmp/x'", "/tmp"),
+            ("shared_preload_libraries = 'x/../../../../../../tmp/x'", "/tmp"),
             ("basic_archive.archive_directory = '/tmp/archive'", "/tmp/archive"),
             ("my.place = '../../tmp'", "tmp"),
             ("cron.host = '/tmp'", "/tmp"),
@@ -280,7 +309,8 @@ mod tests {
         }
         fork.configure(
             "my.place = 'base/x'\nmy.url = 'https://h/p'\narchive_command = 'cp %p /tmp/%f'\n\
-             data_directory = '/tmp'\nshared_preload_libraries = '$libdir/auto_explain'\n",
+             data_directory = '/tmp'\nshared_preload_libraries = '$libdir/auto_explain, base/x'\n\
+             dynamic_library_path = '$libdir'\njit_provider = 'llvmjit'\n",
         );
         fork.prepare("b").unwrap();
     }

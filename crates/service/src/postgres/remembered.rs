@@ -3,20 +3,17 @@
 //! So it lasts as long as the branch, goes along with a fork, and moves with the store. What is in
 //! the file is not trusted: a program that may write in the branch may write anything there.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
+use super::data_file;
 use crate::protocol::{Error, Result};
 
 const NAME: &str = "tine.server";
-/// The names of a database and of a role take 63 bytes each.
-const BYTES_MAX: u64 = 4096;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -41,19 +38,8 @@ impl Remembered {
 
     /// What the directory has; nothing where there is no such file, or one of another kind.
     pub fn read(directory: &Path) -> Self {
-        let read = || -> io::Result<Vec<u8>> {
-            // Whatever has the name: neither a link nor a pipe is followed or waited for.
-            let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-            let flags = i32::try_from(flags.bits()).unwrap_or_default();
-            let file =
-                OpenOptions::new().read(true).custom_flags(flags).open(directory.join(NAME))?;
-            let mut text = Vec::new();
-            if file.metadata()?.is_file() {
-                file.take(BYTES_MAX).read_to_end(&mut text)?;
-            }
-            Ok(text)
-        };
-        read().ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+        let read = data_file::read_own(&directory.join(NAME));
+        read.ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
     /// The port that this branch had last.

@@ -4,8 +4,9 @@
 //! table of roles is small, its head has kept its shape since version 12, and what is found here is
 //! only a guess to try: a page that was never flushed, or another page size, gives fewer names.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use super::data_file;
 
 /// The catalogue's number, and the mapping file's (`src/include/catalog`, `relmapper.c`).
 const PG_AUTHID: u32 = 1260;
@@ -18,7 +19,7 @@ const BOOTSTRAP_ROLE: u32 = 10;
 
 /// Superusers that may log in, the one that made the cluster first.
 pub(super) fn superusers(directory: &Path) -> Vec<String> {
-    let table = fs::read(file_of_shared(directory, PG_AUTHID)).unwrap_or_default();
+    let table = data_file::read(&file_of_shared(directory, PG_AUTHID)).unwrap_or_default();
     let mut found: Vec<(u32, String)> = table.chunks_exact(PAGE_BYTES).flat_map(roles_of).collect();
     found.sort_by_key(|(number, _)| (*number != BOOTSTRAP_ROLE, *number));
     let mut names: Vec<String> = found.into_iter().map(|(_, name)| name).collect();
@@ -29,7 +30,7 @@ pub(super) fn superusers(directory: &Path) -> Vec<String> {
 /// The file of a catalogue that all databases share.
 pub(super) fn file_of_shared(directory: &Path, catalogue: u32) -> PathBuf {
     let global = directory.join("global");
-    let mapping = fs::read(global.join("pg_filenode.map")).unwrap_or_default();
+    let mapping = data_file::read(&global.join("pg_filenode.map")).unwrap_or_default();
     global.join(file_of(&mapping, catalogue).unwrap_or(catalogue).to_string())
 }
 

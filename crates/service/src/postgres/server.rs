@@ -1,6 +1,6 @@
 //! A server on a cluster: started until it takes connections, asked whether it lives, stopped.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use super::cluster::Cluster;
 use super::command_line::Start;
 use super::complaint::reason;
 use super::configuration::Configuration;
+use super::data_file;
 use super::installation::Installation;
 use super::over_socket::{Known, OverSocket};
 use super::prepare::{finish, is_new, prepare};
@@ -355,7 +356,7 @@ fn port_taken(port: u16) -> Error {
 }
 
 fn pid_file_says_ready(directory: &Path, pid: u32) -> bool {
-    let text = fs::read_to_string(directory.join("postmaster.pid")).unwrap_or_default();
+    let text = data_file::read_own_text(&directory.join("postmaster.pid")).unwrap_or_default();
     let mut lines = text.lines();
     let same = lines.next().is_some_and(|line| line.trim() == pid.to_string());
     same && lines.nth(6).is_some_and(|status| status.trim() == "ready")

@@ -2,11 +2,11 @@
 //! links them there.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use super::data_file;
 use crate::protocol::{Error, Result};
 
 /// Number and place of each tablespace in the map; none without a map.
@@ -15,7 +15,7 @@ use crate::protocol::{Error, Result};
 /// When the map cannot be read.
 pub(super) fn read(directory: &Path) -> Result<Vec<(String, PathBuf)>> {
     let file = directory.join("tablespace_map");
-    match fs::read(&file) {
+    match data_file::read(&file) {
         Ok(text) => Ok(parse(&text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(Error::path("read", &file, error)),

@@ -57,6 +57,8 @@ pub enum Warning {
         /// The first of the links by which it would, in words.
         links: String,
     },
+    /// A start will refuse this PostgreSQL data directory.
+    ClusterRefused { directory: PathBuf, why: String },
     /// A PostgreSQL data directory is without its configuration.
     ClusterWithoutConfiguration {
         directory: PathBuf,

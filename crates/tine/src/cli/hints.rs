@@ -154,6 +154,9 @@ pub fn warning(warning: &Warning) -> String {
              runs, or put in place of each link what it leads to",
             directory.display()
         ),
+        Warning::ClusterRefused { directory, why } => {
+            format!("`tine postgres start` will refuse {}: {why}", directory.display())
+        }
         Warning::ClusterWithoutConfiguration { directory, elsewhere } => {
             let place = match elsewhere {
                 Some(file) => format!(", which was at {},", file.display()),
