@@ -2,9 +2,11 @@
 
 mod lab;
 
-use std::process::Child;
+use std::fs;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
-use lab::outside::{Outside, free_port, query, with_programs};
+use lab::outside::{Outside, Stopped, free_port, query, with_programs};
 use lab::{Lab, can_run, said, send, wait_until};
 use serde_json::Value;
 
@@ -85,7 +87,9 @@ fn a_start_and_a_stop_at_once_leave_one_of_both_states() {
         let work =
             [begin(&lab, &["postgres", "start", "a"]), begin(&lab, &["postgres", "stop", "a"])];
         let [start, stop] = work.map(end);
-        assert_eq!(start.0, 0, "{start:?}");
+        // A stop ends the start that it finds in progress.
+        let code = &start.1["error"]["code"];
+        assert!(start.0 == 0 || stop.0 == 0 && code == "interrupted", "{start:?} {stop:?}");
         assert!(stop.0 == 0 || stop.1["error"]["code"] == "not-mounted", "{stop:?}");
         assert_eq!(count(&lab), usize::from(stop.0 != 0));
         if stop.0 != 0 {
@@ -186,4 +190,80 @@ fn a_server_is_found_from_a_session_with_another_runtime_directory() {
         assert_eq!(std::fs::read_dir(runtime).unwrap().count(), 0, "{}", runtime.display());
     }
     lab.ok(&["delete", "a"]);
+}
+
+#[test]
+fn a_stopped_server_and_a_start_in_progress_can_be_ended() {
+    let test = "a_stopped_server_and_a_start_in_progress_can_be_ended";
+    let Some(lab) = branches(test, &["a"]) else { return };
+    let start = |name: &str| lab.json(&["postgres", "start", name]);
+    let quickly = |arguments: &[&str]| {
+        let begun = Instant::now();
+        lab.ok(arguments);
+        assert!(begun.elapsed() < Duration::from_secs(25), "{arguments:?}: {:?}", begun.elapsed());
+    };
+    let row = start("a");
+    query(row["uri"].as_str().unwrap(), "alter system set post_auth_delay = 300");
+    send("STOP", u32::try_from(row["pid"].as_u64().unwrap()).unwrap());
+    quickly(&["postgres", "stop", "a"]);
+
+    // Nobody is let in for five minutes.
+    let is_mounted = |name: &str| {
+        lab.list().iter().any(|row| row["name"] == name && !row["mounted_at"].is_null())
+    };
+    lab.ok(&["branch", "b", "--from", "a"]);
+    for (name, end_it) in
+        [("a", &["postgres", "stop", "a"][..]), ("b", &["delete", "b", "--force"])]
+    {
+        let waiting = begin(&lab, &["postgres", "start", name]);
+        wait_until("the start is in progress", || is_mounted(name));
+        quickly(end_it);
+        let (_, said, words) = end(waiting);
+        assert_eq!(said["error"]["code"], "interrupted", "{said} {words}");
+        assert!(!is_mounted(name), "{name}");
+    }
+    assert_eq!(lab.names(), ["a"]);
+    lab.fails(&["postgres", "stop", "a"], "not-mounted");
+}
+
+#[test]
+fn what_a_start_refuses_of_settings_and_pipes_is_told_when_a_data_directory_is_imported() {
+    let test =
+        "what_a_start_refuses_of_settings_and_pipes_is_told_when_a_data_directory_is_imported";
+    let Some((lab, bin)) = with_programs(test).filter(|_| can_run(test)) else { return };
+    let original = Stopped::make(&bin, &lab);
+    original.bring_wal_in();
+    let data = original.data.to_str().unwrap();
+    let refused = |name: &str, named: &str| {
+        let said = lab.run(&["import", data, name]);
+        assert_eq!(said.status, 0, "{said:?}");
+        assert!(said.err.contains("`tine postgres start` will refuse"), "{said:?}");
+        assert!(said.err.contains(named), "{said:?}");
+        let words = lab.fails(&["postgres", "start", name], "unsupported");
+        assert!(words.contains(named), "{words}");
+    };
+    let conf = original.data.join("postgresql.conf");
+    let good = fs::read_to_string(&conf).unwrap();
+    let up = "../".repeat(20);
+    for (number, line) in [
+        format!("jit_provider = '{up}tmp/evil'"),
+        format!("shared_preload_libraries = '$libdir/{up}tmp/evil'"),
+        format!("dynamic_library_path = '$libdir/{up}tmp'"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        fs::write(&conf, format!("{good}\n{line}\n")).unwrap();
+        refused(&format!("code-{number}"), line.split(' ').next().unwrap());
+    }
+    fs::write(&conf, good).unwrap();
+    let make_pipe = |name: &str| {
+        assert!(Command::new("mkfifo").arg(original.data.join(name)).status().unwrap().success());
+    };
+    make_pipe("postmaster.pid");
+    let said = lab.run(&["import", data, "pid"]);
+    assert!(said.err.contains("postmaster.pid is a pipe"), "{said:?}");
+    fs::remove_file(original.data.join("postmaster.pid")).unwrap();
+    make_pipe("backup_label");
+    refused("label", "backup_label is a pipe");
 }

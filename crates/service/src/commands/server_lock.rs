@@ -7,9 +7,13 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::machine::runtime;
 use crate::protocol::{Error, Result};
+
+/// How often a command looks whether another is done.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Held until it is dropped, or its process ends.
 pub struct ServerLock {
@@ -26,6 +30,28 @@ impl ServerLock {
             file.lock().map_err(|error| Error::path("lock", &path, error))?;
             if leads_to(&path, &file) {
                 return Ok(ServerLock { path, _file: file });
+            }
+        }
+    }
+
+    /// Waits as [`ServerLock::wait`] does, and calls `meanwhile` again and again until the other
+    /// command is done.
+    pub fn wait_with(
+        store: &Path,
+        id: u64,
+        meanwhile: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<ServerLock> {
+        let path = path(&runtime::place(store, id));
+        loop {
+            let file = runtime::make_below(store, &path, || open(&path))?;
+            match file.try_lock() {
+                Ok(()) if leads_to(&path, &file) => return Ok(ServerLock { path, _file: file }),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    meanwhile()?;
+                    std::thread::sleep(LOOK_EVERY);
+                }
+                Err(TryLockError::Error(error)) => return Err(Error::path("lock", &path, error)),
             }
         }
     }

@@ -27,6 +27,9 @@ pub struct Record {
     /// Whether it took connections; otherwise a command waits for that, or was killed at it.
     #[serde(default = "yes")]
     pub ready: bool,
+    /// Whether another command ends the server while it is being started.
+    #[serde(default)]
+    pub is_stopped: bool,
 }
 
 /// Records were once written of servers that took connections only.

@@ -19,7 +19,7 @@ use crate::commands::server_lock::ServerLock;
 use crate::commands::server_record::{self, Record};
 use crate::commands::{kept_log, unmount};
 use crate::machine::{busy, cleanup, in_use, runtime, server_place};
-use crate::postgres::{Cluster, Launch, Server};
+use crate::postgres::{Cluster, Ended, Haste, Launch, Server};
 use crate::protocol::mounts::{Identify, Inspect, Inspected, ListMounts, MountedBranch};
 use crate::protocol::time::elapsed_us;
 use crate::protocol::{Code, Error, Hint, Result, Wanted};
@@ -76,7 +76,9 @@ pub fn start(client: &Client, name: &str, how: &Start) -> Result<ServerRow> {
         }
     };
     let record = |server: Server, ready: bool| {
-        server_record::write(&place, &Record { branch: name.into(), server, own_mount, ready })
+        let branch = name.into();
+        let record = Record { branch, server, own_mount, ready, is_stopped: false };
+        server_record::write(&place, &record)
     };
     let started = launch(name, &inspected, &root, &place, how, &mut |server| record(server, false));
     let started = started.and_then(|server| match record(server.clone(), true) {
@@ -94,7 +96,10 @@ pub fn start(client: &Client, name: &str, how: &Start) -> Result<ServerRow> {
             Ok(ServerRow { branch, uri, port, pid, elapsed_us: Some(elapsed_us) })
         }
         Err(error) => {
-            let error = kept_log::keep(&place, error);
+            let error = match server_record::read(&place) {
+                Ok(Some(record)) if record.is_stopped => stopped_meanwhile(name),
+                _ => kept_log::keep(&place, error),
+            };
             // The error to tell is why the server did not start.
             if own_mount {
                 let _ = unmount::unmount(client, name, true);
@@ -105,6 +110,11 @@ pub fn start(client: &Client, name: &str, how: &Start) -> Result<ServerRow> {
             Err(error)
         }
     }
+}
+
+fn stopped_meanwhile(name: &str) -> Error {
+    let what = format!("the server of branch {name} was stopped by another command as it started");
+    Error::new(Code::Interrupted, what).hint(Hint::StartServerAgain { branch: name.into() })
 }
 
 /// Locks the server of a branch, ends what is left of an earlier one, and says how the branch is
@@ -124,7 +134,7 @@ fn lock_for_start(
                 return Err(Error::new(Code::BranchBusy, what)
                     .hint(Hint::UseOrStopServer { branch: name.into() }));
             }
-            end(client, &place, &record)?;
+            end(client, &place, &record, haste_for_rest(client, &record)?)?;
         }
         // While this waited, the branch may have been deleted, and another made of that name.
         let inspected = holder.ask(Inspect { name: name.into() })?;
@@ -184,51 +194,64 @@ fn launch(
 }
 
 /// Stops the server of the branch `name`, and takes off the mount that was made for it. A command
-/// beside this one may have done so first.
+/// beside this one may have done so first; a start that is not done yet fails. A server that does
+/// not react is killed, and the answer says so.
 ///
 /// # Errors
 /// `not-mounted` when there is no server on it.
-pub fn stop(client: &Client, name: &str) -> Result<()> {
-    if !stop_any(client, name)? {
+pub fn stop(client: &Client, name: &str) -> Result<Ended> {
+    stop_any(client, name, Haste::Orderly)?.ok_or_else(|| {
         let what = format!("no server runs on branch {name}");
-        return Err(Error::new(Code::NotMounted, what).hint(Hint::ListServers));
-    }
-    Ok(())
+        Error::new(Code::NotMounted, what).hint(Hint::ListServers)
+    })
 }
 
-/// Stops the server of a branch, if there is one.
+/// Stops the server of a branch, if there is one, with little patience.
 ///
 /// # Errors
 /// When it does not end.
 pub fn stop_if_running(client: &Client, name: &str) -> Result<()> {
-    match stop_any(client, name) {
+    match stop_any(client, name, Haste::Forced) {
         Err(error) if error.code == Code::BranchNotFound => Ok(()),
         done => done.map(drop),
     }
 }
 
-/// Stops what there is. Returns `false` if there was nothing.
-fn stop_any(client: &Client, name: &str) -> Result<bool> {
+/// Stops what there is, and says how it ended; `None` if there was nothing.
+fn stop_any(client: &Client, name: &str, haste: Haste) -> Result<Option<Ended>> {
     let mut access = client.reach_to_read()?;
     let id = access.ask(Identify { name: name.into() })?;
     access.leave()?;
     let place = runtime::place(client.store(), id);
     if !place.exists() {
-        return Ok(false);
+        return Ok(None);
     }
     let was_there = server_record::read(&place)?.is_some();
-    let _lock = ServerLock::wait(client.store(), id)?;
+    let mut ended = was_there.then_some(Ended::ByItself);
+    // A start holds the lock until its server takes connections, which may never come. It tidies up
+    // itself.
+    let mut end_start = || match server_record::read(&place)? {
+        Some(record) if !record.ready && record.server.is_alive() => {
+            let record = Record { is_stopped: true, ..record };
+            // Without it the start fails with another reason.
+            let _ = server_record::write(&place, &record);
+            let how = record.server.end(haste)?;
+            ended = ended.filter(|before| *before == Ended::Killed).or(Some(how));
+            Ok(())
+        }
+        _ => Ok(()),
+    };
+    let _lock = ServerLock::wait_with(client.store(), id, &mut end_start)?;
     if let Some(record) = server_record::read(&place)? {
-        end(client, &place, &record)?;
-        return Ok(true);
+        return end(client, &place, &record, haste).map(Some);
     }
     // A start that was killed before its server began leaves the mount.
-    let left = mounted_on(client, &runtime::mount_in(&place))?;
-    if let Some(branch) = &left {
-        unmount::unmount(client, branch, true)?;
+    if let Some(branch) = mounted_on(client, &runtime::mount_in(&place))? {
+        unmount::unmount(client, &branch, true)?;
         server_place::remove(&place)?;
+        return Ok(ended.or(Some(Ended::ByItself)));
     }
-    Ok(was_there || left.is_some())
+    Ok(ended)
 }
 
 /// The servers that run on branches of the store.
@@ -262,9 +285,15 @@ fn reap(client: &Client) -> Result<()> {
         }
         // A command that works with this one is told what keeps it from being tidied up; it
         // concerns no other.
-        let _ = end(client, &place, &record);
+        let _ =
+            haste_for_rest(client, &record).and_then(|haste| end(client, &place, &record, haste));
     }
     Ok(())
+}
+
+/// How a server is ended that no command waits for: without its mount it can save nothing.
+fn haste_for_rest(client: &Client, record: &Record) -> Result<Haste> {
+    Ok(if is_mounted(client, record)? { Haste::Orderly } else { Haste::Forced })
 }
 
 fn is_mounted(client: &Client, record: &Record) -> Result<bool> {
@@ -287,8 +316,8 @@ fn mounts(client: &Client) -> Result<Vec<MountedBranch>> {
 }
 
 /// Ends what a record is of. Called with the lock of the branch held.
-fn end(client: &Client, place: &Path, record: &Record) -> Result<()> {
-    record.server.stop()?;
+fn end(client: &Client, place: &Path, record: &Record, haste: Haste) -> Result<Ended> {
+    let ended = record.server.end(haste)?;
     await_reaped(record.server.pid);
     let directory = runtime::mount_in(place);
     if record.own_mount
@@ -305,7 +334,8 @@ fn end(client: &Client, place: &Path, record: &Record) -> Result<()> {
     }
     // A mount whose holder died is served by no process.
     cleanup::detach_one(&directory);
-    server_place::remove(place)
+    server_place::remove(place)?;
+    Ok(ended)
 }
 
 /// Waits for the system to forget a process that has ended. Until then its number looks taken, and

@@ -12,7 +12,8 @@ use super::host;
 /// The process of the server that runs on a data directory, if one does.
 pub fn running_on(directory: impl AsFd) -> Option<u32> {
     let read = |name: &str| -> Option<String> {
-        // The directory may be anyone's: a pipe of the name is not waited for, and no link is followed.
+        // The directory may be anyone's: a pipe of the name is not waited for, and no link is
+        // followed.
         let file = host::open_file(directory.as_fd(), name.as_bytes()).ok()?;
         FileType::from_raw_mode(fstat(&file).ok()?.st_mode).is_file().then_some(())?;
         let mut text = String::new();

@@ -34,7 +34,8 @@ struct Found {
 }
 
 impl Found {
-    /// Tells `note` of each data directory that has the file at `path`, and the file's name there, if a server reads it.
+    /// Tells `note` of each data directory that has the file at `path`, and the file's name there,
+    /// if a server reads it.
     fn in_clusters(&mut self, path: &[u8], mut note: impl FnMut(&mut Cluster, &[u8])) {
         let ends = (0..path.len()).filter(|&at| path[at] == b'/');
         for directory in ends.map(|at| &path[..at]).chain([&b""[..]]) {

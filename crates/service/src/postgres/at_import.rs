@@ -1,4 +1,5 @@
-//! What a start will refuse of the settings of a data directory, told when the directory is imported.
+//! What a start will refuse of the settings of a data directory, told when the directory is
+//! imported.
 
 use std::path::Path;
 
@@ -8,8 +9,9 @@ use super::cluster::Cluster;
 use super::installation::Installation;
 use crate::protocol::Result;
 
-/// The settings and included files of a data directory in the tree `root` for which a start on a copy will be refused.
-/// None where a start is refused anyway, such as without the server's programs.
+/// The settings and included files of a data directory in the tree `root` for which a start on a
+/// copy will be refused. None where a start is refused anyway, such as without the server's
+/// programs.
 pub(crate) fn refused_settings(root: &Path, directory: &Path) -> Vec<String> {
     let look = || -> Result<Vec<String>> {
         let cluster = &Cluster::open_in(root, directory)?;

@@ -214,11 +214,12 @@ impl Boundary<'_> {
             .hint("name a place in the data directory, or take the line out, inside the branch"))
     }
 
-    /// Code may come from the branch, from the installation's own libraries, and from where the server's user cannot
-    /// have put it.
+    /// Code may come from the branch, from the installation's own libraries, and from where the
+    /// server's user cannot have put it.
     fn check_code(&self, setting: &Setting, place: &Path) -> Result<()> {
         let path = self.cluster.directory.join(place);
-        // Of a path with `..` the kernel may make another thing than the server, which shortens it first.
+        // Of a path with `..` the kernel may make another thing than the server, which shortens it
+        // first.
         let ways = [normalized(&path), path];
         let Some(path) = ways.into_iter().find(|path| !self.may_load_from(path)) else {
             return Ok(());
@@ -295,7 +296,8 @@ pub(crate) fn is_read_by_a_fork(name: &Path) -> bool {
     !UNREAD.iter().any(|unread| name == Path::new(unread))
 }
 
-/// Returns `true` for what no data directory of PostgreSQL has. A server that was killed leaves its socket.
+/// Returns `true` for what no data directory of PostgreSQL has. A server that was killed leaves its
+/// socket.
 fn is_pipe_or_device(kind: FileType) -> bool {
     kind.is_fifo() || kind.is_char_device() || kind.is_block_device()
 }

@@ -109,8 +109,8 @@ impl Configuration {
     }
 }
 
-/// The path without `.` and `..`, as the server shortens it: by its words alone. A relative path may still climb at its
-/// beginning.
+/// The path without `.` and `..`, as the server shortens it: by its words alone. A relative path
+/// may still climb at its beginning.
 pub(super) fn normalized(path: &Path) -> PathBuf {
     let mut short = PathBuf::new();
     for component in path.components() {

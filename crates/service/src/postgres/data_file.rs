@@ -1,5 +1,6 @@
-//! Reads files of a data directory, which may hold anything under any name: a pipe that nobody writes to, a device, a
-//! file without an end. Only a regular file is read, and nothing is waited for.
+//! Reads files of a data directory, which may hold anything under any name: a pipe that nobody
+//! writes to, a device, a file without an end. Only a regular file is read, and nothing is waited
+//! for.
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read};

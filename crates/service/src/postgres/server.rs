@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
@@ -20,19 +20,19 @@ use super::data_file;
 use super::installation::Installation;
 use super::over_socket::{Known, OverSocket};
 use super::prepare::{finish, is_new, prepare};
-use super::process::start_ticks;
+use super::process::{Process, owner, runs_postgres, start_ticks};
 use super::reaper::Reaper;
 use super::remembered::Remembered;
 use super::roles::superusers;
+use super::stop::{Ended, Haste};
 use super::subscriptions::stand_alone;
-use super::{ports, uri};
+use super::{ports, stop, uri};
 use crate::protocol::{Code, Error, Hint, Result};
 
 /// Bytes of a Unix socket's path, its end mark left out (unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Between choosing a free port and binding it another program may take it.
 const PORT_ATTEMPTS: usize = 5;
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a start needs to know.
 #[derive(Clone, Debug)]
@@ -131,7 +131,9 @@ impl Launch<'_> {
                 Err(error) => {
                     // Only one that was not waited for yet has its number for sure.
                     if matches!(child.try_wait(), Ok(None)) {
-                        end(child.id(), None, STOP_PATIENCE)?;
+                        if let Some(process) = Process::open(child.id())? {
+                            stop::end(&process, Haste::Orderly)?;
+                        }
                         let _reaped = child.wait();
                     }
                     // Another program may have been quicker. The server's words are in its own
@@ -289,49 +291,39 @@ impl Launch<'_> {
 impl Server {
     /// Returns `true` if the process that was started still runs.
     pub fn is_alive(&self) -> bool {
+        // A record that another hand has changed must not lead to a process that is no server, or
+        // another user's.
         start_ticks(self.pid) == Some(self.start_ticks)
+            && runs_postgres(self.pid)
+            && self.owner_of_log().is_none_or(|it| owner(self.pid) == Some(it))
     }
 
-    /// Stops the server: politely to its clients' work (fast), then at once (immediate), from which
-    /// the next start recovers. Nothing to do if it has ended already.
+    /// Stops the server as [`Server::end`] does, in good order.
     ///
     /// # Errors
-    /// `Io` if the process does not end, `NotPermitted` if it is another user's.
+    /// As [`Server::end`].
     pub fn stop(&self) -> Result<()> {
-        if !self.is_alive() {
-            return Ok(());
-        }
-        end(self.pid, Some(self.start_ticks), STOP_PATIENCE)
+        self.end(Haste::Orderly).map(drop)
     }
-}
 
-/// Asks the postmaster to end, harder each time, and waits for it.
-fn end(pid: u32, started: Option<u64>, patience: Duration) -> Result<()> {
-    let started = started.or_else(|| start_ticks(pid));
-    let is_gone = || start_ticks(pid).is_none() || start_ticks(pid) != started;
-    for (signal, patience) in [(Signal::INT, patience), (Signal::QUIT, Duration::from_secs(10))] {
-        if is_gone() {
-            return Ok(());
-        }
-        let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-            return Err(Error::new(Code::Io, format!("{pid} is no process number")));
-        };
-        match kill_process(process, signal) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => {
-                return Err(Error::io(format!("cannot stop server process {pid}"), error));
-            }
-        }
-        let begun = Instant::now();
-        while begun.elapsed() < patience {
-            if is_gone() {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(5));
+    /// Stops the server: politely to its clients' work (fast), then at once (immediate), and kills
+    /// it if it does not react; from both the next start recovers. Nothing to do if it has ended
+    /// already.
+    ///
+    /// # Errors
+    /// `Io` if not even a kill ends it, `NotPermitted` if it is another user's.
+    pub fn end(&self, haste: Haste) -> Result<Ended> {
+        // Opened before it is looked at: what is found out then is of this process.
+        match Process::open(self.pid)? {
+            Some(process) if self.is_alive() => stop::end(&process, haste),
+            _ => Ok(Ended::ByItself),
         }
     }
-    Err(Error::new(Code::Io, format!("server process {pid} does not end"))
-        .hint("see its log; it may wait for a disk that does not answer"))
+
+    /// The log belongs to who the server runs as; `None` if it is not there.
+    fn owner_of_log(&self) -> Option<u32> {
+        Some(std::fs::symlink_metadata(&self.log).ok()?.uid())
+    }
 }
 
 /// The error of a start that failed, with the server's own words as the reason.
@@ -366,20 +358,30 @@ fn pid_file_says_ready(directory: &Path, pid: u32) -> bool {
 mod tests {
     use std::process::Command;
 
+    use rustix::process::geteuid;
+
     use super::*;
 
     #[test]
     fn a_process_is_known_by_its_number_and_its_start() {
-        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let tree = tempfile::tempdir().unwrap();
+        // Only what is called like the server is taken for it.
+        let program = tree.path().join("postgres");
+        std::fs::copy("/bin/sleep", &program).unwrap();
+        let mut child = Command::new(&program).arg("60").spawn().unwrap();
         let server = Server {
             pid: child.id(),
             start_ticks: start_ticks(child.id()).unwrap(),
             port: 1,
             uri: String::new(),
             directory: PathBuf::new(),
-            log: PathBuf::new(),
+            log: tree.path().join("log"),
         };
         assert!(server.is_alive());
+        std::os::unix::fs::symlink(tree.path(), &server.log).unwrap();
+        assert!(server.is_alive(), "its log is its own");
+        let elsewhere = Server { log: PathBuf::from("/proc/1/stat"), ..server.clone() };
+        assert_eq!(elsewhere.is_alive(), geteuid().is_root(), "another user's is not the server");
         let another = Server { start_ticks: server.start_ticks + 1, ..server.clone() };
         assert!(!another.is_alive(), "a process that took over the number is not the server");
         another.stop().unwrap();
@@ -387,5 +389,13 @@ mod tests {
         server.stop().unwrap();
         assert!(!server.is_alive());
         child.wait().unwrap();
+
+        let mut other = Command::new("sleep").arg("60").spawn().unwrap();
+        let start_ticks = start_ticks(other.id()).unwrap();
+        let forged = Server { pid: other.id(), start_ticks, ..server };
+        assert_eq!(forged.end(Haste::Forced).unwrap(), Ended::ByItself);
+        assert!(other.try_wait().unwrap().is_none(), "what is no server is never stopped");
+        other.kill().unwrap();
+        other.wait().unwrap();
     }
 }

@@ -86,6 +86,8 @@ pub enum Hint {
     UseOrStopServer { branch: String },
     /// Look which servers run.
     ListServers,
+    /// Start the server again.
+    StartServerAgain { branch: String },
     /// Unmount the branch, or mount it for other users, so that a server can use it.
     MountForServer { branch: String },
     /// Name another port, or none.

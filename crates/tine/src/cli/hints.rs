@@ -90,6 +90,9 @@ pub fn words(hint: &Hint) -> String {
             "a directory must be there, empty or not; --at DIR names another".into()
         }
         Hint::ListServers => "`tine postgres list` shows those that do".into(),
+        Hint::StartServerAgain { branch } => {
+            format!("start it again with `tine postgres start {branch}`")
+        }
         Hint::NamePort => "name another with --port, or leave --port out for a free one".into(),
         Hint::NameDataDirectory => "name it with --data-dir PATH, relative to the branch".into(),
         Hint::ChooseDataDirectory => "choose one with --data-dir PATH".into(),

@@ -9,6 +9,7 @@ use tine_service::commands::mount::Mounted;
 use tine_service::commands::pg_import::ImportedServer;
 use tine_service::commands::repair::Repaired;
 use tine_service::commands::servers::ServerRow;
+use tine_service::postgres::Ended;
 use tine_service::protocol::branches::{BranchRow, Created};
 use tine_service::protocol::changes::{Change, ChangeKind};
 use tine_service::protocol::check::{Checked, Finding, Severity};
@@ -136,6 +137,36 @@ impl Report for Imported {
 
     fn warnings(&self) -> Vec<String> {
         self.warnings.iter().map(hints::warning).collect()
+    }
+}
+
+/// A server that was stopped.
+pub struct Stopped {
+    pub branch: String,
+    pub ended: Ended,
+}
+
+impl Report for Stopped {
+    const ASKED_FOR: bool = false;
+
+    fn json(&self) -> Value {
+        match self.warnings() {
+            none if none.is_empty() => json!({ "branch": self.branch }),
+            warnings => json!({ "branch": self.branch, "warnings": warnings }),
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        vec![format!("{}: done", self.branch)]
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let warning = format!(
+            "the server of branch {} did not react and was killed; what it has acknowledged is in \
+             the branch, and the next start recovers it",
+            self.branch
+        );
+        (self.ended == Ended::Killed).then_some(warning).into_iter().collect()
     }
 }
 

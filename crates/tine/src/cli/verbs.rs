@@ -18,7 +18,7 @@ use tine_service::{Canceller, Client, Code, Error, Progress, ProgressHooks, Resu
 use crate::args::{Cli, Postgres, Verb};
 use crate::output::Output;
 use crate::progress::{Bar, ProgressThread};
-use crate::report::{Deleted, Done, Listing, Made};
+use crate::report::{Deleted, Done, Listing, Made, Stopped};
 use crate::store::reach_store;
 use crate::{completions, interrupt, manual, run as running};
 
@@ -181,8 +181,8 @@ fn postgres(client: &Client, verb: Postgres, output: &Output) -> Result<u8> {
             output.report(&servers::start(client, &name, &Start { data_dir, port })?)
         }
         Postgres::Stop { name } => {
-            servers::stop(client, &name)?;
-            output.report(&Done { branch: name })
+            let ended = servers::stop(client, &name)?;
+            output.report(&Stopped { branch: name, ended })
         }
         Postgres::List => output.report(&servers::list(client)?),
         Postgres::Import { uri, name } => {
