@@ -291,7 +291,7 @@ fn a_message_names_the_thing_the_limit_and_the_holder_that_it_is_about() {
             "the store {} is held by this process; use the handle that opened it",
             path.display()
         ),
-        "\"a b\" cannot name a branch: only letters, digits, '.', '_', '-' and '/' are allowed",
+        "\"a b\" cannot name a branch: only letters, digits and `. _ - /` are allowed",
         "\"main\" was made empty and has no fork point; name what to reset it to",
         "data of 100 bytes cannot be staged: it must be whole blocks of 4096 bytes",
         "staged data of 1052672 bytes exceeds the limit of 1048576",
