@@ -229,6 +229,9 @@ fn a_source_that_is_no_directory_is_refused() {
     assert!(words.contains("not a directory"), "{words}");
     lab.fails(&["import", &lab.text("nowhere"), "main"], "io");
     assert_eq!(lab.names(), Vec::<String>::new());
+    // Opened like a file, a pipe would wait for a writer.
+    rustix::fs::mkfifoat(rustix::fs::CWD, lab.path("pipe"), rustix::fs::Mode::RUSR).unwrap();
+    lab.fails(&["import", &lab.text("pipe"), "main"], "io");
 }
 
 #[test]

@@ -9,6 +9,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+
 use crate::client::{Access, Client, ProgressHooks};
 use crate::commands::flush::flush;
 use crate::machine::mount_table;
@@ -28,11 +31,16 @@ pub fn import(
 ) -> Result<Imported> {
     let path =
         fs::canonicalize(directory).map_err(|error| Error::path("read", directory, error))?;
-    let opened = File::open(&path).map_err(|error| Error::path("read", directory, error))?;
-    if !opened.metadata().is_ok_and(|meta| meta.is_dir()) {
-        let what = format!("cannot import {}: it is not a directory", directory.display());
-        return Err(Error::new(Code::Io, what).hint("name the directory that it is in"));
-    }
+    // Asking for a directory never waits, as opening a pipe does.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = match openat(CWD, &path, flags, Mode::empty()) {
+        Ok(opened) => opened,
+        Err(Errno::NOTDIR) => {
+            let what = format!("cannot import {}: it is not a directory", directory.display());
+            return Err(Error::new(Code::Io, what).hint("name the directory that it is in"));
+        }
+        Err(error) => return Err(Error::path("read", directory, error)),
+    };
     let mut holder = client.hold()?;
     must_be_outside(client, &path)?;
     holder.ask_long(Import { source: path, name: name.into() }, &[opened.as_fd()], hooks)
