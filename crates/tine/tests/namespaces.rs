@@ -101,18 +101,18 @@ fn a_command_runs_in_a_branch_below_a_chroot_that_is_no_mount() {
             [ -e \"$path\" ] || continue
             mkdir -p \"$0$path\"; mount --rbind \"$path\" \"$0$path\"
         done
-        mkdir -p \"$0/work/src\" \"$0/tmp\"; echo text > \"$0/work/src/file\"
+        mkdir -p \"$0/project/src\" \"$0/tmp\"; echo text > \"$0/project/src/file\"
         before=$(grep -c . /proc/self/mountinfo)
-        chroot \"$0\" /bin/sh -ec 'cd /work; export TINE_STORE=/work/store.tine
+        chroot \"$0\" /bin/sh -ec 'cd /project; export TINE_STORE=/project/store.tine
             \"$0/tine\" init; \"$0/tine\" import src main
             \"$0/tine\" run try --from main -- sh -c \"pwd; cat file; echo more > new; grep -c fuse /proc/self/mountinfo\"
             \"$0/tine\" cat try new; ls src' \"$1\"
         [ \"$before\" = \"$(grep -c . /proc/self/mountinfo)\" ]";
     let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", script]).arg(&root).arg(&program).env("HOME", "/work");
+    command.args(["-m", "sh", "-c", script]).arg(&root).arg(&program).env("HOME", "/project");
     let output = said(command.output().unwrap());
     assert_eq!(output.status, 0, "{output:?}");
-    for line in ["/work/src", "text", "more"] {
+    for line in ["/project/src", "text", "more"] {
         assert!(output.out.lines().any(|said| said == line), "{output:?}");
     }
     assert!(!output.out.lines().any(|said| said == "new"), "{output:?}");

@@ -207,7 +207,7 @@ fn a_stopped_server_and_a_start_in_progress_can_be_ended() {
     send("STOP", u32::try_from(row["pid"].as_u64().unwrap()).unwrap());
     quickly(&["postgres", "stop", "a"]);
 
-    // Nobody is let in for five minutes.
+    // No connection is let in for five minutes.
     let is_mounted = |name: &str| {
         lab.list().iter().any(|row| row["name"] == name && !row["mounted_at"].is_null())
     };

@@ -37,8 +37,8 @@ pub fn copy_out(
     let mut access = client.reach_to_read()?;
     flush(&mut access, name)?;
     let ask = ReadFile { name: name.into(), path: RawBytes(path.to_vec()) };
-    // Whoever has the store open writes into a pipe, and does not touch what the command's output
-    // leads to.
+    // The process that has the store open writes into a pipe: it does not touch what the
+    // command's output leads to.
     let (mut from, into) = io::pipe().map_err(|error| Error::io("cannot make a pipe", error))?;
     let (answer, copied) = std::thread::scope(|scope| {
         let copier = scope.spawn(move || io::copy(&mut from, to).and_then(|_| to.flush()));

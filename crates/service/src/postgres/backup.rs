@@ -30,7 +30,7 @@ const IN_PLACE_TABLESPACES: u32 = 15;
 /// One sends the files, one the log.
 const SENDERS_NEEDED: i64 = 2;
 
-/// Whoever may log in may ask all of this.
+/// Any role that may log in may ask all of this.
 const FACTS: &str = "\
     select 'version', current_setting('server_version_num') \
     union all select 'database', current_database()::text \

@@ -1,4 +1,4 @@
-//! Reads files of a data directory, which may hold anything under any name: a pipe that nobody
+//! Reads files of a data directory, which may hold anything under any name: a pipe that no process
 //! writes to, a device, a file without an end. Only a regular file is read, and nothing is waited
 //! for.
 

@@ -180,8 +180,8 @@ impl Launch<'_> {
             .hint("set XDG_RUNTIME_DIR to a shorter directory"))
     }
 
-    /// Whoever may enter the socket's directory may be any role, as with a server's own files; over
-    /// TCP, which every local user reaches, the roles' own passwords count.
+    /// A user who may enter the socket's directory may be any role, as with a server's own files;
+    /// over TCP, which every local user reaches, the roles' own passwords count.
     fn write_rules(&self, account: &Account) -> Result<()> {
         let rules = "local all all trust\nhost all all 127.0.0.1/32 md5\n";
         for (path, text) in [(self.rules(), rules), (self.names(), "")] {

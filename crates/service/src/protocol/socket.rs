@@ -134,9 +134,9 @@ impl Socket {
 
 /// What became of an attempt to reach the holder.
 pub enum Attempt {
-    /// Somebody of this user listens.
+    /// A process of this user listens.
     Reached(UnixStream),
-    /// Nobody ever listened, or said so when it stopped.
+    /// No process listens, and the last one removed its socket.
     Absent,
     /// The socket of a holder that died is there.
     Dead(Option<Socket>),
