@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use rustix::fs::{AtFlags, FileType, fstat, statat};
 
 use super::host;
+use crate::postgres::process_runs;
 
 /// The process of the server that runs on a data directory, if one does.
 pub fn running_on(directory: impl AsFd) -> Option<u32> {
@@ -23,8 +24,10 @@ pub fn running_on(directory: impl AsFd) -> Option<u32> {
     read("PG_VERSION")?;
     let pid: u32 = read("postmaster.pid")?.lines().next()?.trim().parse().ok()?;
     let program = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    // The number may have gone to another program since the server died.
-    matches!(program.trim(), "postgres" | "postmaster").then_some(pid)
+    // The number may have gone to another program since the server died, or still be kept by a
+    // parent that has not waited for it.
+    let runs = matches!(program.trim(), "postgres" | "postmaster") && process_runs(pid);
+    runs.then_some(pid)
 }
 
 /// Returns `true` if it is a data directory of PostgreSQL, and not a part of one.
@@ -59,5 +62,21 @@ mod tests {
         // This test's own process is alive, and no server.
         std::fs::write(&pid_file, std::process::id().to_string()).unwrap();
         assert_eq!(running_on(File::open(dir.path()).unwrap()), None);
+    }
+    #[test]
+    fn a_dead_server_that_its_parent_has_not_waited_for_is_no_server() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("postgres");
+        std::fs::copy("/bin/sleep", &program).unwrap();
+        let mut child = std::process::Command::new(&program).arg("60").spawn().unwrap();
+        std::fs::write(dir.path().join("PG_VERSION"), "15\n").unwrap();
+        std::fs::write(dir.path().join("postmaster.pid"), child.id().to_string()).unwrap();
+        assert_eq!(running_on(File::open(dir.path()).unwrap()), Some(child.id()));
+        child.kill().unwrap();
+        while process_runs(child.id()) {
+            std::thread::yield_now();
+        }
+        assert_eq!(running_on(File::open(dir.path()).unwrap()), None);
+        child.wait().unwrap();
     }
 }

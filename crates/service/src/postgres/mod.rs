@@ -46,6 +46,7 @@ pub(crate) use at_import::refused_settings;
 pub(crate) use boundary::is_read_by_a_fork;
 pub(crate) use complaint::end_of as end_of_log;
 pub(crate) use configuration::elsewhere as configuration_elsewhere;
+pub(crate) use process::runs as process_runs;
 
 pub use backup::{Backup, Reached};
 pub use cluster::{Cluster, live_server};

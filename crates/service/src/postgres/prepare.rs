@@ -7,13 +7,14 @@
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::account::Account;
 use super::boundary::Boundary;
 use super::cluster::live_server;
 use super::configuration::Configuration;
 use super::data_file;
-use super::process::start_ticks;
+use super::process::wait_until_reaped;
 use crate::protocol::{Code, Error, Result};
 
 /// Names the branch that the directory was last prepared for. A fork carries its source's.
@@ -21,11 +22,18 @@ const MARK: &str = "tine.branch";
 /// Follows the name until the first server has done its part.
 const UNFINISHED: &str = "\nunfinished\n";
 
+/// How long an ended server's parent may take to wait for it. tine does at once; the first process
+/// of a container may never.
+const REAPED_WITHIN: Duration = Duration::from_secs(2);
+
 /// Readies the directory of branch `identity` for a start, and returns its configuration. What a
 /// fork must lose is removed once, so that slots and standby signals which are made in the branch
 /// itself stay.
 pub(super) fn prepare(boundary: &Boundary<'_>, identity: &str) -> Result<Configuration> {
     let (directory, account) = (&boundary.cluster.directory, boundary.account);
+    if let Some(pid) = pid_in_file(directory) {
+        wait_until_reaped(pid, REAPED_WITHIN);
+    }
     if let Some(pid) = live_server(directory) {
         let message = format!("a server, process {pid}, already runs on {}", directory.display());
         return Err(Error::new(Code::BranchBusy, message));
@@ -67,14 +75,21 @@ fn write_mark(directory: &Path, text: &str, account: &Account) -> Result<()> {
 
 /// After a crash on this same branch PostgreSQL looks by itself, through the pid file, whether
 /// processes of the old server still use the data, and must be left to. But it refuses a file whose
-/// number now belongs to someone else, and an empty one: a server that ended before it wrote its
-/// number, on a full disk for one, which left no process behind.
+/// number is in use, be it by another program or by a dead server that its parent does not wait
+/// for; and an empty one, of a server that ended before it wrote its number, on a full disk for
+/// one, which left no process behind.
 fn remove_strangers_pid_file(directory: &Path) -> Result<()> {
     let file = directory.join("postmaster.pid");
-    let text = data_file::read_own_text(&file).unwrap_or_default();
-    let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
-    let strangers = pid.is_some_and(|pid| start_ticks(pid).is_some());
-    if strangers || text.is_empty() { remove_file(&file) } else { Ok(()) }
+    let in_use =
+        pid_in_file(directory).is_some_and(|pid| Path::new(&format!("/proc/{pid}")).exists());
+    let is_empty = data_file::read_own_text(&file).unwrap_or_default().is_empty();
+    if in_use || is_empty { remove_file(&file) } else { Ok(()) }
+}
+
+/// The process that the pid file names: the last server's, or by now another one.
+fn pid_in_file(directory: &Path) -> Option<u32> {
+    let text = data_file::read_own_text(&directory.join("postmaster.pid")).ok()?;
+    text.lines().next()?.trim().parse().ok()
 }
 
 fn remove_slots(directory: &Path) -> Result<()> {
@@ -197,6 +212,37 @@ mod tests {
         fs::write(&file, "999999999\n/original\n").unwrap();
         fork.prepare("b").unwrap();
         assert!(file.exists());
+    }
+
+    #[test]
+    fn a_dead_server_is_waited_for_until_its_number_is_free() {
+        let fork = Fork::new();
+        fork.prepare("b").unwrap();
+        let file = fork.path("postmaster.pid");
+        let end_of = |child: &std::process::Child| {
+            let has_ended = || !crate::postgres::process::runs(child.id());
+            while !has_ended() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            fs::write(&file, format!("{}\n{}\n", child.id(), fork.tree.path().display())).unwrap();
+        };
+
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        end_of(&child);
+        let reaper = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            child.wait().unwrap();
+        });
+        fork.prepare("b").unwrap();
+        assert!(file.exists(), "the number is free: PostgreSQL looks for itself");
+        reaper.join().unwrap();
+
+        // Nobody waits for this one, as in a container whose first process does not.
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        end_of(&child);
+        fork.prepare("b").unwrap();
+        assert!(!file.exists());
+        child.wait().unwrap();
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{Error as IoError, ErrorKind};
 use std::os::fd::OwnedFd;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,6 +16,29 @@ use crate::protocol::{Error, Result};
 /// When a process began; `None` if it is gone, or a zombie that waits for its parent.
 pub(super) fn start_ticks(pid: u32) -> Option<u64> {
     Some(Status::of(pid)?.start_ticks)
+}
+
+/// Returns `true` if the process is there and has not ended.
+pub(crate) fn runs(pid: u32) -> bool {
+    start_ticks(pid).is_some()
+}
+
+/// Waits, if the process has ended, until its parent has waited for it too. Until then the kernel
+/// keeps its number, and a signal to it succeeds as if it still ran.
+///
+/// Returns at once if the process runs or is gone, and after `patience` if the parent does not wait.
+pub(super) fn wait_until_reaped(pid: u32, patience: Duration) {
+    let begun = Instant::now();
+    let directory = format!("/proc/{pid}");
+    // The program is gone from the table before the process counts as ended.
+    let is_ending = || {
+        let program = fs::read_link(format!("{directory}/exe"));
+        program.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+            && fs::exists(&directory).unwrap_or(false)
+    };
+    while is_ending() && begun.elapsed() < patience {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Returns `true` if the process runs PostgreSQL's server, as far as this user may know.
