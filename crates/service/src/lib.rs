@@ -25,7 +25,7 @@ mod client;
 pub mod commands;
 mod copy;
 mod holder;
-#[doc(hidden)]
+#[cfg(feature = "testing")]
 pub mod hostile;
 mod machine;
 pub mod postgres;

@@ -32,7 +32,7 @@ impl Shared {
                 let engine = Arc::clone(engine);
                 let thread =
                     std::thread::Builder::new().name(name.into()).spawn(move || work(&engine));
-                thread.map_err(|e| crate::Error::io("starting a background worker", e))
+                thread.map_err(|e| crate::Error::io("cannot start a thread of the store", e))
             };
             background.push(spawn("tine-flush", flush_worker, &engine)?);
             background.push(spawn("tine-reclaim", reclaim_worker, &engine)?);

@@ -178,6 +178,34 @@ fn writers_are_told_soon_that_the_disk_is_full_and_only_they_and_write_on_once_t
 
 /// Makes directories until there is room for no more, each in one of those that are returned; at
 /// least one.
+/// A disk that is full before there is a store on it.
+#[test]
+fn what_does_not_fit_is_said_of_which_file_and_with_what_helps() {
+    let test = "what_does_not_fit_is_said_of_which_file_and_with_what_helps";
+    let Some((lab, _)) = small(test, 280) else { return };
+    lab.ok(&["unmount", "main"]);
+    let disk = lab.path("disk");
+    let mut filler = open(&disk.join("filler"));
+    write_until_told(&mut filler, 1 << 20, &AtomicU64::new(0));
+    write_until_told(&mut filler, 1 << 12, &AtomicU64::new(0));
+    let new = disk.join("new.tine");
+    let new = new.to_str().unwrap();
+    for words in [
+        lab.fails(&["--store", new, "init"], "no-space"),
+        lab.fails(&["check", "--repair-to", new], "no-space"),
+    ] {
+        assert!(words.contains(new) && !words.contains("delete branches"), "{words}");
+        assert!(!Path::new(new).exists(), "{words}");
+    }
+    let large = lab.make_directory("large");
+    drop(filler);
+    std::fs::remove_file(disk.join("filler")).unwrap();
+    std::fs::write(large.join("file"), vec![1; 300 << 20]).unwrap();
+    let words = lab.fails(&["import", large.to_str().unwrap(), "large"], "no-space");
+    assert!(words.contains(lab.store().to_str().unwrap()), "{words}");
+    assert!(words.contains("delete branches"), "{words}");
+}
+
 fn make_directories_until_full(place: &Path) -> Vec<PathBuf> {
     /// A directory takes fewer than 65,000.
     const CHILDREN: usize = 1000;

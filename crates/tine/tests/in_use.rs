@@ -295,6 +295,14 @@ fn a_mount_is_taken_off_by_its_directory() {
     let said = lab::said(command.output().unwrap());
     assert_eq!(said.status, 0, "{said:?}");
     assert_eq!(lab.mounts(), Vec::<String>::new());
+    // By links, one of which leads to another.
+    lab.mount("main");
+    let links = [lab.path("near"), lab.path("far")];
+    std::os::unix::fs::symlink("mnt/main", &links[0]).unwrap();
+    std::os::unix::fs::symlink(&links[0], &links[1]).unwrap();
+    assert_eq!(lab.json(&["unmount", links[1].to_str().unwrap()])["branch"], "main");
+    std::os::unix::fs::symlink("circle", lab.path("circle")).unwrap();
+    lab.fails(&["unmount", &lab.text("circle")], "name-invalid");
     // In use; and when nothing answers any more.
     lab.mount("main");
     let user = Bystander::with(fs::File::open(directory.join("note")).unwrap().into());

@@ -95,3 +95,26 @@ fn a_look_into_a_mounted_branch_sees_what_was_written_last() {
     assert_eq!(lab.ok(&["cat", "main", "a/new"]), "written last");
     lab.ok(&["unmount", "main"]);
 }
+
+#[test]
+fn a_look_changes_nothing_of_what_a_branch_is_said_to_hold_alone() {
+    if !can_mount("a_look_changes_nothing_of_what_a_branch_is_said_to_hold_alone") {
+        return;
+    }
+    let lab = with_tree();
+    lab.ok(&["branch", "fork", "--from", "main"]);
+    let mount = lab.mount("fork");
+    fs::write(mount.join("new"), "its own").unwrap();
+    lab.ok(&["unmount", "fork"]);
+    let alone = || lab.json(&["usage", "fork"])["exclusive_bytes"].as_u64().unwrap();
+    let before = alone();
+    assert!(before > 0);
+    for _ in 0..5 {
+        lab.ok(&["cat", "fork", "new"]);
+        assert_eq!(alone(), before);
+        lab.ok(&["ls", "fork"]);
+        let rows = lab.list();
+        let row = rows.iter().find(|row| row["name"] == "fork").unwrap();
+        assert_eq!(row["exclusive_bytes"].as_u64(), Some(before));
+    }
+}

@@ -76,6 +76,28 @@ fn what_becomes_of_a_fresh_branch_is_chosen() {
 }
 
 #[test]
+fn a_branch_that_goes_while_its_command_runs_is_not_said_to_be_kept() {
+    if !can_run("a_branch_that_goes_while_its_command_runs_is_not_said_to_be_kept") {
+        return;
+    }
+    let lab = Lab::with_main();
+    let tine = lab.command(&[]).get_program().to_str().unwrap().to_owned();
+    for (script, status) in [
+        ("TINE delete --force work; exit 2", 2),
+        ("TINE delete --force work", 0),
+        // What has no mount any more can be renamed.
+        ("cd /; TINE unmount --force work; TINE rename work other", 0),
+    ] {
+        let script = script.replace("TINE", &tine);
+        let said = lab.run(&["run", "work", "--from", "main", "--", "sh", "-c", &script]);
+        assert_eq!(said.status, status, "{said:?}");
+        assert!(!said.err.contains("kept") && !said.err.contains("error"), "{said:?}");
+        assert!(said.err.contains("work was deleted or renamed while"), "{said:?}");
+    }
+    assert_eq!(lab.names(), ["main", "other"]);
+}
+
+#[test]
 fn a_command_stands_where_it_was_started_or_where_it_is_told() {
     if !can_run("a_command_stands_where_it_was_started_or_where_it_is_told") {
         return;

@@ -49,7 +49,7 @@ impl Client {
             for directory in made.iter().rev() {
                 let _ = std::fs::remove_dir(directory);
             }
-            return Err(error.into());
+            return Err(Error::from(error).of_new_store(&self.store));
         }
         Ok(())
     }

@@ -19,7 +19,9 @@ use crate::client::{Access, Client, Connection};
 use crate::commands::unmount::release;
 use crate::machine::busy;
 use crate::machine::mount_table;
-use crate::protocol::mounts::{Attach, AwaitDetached, IdRange, Inspect, Inspected, Mount};
+use crate::protocol::mounts::{
+    Attach, AwaitDetached, IdRange, Inspect, Inspected, Mount, Negotiation,
+};
 use crate::protocol::{Code, Error, Hint, Result, Wanted};
 
 /// How a branch is mounted.
@@ -128,7 +130,9 @@ fn attach(
     };
     let ranges = |ids: &Ids| -> Vec<IdRange> { ids.ranges().iter().map(range).collect() };
     let (users, groups) = (ranges(&options.ids.users), ranges(&options.ids.groups));
-    let negotiated = device.negotiated.map(|agreed| (agreed.minor, agreed.capabilities));
+    let negotiated = device
+        .negotiated
+        .map(|agreed| Negotiation { minor: agreed.minor, capabilities: agreed.capabilities });
     let attach = Attach { name: name.into(), mount, users, groups, negotiated };
     let attached = holder.ask_with(attach, &[device.descriptor.as_fd()]);
     drop(device);

@@ -41,6 +41,7 @@ pub fn repair(client: &Client, to: &Path) -> Result<Repaired> {
     let to = std::path::absolute(to).map_err(|e| Error::path("find", to, e))?;
     let deadline = Instant::now() + PATIENCE;
     let mut asked: Option<Instant> = None;
+    let full = |error: Error| error.of_new_store(&to);
     let copied = loop {
         match Repair::begin(client.store(), &to, client.options()) {
             Err(tine_store::Error::Locked { .. }) if Instant::now() < deadline => {
@@ -51,12 +52,12 @@ pub fn repair(client: &Client, to: &Path) -> Result<Repaired> {
                 }
                 thread::sleep(LOOK_EVERY);
             }
-            Err(error) => return Err(client.explained(error.into())),
+            Err(error) => return Err(full(client.explained(error.into()))),
             Ok(copied) => break copied,
         }
     };
-    let lost = mend(&copied)?;
-    let report = copied.finish()?;
+    let lost = mend(&copied).map_err(full)?;
+    let report = copied.finish().map_err(|error| full(error.into()))?;
     Ok(Repaired {
         store: to,
         branches: report.branches,

@@ -65,6 +65,17 @@ pub enum After {
     Discard,
 }
 
+/// What became of the branch of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is there, under its name.
+    Kept,
+    /// It was deleted after the command.
+    Discarded,
+    /// It was deleted or renamed while the command ran, perhaps by the command.
+    Gone,
+}
+
 /// How a command ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
@@ -77,8 +88,8 @@ pub struct Ended {
     pub began: bool,
     /// What differs from the branch's fork point; `None` where it has none.
     pub changes: Option<Vec<Change>>,
-    /// Whether the branch is still there.
-    pub kept: bool,
+    /// What became of the branch.
+    pub fate: Fate,
     /// Processes that the command left behind and that go on in the branch, in words.
     pub left_behind: Option<String>,
     /// Why less could be done after the command than should have been.
@@ -108,16 +119,21 @@ pub fn run(client: &Client, run: Run, entering: impl FnOnce(&Entry) -> Command) 
         status: ran.as_ref().map_or(1, |status| exit_status(*status)),
         began,
         changes: None,
-        kept: true,
+        fate: Fate::Kept,
         left_behind: None,
         trouble: None,
     };
     if !began {
-        ended.kept = !let_go(&mut holder);
+        if let_go(&mut holder) {
+            ended.fate = Fate::Discarded;
+        }
         return ran.map(|_| ended);
     }
-    if let Err(error) = conclude(client, fresh, &run, &mut ended) {
-        ended.trouble = Some(error);
+    match conclude(client, fresh, &run, &mut ended) {
+        // The command, or another one, may do that: it is no failure.
+        Err(error) if error.code == Code::BranchNotFound => ended.fate = Fate::Gone,
+        Err(error) => ended.trouble = Some(error),
+        Ok(()) => {}
     }
     if let Err(error) = ran {
         ended.trouble = Some(error);
@@ -215,7 +231,7 @@ fn conclude(client: &Client, fresh: bool, run: &Run, ended: &mut Ended) -> Resul
     // Processes that go on in it need it.
     if discard && left_behind.is_none() {
         delete(&mut holder, &name)?;
-        ended.kept = false;
+        ended.fate = Fate::Discarded;
     }
     Ok(())
 }

@@ -25,6 +25,8 @@ use crate::protocol::{Code, Error, Hint, Result, Wanted};
 const DETACH: Duration = Duration::from_secs(60);
 /// How long after an unmount something may keep the mount that is about to end.
 const GRACE: Duration = Duration::from_secs(2);
+/// How many links the kernel follows in one path (path_resolution(7)).
+const LINKS_MAX: usize = 40;
 /// How long the holder is asked to wait at a time.
 const WAIT_MS: u64 = 100;
 
@@ -134,13 +136,23 @@ fn unmount_entry(client: &Client, entry: &mount_table::Entry, force: bool) -> Re
     }
 }
 
-/// The absolute path of a directory, found without touching the directory itself.
+/// The absolute path of a directory, or of what a link of the name leads to, found without asking
+/// what is mounted there.
 fn place(directory: &Path) -> Option<PathBuf> {
-    let absolute = std::path::absolute(directory).ok()?;
-    match (absolute.parent(), absolute.file_name()) {
-        (Some(parent), Some(name)) => Some(parent.canonicalize().ok()?.join(name)),
-        _ => Some(absolute),
+    let mut directory = directory.to_owned();
+    for _link in 0..LINKS_MAX {
+        let absolute = std::path::absolute(&directory).ok()?;
+        let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
+            return Some(absolute);
+        };
+        let parent = parent.canonicalize().ok()?;
+        let place = parent.join(name);
+        match std::fs::read_link(&place) {
+            Ok(target) => directory = parent.join(target),
+            Err(_) => return Some(place),
+        }
     }
+    None
 }
 
 fn failed(error: tine_sys::Error) -> Error {

@@ -43,7 +43,8 @@ fn created_at(store: &Store, name: &str) -> Result<u128> {
 impl Execute for Attach {
     fn execute(self, call: &mut Call<'_>) -> Result<()> {
         let Attach { name, mount, users, groups, negotiated } = self;
-        let negotiated = negotiated.map(|(minor, capabilities)| Negotiated { minor, capabilities });
+        let negotiated = negotiated
+            .map(|Negotiation { minor, capabilities }| Negotiated { minor, capabilities });
         let device = Device { descriptor: call.descriptor()?, negotiated };
         let branch = call.context.store.branch(&name)?;
         if branch.sealed() && !mount.read_only {

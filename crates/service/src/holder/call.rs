@@ -44,7 +44,7 @@ impl<'a> Call<'a> {
         if self.context.read_only && !A::ONLY_READS {
             return Err(Error::new(Code::NotPermitted, "the store is open for reading only"));
         }
-        ask.execute(&mut self)
+        ask.execute(&mut self).map_err(|error| self.context.located(error))
     }
 
     /// The one descriptor that the request needs.

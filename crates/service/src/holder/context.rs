@@ -1,6 +1,6 @@
 //! An open store and the mounts that are served from it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
@@ -8,13 +8,15 @@ use tine_store::{Options, Store};
 
 use crate::holder::mounts::Mounts;
 use crate::holder::names;
-use crate::protocol::Result;
 use crate::protocol::identity::Identity;
+use crate::protocol::{Error, Result};
 
 /// An open store and the mounts that are served from it.
 pub struct Context {
     pub(super) store: Store,
     pub(super) mounts: Mounts,
+    /// Where the file was as it was opened; `None` for a store that was opened elsewhere.
+    path: Option<PathBuf>,
     identity: Option<Identity>,
     /// Whether changes would be gone with the process.
     pub(super) read_only: bool,
@@ -35,7 +37,7 @@ impl Context {
         // Unless the file was replaced meanwhile, and either could be the one that is open.
         let identity = seen().filter(|after| Some(*after) == before);
         names::sweep(&store)?;
-        Ok(Context { identity, ..Context::over(store) })
+        Ok(Context { identity, path: Some(path.to_owned()), ..Context::over(store) })
     }
 
     /// The file that the store is in; `None` where that is not certain.
@@ -52,7 +54,8 @@ impl Context {
         let store = Store::open_read_only(path, options)?;
         // In memory: what was half-made is not shown.
         names::sweep(&store)?;
-        Ok(Context { read_only: true, ..Context::over(store) })
+        let path = Some(path.to_owned());
+        Ok(Context { read_only: true, path, ..Context::over(store) })
     }
 
     /// The requests of a store that is open already.
@@ -61,9 +64,18 @@ impl Context {
         Context {
             store,
             mounts: Mounts::default(),
+            path: None,
             identity: None,
             read_only: false,
             is_awaited: AtomicBool::new(false),
+        }
+    }
+
+    /// An error of a request, with the file of the store where only the store knows the reason.
+    pub(super) fn located(&self, error: Error) -> Error {
+        match &self.path {
+            Some(path) => error.of_store(path),
+            None => error,
         }
     }
 

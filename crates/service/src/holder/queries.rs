@@ -7,7 +7,7 @@ use tine_store::{BranchInfo, Store};
 
 use crate::holder::call::{Call, Execute};
 use crate::holder::mounts::Mounts;
-use crate::holder::names;
+use crate::holder::{names, reclaim};
 use crate::protocol::branches::{BranchKind, BranchRow, List, Names, Root};
 use crate::protocol::check::{Check, Checked, Finding};
 use crate::protocol::time::rfc3339;
@@ -25,6 +25,7 @@ impl Execute for List {
     fn execute(self, call: &mut Call<'_>) -> Result<Vec<BranchRow>> {
         if !call.context.read_only {
             call.context.expire()?;
+            reclaim::before_counting(&call.context.store);
         }
         branches(&call.context.store, &call.context.mounts, COUNT_FOR)
     }
@@ -96,6 +97,9 @@ fn store_usage(store: &Store) -> Result<StoreUsage> {
 
 impl Execute for MeasureBranch {
     fn execute(self, call: &mut Call<'_>) -> Result<BranchUsage> {
+        if !call.context.read_only {
+            reclaim::before_counting(&call.context.store);
+        }
         branch_usage(&call.context.store, &self.name)
     }
 }

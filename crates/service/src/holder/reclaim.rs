@@ -41,6 +41,15 @@ pub fn begin(store: &Store, expected: bool) -> Result<bool> {
     Ok(store.reclaim_some(1)?)
 }
 
+/// Frees for a moment what deleted branches held: what it shared with others counts as theirs alone
+/// only when it is freed. For a look into a branch, which makes a fork and deletes it, the moment
+/// suffices.
+pub fn before_counting(store: &Store) {
+    let since = Instant::now();
+    // What cannot be freed shows in the figures, and in a check.
+    while store.reclaim_some(STEPS).unwrap_or(false) && since.elapsed() < AT_ONCE {}
+}
+
 /// Follows how a store frees in the background.
 #[derive(Debug)]
 pub struct Reclaim {

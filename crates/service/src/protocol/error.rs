@@ -58,6 +58,10 @@ pub enum Code {
     Usage,
 }
 
+/// Advice for a store that is full.
+const FREE_SPACE_OF_STORE: &str =
+    "free space on its disk, or delete branches; nothing acknowledged is lost";
+
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
@@ -101,6 +105,28 @@ impl Error {
         self
     }
 
+    /// The same failure, with the file of the store if it is full: the store itself knows of no
+    /// path.
+    #[must_use]
+    pub(crate) fn of_store(self, store: &Path) -> Error {
+        match self.hint_text() == FREE_SPACE_OF_STORE {
+            true => Error {
+                message: format!("the store {}: {}", store.display(), self.message),
+                ..self
+            },
+            false => self,
+        }
+    }
+
+    /// The same failure of a store that is being made, in which there is nothing to delete.
+    #[must_use]
+    pub(crate) fn of_new_store(self, store: &Path) -> Error {
+        match self.hint_text() == FREE_SPACE_OF_STORE {
+            true => self.of_store(store).hint("free space on that disk, or name another place"),
+            false => self,
+        }
+    }
+
     /// The advice where every program gives it in the same words; empty otherwise.
     pub fn hint_text(&self) -> &str {
         match &self.hint {
@@ -130,6 +156,9 @@ impl Error {
             io::ErrorKind::NotADirectory => "name a directory",
             io::ErrorKind::AlreadyExists => "name another place, or remove what is there",
             io::ErrorKind::ReadOnlyFilesystem => "name a place that can be written",
+            io::ErrorKind::WouldBlock => {
+                "a limit of the system was reached, such as that of processes and threads (`ulimit -u`, or `pids.max` of a container): raise it, or end some"
+            }
             io::ErrorKind::FileTooLarge => {
                 "name a place that takes larger files; if it is a limit that forbids them, `ulimit -f` raises it"
             }
@@ -170,7 +199,7 @@ impl From<tine_store::Error> for Error {
                 Error::new(Code::StoreVersion, message).hint("use a newer tine to open this store")
             }
             E::NoSpace { .. } => Error::new(Code::NoSpace, message)
-                .hint("free space on the disk, or delete branches; nothing acknowledged is lost"),
+                .hint(FREE_SPACE_OF_STORE),
             E::BranchNotFound { .. } => Error::new(Code::BranchNotFound, message)
                 .hint(Hint::ListBranches),
             E::BranchReset { .. } => Error::new(Code::BranchBusy, message)
@@ -232,6 +261,19 @@ mod tests {
         let store: Error = tine_store::Error::NoSpace { what: "a write".into() }.into();
         assert_eq!((system.code, store.code), (Code::NoSpace, Code::NoSpace));
         assert!(system.hint.is_some() && store.hint.is_some());
+    }
+
+    #[test]
+    fn a_full_store_is_named_and_one_that_is_made_has_no_branches_to_delete() {
+        let full = || Error::from(tine_store::Error::NoSpace { what: "a write".into() });
+        let path = Path::new("/mnt/x.tine");
+        let (old, new) = (full().of_store(path), full().of_new_store(path));
+        assert_eq!(old.message, "the store /mnt/x.tine: no space left for a write");
+        assert_eq!(old.message, new.message);
+        assert!(old.hint_text().contains("delete branches"));
+        assert!(!new.hint_text().contains("delete branches"));
+        let host = Error::path("write", Path::new("/x"), io::Error::from_raw_os_error(28));
+        assert_eq!(host.clone().of_store(path), host, "another disk is full");
     }
 
     #[test]

@@ -74,13 +74,22 @@ pub struct Attach {
     /// What the users of the mount's user namespace are called outside.
     pub users: Vec<IdRange>,
     pub groups: Vec<IdRange>,
-    /// The FUSE minor version and capabilities that were negotiated while it was mounted; absent if
-    /// the kernel still waits for the answer to INIT.
-    pub negotiated: Option<(u32, u64)>,
+    /// What was negotiated while it was mounted; absent if the kernel still waits for the answer to
+    /// INIT.
+    pub negotiated: Option<Negotiation>,
 }
 
 impl Ask for Attach {
     type Answer = ();
+}
+
+/// What the kernel and the process that mounted have agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Negotiation {
+    /// The minor version of the FUSE protocol.
+    pub minor: u32,
+    /// The flags of INIT that both have.
+    pub capabilities: u64,
 }
 
 /// Users or groups of a user namespace with successive numbers.

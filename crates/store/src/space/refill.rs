@@ -66,8 +66,9 @@ impl Space {
             self.open_run(state, wanted)?;
             found = state.find_pairs(&*self.device, wanted, false)?;
         }
-        let none =
-            || Error::NoSpace { what: "a tree node: single blocks are all that is left".into() };
+        let none = || Error::NoSpace {
+            what: "a tree node of 8 KiB: only single blocks of 4 KiB are free".into(),
+        };
         let run = found.ok_or_else(none)?;
         state.take_busy(&*self.device, run)?;
         preallocation.fill(run);

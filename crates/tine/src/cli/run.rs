@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use tine_service::commands::run::{self, Ended, Entry, Run};
+use tine_service::commands::run::{self, Ended, Entry, Fate, Run};
 use tine_service::{Client, Result};
 
 use crate::amount::{count, size};
@@ -56,12 +56,15 @@ fn summary(ended: &Ended, output: &Output) -> Vec<String> {
             "tine: the command left {processes} behind, which may go on to change {name}"
         ));
     }
-    lines.push(match ended.kept {
-        true if ended.left_behind.is_some() => {
+    lines.push(match ended.fate {
+        Fate::Kept if ended.left_behind.is_some() => {
             format!("tine: {name} is kept; `tine delete {name} --force` ends that and discards it")
         }
-        true => format!("tine: {name} is kept; `tine delete {name}` discards it"),
-        false => format!("tine: {name} is discarded"),
+        Fate::Kept => format!("tine: {name} is kept; `tine delete {name}` discards it"),
+        Fate::Discarded => format!("tine: {name} is discarded"),
+        Fate::Gone => {
+            format!("tine: {name} was deleted or renamed while the command ran; see `tine list`")
+        }
     });
     lines
 }
