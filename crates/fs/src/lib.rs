@@ -29,7 +29,7 @@ mod error;
 mod eviction_queue;
 mod fs;
 mod header;
-#[doc(hidden)]
+#[cfg(feature = "testing")]
 pub mod hostile;
 mod inode;
 mod key;
