@@ -1,9 +1,10 @@
-//! The process's descriptors of `/proc/self/pagemap` and of `userfaultfd`, opened when first
-//! needed.
+//! The process's descriptors of `/proc/self/pagemap`, `/proc/self/status` and `userfaultfd`, opened
+//! when first needed.
 //!
-//! Both refer to the memory of the process that opened them. A process made by `fork(2)` inherits
+//! They refer to the memory of the process that opened them. A process made by `fork(2)` inherits
 //! the descriptors, which would reach into its parent, so a child opens its own.
 
+use std::ffi::CStr;
 use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -19,6 +20,8 @@ pub(crate) struct Handles {
     opened_by: u32,
     /// `/proc/self/pagemap`, or the error number with which it could not be opened.
     pub pagemap: Result<i32, i32>,
+    /// `/proc/self/status`, or the error number with which it could not be opened.
+    pub status: Result<i32, i32>,
     /// `userfaultfd`, or the error number with which it was refused for good.
     pub uffd: Result<i32, i32>,
 }
@@ -55,24 +58,28 @@ fn open() -> Result<Handles, Shortage> {
     if let Some(handles) = current() {
         return Ok(handles);
     }
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
-    // SAFETY: the path is a C string.
-    let pagemap = unsafe { libc::open(c"/proc/self/pagemap".as_ptr(), flags) };
-    let pagemap = if pagemap < 0 { Err(errno()) } else { Ok(pagemap) };
+    let pagemap = open_file(c"/proc/self/pagemap");
+    let status = open_file(c"/proc/self/status");
     let uffd = uffd_api::open();
-    if let Some(error) = [pagemap.err(), uffd.err()].into_iter().flatten().find(|e| is_shortage(*e))
-    {
-        for opened in [pagemap, uffd].into_iter().flatten() {
+    let all = [pagemap, status, uffd];
+    if let Some(error) = all.iter().filter_map(|it| it.err()).find(|error| is_shortage(*error)) {
+        for opened in all.into_iter().flatten() {
             // SAFETY: the descriptor was opened above and is published nowhere.
             unsafe { libc::close(opened) };
         }
         return Err(Shortage(error));
     }
-    let handles = Handles { opened_by: process_number(), pagemap, uffd };
+    let handles = Handles { opened_by: process_number(), pagemap, status, uffd };
     // What a parent opened stays open in the child. Another thread of the parent may have reused
-    // the number, and closing that would be worse than two more descriptors.
+    // the number, and closing that would be worse than three more descriptors.
     HANDLES.store(Box::into_raw(Box::new(handles)), Ordering::Release);
     Ok(handles)
+}
+
+fn open_file(path: &CStr) -> Result<i32, i32> {
+    // SAFETY: the path is a C string.
+    let opened = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if opened < 0 { Err(errno()) } else { Ok(opened) }
 }
 
 /// Returns `true` if an error number means a shortage that may end: of descriptors or memory.
