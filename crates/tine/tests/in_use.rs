@@ -302,7 +302,7 @@ fn a_mount_is_taken_off_by_its_directory() {
     std::os::unix::fs::symlink(&links[0], &links[1]).unwrap();
     assert_eq!(lab.json(&["unmount", links[1].to_str().unwrap()])["branch"], "main");
     std::os::unix::fs::symlink("circle", lab.path("circle")).unwrap();
-    lab.fails(&["unmount", &lab.text("circle")], "name-invalid");
+    lab.fails(&["unmount", &lab.text("circle")], "branch-not-found");
     // In use; and when nothing answers any more.
     lab.mount("main");
     let user = Bystander::with(fs::File::open(directory.join("note")).unwrap().into());
