@@ -40,7 +40,7 @@ impl ShadowPolicy for BranchPolicy<'_> {
 impl BranchPolicy<'_> {
     /// A branch's entry no longer names these blocks.
     fn dropped(&self, extent: &Extent) -> Result<()> {
-        let run = (extent.addr, extent.blocks());
+        let run = extent.run();
         if extent.birth > self.share_gen && !extent.shared {
             self.engine.free_data(run, extent.birth);
             return Ok(());
@@ -107,8 +107,7 @@ impl Engine {
             Op::Map { map, block, runs } => {
                 let blocks = runs.iter().map(|run| run.sums.len() as u64).sum();
                 tree.unmap(map, *block, blocks, &mut dropped)?;
-                runs.iter()
-                    .for_each(|run| self.space.mark_allocated((run.addr, run.sums.len() as u64)));
+                runs.iter().for_each(|run| self.space.mark_allocated(run.blocks()));
                 let mut at = *block;
                 for (addr, sums) in runs.iter().flat_map(extent_pieces) {
                     let blocks = sums.len() as u64;
@@ -163,8 +162,8 @@ impl Engine {
         }
         let first = sharing.first.max(block);
         let last = sharing.end.min(block + extent.blocks());
-        let piece = extent.slice(first - block, last - block);
-        self.refs.share_run((piece.addr, piece.blocks()));
+        let piece = extent.slice(first - block..last - block);
+        self.refs.share_run(piece.run());
         let run = NewRun { addr: piece.addr, sums: piece.sums, shared: true, birth: piece.birth };
         tree.map(sharing.to, sharing.to_block + (first - sharing.first), &run)
     }

@@ -9,6 +9,7 @@ pub use finding::{CheckReport, Finding, Severity};
 use crate::device::AlignedBuf;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::format::block::{BlockAddr, BlockRun};
 use crate::format::block_checksum;
 use crate::format::catalog::{
     self as format, PREFIX_BRANCH, PREFIX_COUNT, PREFIX_FORK_POINT, PREFIX_RECLAIM,
@@ -17,10 +18,11 @@ use crate::format::codec::Malformed;
 use crate::format::extent::Extent;
 use crate::format::ids::{ForkPointId, Generation};
 use crate::format::layout::{
-    BLOCK_BYTES, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, segment_of, segment_start,
+    BLOCK_BYTES, NODE_BLOCKS, PlaceInSegment, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, segment_of,
+    segment_start,
 };
 use crate::format::superblock::Superblock;
-use crate::space::{Bits, TableImage};
+use crate::space::{Bits, Span, TableImage};
 use crate::sync::lock;
 use crate::tree::{Body, Bounds, Child, Cursor, Link, Node, Root};
 use std::collections::{BTreeMap, HashMap};
@@ -72,19 +74,34 @@ struct Place<'a> {
     sums_known: bool,
 }
 
+/// The blocks from `start` to `end`, which have one count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Piece {
+    start: BlockAddr,
+    end: BlockAddr,
+    count: u32,
+}
+
+/// How many branches keep a fork point, and how many it records.
+#[derive(Default)]
+struct Users {
+    found: u64,
+    recorded: u64,
+}
+
 struct Checker<'a> {
     engine: &'a Engine,
     report: CheckReport,
     /// Pointers to each node.
-    nodes: HashMap<u64, u32>,
-    /// Recorded counts by the first block of their range: how many blocks, and the count.
-    recorded: BTreeMap<u64, (u64, u32)>,
+    nodes: HashMap<BlockAddr, u32>,
+    /// Recorded counts by the first block of their range.
+    recorded: BTreeMap<BlockAddr, Piece>,
     /// The keys below each node that several pointers should name.
-    shared: HashMap<u64, KeyRange>,
+    shared: HashMap<BlockAddr, KeyRange>,
     /// Runs of data blocks, once per pointer.
-    data: Vec<(u64, u64)>,
+    data: Vec<BlockRun>,
     /// Runs of blocks that must be marked used.
-    used: Vec<(u64, u64)>,
+    used: Vec<BlockRun>,
 }
 
 impl Checker<'_> {
@@ -98,7 +115,7 @@ impl Checker<'_> {
     fn run(&mut self, superblock: &Superblock) -> Result<()> {
         self.used.extend(TableImage::of(superblock).run());
         if segment_of(superblock.ring_block).is_some() {
-            self.used.push((superblock.ring_block, superblock.ring_blocks));
+            self.used.push(BlockRun::new(superblock.ring_block, superblock.ring_blocks));
         }
         let Some((ptr, level)) = superblock.system else {
             self.find(Severity::Fatal, "there is no system tree", "superblock");
@@ -117,39 +134,40 @@ impl Checker<'_> {
         self.compare_space(superblock)
     }
 
-    fn recorded_counts(&self, system: &Root) -> Result<BTreeMap<u64, (u64, u32)>> {
+    fn recorded_counts(&self, system: &Root) -> Result<BTreeMap<BlockAddr, Piece>> {
         let mut counts = BTreeMap::new();
         let nodes = &self.engine.nodes;
         let mut cursor = Cursor::seek(nodes, system, &[PREFIX_COUNT])?;
-        let bad = |m: Malformed| Error::damaged(0, m.0);
+        let bad = |m: Malformed| Error::damaged(m.0);
         while let Some((key, value)) = cursor.next(nodes)?
             && key.first() == Some(&PREFIX_COUNT)
         {
-            let addr = format::key_number(&key).map_err(bad)?;
-            counts.insert(addr, format::decode_count(&value).map_err(bad)?);
+            let start = BlockAddr(format::key_number(&key).map_err(bad)?);
+            let (blocks, count) = format::decode_count(&value).map_err(bad)?;
+            counts.insert(start, Piece { start, end: start + blocks, count });
         }
         Ok(counts)
     }
 
     /// Walks what the system tree names.
     fn catalog(&mut self, system: &Root) -> Result<()> {
-        let mut fork_points: HashMap<ForkPointId, (u64, u64)> = HashMap::new();
+        let mut fork_points: HashMap<ForkPointId, Users> = HashMap::new();
         let nodes = &self.engine.nodes;
         let mut cursor = Cursor::seek(nodes, system, &[])?;
-        let bad = |m: Malformed| Error::damaged(0, m.0);
+        let bad = |m: Malformed| Error::damaged(m.0);
         while let Some((key, value)) = cursor.next(nodes)? {
             match key.first() {
                 Some(&PREFIX_BRANCH) => {
                     let (meta, root) = format::decode_branch(&value).map_err(bad)?;
                     if let Some(id) = meta.fork_point {
-                        fork_points.entry(id).or_default().0 += 1;
+                        fork_points.entry(id).or_default().found += 1;
                     }
                     self.tree(&format!("branch {}", meta.name), &Root::on_disk(&root), true)?;
                 }
                 Some(&PREFIX_FORK_POINT) => {
                     let (users, root) = format::decode_fork_point(&value).map_err(bad)?;
                     let id = format::key_number(&key).map_err(bad)?;
-                    fork_points.entry(ForkPointId(id)).or_default().1 = users;
+                    fork_points.entry(ForkPointId(id)).or_default().recorded = users;
                     self.tree(&format!("fork point {id}"), &Root::on_disk(&root), true)?;
                 }
                 Some(&PREFIX_RECLAIM) => {
@@ -159,9 +177,9 @@ impl Checker<'_> {
                 _ => {}
             }
         }
-        for (ForkPointId(id), (users, recorded)) in fork_points {
-            if users != recorded {
-                let what = format!("it has {users} branches, and records {recorded}");
+        for (ForkPointId(id), Users { found, recorded }) in fork_points {
+            if found != recorded {
+                let what = format!("it has {found} branches, and records {recorded}");
                 self.find(Severity::Error, what, format!("fork point {id}"));
             }
         }
@@ -193,7 +211,7 @@ impl Checker<'_> {
             Err(error) => return Err(error),
         };
         self.report.blocks_checked += NODE_BLOCKS;
-        self.used.push((ptr.addr, NODE_BLOCKS));
+        self.used.push(ptr.run());
         if place.parent_birth.is_some_and(|birth| node.birth > birth) {
             self.find(Severity::Error, "it is younger than its parent", at.clone());
         }
@@ -220,7 +238,7 @@ impl Checker<'_> {
 
     /// A node that another pointer led to before. Where only one pointer is recorded, that is found
     /// when counts are compared; of the system tree none are.
-    fn node_again(&mut self, place: Place<'_>, at: &str, addr: u64) -> Walked {
+    fn node_again(&mut self, place: Place<'_>, at: &str, addr: BlockAddr) -> Walked {
         if !place.sums_known {
             self.find(Severity::Fatal, "a node of the system tree stands in two places", at);
             return Walked { readable: false, keys: None };
@@ -235,9 +253,9 @@ impl Checker<'_> {
         Walked { readable: true, keys }
     }
 
-    fn is_recorded_shared(&self, addr: u64) -> bool {
+    fn is_recorded_shared(&self, addr: BlockAddr) -> bool {
         let before = self.recorded.range(..=addr).next_back();
-        before.is_some_and(|(start, (blocks, _))| addr - start < *blocks)
+        before.is_some_and(|(_, piece)| addr < piece.end)
     }
 
     fn body(&mut self, place: Place<'_>, at: &str, node: &Node) -> Result<Walked> {
@@ -278,18 +296,15 @@ impl Checker<'_> {
 
     /// Verifies the data of an extent.
     fn extent(&mut self, at: &str, extent: &Extent) -> Result<()> {
-        self.data.push((extent.addr, extent.blocks()));
-        let end = extent
-            .addr
-            .checked_add(extent.blocks())
-            .and_then(|e| e.checked_mul(BLOCK_BYTES as u64));
+        self.data.push(extent.run());
+        let end = extent.addr.checked_add(extent.blocks()).and_then(BlockAddr::checked_offset);
         let len = self.engine.device.len().map_err(|e| Error::io("measuring the store", e))?;
         if end.is_none_or(|end| end > len) {
             self.find(Severity::Error, "an extent leads out of the file", at);
             return Ok(());
         }
         let mut data = AlignedBuf::zeroed(extent.sums.len() * BLOCK_BYTES);
-        let offset = extent.addr * BLOCK_BYTES as u64;
+        let offset = extent.addr.offset();
         self.engine
             .device
             .read_at(offset, &mut data)
@@ -304,18 +319,18 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Pieces (start, end, count) of the data runs.
-    fn data_counts(&self) -> Vec<(u64, u64, u32)> {
-        let mut edges: BTreeMap<u64, i64> = BTreeMap::new();
-        for (addr, blocks) in &self.data {
-            *edges.entry(*addr).or_default() += 1;
-            *edges.entry(addr + blocks).or_default() -= 1;
+    /// Pieces of the data runs.
+    fn data_counts(&self) -> Vec<Piece> {
+        let mut edges: BTreeMap<BlockAddr, i64> = BTreeMap::new();
+        for run in &self.data {
+            *edges.entry(run.start).or_default() += 1;
+            *edges.entry(run.end()).or_default() -= 1;
         }
         let mut pieces = Vec::new();
-        let (mut at, mut count) = (0, 0i64);
+        let (mut at, mut count) = (BlockAddr(0), 0i64);
         for (edge, change) in edges {
             if count > 0 {
-                pieces.push((at, edge, count as u32));
+                pieces.push(Piece { start: at, end: edge, count: count as u32 });
             }
             at = edge;
             count += change;
@@ -325,14 +340,17 @@ impl Checker<'_> {
 
     fn compare_counts(&mut self) {
         let mut pieces = self.data_counts();
-        self.used.extend(pieces.iter().map(|(start, end, _)| (*start, end - start)));
-        pieces.extend(self.nodes.iter().map(|(addr, count)| (*addr, addr + NODE_BLOCKS, *count)));
-        pieces.retain(|piece| piece.2 > 1);
+        self.used.extend(pieces.iter().map(|it| BlockRun::new(it.start, it.end - it.start)));
+        let node = |(start, count): (&BlockAddr, &u32)| Piece {
+            start: *start,
+            end: *start + NODE_BLOCKS,
+            count: *count,
+        };
+        pieces.extend(self.nodes.iter().map(node));
+        pieces.retain(|piece| piece.count > 1);
         pieces.sort_unstable();
         let expected = join(pieces.into_iter());
-        let stored = join(
-            self.recorded.iter().map(|(addr, (blocks, count))| (*addr, addr + blocks, *count)),
-        );
+        let stored = join(self.recorded.values().copied());
         if expected == stored {
             return;
         }
@@ -340,9 +358,12 @@ impl Checker<'_> {
             .iter()
             .find(|p| !stored.contains(p))
             .or(stored.iter().find(|p| !expected.contains(p)));
-        if let Some((start, end, count)) = wrong {
-            let recorded = stored.iter().find(|p| p.0 < *end && p.1 > *start).map_or(1, |p| p.2);
-            let real = expected.iter().find(|p| p.0 < *end && p.1 > *start).map_or(1, |p| p.2);
+        if let Some(Piece { start, end, count }) = wrong {
+            let count_in = |pieces: &[Piece]| {
+                let overlapping = pieces.iter().find(|p| p.start < *end && p.end > *start);
+                overlapping.map_or(1, |piece| piece.count)
+            };
+            let (real, recorded) = (count_in(&expected), count_in(&stored));
             let what = format!(
                 "a reference count is {real}, and {recorded} is recorded (piece of {count})"
             );
@@ -353,9 +374,10 @@ impl Checker<'_> {
     fn compare_space(&mut self, superblock: &Superblock) -> Result<()> {
         let bitmaps = TableImage::of(superblock).bitmaps(&*self.engine.device)?;
         let mut expected = vec![Bits::clear(); bitmaps.len()];
-        for (start, blocks) in std::mem::take(&mut self.used) {
-            let Some((index, at)) =
-                segment_of(start).filter(|(i, _)| (*i as usize) < bitmaps.len())
+        for run in std::mem::take(&mut self.used) {
+            let start = run.start;
+            let Some(PlaceInSegment { segment, at }) =
+                segment_of(start).filter(|place| place.segment < bitmaps.len() as u64)
             else {
                 self.find(
                     Severity::Fatal,
@@ -364,7 +386,8 @@ impl Checker<'_> {
                 );
                 continue;
             };
-            if expected[index as usize].set(at, blocks, true) != blocks {
+            let span = Span::new(at, run.blocks);
+            if expected[segment as usize].set(span, true) != run.blocks {
                 self.find(Severity::Error, "blocks are used twice", format!("block {start}"));
             }
         }
@@ -394,11 +417,13 @@ impl Checker<'_> {
     }
 }
 
-fn join(pieces: impl Iterator<Item = (u64, u64, u32)>) -> Vec<(u64, u64, u32)> {
-    let mut joined: Vec<(u64, u64, u32)> = Vec::new();
+fn join(pieces: impl Iterator<Item = Piece>) -> Vec<Piece> {
+    let mut joined: Vec<Piece> = Vec::new();
     for piece in pieces {
         match joined.last_mut() {
-            Some(last) if last.1 == piece.0 && last.2 == piece.2 => last.1 = piece.1,
+            Some(last) if last.end == piece.start && last.count == piece.count => {
+                last.end = piece.end;
+            }
             _ => joined.push(piece),
         }
     }

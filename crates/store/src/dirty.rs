@@ -3,6 +3,7 @@
 
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
+use crate::format::block::{BlockAddr, BlockRun};
 use crate::format::layout::BLOCK_BYTES;
 use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Condvar, Mutex, lock, wait};
@@ -23,7 +24,7 @@ const FORGOTTEN: u8 = 4;
 /// A run of blocks in memory.
 #[derive(Debug)]
 pub(crate) struct DirtyData {
-    pub addr: u64,
+    pub addr: BlockAddr,
     bytes: AlignedBuf,
     state: AtomicU8,
     /// Checkpoint cuts before it was made: an older one may be named by the disk.
@@ -45,8 +46,8 @@ impl DirtyData {
         if self.on_device() { 0 } else { self.bytes.len() }
     }
 
-    fn blocks(&self) -> u64 {
-        (self.bytes.len() / BLOCK_BYTES) as u64
+    fn run(&self) -> BlockRun {
+        BlockRun { start: self.addr, blocks: (self.bytes.len() / BLOCK_BYTES) as u64 }
     }
 
     /// Moves from `from` to `to`. Returns `false` if it was in another state.
@@ -64,7 +65,7 @@ pub(crate) struct DirtySet {
 
 #[derive(Debug, Default)]
 struct State {
-    by_addr: BTreeMap<u64, Arc<DirtyData>>,
+    by_addr: BTreeMap<BlockAddr, Arc<DirtyData>>,
     bytes: usize,
     cuts: u64,
 }
@@ -75,7 +76,7 @@ impl DirtySet {
     }
 
     /// Keeps `data` for the blocks from `addr` on.
-    pub fn insert(&self, addr: u64, data: &[u8]) -> Arc<DirtyData> {
+    pub fn insert(&self, addr: BlockAddr, data: &[u8]) -> Arc<DirtyData> {
         let bytes = AlignedBuf::from_slice(data);
         let mut state = lock(&self.state);
         let dirty =
@@ -90,19 +91,18 @@ impl DirtySet {
     }
 
     /// Drops exactly this run if only memory has it. Returns `true` if it did.
-    pub fn forget(&self, addr: u64, blocks: u64) -> bool {
+    pub fn forget(&self, run: BlockRun) -> bool {
         let mut state = lock(&self.state);
-        let held =
-            state.by_addr.get(&addr).filter(|d| d.blocks() == blocks && d.cuts == state.cuts);
+        let held = state.by_addr.get(&run.start).filter(|d| d.run() == run && d.cuts == state.cuts);
         let forgotten = held.is_some_and(|d| d.turns(FRESH, FORGOTTEN));
-        if forgotten && let Some(gone) = state.by_addr.remove(&addr) {
+        if forgotten && let Some(gone) = state.by_addr.remove(&run.start) {
             state.bytes -= gone.bytes.len();
         }
         forgotten
     }
 
     /// Fills `out` with blocks from `addr` on: from memory where they are, else from the device.
-    pub fn read(&self, addr: u64, out: &mut [u8]) -> Result<()> {
+    pub fn read(&self, addr: BlockAddr, out: &mut [u8]) -> Result<()> {
         let end = addr + (out.len() / BLOCK_BYTES) as u64;
         let held: Vec<Arc<DirtyData>> = {
             let state = lock(&self.state);
@@ -111,20 +111,19 @@ impl DirtySet {
             } else {
                 let first = state.by_addr.range(..=addr).next_back().map_or(addr, |(a, _)| *a);
                 let overlaps =
-                    state.by_addr.range(first..end).filter(|(_, d)| d.addr + d.blocks() > addr);
+                    state.by_addr.range(first..end).filter(|(_, d)| d.run().end() > addr);
                 overlaps.map(|(_, d)| Arc::clone(d)).collect()
             }
         };
-        let covered: u64 =
-            held.iter().map(|d| (d.addr + d.blocks()).min(end) - d.addr.max(addr)).sum();
+        let covered: u64 = held.iter().map(|d| d.run().end().min(end) - d.addr.max(addr)).sum();
         if covered < end - addr {
-            let offset = addr.checked_mul(BLOCK_BYTES as u64).filter(|o| *o < i64::MAX as u64 / 2);
+            let offset = addr.checked_offset().filter(|o| *o < i64::MAX as u64 / 2);
             let offset =
-                offset.ok_or_else(|| Error::damaged(addr, "an extent leads out of the file"))?;
+                offset.ok_or_else(|| Error::damaged_at(addr, "an extent leads out of the file"))?;
             self.device.read_at(offset, out).map_err(|e| Error::io("reading file data", e))?;
         }
         for dirty in held {
-            let (from, to) = (dirty.addr.max(addr), (dirty.addr + dirty.blocks()).min(end));
+            let (from, to) = (dirty.addr.max(addr), dirty.run().end().min(end));
             let source = (from - dirty.addr) as usize * BLOCK_BYTES
                 ..(to - dirty.addr) as usize * BLOCK_BYTES;
             let target = (from - addr) as usize * BLOCK_BYTES..(to - addr) as usize * BLOCK_BYTES;
@@ -156,7 +155,7 @@ impl DirtySet {
         while let Some(first) = rest.first() {
             let (mut count, mut bytes) = (1, first.bytes.len());
             while let Some(next) = rest.get(count)
-                && rest[count - 1].addr + rest[count - 1].blocks() == next.addr
+                && rest[count - 1].run().end() == next.addr
                 && bytes + next.bytes.len() <= WRITE_BYTES_MAX
             {
                 bytes += next.bytes.len();
@@ -176,7 +175,7 @@ impl DirtySet {
     }
 
     fn write_run(&self, run: &[Arc<DirtyData>], bytes: usize) -> Result<()> {
-        let offset = run[0].addr * BLOCK_BYTES as u64;
+        let offset = run[0].addr.offset();
         let result = if let [single] = run {
             self.device.write_at(offset, &single.bytes)
         } else {
@@ -214,14 +213,15 @@ mod tests {
     fn what_was_forgotten_is_never_written_over_what_has_its_blocks_now() {
         let device: Arc<dyn Device> = Arc::new(MemoryDevice::new());
         let dirty = DirtySet::new(Arc::clone(&device));
+        let addr = BlockAddr(7);
         // A journal record may still know the older data, and write it out when its turn comes.
-        let older = dirty.insert(7, &[1; BLOCK_BYTES]);
-        assert!(dirty.forget(7, 1));
-        let newer = dirty.insert(7, &[2; BLOCK_BYTES]);
+        let older = dirty.insert(addr, &[1; BLOCK_BYTES]);
+        assert!(dirty.forget(BlockRun::new(addr, 1)));
+        let newer = dirty.insert(addr, &[2; BLOCK_BYTES]);
         dirty.write_out(std::slice::from_ref(&newer)).unwrap();
         dirty.write_out(std::slice::from_ref(&older)).unwrap();
         let mut found = [0; BLOCK_BYTES];
-        dirty.read(7, &mut found).unwrap();
+        dirty.read(addr, &mut found).unwrap();
         assert_eq!(found, [2; BLOCK_BYTES]);
         assert_eq!((older.inline_bytes(), newer.inline_bytes()), (BLOCK_BYTES, 0));
     }
@@ -229,12 +229,13 @@ mod tests {
     #[test]
     fn what_is_written_or_may_be_named_by_a_checkpoint_is_not_forgotten() {
         let dirty = DirtySet::new(Arc::new(MemoryDevice::new()));
-        dirty.insert(1, &[1; 2 * BLOCK_BYTES]);
-        assert!(!dirty.forget(1, 1) && !dirty.forget(2, 1), "only a whole run");
+        let forget = |addr, blocks| dirty.forget(BlockRun::new(BlockAddr(addr), blocks));
+        dirty.insert(BlockAddr(1), &[1; 2 * BLOCK_BYTES]);
+        assert!(!forget(1, 1) && !forget(2, 1), "only a whole run");
         dirty.cut();
-        assert!(!dirty.forget(1, 2));
-        dirty.insert(9, &[1; BLOCK_BYTES]);
+        assert!(!forget(1, 2));
+        dirty.insert(BlockAddr(9), &[1; BLOCK_BYTES]);
         dirty.write_all().unwrap();
-        assert!(!dirty.forget(9, 1));
+        assert!(!forget(9, 1));
     }
 }

@@ -1,5 +1,6 @@
 //! The one error type of the engine: what happened, to which thing, and why.
 
+use crate::format::block::BlockAddr;
 use crate::txn::raw;
 use std::io;
 use std::path::PathBuf;
@@ -55,8 +56,8 @@ pub enum Error {
     /// The bytes read are not the bytes written.
     #[error("the store is damaged{}: {what}", place(*block))]
     Damaged {
-        /// Address in blocks of 4096 bytes; 0 for what lies at no one place.
-        block: u64,
+        /// Address in blocks of 4096 bytes; `None` for what lies at no one place.
+        block: Option<u64>,
         /// What was expected there, and what is wrong with it.
         what: String,
     },
@@ -176,8 +177,13 @@ impl Error {
         Error::WrongKind { key, found, wanted }
     }
 
-    pub(crate) fn damaged(block: u64, what: impl Into<String>) -> Error {
-        Error::Damaged { block, what: what.into() }
+    /// Damage that lies at no one place.
+    pub(crate) fn damaged(what: impl Into<String>) -> Error {
+        Error::Damaged { block: None, what: what.into() }
+    }
+
+    pub(crate) fn damaged_at(block: BlockAddr, what: impl Into<String>) -> Error {
+        Error::Damaged { block: Some(block.0), what: what.into() }
     }
 }
 
@@ -186,8 +192,8 @@ pub(crate) fn limit(what: &'static str, len: usize, limit: usize) -> Result<()> 
     if len > limit { Err(Error::TooLarge { what, len, unit: "bytes", limit }) } else { Ok(()) }
 }
 
-fn place(block: u64) -> String {
-    if block == 0 { String::new() } else { format!(" at block {block}") }
+fn place(block: Option<u64>) -> String {
+    block.map_or_else(String::new, |block| format!(" at block {block}"))
 }
 
 fn holder(here: bool) -> &'static str {

@@ -3,6 +3,7 @@
 
 use crate::device::{Device, MemoryDevice};
 use crate::error::{Error, Result};
+use crate::format::block::BlockAddr;
 use crate::format::catalog::{
     DiskRoot, PREFIX_BRANCH, PREFIX_COUNT, decode_branch, encode_branch, encode_count, number_key,
 };
@@ -36,8 +37,8 @@ struct Shape {
 /// A disk with a small store, and the place where the next forged node goes.
 struct Forge {
     disk: Arc<MemoryDevice>,
-    next_block: u64,
-    counts: BTreeMap<u64, u32>,
+    next_block: BlockAddr,
+    counts: BTreeMap<BlockAddr, u32>,
 }
 
 fn quiet() -> Options {
@@ -67,7 +68,7 @@ impl Forge {
         });
         drop((values, read));
         store.close().unwrap();
-        let next_block = data.unwrap();
+        let next_block = BlockAddr(data.unwrap());
         Forge { disk, next_block, counts: BTreeMap::new() }
     }
 
@@ -75,7 +76,7 @@ impl Forge {
         let node = Node::new(Generation(1), level, body);
         let (entries, bytes) = node.sums();
         let (image, ptr) = node.encode(self.next_block).unwrap();
-        self.disk.write_at(self.next_block * BLOCK_BYTES as u64, &image).unwrap();
+        self.disk.write_at(self.next_block.offset(), &image).unwrap();
         if pointers > 1 {
             self.counts.insert(self.next_block, pointers);
         }
@@ -124,7 +125,7 @@ impl Forge {
                 }
             }
             for (block, count) in &counts {
-                let key = number_key(PREFIX_COUNT, *block).to_vec();
+                let key = number_key(PREFIX_COUNT, block.0).to_vec();
                 records.insert(key, encode_count(NODE_BLOCKS, *count));
             }
         })
@@ -144,10 +145,11 @@ impl Forge {
         records.iter().for_each(|(key, value)| entries.push(&[], key, value));
         let system = Node::new(system.birth, 0, Body::Leaf(entries));
         let (image, ptr) = system.encode(ptr.addr).unwrap();
-        self.disk.write_at(ptr.addr * BLOCK_BYTES as u64, &image).unwrap();
+        self.disk.write_at(ptr.addr.offset(), &image).unwrap();
         superblock.system = Some((ptr, 0));
-        for block in SUPERBLOCK_SLOTS.iter().flat_map(|slot| *slot..slot + SUPERBLOCK_COPIES) {
-            self.disk.write_at(block * BLOCK_BYTES as u64, &superblock.encode()).unwrap();
+        let copies = |slot: BlockAddr| (0..SUPERBLOCK_COPIES).map(move |copy| slot + copy);
+        for block in SUPERBLOCK_SLOTS.into_iter().flat_map(copies) {
+            self.disk.write_at(block.offset(), &superblock.encode()).unwrap();
         }
         Store::open_on(self.disk, &quiet()).unwrap()
     }

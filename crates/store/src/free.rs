@@ -2,9 +2,9 @@
 //! and on whether the disk names them.
 
 use crate::engine::Engine;
+use crate::format::block::BlockRun;
 use crate::format::ids::Generation;
-use crate::format::layout::NODE_BLOCKS;
-use crate::space::{BlockRun, Freed};
+use crate::space::Freed;
 use crate::tree::Node;
 use crate::txn::{DataRun, Op, RunData};
 
@@ -12,7 +12,7 @@ impl Engine {
     /// The last pointer to a node is gone.
     pub(crate) fn free_node(&self, node: &Node) {
         if let Some(ptr) = self.refs.free_node(node) {
-            self.space.free_after_checkpoint(self.freed((ptr.addr, NODE_BLOCKS), Some(node.birth)));
+            self.space.free_after_checkpoint(self.freed(ptr.run(), Some(node.birth)));
         }
     }
 
@@ -38,7 +38,7 @@ impl Engine {
     /// Frees data blocks that no reader can know.
     pub(crate) fn free_unread(&self, run: BlockRun) {
         let freed = self.freed(run, None);
-        if self.dirty.forget(run.0, run.1) {
+        if self.dirty.forget(run) {
             self.space.free_after_readers(freed);
         } else {
             self.space.free_after_checkpoint(freed);
@@ -56,7 +56,7 @@ impl Engine {
 
     /// Frees blocks that were staged and never named. Nothing on the device refers to them.
     pub(crate) fn free_staged(&self, run: &DataRun) {
-        let blocks = (run.addr, run.sums.len() as u64);
+        let blocks = run.blocks();
         let written = match &run.data {
             RunData::OnDevice => true,
             RunData::Dirty(data) => data.on_device(),

@@ -6,6 +6,7 @@
 
 use crate::device::{Device, MemoryDevice};
 use crate::error::Result;
+use crate::format::block::BlockAddr;
 use crate::format::checksum;
 use crate::format::ids::Generation;
 use crate::format::layout::{BLOCK_BYTES, NODE_BYTES};
@@ -34,8 +35,8 @@ pub fn superblock(data: &[u8]) {
         "it reads as it is written"
     );
     let disk = small_store().clone_contents();
-    for slot in [0, 1, 256, 257] {
-        let _ = disk.write_at(slot * BLOCK_BYTES as u64, &block);
+    for copy in [0, 1, 256, 257].map(BlockAddr) {
+        let _ = disk.write_at(copy.offset(), &block);
     }
     let _ = use_store(disk);
 }
@@ -48,7 +49,8 @@ pub fn node(data: &[u8]) {
     let number = |at: usize| {
         image[at..at + 8].iter().rev().fold(0, |n: u64, byte| n << 8 | u64::from(*byte))
     };
-    let ptr = Ptr { addr: number(8), birth: Generation(number(16)), sum: checksum(&image) };
+    let ptr =
+        Ptr { addr: BlockAddr(number(8)), birth: Generation(number(16)), sum: checksum(&image) };
     let Ok(node) = Node::decode(&image, &ptr, image[4]) else { return };
     let Some((again, ptr)) = node.encode(ptr.addr) else { return };
     assert_eq!(again.len(), NODE_BYTES, "a node that was read fits its place");

@@ -5,6 +5,7 @@
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::format::extent::Extent;
 use crate::sync::read;
 use crate::tree::{Body, Root};
 
@@ -29,7 +30,7 @@ impl Engine {
         {
             // In a forged tree one node may stand in many places: without this it would be taken
             // apart once for each of them.
-            return Err(Error::damaged(ptr.addr, "a tree node is named after it was freed"));
+            return Err(Error::damaged_at(ptr.addr, "a tree node is named after it was freed"));
         }
         if !self.refs.release(&root.link)? {
             return Ok(());
@@ -48,7 +49,7 @@ impl Engine {
             }
             Body::Leaf(entries) => {
                 let extents = entries.extents().collect::<Result<Vec<_>>>()?;
-                let runs: Vec<_> = extents.iter().map(|e| (e.addr, e.blocks())).collect();
+                let runs: Vec<_> = extents.iter().map(Extent::run).collect();
                 self.refs.release_runs(&runs, |at, run| self.free_data(run, extents[at].birth))?;
             }
         }

@@ -13,6 +13,7 @@ use crate::device::{AlignedBuf, Device};
 use crate::dirty::DirtySet;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::format::block::{BlockAddr, BlockRun};
 use crate::format::catalog::{PREFIX_RECLAIM, decode_reclaim, key_number};
 use crate::format::codec::Malformed;
 use crate::format::ids::{BranchId, ForkPointId, Generation};
@@ -44,14 +45,14 @@ use tine_sys::lineage::Process;
 pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Engine>> {
     let failed = |e| Error::io("making room for the store", e);
     let fresh_number = || options.environment.fresh_number();
-    device.set_len(FIRST_SEGMENT_BLOCK * BLOCK_BYTES as u64).map_err(failed)?;
+    device.set_len(FIRST_SEGMENT_BLOCK.offset()).map_err(failed)?;
     let ring_bytes = FIRST_RING_BLOCKS * BLOCK_BYTES as u64;
-    device.allocate(FIRST_RING_BLOCK * BLOCK_BYTES as u64, ring_bytes).map_err(failed)?;
-    checkpoint::zero(&*device, FIRST_RING_BLOCK, FIRST_RING_BLOCKS)?;
+    device.allocate(FIRST_RING_BLOCK.offset(), ring_bytes).map_err(failed)?;
+    checkpoint::zero(&*device, BlockRun::new(FIRST_RING_BLOCK, FIRST_RING_BLOCKS))?;
     for slot in SUPERBLOCK_SLOTS {
         // Else the slot of the second checkpoint would ask for room, perhaps of a disk that is
         // full.
-        checkpoint::zero(&*device, slot, SUPERBLOCK_COPIES)?;
+        checkpoint::zero(&*device, BlockRun::new(slot, SUPERBLOCK_COPIES))?;
     }
     let superblock = Superblock {
         uuid: u128::from(fresh_number()) << 64 | u128::from(fresh_number()),
@@ -63,7 +64,7 @@ pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<E
         replay_block: 0,
         replay_sequence: 0,
         replay_chain: 0,
-        table_block: 0,
+        table_block: BlockAddr(0),
         table_bytes: 0,
         segments: 0,
         table_sum: 0,
@@ -104,7 +105,7 @@ pub(crate) fn open(device: Arc<dyn Device>, options: &Options) -> Result<Arc<Eng
 
 /// The valid superblock with the highest number.
 pub(crate) fn newest_superblock(device: &dyn Device) -> Result<Superblock> {
-    let none = || Error::damaged(0, "no superblock passes its checksum");
+    let none = || Error::damaged("no superblock passes its checksum");
     let newest = valid_superblocks(device)?.into_iter().next().ok_or_else(none)?;
     check_ring(device, check_numbers(newest)?)
 }
@@ -117,7 +118,7 @@ pub(crate) fn valid_superblocks(device: &dyn Device) -> Result<Vec<Superblock>> 
     for slot in SUPERBLOCK_SLOTS {
         let mut copies = AlignedBuf::zeroed(SUPERBLOCK_COPIES as usize * BLOCK_BYTES);
         device
-            .read_at(slot * BLOCK_BYTES as u64, &mut copies)
+            .read_at(slot.offset(), &mut copies)
             .map_err(|e| Error::io("reading the superblock", e))?;
         for copy in copies.chunks_exact(BLOCK_BYTES) {
             match Superblock::decode(copy) {
@@ -152,18 +153,18 @@ fn check_numbers(sb: Superblock) -> Result<Superblock> {
     ];
     match counters.iter().all(|number| *number < NUMBER_MAX) {
         true => Ok(sb),
-        false => Err(Error::damaged(0, "the superblock holds an impossible number")),
+        false => Err(Error::damaged("the superblock holds an impossible number")),
     }
 }
 
 fn check_ring(device: &dyn Device, sb: Superblock) -> Result<Superblock> {
-    let len = device.len().map_err(|e| Error::io("measuring the store", e))? / BLOCK_BYTES as u64;
+    let len = device.len().map_err(|e| Error::io("measuring the store", e))?;
     let end = sb.ring_block.checked_add(sb.ring_blocks);
     if !(2..=GROWN_RING_BLOCKS).contains(&sb.ring_blocks)
-        || end.is_none_or(|end| end > len)
+        || end.and_then(BlockAddr::checked_offset).is_none_or(|end| end > len)
         || sb.replay_block > sb.ring_blocks
     {
-        return Err(Error::damaged(
+        return Err(Error::damaged_at(
             sb.ring_block,
             "the journal has an impossible size, or lies outside the file: it was cut short",
         ));
@@ -220,7 +221,7 @@ fn assemble(
 fn load_reclaim(nodes: &Nodes, system: Option<&Root>) -> Result<BTreeMap<u64, Root>> {
     let mut items = BTreeMap::new();
     let Some(system) = system else { return Ok(items) };
-    let bad = |m: Malformed| Error::damaged(0, m.0);
+    let bad = |m: Malformed| Error::damaged(m.0);
     let mut cursor = Cursor::seek(nodes, system, &[PREFIX_RECLAIM])?;
     while let Some((key, value)) = cursor.next(nodes)?
         && key.first() == Some(&PREFIX_RECLAIM)
@@ -234,7 +235,7 @@ fn load_reclaim(nodes: &Nodes, system: Option<&Root>) -> Result<BTreeMap<u64, Ro
 }
 
 fn inconsistent(what: &str) -> Error {
-    Error::damaged(0, format!("the journal {what}"))
+    Error::damaged(format!("the journal {what}"))
 }
 
 impl Engine {
@@ -242,7 +243,7 @@ impl Engine {
         for record in &records {
             for run in record.runs() {
                 if matches!(run.data, RunData::OnDevice) {
-                    self.space.claim((run.addr, run.sums.len() as u64))?;
+                    self.space.claim(run.blocks())?;
                 }
             }
         }
@@ -340,10 +341,10 @@ impl Engine {
             self.space.allocate(&mut lock(&branch.preallocation), blocks, Purpose::Release)?;
         let mut rest: &[u8] = bytes;
         let mut runs = Vec::with_capacity(places.len());
-        for (addr, blocks) in places {
-            let (mine, others) = rest.split_at(blocks as usize * BLOCK_BYTES);
+        for place in places {
+            let (mine, others) = rest.split_at(place.blocks as usize * BLOCK_BYTES);
             rest = others;
-            runs.push(self.place_run(addr, mine, true)?);
+            runs.push(self.place_run(place.start, mine, true)?);
         }
         Ok(runs)
     }

@@ -189,10 +189,10 @@ impl Engine {
     }
 
     fn exclusive_blocks(&self, extent: &Extent) -> Result<u64> {
-        let (mut at, end) = (extent.addr, extent.addr + extent.blocks());
+        let (mut at, end) = (extent.addr, extent.run().end());
         let mut exclusive = 0;
         while at < end {
-            let (count, until) = self.refs.count_of_run(at)?;
+            let (count, until) = self.refs.count_of_block(at)?;
             let until = until.min(end);
             if count == 1 {
                 exclusive += until - at;

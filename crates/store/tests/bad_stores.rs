@@ -450,7 +450,7 @@ fn the_checker_names_rotten_data_and_where_it_lies() {
     let read = store.branch("main").unwrap().read().unwrap();
     let mut block = vec![0; BLOCK_BYTES];
     match read.read_map(b"~f", 29 * BLOCK, &mut block) {
-        Err(Error::Damaged { block, .. }) => assert_eq!(block, rotten),
+        Err(Error::Damaged { block, .. }) => assert_eq!(block, Some(rotten)),
         other => panic!("rotten data is read as {other:?}"),
     }
     read.read_map(b"~f", 28 * BLOCK, &mut block).unwrap();

@@ -56,7 +56,7 @@ pub(crate) struct Frozen {
 }
 
 fn damaged(m: crate::format::codec::Malformed) -> Error {
-    Error::damaged(0, m.0)
+    Error::damaged(m.0)
 }
 
 impl Catalog {

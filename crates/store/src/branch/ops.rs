@@ -152,7 +152,7 @@ impl Engine {
     ) -> Result<Arc<BranchInner>> {
         let fork_point = meta
             .fork_point
-            .ok_or_else(|| Error::damaged(0, "the journal forks a branch without a fork point"))?;
+            .ok_or_else(|| Error::damaged("the journal forks a branch without a fork point"))?;
         self.retain_fork_point(catalog, fork_point, state)?;
         meta.share_gen = self.share(state, source);
         self.refs.share(&state.root.link);
@@ -277,7 +277,7 @@ impl Engine {
     ) -> Result<()> {
         let kept = catalog
             .fork_point(fork_point)?
-            .ok_or_else(|| Error::damaged(0, "a branch's fork point is missing"))?;
+            .ok_or_else(|| Error::damaged("a branch's fork point is missing"))?;
         self.replace_root((branch, state), kept.root, fork_point);
         Ok(())
     }

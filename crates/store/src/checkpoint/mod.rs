@@ -15,11 +15,10 @@ use crate::branch::Frozen;
 use crate::device::{AlignedBuf, Device};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::format::block::BlockRun;
 use crate::format::catalog as format;
 use crate::format::ids::{ForkPointId, Generation};
-use crate::format::layout::{
-    BLOCK_BYTES, GROWN_RING_BLOCKS, NODE_BLOCKS, SUPERBLOCK_COPIES, SUPERBLOCK_SLOTS,
-};
+use crate::format::layout::{BLOCK_BYTES, GROWN_RING_BLOCKS, SUPERBLOCK_COPIES, SUPERBLOCK_SLOTS};
 use crate::format::superblock::Superblock;
 use crate::injected_bug::{InjectedBug, injected};
 use crate::journal::Ring;
@@ -96,20 +95,21 @@ impl Engine {
         if !self.has_room_for(ring_bytes * RING_SHARE)? {
             return Ok(());
         }
-        let block = match self.space.allocate_segment() {
-            Ok(block) => block,
+        let place = match self.space.allocate_segment() {
+            Ok(run) => run,
             // The small ring serves; there just is no room for a larger one.
             Err(Error::NoSpace { .. }) => return Ok(()),
             Err(error) => return self.health.guard(Err(error)),
         };
-        let zeroed = zero(&*self.device, block, GROWN_RING_BLOCKS);
+        let zeroed = zero(&*self.device, place);
         self.health.guard(zeroed)?;
         let mut durable = lock(&self.durable);
         self.health.check()?;
         let written = self.write_checkpoint(&mut durable, None);
         self.health.guard(written)?;
-        self.space.mark_allocated((block, GROWN_RING_BLOCKS));
-        let ring = Ring { block, blocks: GROWN_RING_BLOCKS, ..Ring::of(&durable.superblock) };
+        self.space.mark_allocated(place);
+        let ring =
+            Ring { block: place.start, blocks: place.blocks, ..Ring::of(&durable.superblock) };
         self.checkpoint_with_ring(&mut durable, ring)
     }
 
@@ -229,7 +229,7 @@ impl Engine {
         }
         refs::apply(&mut tree, &self.refs.frozen())?;
         for ptr in policy.superseded_nodes() {
-            self.space.free_at_checkpoint((ptr.addr, NODE_BLOCKS));
+            self.space.free_at_checkpoint(ptr.run());
         }
         let placed = writer.write(&root)?;
         self.changed.set_system_bytes(root.bytes);
@@ -304,20 +304,20 @@ pub(crate) fn write_superblock(device: &dyn Device, superblock: &Superblock) -> 
     let slot = SUPERBLOCK_SLOTS[(superblock.checkpoint % 2) as usize];
     let copies = AlignedBuf::from_slice(&superblock.encode().repeat(SUPERBLOCK_COPIES as usize));
     device
-        .write_at(slot * BLOCK_BYTES as u64, &copies)
+        .write_at(slot.offset(), &copies)
         .and_then(|()| device.sync())
         .map_err(|e| Error::io("writing the superblock", e))
 }
 
 /// Fills blocks with zeros, so that later writes there need no room and change no metadata of the
 /// host.
-pub(crate) fn zero(device: &dyn Device, block: u64, blocks: u64) -> Result<()> {
+pub(crate) fn zero(device: &dyn Device, run: BlockRun) -> Result<()> {
     const STEP: u64 = 256;
     let zeros = AlignedBuf::zeroed((STEP * BLOCK_BYTES as u64) as usize);
-    for first in (0..blocks).step_by(STEP as usize) {
-        let len = STEP.min(blocks - first) as usize * BLOCK_BYTES;
+    for done in (0..run.blocks).step_by(STEP as usize) {
+        let len = STEP.min(run.blocks - done) as usize * BLOCK_BYTES;
         device
-            .write_at((block + first) * BLOCK_BYTES as u64, &zeros[..len])
+            .write_at((run.start + done).offset(), &zeros[..len])
             .map_err(|e| Error::io("preparing room in the store", e))?;
     }
     Ok(())

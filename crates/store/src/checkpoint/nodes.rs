@@ -3,9 +3,10 @@
 use crate::device::AlignedBuf;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::format::block::BlockAddr;
 use crate::format::catalog::DiskRoot;
 use crate::format::ids::Generation;
-use crate::format::layout::{BLOCK_BYTES, NODE_BLOCKS, NODE_BYTES};
+use crate::format::layout::{NODE_BLOCKS, NODE_BYTES};
 use crate::format::pointer::Ptr;
 use crate::sync::{Mutex, lock};
 use crate::tree::{Body, Link, Node, Root, ShadowPolicy};
@@ -17,13 +18,13 @@ const BATCH_NODES_MAX: usize = 128;
 pub(crate) struct NodeWriter<'a> {
     engine: &'a Engine,
     /// Images at consecutive addresses from `first` on.
-    first: u64,
+    first: BlockAddr,
     batch: Vec<Vec<u8>>,
 }
 
 impl<'a> NodeWriter<'a> {
     pub fn new(engine: &'a Engine) -> NodeWriter<'a> {
-        NodeWriter { engine, first: 0, batch: Vec::new() }
+        NodeWriter { engine, first: BlockAddr(0), batch: Vec::new() }
     }
 
     /// Writes what the tree has in memory only; its root on disk.
@@ -49,9 +50,9 @@ impl<'a> NodeWriter<'a> {
         let addr = self.engine.space.allocate_node()?;
         let (image, ptr) = node
             .encode(addr)
-            .ok_or_else(|| Error::damaged(addr, "a child of a node has no place"))?;
+            .ok_or_else(|| Error::damaged_at(addr, "a child of a node has no place"))?;
         if image.len() != NODE_BYTES {
-            return Err(Error::damaged(addr, "a node outgrew its place"));
+            return Err(Error::damaged_at(addr, "a node outgrew its place"));
         }
         if addr != self.first + self.batch.len() as u64 * NODE_BLOCKS
             || self.batch.len() >= BATCH_NODES_MAX
@@ -62,9 +63,7 @@ impl<'a> NodeWriter<'a> {
         self.batch.push(image);
         if self.engine.refs.place(node, ptr) {
             // Superseded since the cut: this checkpoint still names it, the next one won't.
-            self.engine
-                .space
-                .free_after_checkpoint(self.engine.freed((addr, NODE_BLOCKS), Some(node.birth)));
+            self.engine.space.free_after_checkpoint(self.engine.freed(ptr.run(), Some(node.birth)));
         }
         self.engine.nodes.remember(node);
         Ok(ptr)
@@ -79,7 +78,7 @@ impl<'a> NodeWriter<'a> {
         for (place, image) in joined.chunks_exact_mut(NODE_BYTES).zip(self.batch.drain(..)) {
             place.copy_from_slice(&image);
         }
-        let written = self.engine.device.write_at(self.first * BLOCK_BYTES as u64, &joined);
+        let written = self.engine.device.write_at(self.first.offset(), &joined);
         written.map_err(|e| Error::io("writing tree nodes", e))
     }
 }

@@ -1,8 +1,10 @@
 //! The value of an extent entry: a run of data blocks with a checksum each.
 
+use super::block::{BlockAddr, BlockRun};
 use super::codec::{Decoded, Malformed, Reader, Writer};
 use super::ids::Generation;
 use super::layout::EXTENT_BLOCKS_MAX;
+use std::ops::Range;
 
 /// First byte of a tree value: what kind it is.
 pub(crate) const TAG_BYTES: u8 = 0;
@@ -15,7 +17,7 @@ const HEADER_BYTES: usize = 1 + 8 + 8 + 1 + 2;
 /// A run of data blocks, at most 256, named by one tree entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Extent {
-    pub addr: u64,
+    pub addr: BlockAddr,
     pub birth: Generation,
     pub shared: bool,
     pub sums: Vec<u32>,
@@ -26,19 +28,24 @@ impl Extent {
         self.sums.len() as u64
     }
 
-    /// The blocks `[from, to)` of this run, as a run of their own.
-    pub fn slice(&self, from: u64, to: u64) -> Extent {
+    /// Where its blocks lie.
+    pub fn run(&self) -> BlockRun {
+        BlockRun { start: self.addr, blocks: self.blocks() }
+    }
+
+    /// Some blocks of this extent, counted from its first, as an extent of their own.
+    pub fn slice(&self, blocks: Range<u64>) -> Extent {
         Extent {
-            addr: self.addr + from,
+            addr: self.addr + blocks.start,
             birth: self.birth,
             shared: self.shared,
-            sums: self.sums[from as usize..to as usize].to_vec(),
+            sums: self.sums[blocks.start as usize..blocks.end as usize].to_vec(),
         }
     }
 
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer(Vec::with_capacity(HEADER_BYTES + self.sums.len() * 4));
-        w.u8(TAG_EXTENT).u64(self.addr).u64(self.birth.0).u8(if self.shared {
+        w.u8(TAG_EXTENT).u64(self.addr.0).u64(self.birth.0).u8(if self.shared {
             FLAG_SHARED
         } else {
             0
@@ -56,7 +63,8 @@ impl Extent {
         if r.u8()? != TAG_EXTENT {
             return Err(Malformed("an extent entry has another tag"));
         }
-        let (addr, birth, flags, blocks) = (r.address()?, r.number()?, r.u8()?, r.u16()?);
+        let (addr, birth, flags, blocks) =
+            (BlockAddr(r.address()?), r.number()?, r.u8()?, r.u16()?);
         if blocks == 0 || u64::from(blocks) > EXTENT_BLOCKS_MAX {
             return Err(Malformed("an extent is out of range"));
         }
@@ -70,13 +78,13 @@ impl Extent {
         })
     }
 
-    /// Address of an encoded extent; 0 for a value of another kind.
-    pub fn peek_place(value: &[u8]) -> u64 {
+    /// Address of an encoded extent; `None` for a value of another kind.
+    pub fn peek_addr(value: &[u8]) -> Option<BlockAddr> {
         match value {
             [TAG_EXTENT, rest @ ..] if rest.len() >= HEADER_BYTES - 1 => {
-                rest[..8].try_into().map(u64::from_le_bytes).unwrap_or_default()
+                rest.first_chunk().map(|addr| BlockAddr(u64::from_le_bytes(*addr)))
             }
-            _ => 0,
+            _ => None,
         }
     }
 

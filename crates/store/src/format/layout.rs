@@ -1,8 +1,9 @@
-//! Sizes and places that the format fixes. Addresses count blocks of 4 KiB from the start of the
-//! file.
+//! Sizes and places that the format fixes.
 
-/// The unit of addresses, of file data and of checksums, in bytes.
-pub const BLOCK_BYTES: usize = 4096;
+use super::block::BlockAddr;
+
+pub use super::block::BLOCK_BYTES;
+
 /// Longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 512;
 /// Longest inline value, in bytes: with its key it stays below a third of a node.
@@ -22,13 +23,13 @@ pub(crate) const NODE_BLOCKS: u64 = (NODE_BYTES / BLOCK_BYTES) as u64;
 pub(crate) const EXTENT_BLOCKS_MAX: u64 = 256;
 
 /// Each superblock slot holds [`SUPERBLOCK_COPIES`], in neighbouring blocks.
-pub(crate) const SUPERBLOCK_SLOTS: [u64; 2] = [0, 256];
+pub(crate) const SUPERBLOCK_SLOTS: [BlockAddr; 2] = [BlockAddr(0), BlockAddr(256)];
 pub(crate) const SUPERBLOCK_COPIES: u64 = 2;
 /// The first journal ring: 6 MiB between the superblocks and the first segment.
-pub(crate) const FIRST_RING_BLOCK: u64 = 512;
+pub(crate) const FIRST_RING_BLOCK: BlockAddr = BlockAddr(512);
 pub(crate) const FIRST_RING_BLOCKS: u64 = 1536;
 /// Segments begin behind the first ring.
-pub(crate) const FIRST_SEGMENT_BLOCK: u64 = FIRST_RING_BLOCK + FIRST_RING_BLOCKS;
+pub(crate) const FIRST_SEGMENT_BLOCK: BlockAddr = BlockAddr(FIRST_RING_BLOCK.0 + FIRST_RING_BLOCKS);
 /// 64 MiB.
 pub(crate) const SEGMENT_BLOCKS: u64 = 16384;
 /// The two bitmap slots at the head of each segment.
@@ -44,12 +45,21 @@ const _: () = assert!(SEGMENT_BLOCKS / CHUNK_BLOCKS == 64);
 const _: () = assert!(2 * (KEY_BYTES_MAX + VALUE_BYTES_MAX) < NODE_BYTES);
 
 /// First block of a segment.
-pub(crate) fn segment_start(index: u64) -> u64 {
+pub(crate) fn segment_start(index: u64) -> BlockAddr {
     FIRST_SEGMENT_BLOCK + index * SEGMENT_BLOCKS
 }
 
-/// The segment of a block, and the block's place in it. `None` in front of the first segment.
-pub(crate) fn segment_of(block: u64) -> Option<(u64, u64)> {
-    let offset = block.checked_sub(FIRST_SEGMENT_BLOCK)?;
-    Some((offset / SEGMENT_BLOCKS, offset % SEGMENT_BLOCKS))
+/// Where a block lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PlaceInSegment {
+    /// The number of the segment, from 0 on.
+    pub segment: u64,
+    /// The block in it, counted from the segment's first.
+    pub at: u64,
+}
+
+/// `None` for a block in front of the first segment.
+pub(crate) fn segment_of(block: BlockAddr) -> Option<PlaceInSegment> {
+    let offset = block.0.checked_sub(FIRST_SEGMENT_BLOCK.0)?;
+    Some(PlaceInSegment { segment: offset / SEGMENT_BLOCKS, at: offset % SEGMENT_BLOCKS })
 }

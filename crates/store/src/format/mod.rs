@@ -1,7 +1,9 @@
 //! The bytes on disk: pure encoders and decoders, no I/O. `docs/format.md` draws them.
 
+pub(crate) mod block;
 pub(crate) mod catalog;
 pub(crate) mod change;
+pub(crate) mod chunks;
 pub(crate) mod codec;
 pub(crate) mod extent;
 pub(crate) mod ids;

@@ -1,5 +1,6 @@
 //! The segment table: per segment, which bitmap slot counts and what it says in short.
 
+use super::chunks::Chunks;
 use super::codec::{Decoded, Malformed, Reader, Writer};
 
 /// Bytes of one entry.
@@ -10,15 +11,15 @@ pub(crate) struct SegmentEntry {
     /// 0 or 1: which slot at the head of the segment holds the bitmap; `None`: all free.
     pub slot: Option<u8>,
     pub free: u16,
-    /// One bit a chunk of 1 MiB: the host holds no space for what is free in it.
-    pub holes: u64,
+    /// The host holds no space for what is free in these.
+    pub holes: Chunks,
     pub sum: u128,
 }
 
 pub(crate) fn encode(entries: &[SegmentEntry]) -> Vec<u8> {
     let mut w = Writer(Vec::with_capacity(entries.len() * ENTRY_BYTES));
     for e in entries {
-        w.u8(e.slot.map_or(255, |s| s)).u8(0).u16(e.free).u32(0).u64(e.holes).u128(e.sum);
+        w.u8(e.slot.map_or(255, |s| s)).u8(0).u16(e.free).u32(0).u64(e.holes.0).u128(e.sum);
     }
     w.0
 }
@@ -39,7 +40,7 @@ pub(crate) fn decode(bytes: &[u8], segments: u64) -> Decoded<Vec<SegmentEntry>> 
             let _ = r.u8()?;
             let free = r.u16()?;
             let _ = r.u32()?;
-            Ok(SegmentEntry { slot, free, holes: r.u64()?, sum: r.u128()? })
+            Ok(SegmentEntry { slot, free, holes: Chunks(r.u64()?), sum: r.u128()? })
         })
         .collect()
 }

@@ -1,5 +1,6 @@
 //! The superblock: where everything else begins.
 
+use super::block::BlockAddr;
 use super::checksum;
 use super::codec::{Decoded, Malformed, Reader, Writer};
 use super::ids::{BranchId, ForkPointId, Generation};
@@ -18,7 +19,7 @@ pub(crate) struct Superblock {
     pub generation: Generation,
     /// Written into every journal group since; fresh after every recovery.
     pub salt: u64,
-    pub ring_block: u64,
+    pub ring_block: BlockAddr,
     pub ring_blocks: u64,
     /// Where replay begins, in blocks from the ring's start.
     pub replay_block: u64,
@@ -27,7 +28,7 @@ pub(crate) struct Superblock {
     /// Checksum of the group in front of it.
     pub replay_chain: u128,
     /// Segment table: first block, length in bytes, number of segments, checksum.
-    pub table_block: u64,
+    pub table_block: BlockAddr,
     pub table_bytes: u64,
     pub segments: u64,
     pub table_sum: u128,
@@ -73,9 +74,9 @@ impl Superblock {
         let mut w = Writer::default();
         w.raw(MAGIC).u32(FORMAT_VERSION).u32(0).u64(FEATURES_KNOWN).u64(0);
         w.u128(self.uuid).u64(self.checkpoint).u64(self.generation.0).u64(self.salt);
-        w.u64(self.ring_block).u64(self.ring_blocks).u64(self.replay_block);
+        w.u64(self.ring_block.0).u64(self.ring_blocks).u64(self.replay_block);
         w.u64(self.replay_sequence).u128(self.replay_chain);
-        w.u64(self.table_block).u64(self.table_bytes).u64(self.segments).u128(self.table_sum);
+        w.u64(self.table_block.0).u64(self.table_bytes).u64(self.segments).u128(self.table_sum);
         match &self.system {
             Some((ptr, level)) => {
                 w.u8(1).u8(*level);
@@ -118,12 +119,12 @@ impl Superblock {
             checkpoint: r.u64()?,
             generation: Generation(r.u64()?),
             salt: r.u64()?,
-            ring_block: r.u64()?,
+            ring_block: BlockAddr(r.u64()?),
             ring_blocks: r.u64()?,
             replay_block: r.u64()?,
             replay_sequence: r.u64()?,
             replay_chain: r.u128()?,
-            table_block: r.u64()?,
+            table_block: BlockAddr(r.u64()?),
             table_bytes: r.u64()?,
             segments: r.u64()?,
             table_sum: r.u128()?,

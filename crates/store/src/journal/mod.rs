@@ -274,7 +274,7 @@ impl Journal {
             ring.covered = Some(cut);
             ring.mark = Some(Mark { head: ring.head, link: ring.link });
         }
-        ring.mark.take().ok_or_else(|| Error::damaged(0, "the journal lost its place"))
+        ring.mark.take().ok_or_else(|| Error::damaged("the journal lost its place"))
     }
 
     /// The checkpoint of `cut` is durable: what lies before `mark` is free. `salt` and a new ring
@@ -304,6 +304,7 @@ impl Journal {
 mod tests {
     use super::*;
     use crate::device::{Faults, MemoryDevice, SimulatedDevice, SyncFault};
+    use crate::format::block::BlockAddr;
     use crate::format::ids::BranchId;
     use crate::txn::{DataRun, Op, RunData, last_batch};
     use group::Link;
@@ -321,7 +322,8 @@ mod tests {
 
     fn journal_on(device: Arc<dyn Device>, blocks: u64) -> (Journal, DirtySet) {
         let link = Link { salt: 1, session: 0, sequence: 0, chain: 0 };
-        let ring = Ring { block: 0, blocks, head: 0, tail: 0, link, mark: None, covered: None };
+        let ring =
+            Ring { block: BlockAddr(0), blocks, head: 0, tail: 0, link, mark: None, covered: None };
         (Journal::new(Arc::clone(&device), ring, 0, false), DirtySet::new(device))
     }
 
@@ -382,9 +384,9 @@ mod tests {
     fn much_data_goes_to_its_own_place_before_its_record_and_little_travels_inside() {
         for (blocks, inside) in [(16, true), (17, false), (40, false)] {
             let (journal, dirty) = journal(1000);
-            let data = dirty.insert(5000, &vec![3; blocks * BLOCK_BYTES]);
+            let data = dirty.insert(BlockAddr(5000), &vec![3; blocks * BLOCK_BYTES]);
             let sums = vec![0; blocks].into();
-            let run = DataRun { addr: 5000, sums, data: RunData::Dirty(Arc::clone(&data)) };
+            let run = DataRun { addr: data.addr, sums, data: RunData::Dirty(Arc::clone(&data)) };
             let map = Op::Map { map: Box::from(&b"m"[..]), block: 0, runs: vec![run] };
             journal.append(Record::Commit { branch: BranchId(1), ops: vec![map] });
             assert_eq!(journal.write(&dirty).unwrap(), Flush::Done);
@@ -435,8 +437,15 @@ mod tests {
         journal.append(Record::Close);
         assert_eq!(journal.flush(1, &dirty).unwrap(), Flush::Done);
         let link = Link { salt: 2, session: 0, sequence: 1, chain: 0 };
-        let other =
-            Ring { block: 500, blocks: 300, head: 0, tail: 0, link, mark: None, covered: None };
+        let other = Ring {
+            block: BlockAddr(500),
+            blocks: 300,
+            head: 0,
+            tail: 0,
+            link,
+            mark: None,
+            covered: None,
+        };
         journal.replace(other);
         assert_eq!((journal.fill(), journal.closed(), journal.durable()), ((0, 300), false, 1));
         journal.append(commit(10));

@@ -1,6 +1,7 @@
 //! Journal records: what a commit did, in logical terms.
 
 use crate::dirty::DirtyData;
+use crate::format::block::BlockAddr;
 use crate::format::catalog::BranchMeta;
 use crate::format::change::{OP_DELETE, OP_PUT};
 use crate::format::codec::{Decoded, Malformed, Reader, Writer};
@@ -205,7 +206,7 @@ fn encode_run(run: &DataRun, w: &mut Writer) {
             w.u8(RUN_INLINE).raw(dirty.bytes());
         }
         _ => {
-            w.u8(RUN_NAMED).u64(run.addr);
+            w.u8(RUN_NAMED).u64(run.addr.0);
             for sum in run.sums.iter() {
                 w.u32(*sum);
             }
@@ -278,10 +279,14 @@ fn decode_run(r: &mut Reader) -> Decoded<(u64, DataRun)> {
     let run = match r.u8()? {
         RUN_INLINE => {
             let bytes = r.raw(blocks * BLOCK_BYTES)?;
-            DataRun { addr: 0, sums: Arc::from([]), data: RunData::Replayed(bytes.into()) }
+            DataRun {
+                addr: BlockAddr(0),
+                sums: Arc::from([]),
+                data: RunData::Replayed(bytes.into()),
+            }
         }
         RUN_NAMED => {
-            let addr = r.address()?;
+            let addr = BlockAddr(r.address()?);
             let sums = r.raw(blocks * 4)?.chunks_exact(4);
             let sums = sums.map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
             DataRun { addr, sums: sums.collect(), data: RunData::OnDevice }

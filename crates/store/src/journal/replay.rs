@@ -5,6 +5,7 @@ use super::record::Record;
 use super::ring::{Mark, Ring};
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
+use crate::format::block::BlockRun;
 use crate::format::block_checksum;
 use crate::format::layout::BLOCK_BYTES;
 use crate::format::superblock::Superblock;
@@ -94,12 +95,11 @@ fn first_without_data(
 }
 
 fn data_is_there(device: &dyn Device, run: &DataRun) -> Result<bool> {
-    let in_file =
-        run.addr.checked_mul(BLOCK_BYTES as u64).is_some_and(|at| at < i64::MAX as u64 / 2);
+    let in_file = run.addr.checked_offset().is_some_and(|at| at < i64::MAX as u64 / 2);
     if !in_file {
         return Ok(false);
     }
-    let data = read_blocks(device, run.addr, run.sums.len() as u64)?;
+    let data = read_blocks(device, run.blocks())?;
     Ok(data
         .chunks_exact(BLOCK_BYTES)
         .zip(run.sums.iter())
@@ -108,7 +108,7 @@ fn data_is_there(device: &dyn Device, run: &DataRun) -> Result<bool> {
 
 impl Ring {
     fn link_header(&self, device: &dyn Device) -> Result<Option<Header>> {
-        let block = read_blocks(device, self.block + self.head, 1)?;
+        let block = read_blocks(device, BlockRun::new(self.block + self.head, 1))?;
         Ok(Header::decode(&block, &self.link))
     }
 }
@@ -123,7 +123,7 @@ fn read_group(
     if header.blocks() > ring.blocks - ring.head {
         return Ok(None);
     }
-    let bytes = read_blocks(device, ring.block + ring.head, header.blocks())?;
+    let bytes = read_blocks(device, BlockRun::new(ring.block + ring.head, header.blocks()))?;
     let header = Header { ..*header };
     let len = header.bytes as usize;
     Ok(Some((header, bytes[..len].to_vec())))
@@ -142,16 +142,17 @@ fn refuse_lost_records(device: &dyn Device, ring: &Ring, blocks: u64) -> Result<
     let parts = (head..end).step_by(STEP as usize).map(|first| (first, end));
     for (first, end) in parts.chain((0..again).step_by(STEP as usize).map(|first| (first, again))) {
         let count = STEP.min(end - first);
-        let blocks = read_blocks(device, ring.block + first, count)?;
+        let blocks = read_blocks(device, BlockRun::new(ring.block + first, count))?;
         for (i, block) in blocks.chunks_exact(BLOCK_BYTES).enumerate() {
             let Some(header) = Header::any(block) else { continue };
             let newer = header.salt == ring.link.salt && header.durable > ring.link.sequence;
             if !newer || header.blocks() > ring.blocks - first - i as u64 {
                 continue;
             }
-            let bytes = read_blocks(device, ring.block + first + i as u64, header.blocks())?;
+            let place = BlockRun::new(ring.block + first + i as u64, header.blocks());
+            let bytes = read_blocks(device, place)?;
             if group::decode(&bytes[..header.bytes as usize], &header).is_ok() {
-                return Err(Error::damaged(
+                return Err(Error::damaged_at(
                     ring.block + ring.head,
                     format!(
                         "the journal breaks at record {}, but records up to {} were durable",
@@ -164,10 +165,10 @@ fn refuse_lost_records(device: &dyn Device, ring: &Ring, blocks: u64) -> Result<
     Ok(())
 }
 
-fn read_blocks(device: &dyn Device, block: u64, blocks: u64) -> Result<AlignedBuf> {
-    let mut buf = AlignedBuf::zeroed(blocks as usize * BLOCK_BYTES);
+fn read_blocks(device: &dyn Device, run: BlockRun) -> Result<AlignedBuf> {
+    let mut buf = AlignedBuf::zeroed(run.blocks as usize * BLOCK_BYTES);
     device
-        .read_at(block * BLOCK_BYTES as u64, &mut buf)
+        .read_at(run.start.offset(), &mut buf)
         .map_err(|e| Error::io("reading the journal", e))?;
     Ok(buf)
 }

@@ -3,6 +3,7 @@
 use super::group::{self, Link};
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
+use crate::format::block::BlockAddr;
 use crate::format::layout::BLOCK_BYTES;
 use crate::format::superblock::Superblock;
 
@@ -16,7 +17,7 @@ pub(crate) struct Mark {
 #[derive(Debug)]
 pub(crate) struct Ring {
     /// First block and number of blocks.
-    pub block: u64,
+    pub block: BlockAddr,
     pub blocks: u64,
     /// Where the next group goes, and where replay would begin; blocks from the ring's start.
     pub head: u64,
@@ -100,7 +101,7 @@ impl Ring {
         let mut buf = AlignedBuf::zeroed(bytes.len().div_ceil(BLOCK_BYTES) * BLOCK_BYTES);
         buf[..bytes.len()].copy_from_slice(bytes);
         device
-            .write_at((self.block + self.head) * BLOCK_BYTES as u64, &buf)
+            .write_at((self.block + self.head).offset(), &buf)
             .map_err(|e| Error::io("writing the journal", e))
     }
 }

@@ -2,36 +2,47 @@
 
 use super::RangeDeltas;
 use crate::error::{Error, Result};
+use crate::format::block::BlockAddr;
 use crate::format::catalog::{PREFIX_COUNT, decode_count, encode_count, key_number, number_key};
 use crate::tree::{Cursor, Nodes, Root, ShadowPolicy, Tree};
+use std::ops::Range;
 
-/// A range with its count.
-type Counted = (u64, u64, i64);
+/// A range of blocks with its count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Counted {
+    blocks: Range<BlockAddr>,
+    count: i64,
+}
 
 /// Adds `deltas` to the counts stored in `tree`.
 pub(crate) fn apply<O: ShadowPolicy>(tree: &mut Tree<'_, O>, deltas: &RangeDeltas) -> Result<()> {
-    for (start, end, delta) in deltas.iter() {
-        let stored = overlapping(tree.nodes, tree.root, start, end)?;
-        for (from, _, _) in &stored {
-            tree.remove(&number_key(PREFIX_COUNT, *from))?;
+    for (range, delta) in deltas.iter() {
+        let stored = overlapping(tree.nodes, tree.root, &range)?;
+        for Counted { blocks, .. } in &stored {
+            tree.remove(&number_key(PREFIX_COUNT, blocks.start.0))?;
         }
-        for (from, to, count) in summed(&stored, start, end, delta) {
+        for Counted { blocks, count } in summed(&stored, &range, delta) {
+            let Range { start, end } = blocks;
             if count < 1 {
-                return Err(Error::damaged(from, format!("its reference count became {count}")));
+                return Err(Error::damaged_at(
+                    start,
+                    format!("its reference count became {count}"),
+                ));
             }
             let count = u32::try_from(count)
-                .map_err(|_| Error::damaged(from, "its reference count overflows"))?;
+                .map_err(|_| Error::damaged_at(start, "its reference count overflows"))?;
             if count > 1 {
-                tree.put(&number_key(PREFIX_COUNT, from), &encode_count(to - from, count))?;
+                tree.put(&number_key(PREFIX_COUNT, start.0), &encode_count(end - start, count))?;
             }
         }
     }
     Ok(())
 }
 
-/// Stored ranges that overlap or touch `[start, end)`, in order.
-fn overlapping(nodes: &Nodes, root: &Root, start: u64, end: u64) -> Result<Vec<Counted>> {
-    let mut cursor = Cursor::seek_floor(nodes, root, &number_key(PREFIX_COUNT, start))?;
+/// Stored ranges that overlap or touch `range`, in order.
+fn overlapping(nodes: &Nodes, root: &Root, range: &Range<BlockAddr>) -> Result<Vec<Counted>> {
+    let Range { start, end } = *range;
+    let mut cursor = Cursor::seek_floor(nodes, root, &number_key(PREFIX_COUNT, start.0))?;
     let mut found = Vec::new();
     while let Some((key, value)) = cursor.next(nodes)? {
         match key.first() {
@@ -39,32 +50,34 @@ fn overlapping(nodes: &Nodes, root: &Root, start: u64, end: u64) -> Result<Vec<C
             first if first < Some(&PREFIX_COUNT) => continue,
             _ => break,
         }
-        let from = key_number(&key).map_err(|m| Error::damaged(start, m.0))?;
-        let (blocks, count) = decode_count(&value).map_err(|m| Error::damaged(start, m.0))?;
+        let from = key_number(&key).map_err(|m| Error::damaged_at(start, m.0))?;
+        let from = BlockAddr(from);
+        let (blocks, count) = decode_count(&value).map_err(|m| Error::damaged_at(start, m.0))?;
         if from > end {
             break;
         }
         if from + blocks >= start {
-            found.push((from, from + blocks, i64::from(count)));
+            found.push(Counted { blocks: from..from + blocks, count: i64::from(count) });
         }
     }
     Ok(found)
 }
 
-/// The stored ranges with `delta` added on `[start, end)`; neighbours of equal count are joined.
-fn summed(stored: &[Counted], start: u64, end: u64, delta: i64) -> Vec<Counted> {
+/// The stored ranges with `delta` added on `range`; neighbours of equal count are joined.
+fn summed(stored: &[Counted], range: &Range<BlockAddr>, delta: i64) -> Vec<Counted> {
     let mut pieces: Vec<Counted> = Vec::new();
-    let mut push = |from: u64, to: u64, count: i64| {
+    let mut push = |from: BlockAddr, to: BlockAddr, count: i64| {
         if from >= to {
             return;
         }
         match pieces.last_mut() {
-            Some(last) if last.1 == from && last.2 == count => last.1 = to,
-            _ => pieces.push((from, to, count)),
+            Some(last) if last.blocks.end == from && last.count == count => last.blocks.end = to,
+            _ => pieces.push(Counted { blocks: from..to, count }),
         }
     };
+    let Range { start, end } = *range;
     let mut at = start;
-    for &(from, to, count) in stored {
+    for &Counted { blocks: Range { start: from, end: to }, count } in stored {
         push(from, to.min(start), count);
         push(at, from.clamp(at, end), 1 + delta);
         push(from.max(start), to.min(end), count + delta);
@@ -81,13 +94,14 @@ mod tests {
 
     #[test]
     fn a_delta_splits_the_ranges_it_cuts_and_joins_equal_ones() {
-        let stored = [(0, 10, 3), (20, 30, 2)];
-        assert_eq!(
-            summed(&stored, 5, 25, 1),
-            [(0, 5, 3), (5, 10, 4), (10, 20, 2), (20, 25, 3), (25, 30, 2)]
-        );
-        assert_eq!(summed(&stored, 10, 20, 2), [(0, 20, 3), (20, 30, 2)]);
-        assert_eq!(summed(&[], 4, 6, 1), [(4, 6, 2)]);
-        assert_eq!(summed(&[(4, 6, 2)], 4, 6, -1), [(4, 6, 1)]);
+        let blocks = |from, to| BlockAddr(from)..BlockAddr(to);
+        let counted = |(from, to, count)| Counted { blocks: blocks(from, to), count };
+        let stored = [(0, 10, 3), (20, 30, 2)].map(counted);
+        let split = [(0, 5, 3), (5, 10, 4), (10, 20, 2), (20, 25, 3), (25, 30, 2)];
+        assert_eq!(summed(&stored, &blocks(5, 25), 1), split.map(counted));
+        let joined = [(0, 20, 3), (20, 30, 2)];
+        assert_eq!(summed(&stored, &blocks(10, 20), 2), joined.map(counted));
+        assert_eq!(summed(&[], &blocks(4, 6), 1), [counted((4, 6, 2))]);
+        assert_eq!(summed(&[counted((4, 6, 2))], &blocks(4, 6), -1), [counted((4, 6, 1))]);
     }
 }

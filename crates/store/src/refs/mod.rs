@@ -12,11 +12,10 @@ pub(crate) use apply::apply;
 pub(crate) use ranges::RangeDeltas;
 
 use crate::error::{Error, Result};
+use crate::format::block::{BlockAddr, BlockRun};
 use crate::format::catalog::{PREFIX_COUNT, decode_count, key_number, number_key};
-use crate::format::layout::NODE_BLOCKS;
 use crate::format::pointer::Ptr;
 use crate::injected_bug::{InjectedBug, injected};
-use crate::space::BlockRun;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock};
 use crate::tree::{Body, Cursor, Link, Node, Nodes, Root};
@@ -52,22 +51,22 @@ struct Deltas {
 /// How a counted thing is named.
 #[derive(Clone, Copy)]
 enum Target {
-    Range(u64, u64),
+    Blocks(BlockRun),
     Memory(u64),
 }
 
 fn target(link: &Link) -> Target {
     match (link.ptr(), link) {
-        (Some(ptr), _) => Target::Range(ptr.addr, NODE_BLOCKS),
+        (Some(ptr), _) => Target::Blocks(ptr.run()),
         (None, Link::Mem(node)) => Target::Memory(node.id),
-        (None, Link::Disk(ptr)) => Target::Range(ptr.addr, NODE_BLOCKS),
+        (None, Link::Disk(ptr)) => Target::Blocks(ptr.run()),
     }
 }
 
 impl Deltas {
     fn add(&mut self, target: Target, delta: i64) {
         match target {
-            Target::Range(addr, blocks) => self.ranges.add(addr, addr + blocks, delta),
+            Target::Blocks(run) => self.ranges.add(run.start..run.end(), delta),
             Target::Memory(id) => {
                 let sum = self.nodes.entry(id).or_default();
                 *sum += delta;
@@ -79,19 +78,19 @@ impl Deltas {
     }
 
     /// Moves what was counted under a node's name to its address.
-    fn place(&mut self, id: u64, addr: u64) {
+    fn place(&mut self, id: u64, ptr: Ptr) {
         if let Some(delta) = self.nodes.remove(&id) {
-            self.ranges.add(addr, addr + NODE_BLOCKS, delta);
+            self.add(Target::Blocks(ptr.run()), delta);
         }
     }
 }
 
 impl State {
     /// The count of the block at `addr`, and where it may change next.
-    fn count_at(&self, nodes: &Nodes, addr: u64) -> Result<(i64, u64)> {
+    fn count_at(&self, nodes: &Nodes, addr: BlockAddr) -> Result<(i64, BlockAddr)> {
         let (stored, mut until) = match &self.system {
             Some(system) => stored_count(nodes, system, addr)?,
-            None => (1, u64::MAX),
+            None => (1, BlockAddr::MAX),
         };
         let mut count = i64::from(stored);
         for deltas in self.frozen.iter().chain([&self.live]) {
@@ -100,14 +99,14 @@ impl State {
             until = until.min(end);
         }
         if count < 1 || count > i64::from(u32::MAX) {
-            return Err(Error::damaged(addr, format!("its reference count is {count}")));
+            return Err(Error::damaged_at(addr, format!("its reference count is {count}")));
         }
         Ok((count, until))
     }
 
     fn count(&self, nodes: &Nodes, target: Target) -> Result<i64> {
         match target {
-            Target::Range(addr, _) => Ok(self.count_at(nodes, addr)?.0),
+            Target::Blocks(run) => Ok(self.count_at(nodes, run.start)?.0),
             Target::Memory(id) => {
                 let delta = |d: &Deltas| d.nodes.get(&id).copied().unwrap_or_default();
                 Ok(1 + self.frozen.as_ref().map_or(0, delta) + delta(&self.live))
@@ -117,8 +116,8 @@ impl State {
 }
 
 /// The stored count at `addr` (1 where none is), and where it may change next.
-fn stored_count(nodes: &Nodes, system: &Root, addr: u64) -> Result<(u32, u64)> {
-    let mut cursor = Cursor::seek_floor(nodes, system, &number_key(PREFIX_COUNT, addr))?;
+fn stored_count(nodes: &Nodes, system: &Root, addr: BlockAddr) -> Result<(u32, BlockAddr)> {
+    let mut cursor = Cursor::seek_floor(nodes, system, &number_key(PREFIX_COUNT, addr.0))?;
     while let Some((key, value)) = cursor.next(nodes)? {
         if key.first() != Some(&PREFIX_COUNT) {
             if key.first() > Some(&PREFIX_COUNT) {
@@ -126,8 +125,8 @@ fn stored_count(nodes: &Nodes, system: &Root, addr: u64) -> Result<(u32, u64)> {
             }
             continue;
         }
-        let start = key_number(&key).map_err(|m| Error::damaged(addr, m.0))?;
-        let (blocks, count) = decode_count(&value).map_err(|m| Error::damaged(addr, m.0))?;
+        let start = BlockAddr(key_number(&key).map_err(|m| Error::damaged_at(addr, m.0))?);
+        let (blocks, count) = decode_count(&value).map_err(|m| Error::damaged_at(addr, m.0))?;
         if start > addr {
             return Ok((1, start));
         }
@@ -135,7 +134,7 @@ fn stored_count(nodes: &Nodes, system: &Root, addr: u64) -> Result<(u32, u64)> {
             return Ok((count, start + blocks));
         }
     }
-    Ok((1, u64::MAX))
+    Ok((1, BlockAddr::MAX))
 }
 
 impl Refs {
@@ -179,8 +178,7 @@ impl Refs {
             }
             Body::Leaf(entries) => {
                 for extent in entries.extents() {
-                    let extent = extent?;
-                    state.live.add(Target::Range(extent.addr, extent.blocks()), 1);
+                    state.live.add(Target::Blocks(extent?.run()), 1);
                 }
             }
         }
@@ -203,7 +201,7 @@ impl Refs {
     /// One more pointer to a run of data blocks.
     pub fn share_run(&self, run: BlockRun) {
         let mut state = lock(&self.state);
-        state.live.add(Target::Range(run.0, run.1), 1);
+        state.live.add(Target::Blocks(run), 1);
         self.note_changes(&state);
     }
 
@@ -217,16 +215,17 @@ impl Refs {
         let mut state = lock(&self.state);
         let (mut last, mut shared) = (Vec::new(), Vec::new());
         for (number, run) in runs.iter().enumerate() {
-            let (mut at, end) = (run.0, run.0 + run.1);
+            let (mut at, end) = (run.start, run.end());
             while at < end {
                 let (count, until) = state.count_at(&self.nodes, at).inspect_err(|_| {
                     shared.iter().for_each(|piece| state.live.add(*piece, 1));
                 })?;
                 let until = until.min(end);
+                let piece = BlockRun::new(at, until - at);
                 if count == 1 {
-                    last.push((number, (at, until - at)));
+                    last.push((number, piece));
                 } else {
-                    let piece = Target::Range(at, until - at);
+                    let piece = Target::Blocks(piece);
                     state.live.add(piece, -1);
                     shared.push(piece);
                 }
@@ -239,8 +238,8 @@ impl Refs {
         Ok(())
     }
 
-    /// Whether some part of the run has other pointers, and how long the first such part is.
-    pub fn count_of_run(&self, addr: u64) -> Result<(i64, u64)> {
+    /// The count of the data block at `addr`, and where it may change next.
+    pub fn count_of_block(&self, addr: BlockAddr) -> Result<(i64, BlockAddr)> {
         lock(&self.state).count_at(&self.nodes, addr)
     }
 
@@ -270,9 +269,9 @@ impl Refs {
         let mut state = lock(&self.state);
         // Only the one checkpoint that runs places nodes, each once.
         let _ = node.place.set(ptr);
-        state.live.place(node.id, ptr.addr);
+        state.live.place(node.id, ptr);
         if let Some(frozen) = &mut state.frozen {
-            frozen.place(node.id, ptr.addr);
+            frozen.place(node.id, ptr);
         }
         state.dead.remove(&node.id)
     }
@@ -318,10 +317,10 @@ mod tests {
         assert!(refs.release(&link).unwrap(), "the second of two pointers was the last");
         assert_eq!(refs.free_node(&node), None);
         assert!(
-            refs.place(&node, Ptr { addr: 10, birth: Generation(1), sum: 0 }),
+            refs.place(&node, Ptr { addr: BlockAddr(10), birth: Generation(1), sum: 0 }),
             "it is garbage by now"
         );
-        assert_eq!(refs.frozen().at(10).0, 1, "the checkpoint records two pointers");
-        assert_eq!(lock(&refs.state).live.ranges.at(10).0, -1, "and the next one none");
+        assert_eq!(refs.frozen().at(BlockAddr(10)).0, 1, "the checkpoint records two pointers");
+        assert_eq!(lock(&refs.state).live.ranges.at(BlockAddr(10)).0, -1, "and the next one none");
     }
 }

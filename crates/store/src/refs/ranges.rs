@@ -1,25 +1,35 @@
 //! Changes of counts over ranges of blocks: touching ranges split, sums of zero vanish.
 
+use crate::format::block::BlockAddr;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 #[derive(Debug, Default, Clone)]
 pub(crate) struct RangeDeltas {
-    /// Start → (end, delta); ranges don't overlap and no delta is zero.
-    map: BTreeMap<u64, (u64, i64)>,
+    /// By their starts; ranges don't overlap and no delta is zero.
+    map: BTreeMap<BlockAddr, Delta>,
+}
+
+/// What a range changes by, and the address behind it.
+#[derive(Debug, Clone, Copy)]
+struct Delta {
+    end: BlockAddr,
+    delta: i64,
 }
 
 impl RangeDeltas {
     /// The delta at `addr`, and where it may change next.
-    pub fn at(&self, addr: u64) -> (i64, u64) {
-        if let Some((_, (end, delta))) = self.map.range(..=addr).next_back()
-            && *end > addr
+    pub fn at(&self, addr: BlockAddr) -> (i64, BlockAddr) {
+        if let Some((_, range)) = self.map.range(..=addr).next_back()
+            && range.end > addr
         {
-            return (*delta, *end);
+            return (range.delta, range.end);
         }
-        (0, self.map.range(addr + 1..).next().map_or(u64::MAX, |(start, _)| *start))
+        (0, self.map.range(addr + 1..).next().map_or(BlockAddr::MAX, |(start, _)| *start))
     }
 
-    pub fn add(&mut self, start: u64, end: u64, delta: i64) {
+    pub fn add(&mut self, blocks: Range<BlockAddr>, delta: i64) {
+        let Range { start, end } = blocks;
         self.split_at(start);
         self.split_at(end);
         let mut at = start;
@@ -29,7 +39,7 @@ impl RangeDeltas {
             if old + delta == 0 {
                 self.map.remove(&at);
             } else {
-                self.map.insert(at, (until, old + delta));
+                self.map.insert(at, Delta { end: until, delta: old + delta });
             }
             at = until;
         }
@@ -38,24 +48,24 @@ impl RangeDeltas {
     }
 
     /// Makes `addr` the start of a range if it lies inside one.
-    fn split_at(&mut self, addr: u64) {
-        if let Some((start, (end, delta))) =
-            self.map.range(..addr).next_back().map(|(s, v)| (*s, *v))
-            && end > addr
+    fn split_at(&mut self, addr: BlockAddr) {
+        if let Some((_, before)) = self.map.range_mut(..addr).next_back()
+            && before.end > addr
         {
-            self.map.insert(start, (addr, delta));
-            self.map.insert(addr, (end, delta));
+            let behind = *before;
+            before.end = addr;
+            self.map.insert(addr, behind);
         }
     }
 
     /// Joins the range that starts at `addr` to the one before it, if they agree.
-    fn join(&mut self, addr: u64) {
-        let Some((end, delta)) = self.map.get(&addr).copied() else { return };
+    fn join(&mut self, addr: BlockAddr) {
+        let Some(range) = self.map.get(&addr).copied() else { return };
         if let Some((_, before)) = self.map.range_mut(..addr).next_back()
-            && before.0 == addr
-            && before.1 == delta
+            && before.end == addr
+            && before.delta == range.delta
         {
-            before.0 = end;
+            before.end = range.end;
             self.map.remove(&addr);
         }
     }
@@ -65,8 +75,9 @@ impl RangeDeltas {
         self.map.len()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (u64, u64, i64)> {
-        self.map.iter().map(|(start, (end, delta))| (*start, *end, *delta))
+    /// Each range with its delta.
+    pub fn iter(&self) -> impl Iterator<Item = (Range<BlockAddr>, i64)> {
+        self.map.iter().map(|(start, range)| (*start..range.end, range.delta))
     }
 }
 
@@ -82,16 +93,16 @@ mod tests {
             let mut model = vec![0i64; 256];
             for (start, len, delta) in adds {
                 if delta == 0 { continue }
-                deltas.add(start, start + len, delta);
+                deltas.add(BlockAddr(start)..BlockAddr(start + len), delta);
                 model[start as usize..(start + len) as usize].iter_mut().for_each(|d| *d += delta);
             }
-            for (addr, expected) in model.iter().enumerate() {
-                let (delta, until) = deltas.at(addr as u64);
+            for (addr, expected) in (0..).zip(&model) {
+                let (delta, until) = deltas.at(BlockAddr(addr));
                 prop_assert_eq!(delta, *expected);
-                prop_assert!(until > addr as u64);
-                prop_assert!((addr as u64..until.min(256)).all(|a| model[a as usize] == delta));
+                prop_assert!(until > BlockAddr(addr));
+                prop_assert!((addr..until.0.min(256)).all(|a| model[a as usize] == delta));
             }
-            prop_assert!(deltas.iter().all(|(s, e, d)| s < e && d != 0));
+            prop_assert!(deltas.iter().all(|(range, delta)| !range.is_empty() && delta != 0));
         }
     }
 }

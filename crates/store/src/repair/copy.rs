@@ -5,6 +5,7 @@ use super::salvage::Salvage;
 use crate::branch::{Branch, ForkOptions};
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result, hex};
+use crate::format::block::BlockAddr;
 use crate::format::block_checksum;
 use crate::format::catalog::BranchMeta;
 use crate::format::extent::{Extent, TAG_BYTES};
@@ -40,7 +41,7 @@ pub(super) struct Copier<'a> {
     target: &'a Store,
     pub copied: Vec<Copied>,
     /// Extents of which blocks were lost, by address.
-    damaged: HashSet<u64>,
+    damaged: HashSet<BlockAddr>,
     pub report: RepairReport,
 }
 
@@ -134,7 +135,8 @@ impl<'a> Copier<'a> {
                 theirs.peek().is_some_and(|(k, v)| *k == key && *v == value)
             });
             if there {
-                if self.damaged.contains(&Extent::peek_place(&value)) {
+                let lost = |addr| self.damaged.contains(&addr);
+                if Extent::peek_addr(&value).is_some_and(lost) {
                     self.lose("blocks of it are lost, as in the branch it is shared with", place);
                 }
                 continue;
@@ -219,11 +221,11 @@ impl<'a> Copier<'a> {
     fn whole_blocks(&self, extent: &Extent) -> Vec<Option<Vec<u8>>> {
         let check = |(at, sum): (u64, &u32)| {
             let mut block = AlignedBuf::zeroed(BLOCK_BYTES);
-            let offset = at.checked_mul(BLOCK_BYTES as u64)?;
+            let offset = BlockAddr(at).checked_offset()?;
             self.device.read_at(offset, &mut block).ok()?;
             (block_checksum(&block) == *sum).then(|| block.to_vec())
         };
-        (extent.addr..).zip(&extent.sums).map(check).collect()
+        (extent.addr.0..).zip(&extent.sums).map(check).collect()
     }
 }
 
@@ -255,7 +257,7 @@ impl<'b> Batch<'b> {
         if self.txn.is_none() {
             self.txn = Some(self.branch.write()?);
         }
-        self.txn.as_mut().ok_or_else(|| crate::Error::damaged(0, "a batch has its transaction"))
+        self.txn.as_mut().ok_or_else(|| crate::Error::damaged("a batch has its transaction"))
     }
 
     fn take(&mut self) -> Result<()> {

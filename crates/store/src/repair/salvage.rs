@@ -100,7 +100,7 @@ impl<'a> Salvage<'a> {
         };
         match sound {
             true => Ok(node),
-            false => Err(Error::damaged(0, "a tree node holds keys of another")),
+            false => Err(Error::damaged("a tree node holds keys of another")),
         }
     }
 

@@ -3,8 +3,8 @@
 //! A free block counts once: inside the file where the host holds room for it, or among what the
 //! host has free. What is promised to others than data does not count.
 
-use super::run::BlockRun;
 use super::{Purpose, Space, State};
+use crate::format::block::{BlockAddr, BlockRun};
 use crate::format::layout::{BLOCK_BYTES, CHUNK_BLOCKS, STAGE_BYTES_MAX, segment_of};
 use crate::pins::Since;
 use crate::sync::lock;
@@ -53,18 +53,17 @@ impl State {
     }
 
     /// Blocks of a run that are ready once they are free.
-    fn on_host(&self, (start, blocks): BlockRun) -> u64 {
-        let ready = |block: &u64| {
-            segment_of(*block).is_some_and(|(index, at)| {
-                self.segments.get(index as usize).is_some_and(|s| !s.is_hole(at / CHUNK_BLOCKS))
-            })
+    fn on_host(&self, run: BlockRun) -> u64 {
+        let ready = |block: BlockAddr| {
+            self.locate(block)
+                .is_some_and(|(index, at)| !self.segments[index].is_hole(at / CHUNK_BLOCKS))
         };
         // All blocks of a chunk are alike.
-        let (mut at, end, mut count) = (start, start.saturating_add(blocks), 0);
+        let (mut at, end, mut count) = (run.start, run.start.saturating_add(run.blocks), 0);
         while at < end {
-            let within = segment_of(at).map_or(0, |(_, at)| at % CHUNK_BLOCKS);
-            let next = (at + CHUNK_BLOCKS - within).min(end);
-            if ready(&at) {
+            let within = segment_of(at).map_or(0, |place| place.at % CHUNK_BLOCKS);
+            let next = (at + (CHUNK_BLOCKS - within)).min(end);
+            if ready(at) {
                 count += next - at;
             }
             at = next;

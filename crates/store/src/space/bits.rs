@@ -1,5 +1,7 @@
 //! A segment's bitmap: one bit a block, 16384 of them.
 
+use super::span::Span;
+use crate::format::chunks::Chunks;
 use crate::format::layout::{CHUNK_BLOCKS, SEGMENT_BLOCKS};
 
 const WORDS: usize = (SEGMENT_BLOCKS / 64) as usize;
@@ -33,9 +35,9 @@ impl Bits {
     }
 
     /// Sets or clears a run. Returns how many bits changed.
-    pub fn set(&mut self, at: u64, len: u64, value: bool) -> u64 {
+    pub fn set(&mut self, span: Span, value: bool) -> u64 {
         let mut changed = 0;
-        let (mut at, end) = (at, (at + len).min(SEGMENT_BLOCKS));
+        let (mut at, end) = (span.at, span.end().min(SEGMENT_BLOCKS));
         while at < end {
             let count = (64 - at % 64).min(end - at);
             let mask = (u64::MAX >> (64 - count)) << (at % 64);
@@ -56,26 +58,26 @@ impl Bits {
         self.0.iter().map(|w| u64::from(w.count_zeros())).sum()
     }
 
-    /// Zeros in the chunks of a mask.
-    pub fn zeros_in(&self, chunks: u64) -> u64 {
-        let words = self.0.chunks_exact(CHUNK_WORDS).enumerate();
-        let chosen = words.filter(|(chunk, _)| chunks >> chunk & 1 != 0);
+    /// Zeros in some chunks.
+    pub fn zeros_in(&self, chunks: Chunks) -> u64 {
+        let words = (0..).zip(self.0.chunks_exact(CHUNK_WORDS));
+        let chosen = words.filter(|(chunk, _)| chunks.contains(*chunk));
         chosen.flat_map(|(_, words)| words).map(|word| u64::from(word.count_zeros())).sum()
     }
 
-    /// Runs of at least `blocks` zeros in the chunks of a mask.
-    pub fn zeros_of_chunks(&self, chunks: u64, blocks: u64) -> Vec<(u64, u64)> {
-        let mut runs: Vec<(u64, u64)> = Vec::new();
-        let chosen = (0..64).filter(|chunk| chunks >> chunk & 1 != 0);
-        let places = chosen.flat_map(|chunk| chunk * CHUNK_BLOCKS..(chunk + 1) * CHUNK_BLOCKS);
+    /// Runs of at least `blocks_min` zeros in some chunks.
+    pub fn zeros_of_chunks(&self, chunks: Chunks, blocks_min: u64) -> Vec<Span> {
+        let mut spans: Vec<Span> = Vec::new();
+        let places =
+            chunks.iter().flat_map(|chunk| chunk * CHUNK_BLOCKS..(chunk + 1) * CHUNK_BLOCKS);
         for at in places.filter(|at| !self.get(*at)) {
-            match runs.last_mut() {
-                Some(last) if last.0 + last.1 == at => last.1 += 1,
-                _ => runs.push((at, 1)),
+            match spans.last_mut() {
+                Some(last) if last.end() == at => last.blocks += 1,
+                _ => spans.push(Span::new(at, 1)),
             }
         }
-        runs.retain(|run| run.1 >= blocks);
-        runs
+        spans.retain(|span| span.blocks >= blocks_min);
+        spans
     }
 
     pub fn chunk_is_clear(&self, chunk: u64) -> bool {
@@ -85,19 +87,19 @@ impl Bits {
 
     /// Pairs of zeros, at an even place and the odd one behind it, in the words that hold a run,
     /// without chunks in `skip`.
-    pub fn pairs_near(&self, (at, len): (u64, u64), skip: u64) -> u64 {
-        let words = (at / 64) as usize..(at + len).div_ceil(64).min(WORDS as u64) as usize;
+    pub fn pairs_near(&self, span: Span, skip: Chunks) -> u64 {
+        let words = (span.at / 64) as usize..span.end().div_ceil(64).min(WORDS as u64) as usize;
         words.map(|i| u64::from(pairs(self.word(i, skip)).count_ones())).sum()
     }
 
     /// Pairs of zeros of which a part lies in a run.
-    pub fn pairs_touched(&self, (at, len): (u64, u64)) -> u64 {
+    pub fn pairs_touched(&self, span: Span) -> u64 {
         let both = |pair: &u64| !self.get(2 * pair) && !self.get(2 * pair + 1);
-        (at / 2..(at + len).div_ceil(2)).filter(both).count() as u64
+        (span.at / 2..span.end().div_ceil(2)).filter(both).count() as u64
     }
 
     /// A zero that belongs to no pair. Chunks in `skip` don't count.
-    pub fn find_single(&self, skip: u64) -> Option<u64> {
+    pub fn find_single(&self, skip: Chunks) -> Option<u64> {
         let words = (0..WORDS).map(|i| (i as u64, self.word(i, skip)));
         words.into_iter().find_map(|(i, word)| {
             let single = !word & paired(word);
@@ -106,17 +108,17 @@ impl Bits {
     }
 
     /// A word, or ones where it is to be skipped.
-    fn word(&self, i: usize, skip: u64) -> u64 {
-        if skip >> (i / CHUNK_WORDS) & 1 != 0 { u64::MAX } else { self.0[i] }
+    fn word(&self, i: usize, skip: Chunks) -> u64 {
+        if skip.contains((i / CHUNK_WORDS) as u64) { u64::MAX } else { self.0[i] }
     }
 
     /// The first run of `wanted` zeros, or the longest run there is. Chunks in `skip` don't count.
-    pub fn find_zeros(&self, skip: u64, wanted: u64) -> Option<(u64, u64)> {
+    pub fn find_zeros(&self, skip: Chunks, wanted: u64) -> Option<Span> {
         find(|i| self.word(i, skip), wanted)
     }
 
     /// As [`Bits::find_zeros`], of zeros in pairs only.
-    pub fn find_pairs(&self, skip: u64, wanted: u64) -> Option<(u64, u64)> {
+    pub fn find_pairs(&self, skip: Chunks, wanted: u64) -> Option<Span> {
         find(|i| paired(self.word(i, skip)), wanted)
     }
 }
@@ -133,33 +135,33 @@ fn paired(word: u64) -> u64 {
     !(even | even << 1)
 }
 
-fn find(word_at: impl Fn(usize) -> u64, wanted: u64) -> Option<(u64, u64)> {
-    let mut longest = (0, 0);
-    let mut run = (0, 0);
+fn find(word_at: impl Fn(usize) -> u64, wanted: u64) -> Option<Span> {
+    let mut longest = Span::new(0, 0);
+    let mut run = Span::new(0, 0);
     for i in 0..WORDS {
         let (word, mut bit) = (word_at(i), 0);
         while bit < 64 {
             let rest = word >> bit;
             if rest & 1 != 0 {
                 bit += u64::from(rest.trailing_ones());
-                run.1 = 0;
+                run.blocks = 0;
                 continue;
             }
             let zeros = u64::from(rest.trailing_zeros()).min(64 - bit);
-            if run.1 == 0 {
-                run.0 = i as u64 * 64 + bit;
+            if run.blocks == 0 {
+                run.at = i as u64 * 64 + bit;
             }
-            run.1 += zeros;
+            run.blocks += zeros;
             bit += zeros;
-            if run.1 >= wanted {
+            if run.blocks >= wanted {
                 return Some(run);
             }
-            if run.1 > longest.1 {
+            if run.blocks > longest.blocks {
                 longest = run;
             }
         }
     }
-    (longest.1 > 0).then_some(longest)
+    (longest.blocks > 0).then_some(longest)
 }
 
 #[cfg(test)]
@@ -168,14 +170,14 @@ mod tests {
     use proptest::prelude::*;
 
     /// Runs of free blocks among those of which `counts` holds.
-    fn runs(model: &[bool], counts: impl Fn(usize) -> bool) -> Vec<(u64, u64)> {
-        let mut runs: Vec<(u64, u64)> = Vec::new();
+    fn runs(model: &[bool], counts: impl Fn(usize) -> bool) -> Vec<Span> {
+        let mut runs: Vec<Span> = Vec::new();
         let mut open = false;
         for (at, busy) in model.iter().enumerate() {
             let free = !busy && counts(at);
             match runs.last_mut() {
-                Some(run) if free && open => run.1 += 1,
-                _ if free => runs.push((at as u64, 1)),
+                Some(run) if free && open => run.blocks += 1,
+                _ if free => runs.push(Span::new(at as u64, 1)),
                 _ => {}
             }
             open = free;
@@ -190,6 +192,7 @@ mod tests {
             chunks: u64,
             wanted in 1..2000u64,
         ) {
+            let chunks = Chunks(chunks);
             let mut bits = Bits::clear();
             let mut model = vec![false; SEGMENT_BLOCKS as usize];
             for (at, len, busy) in changes {
@@ -198,10 +201,11 @@ mod tests {
                     changed += u64::from(*one != busy);
                     *one = busy;
                 }
-                prop_assert_eq!(bits.set(at, len, busy), changed);
+                prop_assert_eq!(bits.set(Span::new(at, len), busy), changed);
             }
-            let chosen = |at: usize| chunks >> (at / CHUNK_BLOCKS as usize) & 1 != 0;
-            let free = |of: &dyn Fn(usize) -> bool| runs(&model, of).iter().map(|run| run.1).sum::<u64>();
+            let is_in = |set: Chunks, at: usize| set.contains(at as u64 / CHUNK_BLOCKS);
+            let chosen = |at: usize| is_in(chunks, at);
+            let free = |of: &dyn Fn(usize) -> bool| runs(&model, of).iter().map(|run| run.blocks).sum::<u64>();
             prop_assert_eq!((bits.zeros(), bits.zeros_in(chunks)), (free(&|_| true), free(&chosen)));
             prop_assert!((0..SEGMENT_BLOCKS).all(|at| bits.get(at) == model[at as usize]));
             for (chunk, blocks) in model.chunks(CHUNK_BLOCKS as usize).enumerate() {
@@ -209,18 +213,18 @@ mod tests {
             }
             prop_assert_eq!(&Bits::from_bytes(&bits.to_bytes()), &bits);
             let mut long = runs(&model, chosen);
-            long.retain(|run| run.1 >= wanted / 10);
+            long.retain(|run| run.blocks >= wanted / 10);
             prop_assert_eq!(bits.zeros_of_chunks(chunks, wanted / 10), long);
             let pair_at = |at: usize| !model[at & !1] && !model[at | 1];
-            for skip in [0, chunks, u64::MAX] {
-                let counts = |at: usize| skip >> (at / CHUNK_BLOCKS as usize) & 1 == 0;
+            for skip in [Chunks::NONE, chunks, Chunks::ALL] {
+                let counts = |at: usize| !is_in(skip, at);
                 let paired = runs(&model, |at| counts(at) && pair_at(at));
-                let blocks = paired.iter().map(|run| run.1).sum::<u64>();
-                prop_assert_eq!(2 * bits.pairs_near((0, SEGMENT_BLOCKS), skip), blocks);
+                let blocks = paired.iter().map(|run| run.blocks).sum::<u64>();
+                prop_assert_eq!(2 * bits.pairs_near(Span::new(0, SEGMENT_BLOCKS), skip), blocks);
                 let found = bits.find_pairs(skip, wanted);
-                match paired.iter().find(|run| run.1 >= wanted) {
-                    Some(run) => prop_assert_eq!(found.map(|found| found.0), Some(run.0)),
-                    None => prop_assert_eq!(found.map(|f| f.1), paired.iter().map(|run| run.1).max()),
+                match paired.iter().find(|run| run.blocks >= wanted) {
+                    Some(run) => prop_assert_eq!(found.map(|found| found.at), Some(run.at)),
+                    None => prop_assert_eq!(found.map(|f| f.blocks), paired.iter().map(|run| run.blocks).max()),
                 }
                 let single = (0..model.len()).find(|at| counts(*at) && !model[*at] && !pair_at(*at));
                 prop_assert_eq!(bits.find_single(skip), single.map(|at| at as u64));
@@ -229,15 +233,15 @@ mod tests {
                 let run = wanted as usize..wanted as usize + 77;
                 pair_at(2 * pair) && (run.contains(&(2 * pair)) || run.contains(&(2 * pair + 1)))
             });
-            prop_assert_eq!(bits.pairs_touched((wanted, 77)), touched.count() as u64);
-            for skip in [0, chunks, u64::MAX] {
-                let runs = runs(&model, |at| skip >> (at / CHUNK_BLOCKS as usize) & 1 == 0);
+            prop_assert_eq!(bits.pairs_touched(Span::new(wanted, 77)), touched.count() as u64);
+            for skip in [Chunks::NONE, chunks, Chunks::ALL] {
+                let runs = runs(&model, |at| !is_in(skip, at));
                 let found = bits.find_zeros(skip, wanted);
-                match runs.iter().find(|run| run.1 >= wanted) {
-                    Some(run) => prop_assert!(found.is_some_and(|f| f.0 == run.0 && (wanted..=run.1).contains(&f.1))),
+                match runs.iter().find(|run| run.blocks >= wanted) {
+                    Some(run) => prop_assert!(found.is_some_and(|f| f.at == run.at && (wanted..=run.blocks).contains(&f.blocks))),
                     None => {
-                        let longest = runs.iter().map(|run| run.1).max();
-                        prop_assert_eq!(found, runs.iter().find(|run| Some(run.1) == longest).copied());
+                        let longest = runs.iter().map(|run| run.blocks).max();
+                        prop_assert_eq!(found, runs.iter().find(|run| Some(run.blocks) == longest).copied());
                     }
                 }
             }

@@ -4,7 +4,7 @@
 //! it began too. So one that stays for hours keeps its snapshot, and nothing of what was written
 //! and freed since.
 
-use super::run::BlockRun;
+use crate::format::block::BlockRun;
 use crate::format::ids::Generation;
 use crate::pins::{Readers, Since};
 use std::collections::{BTreeMap, VecDeque};
@@ -52,10 +52,10 @@ pub(crate) struct Limbo {
 fn append(queue: &mut VecDeque<Freed>, freed: Freed) {
     match queue.back_mut() {
         Some(last)
-            if last.run.0 + last.run.1 == freed.run.0
+            if last.run.end() == freed.run.start
                 && (last.epoch, last.birth) == (freed.epoch, freed.birth) =>
         {
-            last.run.1 += freed.run.1;
+            last.run.blocks += freed.run.blocks;
         }
         _ => queue.push_back(freed),
     }
@@ -63,7 +63,7 @@ fn append(queue: &mut VecDeque<Freed>, freed: Freed) {
 
 impl Limbo {
     pub fn push(&mut self, freed: Freed, wait: Wait) {
-        self.blocks += freed.run.1;
+        self.blocks += freed.run.blocks;
         match wait {
             Wait::Readers => append(&mut self.readers, freed),
             Wait::NextCheckpoint => append(&mut self.next, freed),
@@ -98,7 +98,7 @@ impl Limbo {
             match readers.since.iter().find(|reader| freed.is_held_by(reader)) {
                 Some(reader) => append(self.held.entry(*reader).or_default(), freed),
                 None => {
-                    self.blocks -= freed.run.1;
+                    self.blocks -= freed.run.blocks;
                     runs.push(freed.run);
                 }
             }
@@ -126,14 +126,15 @@ impl Limbo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::block::BlockAddr;
 
     fn freed(at: u64, epoch: u64, birth: u64) -> Freed {
-        Freed { run: (at, 1), epoch, birth: Some(Generation(birth)) }
+        Freed { run: BlockRun::new(BlockAddr(at), 1), epoch, birth: Some(Generation(birth)) }
     }
 
     fn drain(limbo: &mut Limbo, before: u64, since: &[Since]) -> Vec<u64> {
         let runs = limbo.drain(&Readers { before, since: since.to_vec() });
-        runs.iter().map(|run| run.0).collect()
+        runs.iter().map(|run| run.start.0).collect()
     }
 
     #[test]
@@ -204,7 +205,8 @@ mod tests {
             limbo.push(super::tests::freed(at, epoch, birth), Wait::Readers);
         }
         let runs = limbo.drain(&Readers { before: 9, since: Vec::new() });
-        assert_eq!(runs, [(1, 2), (4, 2), (6, 2), (8, 1), (7, 1)]);
+        let expected = [(1, 2), (4, 2), (6, 2), (8, 1), (7, 1)];
+        assert_eq!(runs, expected.map(|(at, blocks)| BlockRun::new(BlockAddr(at), blocks)));
         assert_eq!(limbo.blocks(), 0);
     }
 }

@@ -11,8 +11,8 @@ mod persist;
 mod preallocation;
 mod refill;
 mod reserve;
-mod run;
 mod segment;
+mod span;
 mod trim;
 
 pub(crate) use bits::Bits;
@@ -20,14 +20,15 @@ pub(crate) use limbo::Freed;
 pub(crate) use persist::TableImage;
 pub(crate) use preallocation::Preallocation;
 pub(crate) use reserve::{Purpose, Shared};
-pub(crate) use run::BlockRun;
+pub(crate) use span::Span;
 pub(crate) use trim::TrimPolicy;
 
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::format::block::{BlockAddr, BlockRun};
 use crate::format::layout::{
-    CHUNK_BLOCKS, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, SEGMENTS_MAX, segment_of,
-    segment_start,
+    CHUNK_BLOCKS, NODE_BLOCKS, PlaceInSegment, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, SEGMENTS_MAX,
+    segment_of,
 };
 use crate::injected_bug::{InjectedBug, injected};
 use crate::pins::Readers;
@@ -40,6 +41,9 @@ use std::sync::Arc;
 
 /// Bitmaps that are read to find room before the host is asked for more.
 const BITMAPS_READ_FIRST: usize = 16;
+
+/// What a segment can hold: all of it behind its head.
+const USABLE: Span = Span::new(SEGMENT_HEAD_BLOCKS, SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
 
 #[derive(Debug)]
 pub(crate) struct Space {
@@ -114,9 +118,9 @@ impl Space {
                 return Err(error);
             }
             let run = preallocation.take(missing);
-            missing -= run.1;
+            missing -= run.blocks;
             match runs.last_mut() {
-                Some(last) if last.0 + last.1 == run.0 => last.1 += run.1,
+                Some(last) if last.end() == run.start => last.blocks += run.blocks,
                 _ => runs.push(run),
             }
         }
@@ -129,14 +133,14 @@ impl Space {
     }
 
     /// A place for a node of the checkpoint that is being written.
-    pub fn allocate_node(&self) -> Result<u64> {
+    pub fn allocate_node(&self) -> Result<BlockAddr> {
         let mut state = lock(&self.state);
         loop {
             if state.nodes.left() >= NODE_BLOCKS {
                 let run = state.nodes.take(NODE_BLOCKS);
                 state.set_image(&*self.device, run, true, Author::Checkpoint);
                 state.reserve.writing = state.reserve.writing.saturating_sub(NODE_BLOCKS);
-                return Ok(run.0);
+                return Ok(run.start);
             }
             state.release_nodes();
             let mut preallocation = std::mem::take(&mut state.nodes);
@@ -146,8 +150,9 @@ impl Space {
         }
     }
 
-    /// A run of `blocks` for the checkpoint that is being written (segment table, ring).
-    pub fn allocate_run(&self, blocks: u64) -> Result<u64> {
+    /// The start of a run of `blocks` for the checkpoint that is being written (segment table,
+    /// ring).
+    pub fn allocate_run(&self, blocks: u64) -> Result<BlockAddr> {
         let mut state = lock(&self.state);
         state.release_nodes();
         let mut preallocation = Preallocation::default();
@@ -159,20 +164,19 @@ impl Space {
         let run = preallocation.take(blocks);
         state.release_rest(&mut preallocation);
         state.set_image(&*self.device, run, true, Author::Checkpoint);
-        Ok(run.0)
+        Ok(run.start)
     }
 
     /// A whole fresh segment for the ring, without its head. No checkpoint records it before it is
     /// named.
-    pub fn allocate_segment(&self) -> Result<u64> {
+    pub fn allocate_segment(&self) -> Result<BlockRun> {
         let mut state = lock(&self.state);
         self.grow(&mut state)?;
         let index = state.segments.len() - 1;
-        let (at, blocks) = (SEGMENT_HEAD_BLOCKS, SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
-        self.open_chunks(&mut state, index, (at, blocks))?;
-        let start = segment_start(index as u64) + at;
-        state.take_busy(&*self.device, (start, blocks))?;
-        Ok(start)
+        self.open_chunks(&mut state, index, USABLE)?;
+        let run = USABLE.in_file(state.segments[index].start);
+        state.take_busy(&*self.device, run)?;
+        Ok(run)
     }
 
     /// Makes sure that the next checkpoint can write `node_blocks`, whatever happens on the host,
@@ -257,34 +261,31 @@ impl Space {
     /// Claims blocks that the journal names, before anything is allocated.
     pub fn claim(&self, run: BlockRun) -> Result<()> {
         let mut state = lock(&self.state);
-        let inside =
-            segment_of(run.0).is_some_and(|(s, _)| s < SEGMENTS_MAX) && run.1 <= SEGMENT_BLOCKS;
-        let end = run.0.saturating_add(run.1).saturating_sub(1);
-        let (Some((first, at)), Some((last, _)), true) =
-            (segment_of(run.0), segment_of(end), inside)
-        else {
-            return Err(Error::damaged(run.0, "the journal names blocks outside the store"));
+        let place = segment_of(run.start)
+            .filter(|place| place.segment < SEGMENTS_MAX && run.blocks <= SEGMENT_BLOCKS);
+        let Some(PlaceInSegment { segment, at }) = place else {
+            let what = "the journal names blocks outside the store";
+            return Err(Error::damaged_at(run.start, what));
         };
-        if first != last || at < SEGMENT_HEAD_BLOCKS {
-            return Err(Error::damaged(run.0, "the journal names blocks across a segment's edge"));
+        let span = Span::new(at, run.blocks);
+        if at < SEGMENT_HEAD_BLOCKS || span.end() > SEGMENT_BLOCKS {
+            let what = "the journal names blocks across a segment's edge";
+            return Err(Error::damaged_at(run.start, what));
         }
-        while state.segments.len() as u64 <= first {
+        while state.segments.len() as u64 <= segment {
             self.grow(&mut state)?;
         }
-        self.take_back(&mut state, first as usize, (at, run.1))?;
+        self.take_back(&mut state, segment as usize, span)?;
         state.take_busy(&*self.device, run)?;
         state.set_image(&*self.device, run, true, Author::Writer);
         Ok(())
     }
 
     /// Returns `true` if the block is recorded as used: it was named, and not freed since.
-    pub fn is_recorded(&self, block: u64) -> Result<bool> {
+    pub fn is_recorded(&self, block: BlockAddr) -> Result<bool> {
         let mut state = lock(&self.state);
-        let Some((index, at)) = segment_of(block) else { return Ok(false) };
-        if index >= state.segments.len() as u64 {
-            return Ok(false);
-        }
-        state.adjust(index as usize, |segment| segment.is_recorded(&*self.device, index, at))
+        let Some((index, at)) = state.locate(block) else { return Ok(false) };
+        state.adjust(index, |segment| segment.is_recorded(&*self.device, at))
     }
 
     /// Gives blocks back that were handed out and never used.
@@ -296,7 +297,7 @@ impl Space {
     pub fn drain(&self, readers: &Readers) {
         let mut state = lock(&self.state);
         for run in state.limbo.drain(readers) {
-            self.freed_blocks.fetch_add(run.1, Ordering::Relaxed);
+            self.freed_blocks.fetch_add(run.blocks, Ordering::Relaxed);
             state.release(run);
         }
     }
@@ -309,7 +310,7 @@ impl Space {
     pub fn totals(&self) -> SpaceTotals {
         let state = lock(&self.state);
         let free: u64 = state.segments.iter().map(|s| u64::from(s.free)).sum();
-        let usable = state.segments.len() as u64 * (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
+        let usable = state.segments.len() as u64 * USABLE.blocks;
         let waiting = state.limbo.blocks();
         SpaceTotals {
             used_blocks: usable.saturating_sub(free + waiting),
@@ -325,11 +326,11 @@ impl State {
     }
 
     /// The first run of `wanted` free blocks in holes: its segment, and its place there.
-    fn find_hole(&mut self, device: &dyn Device, wanted: u64) -> Result<Option<(usize, BlockRun)>> {
+    fn find_hole(&mut self, device: &dyn Device, wanted: u64) -> Result<Option<(usize, Span)>> {
         for index in 0..self.segments.len() {
-            let found = self.adjust(index, |s| s.find_hole(device, index as u64, wanted))?;
-            if let Some(run) = found.filter(|run| run.1 >= wanted) {
-                return Ok(Some((index, run)));
+            let found = self.adjust(index, |segment| segment.find_hole(device, wanted))?;
+            if let Some(span) = found.filter(|span| span.blocks >= wanted) {
+                return Ok(Some((index, span)));
             }
         }
         Ok(None)
@@ -344,14 +345,15 @@ impl State {
             if !self.segments[index].may_hold(if exact { wanted } else { 1 }) {
                 continue;
             }
-            let found = self.adjust(index, |segment| segment.find(device, index as u64, wanted))?;
-            if let Some((at, len)) = found {
-                let run = (segment_start(index as u64) + at, len.min(wanted));
-                if len >= wanted {
+            let found = self.adjust(index, |segment| segment.find(device, wanted))?;
+            if let Some(span) = found {
+                let part = Span { blocks: span.blocks.min(wanted), ..span };
+                let run = part.in_file(self.segments[index].start);
+                if span.blocks >= wanted {
                     self.cursor = index;
                     return Ok(Some(run));
                 }
-                if longest.is_none_or(|l| l.1 < run.1) {
+                if longest.is_none_or(|longest| longest.blocks < run.blocks) {
                     longest = Some(run);
                 }
             }
@@ -373,13 +375,14 @@ impl State {
             if !self.segments[index].may_hold_pairs(if exact { wanted } else { NODE_BLOCKS }) {
                 continue;
             }
-            let found = self.adjust(index, |s| s.find_pairs(device, index as u64, wanted))?;
-            if let Some((at, len)) = found {
-                let run = (segment_start(index as u64) + at, len.min(wanted));
-                if len >= wanted {
+            let found = self.adjust(index, |segment| segment.find_pairs(device, wanted))?;
+            if let Some(span) = found {
+                let part = Span { blocks: span.blocks.min(wanted), ..span };
+                let run = part.in_file(self.segments[index].start);
+                if span.blocks >= wanted {
                     return Ok(Some(run));
                 }
-                if longest.is_none_or(|l| l.1 < run.1) {
+                if longest.is_none_or(|longest| longest.blocks < run.blocks) {
                     longest = Some(run);
                 }
             }
@@ -392,10 +395,9 @@ impl State {
         if self.ready == self.room {
             return None;
         }
-        let segments = (0..).zip(&self.segments);
-        let mut singles =
-            segments.filter_map(|(index, s)| Some((segment_start(index) + s.find_single()?, 1)));
-        singles.next()
+        self.segments
+            .iter()
+            .find_map(|segment| Some(BlockRun::new(segment.start + segment.find_single()?, 1)))
     }
 
     /// Reads a bitmap that may show more room than is known of, of a segment with at least
@@ -403,27 +405,35 @@ impl State {
     fn learn_of_room(&mut self, device: &dyn Device, free_min: u64) -> Result<bool> {
         let unread = |s: &Segment| s.may_show_more() && s.ready() >= free_min;
         let Some(index) = self.segments.iter().position(unread) else { return Ok(false) };
-        self.adjust(index, |segment| segment.load(device, index as u64))?;
+        self.adjust(index, |segment| segment.load(device))?;
         Ok(true)
     }
 
     /// Returns `true` if this much room is left without a run.
     fn leaves(&self, run: BlockRun, floor: u64) -> bool {
-        if self.room >= floor + run.1 + NODE_BLOCKS {
+        if self.room >= floor + run.blocks + NODE_BLOCKS {
             return true;
         }
-        let taken = segment_of(run.0).map_or(0, |(index, at)| {
-            self.segments.get(index as usize).map_or(0, |s| s.room_taken_by((at, run.1)))
-        });
+        let taken = self
+            .locate(run.start)
+            .map_or(0, |(index, at)| self.segments[index].room_taken_by(Span::new(at, run.blocks)));
         self.room >= floor + taken
     }
 
     /// As much of a run from its start as leaves so much room.
     fn part_that_leaves(&self, run: BlockRun, floor: u64) -> Option<BlockRun> {
-        let most = run.1.min(self.room.saturating_sub(floor) + NODE_BLOCKS);
+        let most = run.blocks.min(self.room.saturating_sub(floor) + NODE_BLOCKS);
         // Only what a run begins and ends with counts differently.
         let least = most.saturating_sub(2 * NODE_BLOCKS).max(1);
-        (least..=most).rev().map(|len| (run.0, len)).find(|part| self.leaves(*part, floor))
+        let mut parts = (least..=most).rev().map(|blocks| BlockRun { blocks, ..run });
+        parts.find(|part| self.leaves(*part, floor))
+    }
+
+    /// The index of a block's segment, and the block's place there. A damaged or forged tree may
+    /// name blocks outside of all segments: `None`.
+    fn locate(&self, block: BlockAddr) -> Option<(usize, u64)> {
+        let PlaceInSegment { segment, at } = segment_of(block)?;
+        (segment < self.segments.len() as u64).then_some((segment as usize, at))
     }
 
     /// Changes a segment, and keeps count of what is ready.
@@ -436,30 +446,25 @@ impl State {
     }
 
     fn take_busy(&mut self, device: &dyn Device, run: BlockRun) -> Result<()> {
-        let Some((index, at)) = segment_of(run.0) else {
-            return Err(Error::damaged(run.0, "a block in front of the segments was allocated"));
+        let Some((index, at)) = self.locate(run.start) else {
+            return Err(Error::damaged_at(run.start, "a block outside the segments was allocated"));
         };
-        self.adjust(index as usize, |segment| segment.take(device, index, at, run.1))
+        self.adjust(index, |segment| segment.take(device, Span::new(at, run.blocks)))
     }
 
     /// Records a run as used or free.
     fn set_image(&mut self, device: &dyn Device, run: BlockRun, used: bool, author: Author) {
         let cut = self.cut;
-        let Some((index, at)) = segment_of(run.0) else { return };
-        if index < self.segments.len() as u64 {
-            // A bitmap that is read on the way shows how much is ready.
-            self.adjust(index as usize, |segment| {
-                segment.set_image(device, index, (at, run.1), used, author, cut);
-            });
-        }
+        let Some((index, at)) = self.locate(run.start) else { return };
+        // A bitmap that is read on the way shows how much is ready.
+        self.adjust(index, |segment| {
+            segment.set_image(device, Span::new(at, run.blocks), used, author, cut);
+        });
     }
 
     fn release(&mut self, run: BlockRun) {
-        // A corrupt or forged tree may name blocks past the last segment.
-        if let Some((index, at)) = segment_of(run.0)
-            && index < self.segments.len() as u64
-        {
-            self.adjust(index as usize, |segment| segment.release(at, run.1));
+        if let Some((index, at)) = self.locate(run.start) {
+            self.adjust(index, |segment| segment.release(Span::new(at, run.blocks)));
         }
     }
 

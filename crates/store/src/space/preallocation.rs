@@ -1,6 +1,6 @@
 //! A run of free blocks held by one writer, so that what it writes lies in sequence.
 
-use super::run::BlockRun;
+use crate::format::block::{BlockAddr, BlockRun};
 
 /// Arenas begin small, so that a branch with a few changes takes little, and double up to 4 MiB.
 const FIRST_BLOCKS: u64 = 16;
@@ -8,8 +8,10 @@ const BLOCKS_MAX: u64 = 1024;
 
 #[derive(Debug, Default)]
 pub(crate) struct Preallocation {
-    next: u64,
+    next: BlockAddr,
+    /// Blocks from `next` on.
     left: u64,
+    /// How many blocks were asked for last.
     size: u64,
 }
 
@@ -30,23 +32,23 @@ impl Preallocation {
 
     pub fn fill(&mut self, run: BlockRun) {
         debug_assert!(self.is_empty());
-        (self.next, self.left) = run;
+        (self.next, self.left) = (run.start, run.blocks);
     }
 
     /// Up to `blocks` blocks from the front.
     pub fn take(&mut self, blocks: u64) -> BlockRun {
-        let run = (self.next, blocks.min(self.left));
-        self.next += run.1;
-        self.left -= run.1;
+        let run = BlockRun::new(self.next, blocks.min(self.left));
+        self.next += run.blocks;
+        self.left -= run.blocks;
         run
     }
 
     /// Gives up what is left, and grows no more than it did.
     pub fn empty(&mut self) -> Option<BlockRun> {
-        let run = (self.next, self.left);
+        let run = BlockRun::new(self.next, self.left);
         self.size /= 2;
         self.left = 0;
-        (run.1 > 0).then_some(run)
+        (run.blocks > 0).then_some(run)
     }
 }
 
@@ -56,19 +58,20 @@ mod tests {
 
     #[test]
     fn runs_double_up_to_a_limit_and_what_is_given_up_makes_the_next_no_longer() {
+        let run = |start, blocks| BlockRun::new(BlockAddr(start), blocks);
         let mut preallocation = Preallocation::default();
         let mut sizes = Vec::new();
         for _ in 0..9 {
             let size = preallocation.next_size(1);
-            preallocation.fill((0, size));
-            assert_eq!(preallocation.take(size), (0, size));
+            preallocation.fill(run(0, size));
+            assert_eq!(preallocation.take(size), run(0, size));
             sizes.push(size);
         }
         assert_eq!(sizes, [16, 32, 64, 128, 256, 512, 1024, 1024, 1024]);
-        preallocation.fill((50, 4));
+        preallocation.fill(run(50, 4));
         assert_eq!(
             (preallocation.take(1), preallocation.empty(), preallocation.empty()),
-            ((50, 1), Some((51, 3)), None)
+            (run(50, 1), Some(run(51, 3)), None)
         );
         assert_eq!(preallocation.next_size(1), 512);
         assert_eq!(preallocation.next_size(5000), 5000, "what is needed is asked for");

@@ -2,14 +2,12 @@
 
 use super::preallocation::Preallocation;
 use super::reserve::Purpose;
-use super::run::BlockRun;
 use super::segment::Segment;
-use super::{Space, State};
+use super::span::Span;
+use super::{Space, State, USABLE};
 use crate::error::{Error, Result};
-use crate::format::layout::{
-    BLOCK_BYTES, CHUNK_BLOCKS, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, SEGMENTS_MAX,
-    segment_start,
-};
+use crate::format::block::BlockRun;
+use crate::format::layout::{BLOCK_BYTES, CHUNK_BLOCKS, NODE_BLOCKS, SEGMENTS_MAX, segment_start};
 
 impl Space {
     /// Fills `preallocation` with a free run, of at least `blocks` if there is one. A checkpoint
@@ -78,10 +76,10 @@ impl Space {
     /// Takes a run of `blocks` in holes into use, in a new segment where there is none; `None` when
     /// the host is full.
     pub(super) fn open_run(&self, state: &mut State, blocks: u64) -> Result<Option<BlockRun>> {
-        let opened = self.find_or_grow(state, blocks).and_then(|(index, (at, len))| {
-            let run = (at, len.min(blocks));
-            self.open_chunks(state, index, run)?;
-            Ok((segment_start(index as u64) + at, run.1))
+        let opened = self.find_or_grow(state, blocks).and_then(|(index, found)| {
+            let span = Span { blocks: found.blocks.min(blocks), ..found };
+            self.open_chunks(state, index, span)?;
+            Ok(span.in_file(state.segments[index].start))
         });
         match opened {
             Ok(run) => Ok(Some(run)),
@@ -92,7 +90,7 @@ impl Space {
 
     /// Makes one more chunk ready, or the rest of one.
     pub(super) fn ready_chunk(&self, state: &mut State) -> Result<()> {
-        let (index, run) = match self.find_or_grow(state, CHUNK_BLOCKS) {
+        let (index, span) = match self.find_or_grow(state, CHUNK_BLOCKS) {
             Err(Error::NoSpace { .. }) if self.reuse_leaving(state)? => return Ok(()),
             Err(Error::NoSpace { what }) => {
                 let rest = state.find_hole(&*self.device, 1)?;
@@ -100,7 +98,7 @@ impl Space {
             }
             found => found?,
         };
-        match self.open_chunks(state, index, (run.0, 1)) {
+        match self.open_chunks(state, index, Span { blocks: 1, ..span }) {
             Err(Error::NoSpace { .. }) if self.reuse_leaving(state)? => Ok(()),
             opened => opened,
         }
@@ -113,7 +111,7 @@ impl Space {
             let mut segments = state.segments.iter().enumerate();
             let found = segments.find_map(|(index, s)| Some((index, s.first_leaving()?)));
             let Some((index, chunk)) = found else { return Ok(false) };
-            match self.open_chunks(state, index, (chunk * CHUNK_BLOCKS, 1)) {
+            match self.open_chunks(state, index, Span::start_of(chunk)) {
                 Err(Error::NoSpace { .. }) => state.segments[index].has_left(chunk),
                 opened => return opened.map(|()| true),
             }
@@ -121,40 +119,30 @@ impl Space {
     }
 
     /// A segment with a run of `blocks` in holes, or else a new one.
-    pub(super) fn find_or_grow(&self, state: &mut State, blocks: u64) -> Result<(usize, BlockRun)> {
+    pub(super) fn find_or_grow(&self, state: &mut State, blocks: u64) -> Result<(usize, Span)> {
         if let Some(found) = state.find_hole(&*self.device, blocks)? {
             return Ok(found);
         }
         self.grow(state)?;
-        let index = state.segments.len() - 1;
-        Ok((index, (SEGMENT_HEAD_BLOCKS, SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS)))
+        Ok((state.segments.len() - 1, USABLE))
     }
 
-    /// Takes the chunks of a run into use.
-    pub(super) fn open_chunks(
-        &self,
-        state: &mut State,
-        index: usize,
-        (at, len): BlockRun,
-    ) -> Result<()> {
-        let (first, last) = (at / CHUNK_BLOCKS, (at + len - 1) / CHUNK_BLOCKS);
-        let start = segment_start(index as u64) + first * CHUNK_BLOCKS;
-        self.reserve_host(start, (last - first + 1) * CHUNK_BLOCKS)?;
-        state.adjust(index, |segment| segment.mark_on_host(first..=last));
+    /// Takes the chunks of a span into use.
+    pub(super) fn open_chunks(&self, state: &mut State, index: usize, span: Span) -> Result<()> {
+        let chunks = span.chunks();
+        let count = chunks.end() - chunks.start() + 1;
+        let whole = Span::new(chunks.start() * CHUNK_BLOCKS, count * CHUNK_BLOCKS);
+        self.reserve_host(whole.in_file(state.segments[index].start))?;
+        state.adjust(index, |segment| segment.mark_on_host(chunks));
         Ok(())
     }
 
-    /// Takes those chunks of a run that are holes into use, as far as the host has room: what is
-    /// free beside the run may have been given back.
-    pub(super) fn take_back(
-        &self,
-        state: &mut State,
-        index: usize,
-        (at, len): BlockRun,
-    ) -> Result<()> {
-        for chunk in at / CHUNK_BLOCKS..=(at + len - 1) / CHUNK_BLOCKS {
+    /// Takes those chunks of a span that are holes into use, as far as the host has room: what is
+    /// free beside the span may have been given back.
+    pub(super) fn take_back(&self, state: &mut State, index: usize, span: Span) -> Result<()> {
+        for chunk in span.chunks() {
             if state.segments[index].is_hole(chunk) {
-                match self.open_chunks(state, index, (chunk * CHUNK_BLOCKS, 1)) {
+                match self.open_chunks(state, index, Span::start_of(chunk)) {
                     Ok(()) | Err(Error::NoSpace { .. }) => {}
                     Err(error) => return Err(error),
                 }
@@ -163,10 +151,9 @@ impl Space {
         Ok(())
     }
 
-    pub(super) fn reserve_host(&self, block: u64, blocks: u64) -> Result<()> {
-        let bytes = BLOCK_BYTES as u64;
+    fn reserve_host(&self, run: BlockRun) -> Result<()> {
         self.device
-            .allocate(block * bytes, blocks * bytes)
+            .allocate(run.start.offset(), run.blocks * BLOCK_BYTES as u64)
             .map_err(|e| Error::io("room in the store's file on the host", e))
     }
 
@@ -178,13 +165,13 @@ impl Space {
                 what: "another segment: the store has its largest size".into(),
             });
         }
-        let end = segment_start(index + 1) * BLOCK_BYTES as u64;
+        let end = segment_start(index + 1).offset();
         let grown = self
             .device
             .len()
             .and_then(|len| if len < end { self.device.set_len(end) } else { Ok(()) });
         grown.map_err(|e| Error::io("growing the store's file", e))?;
-        state.segments.push(Segment::fresh());
+        state.segments.push(Segment::fresh(segment_start(index)));
         Ok(())
     }
 }

@@ -1,14 +1,17 @@
 //! One segment of 64 MiB: its bitmaps, loaded when first needed.
 
 use super::bits::Bits;
-use super::run::BlockRun;
+use super::span::Span;
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
+use crate::format::block::BlockAddr;
 use crate::format::checksum;
+use crate::format::chunks::Chunks;
 use crate::format::layout::{
-    BLOCK_BYTES, CHUNK_BLOCKS, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, segment_start,
+    BLOCK_BYTES, CHUNK_BLOCKS, NODE_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS,
 };
 use crate::format::segments::SegmentEntry;
+use std::ops::RangeInclusive;
 
 /// On whose behalf an image changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub(crate) enum Author {
 
 #[derive(Debug)]
 pub(crate) struct Segment {
+    /// Its first block.
+    pub start: BlockAddr,
     /// What the segment table says.
     pub entry: SegmentEntry,
     bits: Option<Pair>,
@@ -30,15 +35,15 @@ pub(crate) struct Segment {
     /// pairs.
     pairs: u64,
     /// Chunks for whose free blocks the host need not hold space.
-    pub holes: u64,
+    pub holes: Chunks,
     /// Holes that the durable checkpoint names, and the one being written does not take back.
-    recorded: u64,
+    recorded: Chunks,
     /// Holes that the host may hold space for nevertheless: it goes once they are recorded.
-    marked: u64,
+    marked: Chunks,
     /// Of these, those that the host is known to hold space for.
-    leaving: u64,
+    leaving: Chunks,
     /// Holes that are being punched. They are not taken back into use meanwhile.
-    going: u64,
+    going: Chunks,
     /// No free run on the host is longer than this.
     longest: u64,
     /// No run of such pairs.
@@ -69,24 +74,27 @@ const RUN_BLOCKS_MIN: u64 = 16;
 const EMPTY_FREE: u16 = (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS) as u16;
 
 impl Segment {
-    pub fn fresh() -> Segment {
-        let entry = SegmentEntry { slot: None, free: EMPTY_FREE, holes: u64::MAX, sum: 0 };
-        let mut segment = Segment::stored(entry);
+    /// An empty segment of which the host holds nothing.
+    pub fn fresh(start: BlockAddr) -> Segment {
+        let entry = SegmentEntry { slot: None, free: EMPTY_FREE, holes: Chunks::ALL, sum: 0 };
+        let mut segment = Segment::stored(start, entry);
         segment.bits = Some(Pair { busy: empty_bits(), image: empty_bits() });
         segment
     }
 
-    pub fn stored(entry: SegmentEntry) -> Segment {
+    /// A segment as the table describes it.
+    pub fn stored(start: BlockAddr, entry: SegmentEntry) -> Segment {
         Segment {
+            start,
             entry,
             bits: None,
             free: entry.free,
             pairs: 0,
             holes: entry.holes,
             recorded: entry.holes,
-            marked: 0,
-            leaving: 0,
-            going: 0,
+            marked: Chunks::NONE,
+            leaving: Chunks::NONE,
+            going: Chunks::NONE,
             longest: SEGMENT_BLOCKS,
             longest_pairs: SEGMENT_BLOCKS,
             longest_hole: SEGMENT_BLOCKS,
@@ -102,9 +110,9 @@ impl Segment {
     pub fn ready(&self) -> u64 {
         let free = u64::from(self.free);
         match &self.bits {
-            _ if self.holes == 0 => free,
+            _ if self.holes.is_empty() => free,
             Some(bits) => free - bits.busy.zeros_in(self.holes),
-            None => free.saturating_sub(u64::from(self.holes.count_ones()) * CHUNK_BLOCKS),
+            None => free.saturating_sub(self.holes.count() * CHUNK_BLOCKS),
         }
     }
 
@@ -113,7 +121,7 @@ impl Segment {
         match &self.bits {
             Some(_) => 2 * self.pairs,
             None => {
-                let holes = u64::from(self.holes.count_ones()) * CHUNK_BLOCKS;
+                let holes = self.holes.count() * CHUNK_BLOCKS;
                 // In the worst case one block of each pair is used.
                 (2 * self.ready()).saturating_sub(SEGMENT_BLOCKS - holes)
             }
@@ -126,7 +134,7 @@ impl Segment {
     }
 
     fn recount_pairs(&mut self) {
-        let all = (0, SEGMENT_BLOCKS);
+        let all = Span::new(0, SEGMENT_BLOCKS);
         self.pairs = self.bits.as_ref().map_or(0, |bits| bits.busy.pairs_near(all, self.holes));
         self.longest_pairs = SEGMENT_BLOCKS;
     }
@@ -134,29 +142,28 @@ impl Segment {
     /// Free blocks in chunks that are marked to go to the host and have not gone.
     pub fn leaving(&self) -> u64 {
         match &self.bits {
-            Some(bits) if self.leaving != 0 => bits.busy.zeros_in(self.leaving),
+            Some(bits) if !self.leaving.is_empty() => bits.busy.zeros_in(self.leaving),
             _ => 0,
         }
     }
 
     /// The first chunk with such blocks.
     pub fn first_leaving(&self) -> Option<u64> {
-        let leaving = self.bits.as_ref().map_or(0, |_| self.leaving);
-        (leaving != 0).then(|| u64::from(leaving.trailing_zeros()))
+        self.bits.as_ref().and_then(|_| self.leaving.first())
     }
 
     /// The host holds no space for the chunk after all.
     pub fn has_left(&mut self, chunk: u64) {
-        self.leaving &= !(1 << chunk);
+        self.leaving.remove(chunk);
     }
 
     pub fn may_hold(&self, blocks: u64) -> bool {
         self.ready() >= blocks && self.longest >= blocks
     }
 
-    pub fn load(&mut self, device: &dyn Device, index: u64) -> Result<()> {
+    pub fn load(&mut self, device: &dyn Device) -> Result<()> {
         if self.bits.is_none() {
-            let image = read_bitmap(device, index, &self.entry)?;
+            let image = read_bitmap(device, self.start, &self.entry)?;
             self.free = image.zeros() as u16;
             self.bits = Some(Pair { busy: image.clone(), image });
             self.recount_pairs();
@@ -166,15 +173,10 @@ impl Segment {
     }
 
     /// The first run of `wanted` free blocks on the host, or the longest there is.
-    pub fn find(
-        &mut self,
-        device: &dyn Device,
-        index: u64,
-        wanted: u64,
-    ) -> Result<Option<(u64, u64)>> {
-        self.load(device, index)?;
+    pub fn find(&mut self, device: &dyn Device, wanted: u64) -> Result<Option<Span>> {
+        self.load(device)?;
         let found = self.bits.as_ref().and_then(|b| b.busy.find_zeros(self.holes, wanted));
-        let len = found.map_or(0, |f| f.1);
+        let len = found.map_or(0, |span| span.blocks);
         if len < wanted {
             self.longest = len;
         }
@@ -183,15 +185,10 @@ impl Segment {
 
     /// The first run of `wanted` free blocks on the host that stand in pairs, or the longest there
     /// is.
-    pub fn find_pairs(
-        &mut self,
-        device: &dyn Device,
-        index: u64,
-        wanted: u64,
-    ) -> Result<Option<(u64, u64)>> {
-        self.load(device, index)?;
+    pub fn find_pairs(&mut self, device: &dyn Device, wanted: u64) -> Result<Option<Span>> {
+        self.load(device)?;
         let found = self.bits.as_ref().and_then(|b| b.busy.find_pairs(self.holes, wanted));
-        let len = found.map_or(0, |f| f.1);
+        let len = found.map_or(0, |span| span.blocks);
         if len < wanted {
             self.longest_pairs = len;
         }
@@ -211,25 +208,20 @@ impl Segment {
     }
 
     /// How much less room for nodes there is without a free run on the host.
-    pub fn room_taken_by(&self, run: BlockRun) -> u64 {
-        self.bits.as_ref().map_or(run.1, |bits| 2 * bits.busy.pairs_touched(run))
+    pub fn room_taken_by(&self, span: Span) -> u64 {
+        self.bits.as_ref().map_or(span.blocks, |bits| 2 * bits.busy.pairs_touched(span))
     }
 
     /// The first run of `wanted` free blocks that the host holds nothing for, or the longest there
     /// is.
-    pub fn find_hole(
-        &mut self,
-        device: &dyn Device,
-        index: u64,
-        wanted: u64,
-    ) -> Result<Option<(u64, u64)>> {
-        if self.holes == 0 || self.longest_hole < wanted {
+    pub fn find_hole(&mut self, device: &dyn Device, wanted: u64) -> Result<Option<Span>> {
+        if self.holes.is_empty() || self.longest_hole < wanted {
             return Ok(None);
         }
-        self.load(device, index)?;
+        self.load(device)?;
         let skip = !self.holes | self.going;
         let found = self.bits.as_ref().and_then(|b| b.busy.find_zeros(skip, wanted));
-        let len = found.map_or(0, |run| run.1);
+        let len = found.map_or(0, |span| span.blocks);
         if len < wanted {
             self.longest_hole = len;
         }
@@ -237,27 +229,27 @@ impl Segment {
     }
 
     /// Marks a run busy.
-    pub fn take(&mut self, device: &dyn Device, index: u64, at: u64, len: u64) -> Result<()> {
-        self.load(device, index)?;
-        self.free -= self.set_busy((at, len), true) as u16;
+    pub fn take(&mut self, device: &dyn Device, span: Span) -> Result<()> {
+        self.load(device)?;
+        self.free -= self.set_busy(span, true) as u16;
         Ok(())
     }
 
     /// Frees a busy run.
-    pub fn release(&mut self, at: u64, len: u64) {
+    pub fn release(&mut self, span: Span) {
         self.longest = SEGMENT_BLOCKS;
         self.longest_pairs = SEGMENT_BLOCKS;
         self.longest_hole = SEGMENT_BLOCKS;
         self.freed = true;
-        self.free += self.set_busy((at, len), false) as u16;
+        self.free += self.set_busy(span, false) as u16;
     }
 
     /// Marks a run busy or free, and keeps count of pairs. Returns how many blocks changed.
-    fn set_busy(&mut self, run: BlockRun, value: bool) -> u64 {
+    fn set_busy(&mut self, span: Span, value: bool) -> u64 {
         let Some(bits) = &mut self.bits else { return 0 };
-        let before = bits.busy.pairs_near(run, self.holes);
-        let changed = bits.busy.set(run.0, run.1, value);
-        self.pairs = self.pairs + bits.busy.pairs_near(run, self.holes) - before;
+        let before = bits.busy.pairs_near(span, self.holes);
+        let changed = bits.busy.set(span, value);
+        self.pairs = self.pairs + bits.busy.pairs_near(span, self.holes) - before;
         changed
     }
 
@@ -265,15 +257,14 @@ impl Segment {
     pub fn set_image(
         &mut self,
         device: &dyn Device,
-        index: u64,
-        (at, len): (u64, u64),
+        span: Span,
         used: bool,
         author: Author,
         cut: bool,
     ) {
         // The bitmap was loaded when the run was taken; for a run freed without that it is loaded
         // here, and if that fails no checkpoint can record the change.
-        let loaded = self.load(device, index).is_ok();
+        let loaded = self.load(device).is_ok();
         self.missed |= !loaded;
         match author {
             Author::Checkpoint => self.writing = true,
@@ -282,17 +273,17 @@ impl Segment {
         let Some(bits) = self.bits.as_mut().filter(|_| loaded) else { return };
         match (author, &mut self.cut) {
             (Author::Checkpoint, Some(frozen)) => {
-                frozen.set(at, len, used);
+                frozen.set(span, used);
             }
             (Author::Writer, none @ None) if cut => *none = Some(bits.image.clone()),
             _ => {}
         }
-        bits.image.set(at, len, used);
+        bits.image.set(span, used);
     }
 
     /// Returns `true` if the image has the block as used.
-    pub fn is_recorded(&mut self, device: &dyn Device, index: u64, at: u64) -> Result<bool> {
-        self.load(device, index)?;
+    pub fn is_recorded(&mut self, device: &dyn Device, at: u64) -> Result<bool> {
+        self.load(device)?;
         Ok(self.bits.as_ref().is_some_and(|bits| bits.image.get(at)))
     }
 
@@ -315,16 +306,21 @@ impl Segment {
         1 - self.entry.slot.unwrap_or(1)
     }
 
+    /// The block of that slot.
+    pub fn next_bitmap(&self) -> BlockAddr {
+        self.start + u64::from(self.next_slot())
+    }
+
     /// The block that holds the bitmap as of the cut; the table's entry names it from here on.
-    pub fn record_cut(&mut self, device: &dyn Device, index: u64) -> Result<AlignedBuf> {
+    pub fn record_cut(&mut self, device: &dyn Device) -> Result<AlignedBuf> {
         let slot = self.next_slot();
-        self.load(device, index)?;
+        self.load(device)?;
         let bits = match (&self.cut, &self.bits) {
             (Some(cut), _) if !self.missed => cut,
             (None, Some(bits)) if !self.missed => &bits.image,
             _ => {
                 let what = "a segment's bitmap could not be read when it changed";
-                return Err(Error::damaged(segment_start(index), what));
+                return Err(Error::damaged_at(self.start, what));
             }
         };
         let bytes = bits.to_bytes();
@@ -337,9 +333,9 @@ impl Segment {
     }
 
     /// The host holds space for these chunks now.
-    pub fn mark_on_host(&mut self, chunks: std::ops::RangeInclusive<u64>) {
+    pub fn mark_on_host(&mut self, chunks: RangeInclusive<u64>) {
         for mask in [&mut self.holes, &mut self.recorded, &mut self.marked, &mut self.leaving] {
-            chunks.clone().for_each(|chunk| *mask &= !(1 << chunk));
+            chunks.clone().for_each(|chunk| mask.remove(chunk));
         }
         self.longest = SEGMENT_BLOCKS;
         self.freed = true;
@@ -347,7 +343,7 @@ impl Segment {
     }
 
     pub fn is_hole(&self, chunk: u64) -> bool {
-        self.holes >> chunk & 1 != 0
+        self.holes.contains(chunk)
     }
 
     /// Chunks on the host without a busy block. Chunk 0 holds the bitmaps.
@@ -370,17 +366,17 @@ impl Segment {
         const FREE_BLOCKS_MIN: u64 = CHUNK_BLOCKS / 8;
         let Some(bits) = &self.bits else { return Vec::new() };
         let worth = |chunk: &u64| {
-            let runs = bits.busy.zeros_of_chunks(1 << chunk, RUN_BLOCKS_MIN);
-            runs.iter().map(|run| run.1).sum::<u64>() >= FREE_BLOCKS_MIN
+            let spans = bits.busy.zeros_of_chunks(Chunks::one(*chunk), RUN_BLOCKS_MIN);
+            spans.iter().map(|span| span.blocks).sum::<u64>() >= FREE_BLOCKS_MIN
         };
-        (0..64).filter(|chunk| !self.is_hole(*chunk)).filter(worth).collect()
+        (!self.holes).iter().filter(worth).collect()
     }
 
     /// From now on the free blocks of a chunk do not count as ready.
     pub fn mark_for_trim(&mut self, chunk: u64) {
-        self.holes |= 1 << chunk;
-        self.marked |= 1 << chunk;
-        self.leaving |= 1 << chunk;
+        self.holes.insert(chunk);
+        self.marked.insert(chunk);
+        self.leaving.insert(chunk);
         self.longest_hole = SEGMENT_BLOCKS;
         self.recount_pairs();
     }
@@ -390,33 +386,31 @@ impl Segment {
         self.marked = self.holes;
     }
 
-    /// Up to `chunks_max` marked chunks that are recorded, as a mask, and their free runs.
+    /// Up to `chunks_max` marked chunks that are recorded, and their free runs.
     /// [`Segment::punched`] ends what begins here.
     pub fn begin_punching(
         &mut self,
         device: &dyn Device,
-        index: u64,
         chunks_max: usize,
-    ) -> Result<(u64, Vec<BlockRun>)> {
+    ) -> Result<(Chunks, Vec<Span>)> {
         let ripe = self.marked & self.recorded;
-        let chosen = (0..64).filter(|chunk| ripe >> chunk & 1 != 0).take(chunks_max);
-        let chosen = chosen.fold(0, |mask, chunk| mask | 1 << chunk);
-        if chosen == 0 {
-            return Ok((0, Vec::new()));
+        let mut chosen = Chunks::NONE;
+        ripe.iter().take(chunks_max).for_each(|chunk| chosen.insert(chunk));
+        if chosen.is_empty() {
+            return Ok((chosen, Vec::new()));
         }
-        let runs = match &self.bits {
+        let spans = match &self.bits {
             Some(bits) => bits.busy.zeros_of_chunks(chosen, RUN_BLOCKS_MIN),
-            None => {
-                read_bitmap(device, index, &self.entry)?.zeros_of_chunks(chosen, RUN_BLOCKS_MIN)
-            }
+            None => read_bitmap(device, self.start, &self.entry)?
+                .zeros_of_chunks(chosen, RUN_BLOCKS_MIN),
         };
         self.marked &= !chosen;
         self.leaving &= !chosen;
         self.going |= chosen;
-        Ok((chosen, runs))
+        Ok((chosen, spans))
     }
 
-    pub fn punched(&mut self, chunks: u64) {
+    pub fn punched(&mut self, chunks: Chunks) {
         self.going &= !chunks;
         self.longest_hole = SEGMENT_BLOCKS;
     }
@@ -424,21 +418,25 @@ impl Segment {
 
 fn empty_bits() -> Bits {
     let mut bits = Bits::clear();
-    bits.set(0, SEGMENT_HEAD_BLOCKS, true);
+    bits.set(Span::new(0, SEGMENT_HEAD_BLOCKS), true);
     bits
 }
 
-/// Reads the bitmap that the table's entry names, and verifies it.
-pub(crate) fn read_bitmap(device: &dyn Device, index: u64, entry: &SegmentEntry) -> Result<Bits> {
+/// Reads the bitmap that the table's entry of a segment names, and verifies it.
+pub(crate) fn read_bitmap(
+    device: &dyn Device,
+    segment: BlockAddr,
+    entry: &SegmentEntry,
+) -> Result<Bits> {
     let Some(slot) = entry.slot else { return Ok(empty_bits()) };
-    let block = segment_start(index) + u64::from(slot);
+    let block = segment + u64::from(slot);
     let mut buf = AlignedBuf::zeroed(BLOCK_BYTES);
     device
-        .read_at(block * BLOCK_BYTES as u64, &mut buf)
+        .read_at(block.offset(), &mut buf)
         .map_err(|e| Error::io("reading a segment's bitmap", e))?;
     let bytes = &buf[..Bits::BYTES];
     if checksum(bytes) != entry.sum {
-        return Err(Error::damaged(block, "a segment's bitmap fails its checksum"));
+        return Err(Error::damaged_at(block, "a segment's bitmap fails its checksum"));
     }
     Ok(Bits::from_bytes(bytes))
 }

@@ -2,9 +2,9 @@ use super::reserve::{GROWTH_BLOCKS, RELEASE_BLOCKS_MIN};
 use super::*;
 use crate::device::MemoryDevice;
 use crate::format::ids::Generation;
-use crate::format::layout::BLOCK_BYTES;
+use crate::format::layout::{BLOCK_BYTES, segment_start};
 
-const USABLE: u64 = SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS;
+const USABLE: u64 = super::USABLE.blocks;
 /// What data leaves to others when nothing has changed.
 const KEPT: u64 = RELEASE_BLOCKS_MIN + GROWTH_BLOCKS;
 const NOBODY: Readers = Readers { before: u64::MAX, since: Vec::new() };
@@ -22,8 +22,12 @@ fn space_of(chunks: u64) -> (Arc<MemoryDevice>, Space) {
 }
 
 /// The block `at` in the first segment.
-fn first(at: u64) -> u64 {
+fn first(at: u64) -> BlockAddr {
     segment_start(0) + at
+}
+
+fn run(start: BlockAddr, blocks: u64) -> BlockRun {
+    BlockRun::new(start, blocks)
 }
 
 fn chunks_on_host(disk: &MemoryDevice) -> u64 {
@@ -146,13 +150,13 @@ fn what_follows_in_an_arena_is_one_run_and_a_failure_gives_all_back() {
     lock(&space.state).reserve.cut();
     space.finish_checkpoint();
     let (mut one, mut other) = (Preallocation::default(), Preallocation::default());
-    assert_eq!(space.allocate(&mut one, 10, Purpose::Data).unwrap(), [(first(2), 10)]);
-    assert_eq!(space.allocate(&mut one, 100, Purpose::Data).unwrap(), [(first(12), 100)]);
-    assert_eq!(space.allocate(&mut other, 10, Purpose::Data).unwrap(), [(first(112), 10)]);
-    assert_eq!(space.allocate(&mut one, 5, Purpose::Data).unwrap(), [(first(128), 5)]);
+    assert_eq!(space.allocate(&mut one, 10, Purpose::Data).unwrap(), [run(first(2), 10)]);
+    assert_eq!(space.allocate(&mut one, 100, Purpose::Data).unwrap(), [run(first(12), 100)]);
+    assert_eq!(space.allocate(&mut other, 10, Purpose::Data).unwrap(), [run(first(112), 10)]);
+    assert_eq!(space.allocate(&mut one, 5, Purpose::Data).unwrap(), [run(first(128), 5)]);
     assert_eq!(
         space.allocate(&mut other, 10, Purpose::Data).unwrap(),
-        [(first(122), 6), (first(192), 4)]
+        [run(first(122), 6), run(first(192), 4)]
     );
     for preallocation in [&mut one, &mut other] {
         space.release_preallocation(preallocation);
@@ -166,7 +170,7 @@ fn what_follows_in_an_arena_is_one_run_and_a_failure_gives_all_back() {
     assert!(ready(&space) >= before.1);
     let largest = 8 * CHUNK_BLOCKS - SEGMENT_HEAD_BLOCKS - KEPT - before.0;
     let runs = space.allocate(&mut one, largest, Purpose::Data).unwrap();
-    assert_eq!(runs.iter().map(|run| run.1).sum::<u64>(), largest);
+    assert_eq!(runs.iter().map(|run| run.blocks).sum::<u64>(), largest);
     assert_eq!(used(&space), before.0 + largest);
 }
 
@@ -174,7 +178,7 @@ fn what_follows_in_an_arena_is_one_run_and_a_failure_gives_all_back() {
 fn what_no_segment_holds_in_one_piece_lies_in_several() {
     let (_, space) = space();
     let runs = space.allocate(&mut Preallocation::default(), USABLE + 10, Purpose::Data).unwrap();
-    assert_eq!(runs, [(segment_start(0) + 2, USABLE), (segment_start(1) + 2, 10)]);
+    assert_eq!(runs, [run(segment_start(0) + 2, USABLE), run(segment_start(1) + 2, 10)]);
 }
 
 #[test]
@@ -187,14 +191,14 @@ fn the_host_is_asked_for_the_chunks_that_a_run_lies_in_and_no_others() {
     };
     assert_eq!([take(254), take(256), take(512), take(1024), take(1024)], [1, 2, 4, 8, 12]);
     assert_eq!(take(1025), 17);
-    assert_eq!(disk.len().unwrap(), segment_start(1) * BLOCK_BYTES as u64);
+    assert_eq!(disk.len().unwrap(), segment_start(1).offset());
     assert_eq!(ready(&space), 255);
 }
 
 #[test]
 fn a_file_longer_than_its_segments_is_not_cut() {
     let (disk, space) = space();
-    let long = segment_start(3) * BLOCK_BYTES as u64;
+    let long = segment_start(3).offset();
     disk.set_len(long).unwrap();
     space.allocate(&mut Preallocation::default(), 1, Purpose::Data).unwrap();
     assert_eq!(disk.len().unwrap(), long);
@@ -203,8 +207,8 @@ fn a_file_longer_than_its_segments_is_not_cut() {
 #[test]
 fn a_run_for_the_checkpoint_lies_in_one_piece_and_takes_no_more_than_it_needs() {
     let (_, space) = space_of(4);
-    let run = space.allocate_run(3).unwrap();
-    assert_eq!((run, used(&space)), (first(2), 3));
+    let start = space.allocate_run(3).unwrap();
+    assert_eq!((start, used(&space)), (first(2), 3));
     assert_eq!(space.allocate_run(20).unwrap(), first(5));
     assert_eq!(used(&space), 23);
     let room = ready(&space);
@@ -219,18 +223,18 @@ fn a_run_for_the_checkpoint_lies_in_one_piece_and_takes_no_more_than_it_needs() 
 #[test]
 fn nodes_lie_side_by_side_and_single_blocks_are_no_place_for_one() {
     let (_, space) = space_of(2);
-    let mut places: Vec<u64> = (0..255).map(|_| space.allocate_node().unwrap()).collect();
+    let mut places: Vec<BlockAddr> = (0..255).map(|_| space.allocate_node().unwrap()).collect();
     places.sort_unstable();
     assert!(places.windows(2).all(|two| two[1] - two[0] == NODE_BLOCKS));
     assert_eq!((places[0], used(&space)), (first(2), 510));
     assert!(space.allocate_node().is_err(), "the host is full");
     for place in &places {
-        release(&space, (*place, 1));
+        release(&space, run(*place, 1));
     }
     let error = space.allocate_node().unwrap_err().to_string();
     assert!(error.contains("single blocks"), "{error}");
     assert!(used(&space) <= 255 + 1, "it holds no more than what it looked at last");
-    release(&space, (places[254] + 1, 1));
+    release(&space, run(places[254] + 1, 1));
     assert_eq!(space.allocate_node().unwrap(), places[254]);
 }
 
@@ -238,10 +242,10 @@ fn nodes_lie_side_by_side_and_single_blocks_are_no_place_for_one() {
 fn the_ring_gets_a_whole_segment_behind_its_head() {
     let (disk, space) = space();
     space.allocate(&mut Preallocation::default(), 16, Purpose::Data).unwrap();
-    let start = space.allocate_segment().unwrap();
-    assert_eq!((start, used(&space)), (segment_start(1) + 2, USABLE + 16));
+    let segment = space.allocate_segment().unwrap();
+    assert_eq!((segment, used(&space)), (run(segment_start(1) + 2, USABLE), USABLE + 16));
     assert_eq!(chunks_on_host(&disk), 65);
-    assert_eq!(disk.len().unwrap(), segment_start(2) * BLOCK_BYTES as u64);
+    assert_eq!(disk.len().unwrap(), segment_start(2).offset());
     let full = Space::empty(Arc::new(MemoryDevice::with_capacity(63 << 20)));
     assert!(full.allocate_segment().is_err());
 }
@@ -253,14 +257,14 @@ fn freed_room_is_found_again_in_whichever_segment_it_is() {
     for index in 0..3 {
         assert_eq!(
             space.allocate(&mut preallocation, USABLE, Purpose::Data).unwrap(),
-            [(segment_start(index) + 2, USABLE)]
+            [run(segment_start(index) + 2, USABLE)]
         );
     }
     // Some is promised to others.
-    release(&space, (segment_start(1) + 9000, KEPT));
+    release(&space, run(segment_start(1) + 9000, KEPT));
     let long = disk.len().unwrap();
     for index in [2, 0, 1, 0, 2] {
-        let hole = (segment_start(index) + 700, 1500);
+        let hole = run(segment_start(index) + 700, 1500);
         release(&space, hole);
         assert_eq!(
             space.allocate(&mut preallocation, 1500, Purpose::Data).unwrap(),
@@ -274,7 +278,7 @@ fn freed_room_is_found_again_in_whichever_segment_it_is() {
     assert_eq!(space.allocate_run(KEPT).unwrap(), segment_start(1) + 9000);
     let pieces = [(0, 50, 30), (1, 90, 31), (1, 400, 40), (2, 60, 39)];
     for (index, at, blocks) in pieces {
-        release(&space, (segment_start(index) + at, blocks));
+        release(&space, run(segment_start(index) + at, blocks));
     }
     let longest = || {
         let mut preallocation = Preallocation::default();
@@ -284,16 +288,16 @@ fn freed_room_is_found_again_in_whichever_segment_it_is() {
     };
     let longest: Vec<BlockRun> = (0..4).map(|_| longest()).collect();
     let sorted = [(1, 400, 40), (2, 60, 39), (1, 90, 31), (0, 50, 30)];
-    assert_eq!(longest, sorted.map(|(index, at, blocks)| (segment_start(index) + at, blocks)));
+    assert_eq!(longest, sorted.map(|(index, at, blocks)| run(segment_start(index) + at, blocks)));
 }
 
 #[test]
 fn blocks_that_the_journal_names_are_claimed_where_they_can_lie_and_nowhere_else() {
     let (disk, space) = space();
-    let edge = segment_start(1) - 1;
+    let edge = first(SEGMENT_BLOCKS - 1);
     let outside = [
-        (0, 1),
-        (segment_start(0) - 1, 1),
+        (BlockAddr(0), 1),
+        (BlockAddr(segment_start(0).0 - 1), 1),
         (first(0), 1),
         (first(1), 1),
         (first(1), 2),
@@ -303,21 +307,22 @@ fn blocks_that_the_journal_names_are_claimed_where_they_can_lie_and_nowhere_else
         (first(2), SEGMENT_BLOCKS + 1),
         (first(2), u64::MAX),
         (segment_start(SEGMENTS_MAX) + 2, 1),
-        (u64::MAX, 1),
-        (u64::MAX - 1, 5),
+        (BlockAddr::MAX, 1),
+        (BlockAddr(u64::MAX - 1), 5),
     ];
-    for run in outside {
+    for (start, blocks) in outside {
+        let run = run(start, blocks);
         assert!(space.claim(run).is_err(), "{run:?}");
     }
     assert_eq!((disk.len().unwrap(), used(&space)), (0, 0), "nothing was done for them");
-    space.claim((first(2), 1)).unwrap();
+    space.claim(run(first(2), 1)).unwrap();
     assert_eq!((chunks_on_host(&disk), ready(&space)), (1, 253));
-    space.claim((edge, 1)).unwrap();
+    space.claim(run(edge, 1)).unwrap();
     assert_eq!((chunks_on_host(&disk), used(&space)), (2, 2));
-    space.claim((segment_start(2) + 500, 20)).unwrap();
-    assert_eq!(disk.len().unwrap(), segment_start(3) * BLOCK_BYTES as u64);
+    space.claim(run(segment_start(2) + 500, 20)).unwrap();
+    assert_eq!(disk.len().unwrap(), segment_start(3).offset());
     assert_eq!((chunks_on_host(&disk), used(&space)), (4, 22));
-    space.claim((segment_start(1) + 2, USABLE)).unwrap();
+    space.claim(run(segment_start(1) + 2, USABLE)).unwrap();
     assert_eq!((chunks_on_host(&disk), used(&space)), (68, 22 + USABLE));
     // All of it is named: a store that is opened on the next checkpoint has it.
     let table = checkpoint(&space, &TableImage::default());
@@ -328,16 +333,16 @@ fn blocks_that_the_journal_names_are_claimed_where_they_can_lie_and_nowhere_else
 #[test]
 fn blocks_in_a_hole_are_claimed_on_a_full_host_and_what_is_free_beside_them_is_not_ready() {
     let (disk, space) = space();
-    space.claim((first(300), 4)).unwrap();
+    space.claim(run(first(300), 4)).unwrap();
     let table = checkpoint(&space, &TableImage::default());
     space.free_after_checkpoint(Freed {
-        run: (first(300), 4),
+        run: run(first(300), 4),
         epoch: 0,
         birth: Some(Generation(0)),
     });
     let loaded = Space::load(disk.clone(), &table).unwrap();
     disk.set_capacity(Some(0));
-    loaded.claim((first(3 * CHUNK_BLOCKS + 250), 10)).unwrap();
+    loaded.claim(run(first(3 * CHUNK_BLOCKS + 250), 10)).unwrap();
     let expected = ready(&space);
     assert_eq!(ready(&loaded), expected);
     assert!(fill(&loaded) <= expected);
@@ -347,13 +352,13 @@ fn blocks_in_a_hole_are_claimed_on_a_full_host_and_what_is_free_beside_them_is_n
 fn freed_blocks_wait_for_the_checkpoint_that_records_it_and_for_readers() {
     let (disk, space) = space();
     let mut preallocation = Preallocation::default();
-    let run = space.allocate(&mut preallocation, USABLE, Purpose::Data).unwrap()[0];
-    space.mark_allocated(run);
+    let all = space.allocate(&mut preallocation, USABLE, Purpose::Data).unwrap()[0];
+    space.mark_allocated(all);
     let table = checkpoint(&space, &TableImage::default());
     let rest = |space: &Space| space.totals().free_blocks;
     let (taken, free) = (used(&space), rest(&space));
     assert_eq!(taken, USABLE + 1, "with the segment table");
-    let part = Freed { run: (run.0 + 100, 50), epoch: 7, birth: Some(Generation(3)) };
+    let part = Freed { run: run(all.start + 100, 50), epoch: 7, birth: Some(Generation(3)) };
     space.free_after_checkpoint(part);
     assert_eq!((used(&space), rest(&space)), (taken - 50, free + 50));
     space.drain(&NOBODY);
@@ -380,11 +385,11 @@ fn idle_chunks_go_but_for_some_and_when_they_are_recorded_the_host_gets_them() {
     let mut preallocation = Preallocation::default();
     // A block in use in the first segment's last chunk, and the second but for its first chunk
     // idle.
-    let run = space.allocate(&mut preallocation, USABLE, Purpose::Data).unwrap()[0];
-    let stays = (segment_start(1) - 1, 1);
+    let all = space.allocate(&mut preallocation, USABLE, Purpose::Data).unwrap()[0];
+    let stays = run(first(SEGMENT_BLOCKS - 1), 1);
     space.mark_allocated(stays);
-    disk.write_at(stays.0 * BLOCK_BYTES as u64, &[9; BLOCK_BYTES]).unwrap();
-    release(&space, (run.0, USABLE - 1));
+    disk.write_at(stays.start.offset(), &[9; BLOCK_BYTES]).unwrap();
+    release(&space, BlockRun { blocks: USABLE - 1, ..all });
     assert_eq!((chunks_on_host(&disk), ready(&space)), (64, USABLE - 1));
     assert_eq!(space.mark_for_trim(10, TrimPolicy::Busy), 10);
     assert_eq!(space.mark_for_trim(100, TrimPolicy::Busy), 62 - 10 - 4);
@@ -397,7 +402,7 @@ fn idle_chunks_go_but_for_some_and_when_they_are_recorded_the_host_gets_them() {
     assert_eq!((space.punch(100).unwrap(), space.punch(100).unwrap()), (52, 0));
     assert_eq!(chunks_on_host(&disk), 5);
     let mut kept = vec![0; BLOCK_BYTES];
-    disk.read_at(stays.0 * BLOCK_BYTES as u64, &mut kept).unwrap();
+    disk.read_at(stays.start.offset(), &mut kept).unwrap();
     assert_eq!(kept, [9; BLOCK_BYTES]);
     // What went is taken into use again, and in the life after goes once more.
     let loaded = Space::load(disk.clone(), &table).unwrap();
@@ -411,8 +416,8 @@ fn idle_chunks_go_but_for_some_and_when_they_are_recorded_the_host_gets_them() {
 #[test]
 fn what_is_promised_is_not_marked_for_trim() {
     let (_, space) = space();
-    let run = space.allocate(&mut Preallocation::default(), USABLE, Purpose::Data).unwrap()[0];
-    release(&space, run);
+    let all = space.allocate(&mut Preallocation::default(), USABLE, Purpose::Data).unwrap()[0];
+    release(&space, all);
     space.reserve(2000, Purpose::Growth).unwrap();
     assert_eq!(
         space.mark_for_trim(100, TrimPolicy::LongIdle),
@@ -425,9 +430,9 @@ fn what_is_promised_is_not_marked_for_trim() {
 fn a_store_at_rest_gives_away_free_runs_beside_used_ones_but_for_a_share() {
     let half_free = || {
         let (disk, space) = space();
-        let run = space.allocate(&mut Preallocation::default(), USABLE, Purpose::Data).unwrap()[0];
+        let all = space.allocate(&mut Preallocation::default(), USABLE, Purpose::Data).unwrap()[0];
         for chunk in 0..64 {
-            release(&space, (run.0 + chunk * CHUNK_BLOCKS + 100, 128));
+            release(&space, run(all.start + chunk * CHUNK_BLOCKS + 100, 128));
         }
         assert_eq!(ready(&space), 8192);
         (disk, space)
@@ -451,13 +456,13 @@ fn a_store_at_rest_gives_away_free_runs_beside_used_ones_but_for_a_share() {
 #[test]
 fn bitmaps_that_were_read_on_the_way_show_that_enough_is_ready() {
     let (disk, space) = space();
-    let run = space.allocate(&mut Preallocation::default(), USABLE, Purpose::Data).unwrap()[0];
-    space.mark_allocated(run);
+    let all = space.allocate(&mut Preallocation::default(), USABLE, Purpose::Data).unwrap()[0];
+    space.mark_allocated(all);
     // 40 free blocks in a hole, 200 on the host, one of which the table gets: what that says could
     // mean none there.
     for (at, blocks) in [(5 * CHUNK_BLOCKS + 10, 40), (6 * CHUNK_BLOCKS, 200)] {
         space.free_after_readers(Freed {
-            run: (first(at), blocks),
+            run: run(first(at), blocks),
             epoch: 0,
             birth: Some(Generation(0)),
         });
@@ -479,7 +484,7 @@ fn the_share_that_is_kept_is_one_of_what_all_segments_hold() {
     let mut preallocation = Preallocation::default();
     (0..3).for_each(|_| drop(space.allocate(&mut preallocation, USABLE, Purpose::Data).unwrap()));
     for chunk in 0..64 {
-        release(&space, (segment_start(1) + chunk * CHUNK_BLOCKS + 100, 128));
+        release(&space, run(segment_start(1) + chunk * CHUNK_BLOCKS + 100, 128));
     }
     let kept = (3 * USABLE - 8192) / 16;
     assert_eq!(space.mark_for_trim(100, TrimPolicy::Idle) as u64, (8192 - KEPT - kept) / 256);
@@ -490,9 +495,10 @@ fn blocks_outside_the_store_that_a_hostile_tree_named_are_freed_without_harm() {
     let (_, space) = space();
     space.allocate(&mut Preallocation::default(), 16, Purpose::Data).unwrap();
     let before = space.totals().free_blocks;
-    for block in [0, 600, segment_start(1), segment_start(1) + 5, segment_start(70), 1 << 49] {
-        release(&space, (block, 3));
-        space.free_at_checkpoint((block, 3));
+    let near = [segment_start(1), segment_start(1) + 5, segment_start(70)];
+    for block in near.into_iter().chain([0, 600, 1 << 49].map(BlockAddr)) {
+        release(&space, run(block, 3));
+        space.free_at_checkpoint(run(block, 3));
         space.totals();
     }
     checkpoint(&space, &TableImage::default());
@@ -519,11 +525,11 @@ fn what_the_last_checkpoint_took_for_nodes_and_did_not_need_is_there_for_deletes
 #[test]
 fn single_blocks_are_for_data_and_promised_to_no_node() {
     let (disk, space) = space();
-    let run = space.allocate(&mut Preallocation::default(), USABLE, Purpose::Data).unwrap()[0];
+    let all = space.allocate(&mut Preallocation::default(), USABLE, Purpose::Data).unwrap()[0];
     disk.set_capacity(Some(0));
     // Every other block is free, and a run that begins at an odd place.
-    (0..2000).for_each(|n| release(&space, (run.0 + 2 * n, 1)));
-    release(&space, (run.0 + 9001, 1001));
+    (0..2000).for_each(|n| release(&space, run(all.start + 2 * n, 1)));
+    release(&space, run(all.start + 9001, 1001));
     assert_eq!((ready(&space), lock(&space.state).room), (3001, 1000));
     assert!(space.reserve(1001, Purpose::Release).is_err());
     space.reserve(1000 - KEPT, Purpose::Growth).unwrap();
@@ -539,10 +545,10 @@ fn single_blocks_are_for_data_and_promised_to_no_node() {
 #[test]
 fn all_bitmaps_are_read_before_room_is_refused() {
     let (disk, space) = space();
-    let run = space.allocate(&mut Preallocation::default(), 40 * USABLE, Purpose::Data).unwrap();
-    run.iter().for_each(|run| space.mark_allocated(*run));
+    let all = space.allocate(&mut Preallocation::default(), 40 * USABLE, Purpose::Data).unwrap();
+    all.iter().for_each(|run| space.mark_allocated(*run));
     for index in 0..40 {
-        let freed = (segment_start(index) + 100, 50);
+        let freed = run(segment_start(index) + 100, 50);
         space.free_after_readers(Freed { run: freed, epoch: 0, birth: Some(Generation(0)) });
     }
     space.drain(&NOBODY);

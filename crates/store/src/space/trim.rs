@@ -6,12 +6,10 @@
 //! recorded hole: a recovery marks all holes once more, and to punch an empty one changes nothing.
 //! A marked chunk can be taken back into use like any other hole.
 
-use super::run::BlockRun;
-use super::{Space, State};
+use super::{Space, State, USABLE};
 use crate::error::{Error, Result};
-use crate::format::layout::{
-    BLOCK_BYTES, CHUNK_BLOCKS, SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS, segment_start,
-};
+use crate::format::block::BlockRun;
+use crate::format::layout::{BLOCK_BYTES, CHUNK_BLOCKS};
 use crate::sync::lock;
 
 /// Free chunks kept on the host for reuse; more are given back.
@@ -75,11 +73,10 @@ impl Space {
         let mut state = lock(&self.state);
         let mut left = chunks_max;
         for (index, segment) in state.segments.iter_mut().enumerate() {
-            let (chunks, free) = segment.begin_punching(&*self.device, index as u64, left)?;
-            left -= chunks.count_ones() as usize;
-            going.extend((chunks != 0).then_some((index, chunks)));
-            let start = segment_start(index as u64);
-            runs.extend(free.into_iter().map(|(at, len)| (start + at, len)));
+            let (chunks, free) = segment.begin_punching(&*self.device, left)?;
+            left -= chunks.count() as usize;
+            going.extend((!chunks.is_empty()).then_some((index, chunks)));
+            runs.extend(free.into_iter().map(|span| span.in_file(segment.start)));
         }
         drop(state);
         runs.into_iter().try_for_each(|run| self.punch_run(run))?;
@@ -90,10 +87,9 @@ impl Space {
         Ok(chunks_max - left)
     }
 
-    fn punch_run(&self, (start, blocks): BlockRun) -> Result<()> {
-        let bytes = BLOCK_BYTES as u64;
+    fn punch_run(&self, run: BlockRun) -> Result<()> {
         self.device
-            .punch(start * bytes, blocks * bytes)
+            .punch(run.start.offset(), run.blocks * BLOCK_BYTES as u64)
             .map_err(|e| Error::io("giving space back to the host", e))
     }
 }
@@ -102,7 +98,7 @@ impl State {
     /// Chunks whose free runs can go, so that enough stays ready for what is to be written.
     fn thin_chunks(&self, chunks_max: usize, policy: TrimPolicy) -> Vec<(usize, u64)> {
         let free: u64 = self.segments.iter().map(|s| u64::from(s.free)).sum();
-        let usable = self.segments.len() as u64 * (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
+        let usable = self.segments.len() as u64 * USABLE.blocks;
         let reuse = policy.for_reuse(usable - free);
         let mut surplus = self.room.saturating_sub(self.promised() + reuse);
         let mut chosen = Vec::new();

@@ -88,9 +88,9 @@ impl<O: ShadowPolicy> Tree<'_, O> {
         self.add_sums(sums);
         self.grow_root(&writer, pieces);
         self.shrink();
-        extents.iter().try_for_each(|value| {
-            dropped(&Extent::decode(value).map_err(|m| Error::damaged(0, m.0))?)
-        })
+        extents
+            .iter()
+            .try_for_each(|value| dropped(&Extent::decode(value).map_err(|m| Error::damaged(m.0))?))
     }
 }
 

@@ -60,8 +60,11 @@ impl<'k> Bounds<'k> {
         if inside {
             return Ok(());
         }
-        let block = node.place.get().map_or(0, |ptr| ptr.addr);
-        Err(Error::damaged(block, "a tree node stands where its keys do not belong"))
+        let what = "a tree node stands where its keys do not belong";
+        Err(match node.place.get() {
+            Some(ptr) => Error::damaged_at(ptr.addr, what),
+            None => Error::damaged(what),
+        })
     }
 
     /// Returns `true` if the keys from the one at `first` on lie within.

@@ -34,7 +34,7 @@ impl Entries {
     pub fn extents(&self) -> impl Iterator<Item = crate::Result<Extent>> {
         let values = (0..self.len()).map(|i| self.value(i));
         let extents = values.filter(|value| Extent::peek_blocks(value) > 0);
-        extents.map(|value| Extent::decode(value).map_err(|m| Error::damaged(0, m.0)))
+        extents.map(|value| Extent::decode(value).map_err(|m| Error::damaged(m.0)))
     }
 
     /// Bytes of the records that name no data.

@@ -7,6 +7,7 @@ use super::edit::{ShadowPolicy, Tree};
 use super::nodes::Nodes;
 use super::root::Root;
 use crate::error::{Error, Result};
+use crate::format::block::BlockAddr;
 use crate::format::extent::{Extent, TAG_BYTES};
 use crate::format::ids::Generation;
 use crate::format::layout::EXTENT_BLOCKS_MAX;
@@ -22,7 +23,7 @@ pub(crate) fn map_key(map: &[u8], block: u64) -> Vec<u8> {
 /// A run to be mapped.
 #[derive(Debug, Clone)]
 pub(crate) struct NewRun {
-    pub addr: u64,
+    pub addr: BlockAddr,
     pub sums: Vec<u32>,
     pub shared: bool,
     /// Generation of birth; for shared runs that of the source.
@@ -127,7 +128,7 @@ fn decode(map: &[u8], key: &[u8], value: &[u8]) -> Place {
     if is_value(map, key, value) {
         return Place::Before;
     }
-    let extent = Extent::decode(value).map_err(|m| Error::damaged(0, m.0));
+    let extent = Extent::decode(value).map_err(|m| Error::damaged(m.0));
     Place::Of(extent.map(|extent| Mapped { block: u64::from_be_bytes(digits), extent }))
 }
 
@@ -167,16 +168,16 @@ impl<O: ShadowPolicy> Tree<'_, O> {
         let (start, end) = (mapped.block, mapped.end());
         let (cut_from, cut_to) = (from.max(start), to.min(end));
         if cut_to < end {
-            let right = mapped.extent.slice(cut_to - start, end - start);
+            let right = mapped.extent.slice(cut_to - start..end - start);
             self.put(&map_key(map, cut_to), &right.encode())?;
         }
         if cut_from > start {
-            let left = mapped.extent.slice(0, cut_from - start);
+            let left = mapped.extent.slice(0..cut_from - start);
             self.put(&map_key(map, start), &left.encode())?;
         } else {
             self.remove(&map_key(map, start))?;
         }
-        dropped(&mapped.extent.slice(cut_from - start, cut_to - start))
+        dropped(&mapped.extent.slice(cut_from - start..cut_to - start))
     }
 
     /// Maps `run` at `block`, where nothing is mapped. Continues the entry before it when both are
@@ -189,7 +190,7 @@ impl<O: ShadowPolicy> Tree<'_, O> {
             && let Some(before) = map_runs(self.nodes, self.root, map, block - 1, block)?.next()
         {
             let before = before?;
-            let continues = before.extent.addr + before.extent.blocks() == run.addr
+            let continues = before.extent.run().end() == run.addr
                 && !before.extent.shared
                 && before.extent.birth > self.policy.share_gen()
                 && before.extent.blocks() + extent.blocks() <= EXTENT_BLOCKS_MAX;

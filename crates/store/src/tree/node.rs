@@ -1,6 +1,7 @@
 //! A node, in memory and as 8 KiB on disk, and the links between nodes.
 
 use super::entries::Entries;
+use crate::format::block::BlockAddr;
 use crate::format::checksum;
 use crate::format::codec::{Decoded, Malformed, Reader, Writer};
 use crate::format::ids::Generation;
@@ -164,14 +165,14 @@ impl Node {
     }
 
     /// The node's image at `addr`. All children must have their places; `None` if one has not.
-    pub fn encode(&self, addr: u64) -> Option<(Vec<u8>, Ptr)> {
+    pub fn encode(&self, addr: BlockAddr) -> Option<(Vec<u8>, Ptr)> {
         let (keys, children) = match &self.body {
             Body::Leaf(entries) => (entries, None),
             Body::Inner { keys, children } => (keys, Some(children)),
         };
         let prefix = keys.prefix_len();
         let mut w = Writer(Vec::with_capacity(NODE_BYTES));
-        w.u32(MAGIC).u8(self.level).u8(0).u16(keys.len() as u16).u64(addr).u64(self.birth.0);
+        w.u32(MAGIC).u8(self.level).u8(0).u16(keys.len() as u16).u64(addr.0).u64(self.birth.0);
         w.u16(prefix as u16).u32(0).u16(0);
         if keys.len() > 0 {
             w.raw(&keys.key(0)[..prefix]);
@@ -204,7 +205,8 @@ impl Node {
             return Err(Malformed("a tree node has no magic number"));
         }
         let (found_level, _, records) = (r.u8()?, r.u8()?, r.u16()?);
-        let (addr, birth, prefix) = (r.u64()?, Generation(r.u64()?), usize::from(r.u16()?));
+        let (addr, birth) = (BlockAddr(r.u64()?), Generation(r.u64()?));
+        let prefix = usize::from(r.u16()?);
         let _ = (r.u32()?, r.u16()?);
         if found_level != level || addr != ptr.addr || birth != ptr.birth {
             return Err(Malformed("a tree node is not the one its parent names"));

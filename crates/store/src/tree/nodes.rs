@@ -3,7 +3,8 @@
 use super::node::{Body, LEVELS_MAX, Link, Node};
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
-use crate::format::layout::{BLOCK_BYTES, NODE_BLOCKS, NODE_BYTES};
+use crate::format::block::BlockAddr;
+use crate::format::layout::{NODE_BLOCKS, NODE_BYTES};
 use crate::format::pointer::Ptr;
 use crate::sync::Mutex;
 use std::collections::HashMap;
@@ -26,8 +27,8 @@ pub(crate) struct Nodes {
 
 #[derive(Debug, Default)]
 struct Shard {
-    map: HashMap<u64, Slot, BuildHasherDefault<AddressHasher>>,
-    ring: Vec<u64>,
+    map: HashMap<BlockAddr, Slot, BuildHasherDefault<AddressHasher>>,
+    ring: Vec<BlockAddr>,
     hand: usize,
 }
 
@@ -62,8 +63,8 @@ impl Nodes {
         Nodes { device, shards: (0..SHARDS).map(|_| Mutex::default()).collect(), shard_nodes_max }
     }
 
-    fn shard(&self, addr: u64) -> &Mutex<Shard> {
-        &self.shards[((addr / 2) % SHARDS as u64) as usize]
+    fn shard(&self, addr: BlockAddr) -> &Mutex<Shard> {
+        &self.shards[((addr.0 / 2) % SHARDS as u64) as usize]
     }
 
     /// The node behind `link`, which stands `level` above the leaves.
@@ -146,11 +147,11 @@ impl Nodes {
         read: impl Fn(u64, &mut [u8]) -> io::Result<()>,
     ) -> Result<Node> {
         if level > LEVELS_MAX {
-            return Err(Error::damaged(ptr.addr, "a tree is impossibly deep"));
+            return Err(Error::damaged_at(ptr.addr, "a tree is impossibly deep"));
         }
         let mut image = AlignedBuf::zeroed(NODE_BYTES);
         read(offset(ptr)?, &mut image).map_err(|e| Error::io("reading a tree node", e))?;
-        Node::decode(&image, ptr, level).map_err(|m| Error::damaged(ptr.addr, m.0))
+        Node::decode(&image, ptr, level).map_err(|m| Error::damaged_at(ptr.addr, m.0))
     }
 
     /// Keeps a node that has its place. An inner node is kept with links to disk only, so that it
@@ -182,18 +183,17 @@ fn lie_close(one: &Ptr, next: &Ptr) -> bool {
     const GAP_BLOCKS_MAX: u64 = 8;
     const WINDOW_BLOCKS: u64 = 128;
     next.addr - one.addr <= GAP_BLOCKS_MAX + NODE_BLOCKS
-        && next.addr / WINDOW_BLOCKS == one.addr / WINDOW_BLOCKS
+        && next.addr.0 / WINDOW_BLOCKS == one.addr.0 / WINDOW_BLOCKS
 }
 
 /// Where a node lies in the file, in bytes.
 fn offset(ptr: &Ptr) -> Result<u64> {
-    let offset = ptr.addr.checked_mul(BLOCK_BYTES as u64);
-    let inside = offset.filter(|offset| *offset < i64::MAX as u64 - (1 << 20));
-    inside.ok_or_else(|| Error::damaged(ptr.addr, "a pointer leads out of the file"))
+    let inside = ptr.addr.checked_offset().filter(|offset| *offset < i64::MAX as u64 - (1 << 20));
+    inside.ok_or_else(|| Error::damaged_at(ptr.addr, "a pointer leads out of the file"))
 }
 
 impl Shard {
-    fn admit(&mut self, addr: u64, nodes_max: usize) {
+    fn admit(&mut self, addr: BlockAddr, nodes_max: usize) {
         if self.ring.len() < nodes_max {
             self.ring.push(addr);
             return;
@@ -227,12 +227,14 @@ mod tests {
     use super::*;
     use crate::device::MemoryDevice;
     use crate::format::ids::Generation;
+    use crate::format::layout::BLOCK_BYTES;
 
     /// Leaves at these places, each with its own birth.
     fn leaves_at(disk: &MemoryDevice, places: &[u64]) -> Vec<Link> {
         let place = |(birth, addr): (usize, &u64)| {
-            let (image, ptr) = Node::empty(Generation(birth as u64)).encode(*addr).unwrap();
-            disk.write_at(addr * BLOCK_BYTES as u64, &image).unwrap();
+            let (image, ptr) =
+                Node::empty(Generation(birth as u64)).encode(BlockAddr(*addr)).unwrap();
+            disk.write_at(ptr.addr.offset(), &image).unwrap();
             Link::Disk(ptr)
         };
         places.iter().enumerate().map(place).collect()
@@ -254,7 +256,7 @@ mod tests {
         ptr.sum ^= 1;
         let nodes = Nodes::new(disk, 1 << 20);
         let told = nodes.prefetch(leaves.iter()).unwrap_err();
-        assert!(matches!(told, Error::Damaged { block: 12, .. }), "{told}");
+        assert!(matches!(told, Error::Damaged { block: Some(12), .. }), "{told}");
     }
 
     /// A host whose memory holds something else than the device, or cannot be read.
@@ -273,8 +275,8 @@ mod tests {
                 return Err(io::Error::other("the host's memory cannot be read"));
             }
             // Another node, whole and with a right checksum of its own.
-            let (image, _) =
-                Node::empty(Generation(77)).encode(offset / BLOCK_BYTES as u64).unwrap();
+            let addr = BlockAddr(offset / BLOCK_BYTES as u64);
+            let (image, _) = Node::empty(Generation(77)).encode(addr).unwrap();
             buf.copy_from_slice(&image);
             Ok(())
         }
@@ -329,7 +331,8 @@ mod tests {
         let disk = Arc::new(MemoryDevice::new());
         let mut leaves = leaves_at(&disk, &[10, 12]);
         let Link::Disk(ptr) = leaves[0].clone() else { unreachable!() };
-        leaves.extend([u64::MAX - 2, u64::MAX].map(|addr| Link::Disk(Ptr { addr, ..ptr })));
+        let outside = [u64::MAX - 2, u64::MAX].map(BlockAddr);
+        leaves.extend(outside.map(|addr| Link::Disk(Ptr { addr, ..ptr })));
         assert!(Nodes::new(disk, 1 << 20).prefetch(leaves.iter()).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use crate::dirty::DirtyData;
+use crate::format::block::{BlockAddr, BlockRun};
 use crate::format::layout::EXTENT_BLOCKS_MAX;
 use std::sync::Arc;
 
@@ -31,9 +32,16 @@ pub(crate) enum Op {
 /// A run of data blocks with their checksums.
 #[derive(Debug)]
 pub(crate) struct DataRun {
-    pub addr: u64,
+    pub addr: BlockAddr,
     pub sums: Arc<[u32]>,
     pub data: RunData,
+}
+
+impl DataRun {
+    /// Where its blocks lie, unless it was replayed.
+    pub fn blocks(&self) -> BlockRun {
+        BlockRun { start: self.addr, blocks: self.sums.len() as u64 }
+    }
 }
 
 /// Where the data of a run is.
@@ -59,7 +67,7 @@ pub(crate) fn last_batch(ops: &mut Vec<Op>) -> &mut Batch {
 }
 
 /// A run as long as one extent entry can be.
-pub(crate) fn extent_pieces(run: &DataRun) -> impl Iterator<Item = (u64, Vec<u32>)> {
+pub(crate) fn extent_pieces(run: &DataRun) -> impl Iterator<Item = (BlockAddr, Vec<u32>)> {
     let step = EXTENT_BLOCKS_MAX as usize;
     run.sums
         .chunks(step)

@@ -131,7 +131,7 @@ impl ReadTxn {
             let mapped = mapped?;
             let first = from.max(mapped.block);
             let last = to.min(mapped.block + mapped.extent.blocks());
-            let piece = mapped.extent.slice(first - mapped.block, last - mapped.block);
+            let piece = mapped.extent.slice(first - mapped.block..last - mapped.block);
             let data = read_extent(engine, &piece)?;
             let start = first * block_bytes;
             let copy_from = offset.max(start);
@@ -170,7 +170,7 @@ fn read_extent(engine: &Engine, extent: &Extent) -> Result<AlignedBuf> {
     engine.dirty.read(extent.addr, &mut data)?;
     for (i, (block, sum)) in data.chunks_exact(BLOCK_BYTES).zip(&extent.sums).enumerate() {
         if block_checksum(block) != *sum {
-            return Err(Error::damaged(extent.addr + i as u64, "file data fails its checksum"));
+            return Err(Error::damaged_at(extent.addr + i as u64, "file data fails its checksum"));
         }
     }
     Ok(data)
@@ -179,7 +179,10 @@ fn read_extent(engine: &Engine, extent: &Extent) -> Result<AlignedBuf> {
 pub(crate) fn value_of(raw: &[u8]) -> Value {
     match raw {
         [TAG_BYTES, bytes @ ..] => Value::Bytes(bytes.to_vec()),
-        _ => Value::Extent { blocks: Extent::peek_blocks(raw), place: Extent::peek_place(raw) },
+        _ => Value::Extent {
+            blocks: Extent::peek_blocks(raw),
+            place: Extent::peek_addr(raw).map_or(0, |addr| addr.0),
+        },
     }
 }
 

@@ -9,10 +9,11 @@ use crate::branch::BranchInner;
 use crate::commit::Commit;
 use crate::engine::Engine;
 use crate::error::{Error, Result, limit};
+use crate::format::block::{BlockAddr, BlockRun};
 use crate::format::block_checksum;
 use crate::format::layout::{BLOCK_BYTES, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::open_store::Shared;
-use crate::space::{BlockRun, Preallocation, Purpose};
+use crate::space::{Preallocation, Purpose};
 use crate::sync::atomic::Ordering;
 use crate::sync::{MutexGuard, lock, read};
 use std::cell::OnceCell;
@@ -51,11 +52,11 @@ impl Staged {
         let mut staged =
             Staged { engine: Arc::clone(engine), runs: Vec::with_capacity(places.len()) };
         let mut rest = data;
-        for (addr, blocks) in places {
-            let (mine, others) = rest.split_at(blocks as usize * BLOCK_BYTES);
+        for place in places {
+            let (mine, others) = rest.split_at(place.blocks as usize * BLOCK_BYTES);
             rest = others;
             staged.runs.push(staged.engine.place_run(
-                addr,
+                place.start,
                 mine,
                 data.len() < BUFFERED_BYTES_MAX,
             )?);
@@ -116,12 +117,17 @@ impl Engine {
     }
 
     /// Puts data at its place: into memory when `buffered`, else onto the device.
-    pub(crate) fn place_run(&self, addr: u64, data: &[u8], buffered: bool) -> Result<DataRun> {
+    pub(crate) fn place_run(
+        &self,
+        addr: BlockAddr,
+        data: &[u8],
+        buffered: bool,
+    ) -> Result<DataRun> {
         let sums = data.chunks_exact(BLOCK_BYTES).map(block_checksum).collect();
         let data = if buffered {
             RunData::Dirty(self.dirty.insert(addr, data))
         } else {
-            let written = self.device.write_at(addr * BLOCK_BYTES as u64, data);
+            let written = self.device.write_at(addr.offset(), data);
             self.health.guard(written.map_err(|e| Error::io("writing file data", e)))?;
             RunData::OnDevice
         };

@@ -1,5 +1,6 @@
 use super::*;
 use crate::device::MemoryDevice;
+use crate::format::block::BlockAddr;
 use crate::format::ids::{BranchId, ForkPointId, Generation};
 use crate::journal::group::Link;
 use crate::options::Options;
@@ -11,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 const SALT: u64 = 9;
-const RING_BLOCK: u64 = 7;
+const RING_BLOCK: BlockAddr = BlockAddr(7);
 
 fn link(sequence: u64) -> Link {
     Link { salt: SALT, session: 0, sequence, chain: 3 }
@@ -34,7 +35,7 @@ fn superblock(ring: &Ring, mark: &Mark) -> Superblock {
         replay_block: mark.head,
         replay_sequence: mark.link.sequence,
         replay_chain: mark.link.chain,
-        table_block: 0,
+        table_block: BlockAddr(0),
         table_bytes: 0,
         segments: 0,
         table_sum: 0,
@@ -59,10 +60,10 @@ fn commit(blocks: u64) -> Record {
     Record::Commit { branch: BranchId(1), ops }
 }
 
-fn write_at(disk: &MemoryDevice, block: u64, bytes: &[u8]) {
+fn write_at(disk: &MemoryDevice, block: BlockAddr, bytes: &[u8]) {
     let mut padded = bytes.to_vec();
     padded.resize(bytes.len().next_multiple_of(BLOCK_BYTES), 0);
-    disk.write_at(block * BLOCK_BYTES as u64, &padded).unwrap();
+    disk.write_at(block.offset(), &padded).unwrap();
 }
 
 #[test]
@@ -119,9 +120,9 @@ fn groups_of_any_length_come_back_from_a_ring_of_any_length_that_takes_what_fits
             }
         }
         let mut beside = [0; 2 * BLOCK_BYTES];
-        disk.read_at((RING_BLOCK - 2) * BLOCK_BYTES as u64, &mut beside).unwrap();
+        disk.read_at(BlockAddr(RING_BLOCK.0 - 2).offset(), &mut beside).unwrap();
         assert!(beside.iter().all(|byte| *byte == 0), "written in front of the ring");
-        assert!(disk.len().unwrap() <= (RING_BLOCK + blocks) * BLOCK_BYTES as u64);
+        assert!(disk.len().unwrap() <= (RING_BLOCK + blocks).offset());
     }
 }
 
@@ -133,7 +134,7 @@ fn a_later_group_that_calls_lost_records_durable_is_found_wherever_it_lies() {
             let ring = ring(BLOCKS, head, 20);
             let place = (head + distance) % BLOCKS;
             let disk = MemoryDevice::new();
-            disk.set_len((RING_BLOCK + BLOCKS) * BLOCK_BYTES as u64).unwrap();
+            disk.set_len((RING_BLOCK + BLOCKS).offset()).unwrap();
             // Whether it is an error when a group of so many blocks lies there and calls what lies
             // below durable.
             let refused = |group_blocks: u64, durable: u64, salt: u64, within: u64| {
@@ -142,7 +143,7 @@ fn a_later_group_that_calls_lost_records_durable_is_found_wherever_it_lies() {
                 assert_eq!(bytes.len().div_ceil(BLOCK_BYTES) as u64, group_blocks);
                 write_at(&disk, RING_BLOCK + place, &bytes);
                 let refused = refuse_lost_records(&disk, &ring, within).is_err();
-                let end = (RING_BLOCK + place) * BLOCK_BYTES as u64;
+                let end = (RING_BLOCK + place).offset();
                 disk.punch(end, group_blocks * BLOCK_BYTES as u64).unwrap();
                 refused
             };
@@ -170,7 +171,10 @@ fn a_later_group_that_is_broken_itself_proves_nothing() {
     bytes[5000] ^= 1;
     write_at(&disk, RING_BLOCK + 10, &bytes);
     let error = refuse_lost_records(&disk, &ring(50, 4, 20), 50).unwrap_err();
-    assert!(matches!(error, Error::Damaged { block, .. } if block == RING_BLOCK + 4), "{error}");
+    assert!(
+        matches!(error, Error::Damaged { block, .. } if block == Some(RING_BLOCK.0 + 4)),
+        "{error}"
+    );
 }
 
 #[test]
@@ -201,7 +205,7 @@ fn a_group_across_the_end_of_the_ring_is_none() {
 }
 
 /// A group of three records behind so many, the second of which names a block at `addr`.
-fn group_with_data(sequence: u64, addr: u64, sum: u32) -> Group {
+fn group_with_data(sequence: u64, addr: BlockAddr, sum: u32) -> Group {
     let run = DataRun { addr, sums: Arc::from([sum]), data: RunData::OnDevice };
     let map = Op::Map { map: Box::from(&b"m"[..]), block: 0, runs: vec![run] };
     let delete = |branch| Record::Delete { branch };
@@ -216,16 +220,17 @@ fn group_with_data(sequence: u64, addr: u64, sum: u32) -> Group {
 #[test]
 fn data_is_looked_for_only_in_groups_that_nothing_calls_durable() {
     let disk = MemoryDevice::new();
-    write_at(&disk, 50, &[5; BLOCK_BYTES]);
+    let (there, gone) = (BlockAddr(50), BlockAddr(51));
+    write_at(&disk, there, &[5; BLOCK_BYTES]);
     let sum = block_checksum(&[5; BLOCK_BYTES]);
     let lost = |groups: &[Group], durable| first_without_data(&disk, groups, durable).unwrap();
-    let there = [group_with_data(10, 50, sum), group_with_data(13, 50, sum)];
-    assert_eq!(lost(&there, 0), None);
-    let gone = [group_with_data(10, 50, sum), group_with_data(13, 51, sum)];
-    assert_eq!(lost(&gone, 0), Some(1));
-    assert_eq!(lost(&gone, 15), Some(1), "its last record is not");
-    assert_eq!(lost(&gone, 16), None);
-    let early = [group_with_data(2, 51, sum)];
+    let whole = [group_with_data(10, there, sum), group_with_data(13, there, sum)];
+    assert_eq!(lost(&whole, 0), None);
+    let broken = [group_with_data(10, there, sum), group_with_data(13, gone, sum)];
+    assert_eq!(lost(&broken, 0), Some(1));
+    assert_eq!(lost(&broken, 15), Some(1), "its last record is not");
+    assert_eq!(lost(&broken, 16), None);
+    let early = [group_with_data(2, gone, sum)];
     assert_eq!((lost(&early, 4), lost(&early, 5)), (Some(0), None));
 }
 
@@ -233,7 +238,7 @@ fn data_is_looked_for_only_in_groups_that_nothing_calls_durable() {
 fn data_beyond_any_file_is_not_there() {
     let disk = MemoryDevice::new();
     let at = |addr| {
-        let run = DataRun { addr, sums: Arc::from([0]), data: RunData::OnDevice };
+        let run = DataRun { addr: BlockAddr(addr), sums: Arc::from([0]), data: RunData::OnDevice };
         data_is_there(&disk, &run).unwrap()
     };
     let last = i64::MAX as u64 / BLOCK_BYTES as u64;

@@ -1,42 +1,47 @@
 use super::*;
 use crate::device::MemoryDevice;
+use crate::format::layout::segment_start;
 
 const USABLE: u64 = SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS;
 
 /// A segment of which the host holds the first `chunks` chunks.
 fn segment(chunks: u64) -> Segment {
-    let mut segment = Segment::fresh();
+    let mut segment = Segment::fresh(segment_start(0));
     if chunks > 0 {
         segment.mark_on_host(0..=chunks - 1);
     }
     segment
 }
 
+fn span(at: u64, blocks: u64) -> Option<Span> {
+    Some(Span::new(at, blocks))
+}
+
 fn take(segment: &mut Segment, at: u64, len: u64) {
-    segment.take(&MemoryDevice::new(), 0, at, len).unwrap();
+    segment.take(&MemoryDevice::new(), Span::new(at, len)).unwrap();
 }
 
-fn find(segment: &mut Segment, wanted: u64) -> Option<(u64, u64)> {
-    segment.find(&MemoryDevice::new(), 0, wanted).unwrap()
+fn find(segment: &mut Segment, wanted: u64) -> Option<Span> {
+    segment.find(&MemoryDevice::new(), wanted).unwrap()
 }
 
-fn find_hole(segment: &mut Segment, wanted: u64) -> Option<(u64, u64)> {
-    segment.find_hole(&MemoryDevice::new(), 0, wanted).unwrap()
+fn find_hole(segment: &mut Segment, wanted: u64) -> Option<Span> {
+    segment.find_hole(&MemoryDevice::new(), wanted).unwrap()
 }
 
 /// A checkpoint begins, writes the segment's bitmap to the disk and is durable.
-fn checkpoint(segment: &mut Segment, disk: &MemoryDevice, index: u64) {
+fn checkpoint(segment: &mut Segment, disk: &MemoryDevice) {
     segment.begin_cut();
-    record(segment, disk, index);
+    record(segment, disk);
     segment.end_cut();
 }
 
-fn record(segment: &mut Segment, disk: &MemoryDevice, index: u64) -> Bits {
-    let block = segment_start(index) + u64::from(segment.next_slot());
-    let bitmap = segment.record_cut(disk, index).unwrap();
-    disk.write_at(block * BLOCK_BYTES as u64, &bitmap).unwrap();
+fn record(segment: &mut Segment, disk: &MemoryDevice) -> Bits {
+    let block = segment.next_bitmap();
+    let bitmap = segment.record_cut(disk).unwrap();
+    disk.write_at(block.offset(), &bitmap).unwrap();
     segment.entry.holes = segment.holes;
-    let bits = read_bitmap(disk, index, &segment.entry).unwrap();
+    let bits = read_bitmap(disk, segment.start, &segment.entry).unwrap();
     assert_eq!(u64::from(segment.entry.free), bits.zeros());
     bits
 }
@@ -46,10 +51,10 @@ fn a_new_segment_is_all_hole_and_what_the_host_holds_of_it_is_ready() {
     let mut segment = segment(0);
     assert_eq!((u64::from(segment.free), segment.ready()), (USABLE, 0));
     assert!(!segment.may_hold(1));
-    assert_eq!((find(&mut segment, 1), find_hole(&mut segment, USABLE)), (None, Some((2, USABLE))));
-    assert_eq!(find_hole(&mut segment, USABLE + 1), Some((2, USABLE)), "the longest there is");
+    assert_eq!((find(&mut segment, 1), find_hole(&mut segment, USABLE)), (None, span(2, USABLE)));
+    assert_eq!(find_hole(&mut segment, USABLE + 1), span(2, USABLE), "the longest there is");
     assert_eq!(find_hole(&mut segment, USABLE + 1), None, "which is known from then on");
-    assert_eq!(find_hole(&mut segment, USABLE), Some((2, USABLE)));
+    assert_eq!(find_hole(&mut segment, USABLE), span(2, USABLE));
 
     segment.mark_on_host(1..=2);
     assert_eq!(
@@ -57,9 +62,9 @@ fn a_new_segment_is_all_hole_and_what_the_host_holds_of_it_is_ready() {
         [true, false, false, true, true]
     );
     assert_eq!((u64::from(segment.free), segment.ready()), (USABLE, 512));
-    assert_eq!(find(&mut segment, 512), Some((256, 512)));
-    assert_eq!(find_hole(&mut segment, 254), Some((2, 254)));
-    assert_eq!(find_hole(&mut segment, 255), Some((768, 256)));
+    assert_eq!(find(&mut segment, 512), span(256, 512));
+    assert_eq!(find_hole(&mut segment, 254), span(2, 254));
+    assert_eq!(find_hole(&mut segment, 255), span(768, 256));
     segment.mark_on_host(0..=63);
     assert_eq!((segment.ready(), find_hole(&mut segment, 1)), (USABLE, None));
 }
@@ -72,35 +77,38 @@ fn what_is_taken_is_not_found_until_it_is_released() {
     assert!(segment.may_hold(212) && !segment.may_hold(213));
     take(&mut segment, 600, 8);
     assert!(segment.may_hold(204), "nobody has looked yet");
-    assert_eq!(find(&mut segment, 200), Some((608, 160)), "the longest there is");
+    assert_eq!(find(&mut segment, 200), span(608, 160), "the longest there is");
     assert!(segment.may_hold(160) && !segment.may_hold(161));
-    assert_eq!(find(&mut segment, 40), Some((556, 44)));
-    segment.release(600, 8);
+    assert_eq!(find(&mut segment, 40), span(556, 44));
+    segment.release(Span::new(600, 8));
     assert_eq!((u64::from(segment.free), segment.ready()), (USABLE - 554, 212));
     assert!(segment.may_hold(212));
-    assert_eq!(find(&mut segment, 212), Some((556, 212)));
-    assert_eq!(find_hole(&mut segment, USABLE).map(|run| run.0), Some(768));
-    segment.release(2, 554);
-    assert_eq!(find(&mut segment, 766), Some((2, 766)));
+    assert_eq!(find(&mut segment, 212), span(556, 212));
+    assert_eq!(find_hole(&mut segment, USABLE).map(|span| span.at), Some(768));
+    segment.release(Span::new(2, 554));
+    assert_eq!(find(&mut segment, 766), span(2, 766));
     take(&mut segment, 102, 300);
-    assert_eq!(find(&mut segment, 100), Some((2, 100)));
+    assert_eq!(find(&mut segment, 100), span(2, 100));
     assert!(segment.may_hold(366), "there is a longer one than what was asked for");
 }
 
 #[test]
 fn before_its_bitmap_is_read_a_segment_counts_no_more_as_ready_than_there_is() {
-    let entry = |free, holes| SegmentEntry { slot: None, free, holes, sum: 0 };
-    assert_eq!(Segment::stored(entry(1000, 0)).ready(), 1000);
-    assert_eq!(Segment::stored(entry(1000, 0b101)).ready(), 1000 - 2 * CHUNK_BLOCKS);
-    assert_eq!(Segment::stored(entry(500, 0b101)).ready(), 0);
+    let entry = |free, holes| SegmentEntry { slot: None, free, holes: Chunks(holes), sum: 0 };
+    assert_eq!(Segment::stored(segment_start(0), entry(1000, 0)).ready(), 1000);
+    assert_eq!(
+        Segment::stored(segment_start(0), entry(1000, 0b101)).ready(),
+        1000 - 2 * CHUNK_BLOCKS
+    );
+    assert_eq!(Segment::stored(segment_start(0), entry(500, 0b101)).ready(), 0);
 }
 
 #[test]
 fn a_bitmap_is_recorded_as_of_the_cut_in_each_slot_by_turns() {
     let disk = MemoryDevice::new();
     let mut segment = segment(1);
-    let set = |segment: &mut Segment, run, used, author, cut| {
-        segment.set_image(&disk, 3, run, used, author, cut);
+    let set = |segment: &mut Segment, (at, blocks), used, author, cut| {
+        segment.set_image(&disk, Span::new(at, blocks), used, author, cut);
     };
     set(&mut segment, (2, 10), true, Author::Writer, false);
     assert!(segment.dirty && !segment.writing);
@@ -111,7 +119,7 @@ fn a_bitmap_is_recorded_as_of_the_cut_in_each_slot_by_turns() {
     set(&mut segment, (2, 4), false, Author::Writer, true);
     set(&mut segment, (40, 5), true, Author::Checkpoint, true);
     assert_eq!(segment.next_slot(), 0);
-    let bits = record(&mut segment, &disk, 3);
+    let bits = record(&mut segment, &disk);
     let used = |bits: &Bits| (2..60).filter(|at| bits.get(*at)).collect::<Vec<u64>>();
     assert_eq!(used(&bits), (2..12).chain(30..35).chain(40..45).collect::<Vec<_>>());
     segment.end_cut();
@@ -119,7 +127,7 @@ fn a_bitmap_is_recorded_as_of_the_cut_in_each_slot_by_turns() {
 
     segment.begin_cut();
     assert_eq!(segment.next_slot(), 1);
-    let bits = record(&mut segment, &disk, 3);
+    let bits = record(&mut segment, &disk);
     assert_eq!(used(&bits), (6..12).chain(20..25).chain(30..35).chain(40..45).collect::<Vec<_>>());
     segment.end_cut();
     assert_eq!(segment.next_slot(), 0);
@@ -128,9 +136,9 @@ fn a_bitmap_is_recorded_as_of_the_cut_in_each_slot_by_turns() {
     assert!(!segment.dirty && segment.writing);
 
     // In the life after: what was recorded is busy, and nothing else.
-    let mut loaded = Segment::stored(segment.entry);
+    let mut loaded = Segment::stored(segment.start, segment.entry);
     loaded.mark_on_host(0..=0);
-    assert_eq!(loaded.find(&disk, 3, 211).unwrap(), Some((45, 211)));
+    assert_eq!(loaded.find(&disk, 211).unwrap(), span(45, 211));
     assert_eq!(u64::from(loaded.free), USABLE - 6 - 15);
 }
 
@@ -139,17 +147,17 @@ fn a_change_that_was_missed_because_the_bitmap_could_not_be_read_is_never_record
     for cut in [false, true] {
         let disk = MemoryDevice::new();
         let mut first = segment(1);
-        checkpoint(&mut first, &disk, 0);
-        let bitmap = segment_start(0) * BLOCK_BYTES as u64;
+        checkpoint(&mut first, &disk);
+        let bitmap = first.start.offset();
         let mut good = vec![0; BLOCK_BYTES];
         disk.read_at(bitmap, &mut good).unwrap();
         disk.write_at(bitmap, &[0xEE; BLOCK_BYTES]).unwrap();
-        let mut segment = Segment::stored(first.entry);
-        segment.set_image(&disk, 0, (2, 10), false, Author::Writer, cut);
-        assert!(segment.record_cut(&disk, 0).is_err(), "it cannot be read");
+        let mut segment = Segment::stored(first.start, first.entry);
+        segment.set_image(&disk, Span::new(2, 10), false, Author::Writer, cut);
+        assert!(segment.record_cut(&disk).is_err(), "it cannot be read");
         disk.write_at(bitmap, &good).unwrap();
-        segment.set_image(&disk, 0, (20, 10), true, Author::Writer, cut);
-        assert!(segment.record_cut(&disk, 0).is_err(), "the first change is not in it");
+        segment.set_image(&disk, Span::new(20, 10), true, Author::Writer, cut);
+        assert!(segment.record_cut(&disk).is_err(), "the first change is not in it");
     }
 }
 
@@ -162,7 +170,7 @@ fn chunks_without_a_busy_block_are_idle_but_for_the_first_and_for_holes() {
     take(&mut segment, CHUNK_BLOCKS, 1);
     take(&mut segment, 3 * CHUNK_BLOCKS, 1);
     assert_eq!([segment.idle_chunks(), segment.idle_chunks()], [[0; 0]; 2]);
-    segment.release(3 * CHUNK_BLOCKS, 1);
+    segment.release(Span::new(3 * CHUNK_BLOCKS, 1));
     assert_eq!(segment.idle_chunks(), [3]);
     take(&mut segment, 3 * CHUNK_BLOCKS, 1);
     assert!(segment.idle_chunks().is_empty());
@@ -179,7 +187,7 @@ fn a_chunk_is_thin_with_an_eighth_of_it_free_in_runs_that_are_worth_it() {
     }
     assert_eq!(segment.thin_chunks(), [0, 2]);
     assert_eq!(
-        Segment::stored(segment.entry).thin_chunks(),
+        Segment::stored(segment.start, segment.entry).thin_chunks(),
         [0; 0],
         "nobody reads a bitmap for it"
     );
@@ -190,32 +198,35 @@ fn a_marked_chunk_is_punched_once_it_is_recorded_and_nobody_takes_it_meanwhile()
     let disk = MemoryDevice::new();
     let mut segment = segment(64);
     take(&mut segment, 2, USABLE);
-    segment.set_image(&disk, 0, (2, USABLE), true, Author::Writer, false);
+    segment.set_image(&disk, Span::new(2, USABLE), true, Author::Writer, false);
     for (at, len) in [(512, 256), (300, 15), (320, 16), (768, 256)] {
-        segment.release(at, len);
-        segment.set_image(&disk, 0, (at, len), false, Author::Writer, false);
+        segment.release(Span::new(at, len));
+        segment.set_image(&disk, Span::new(at, len), false, Author::Writer, false);
     }
-    checkpoint(&mut segment, &disk, 0);
-    assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap(), (0, Vec::new()));
+    checkpoint(&mut segment, &disk);
+    assert_eq!(segment.begin_punching(&disk, 9).unwrap(), (Chunks::NONE, Vec::new()));
     let ready = segment.ready();
     (1..=3).for_each(|chunk| segment.mark_for_trim(chunk));
     assert_eq!(segment.ready(), ready - 256 - 31 - 256);
-    assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap().0, 0, "not recorded yet");
-    checkpoint(&mut segment, &disk, 0);
-    assert_eq!(segment.begin_punching(&disk, 0, 1).unwrap(), (0b10, vec![(320, 16)]));
-    segment.punched(0b10);
+    assert_eq!(segment.begin_punching(&disk, 9).unwrap().0, Chunks::NONE, "not recorded yet");
+    checkpoint(&mut segment, &disk);
+    assert_eq!(segment.begin_punching(&disk, 1).unwrap(), (Chunks(0b10), vec![Span::new(320, 16)]));
+    segment.punched(Chunks(0b10));
     segment.mark_on_host(3..=3);
-    assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap(), (0b100, vec![(512, 256)]));
-    assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap().0, 0, "once");
-    assert_eq!(find_hole(&mut segment, 17), Some((320, 16)), "the other is going");
-    segment.punched(0b100);
-    assert_eq!(find_hole(&mut segment, 256), Some((512, 256)));
+    assert_eq!(
+        segment.begin_punching(&disk, 9).unwrap(),
+        (Chunks(0b100), vec![Span::new(512, 256)])
+    );
+    assert_eq!(segment.begin_punching(&disk, 9).unwrap().0, Chunks::NONE, "once");
+    assert_eq!(find_hole(&mut segment, 17), span(320, 16), "the other is going");
+    segment.punched(Chunks(0b100));
+    assert_eq!(find_hole(&mut segment, 256), span(512, 256));
 
     // The life after does not know whether they went. It need not read the bitmap before.
-    let mut next = Segment::stored(segment.entry);
+    let mut next = Segment::stored(segment.start, segment.entry);
     next.mark_holes_for_trim();
-    let runs = vec![(320, 16), (512, 512)];
-    assert_eq!(next.begin_punching(&disk, 0, 9).unwrap(), (0b1110, runs));
+    let spans = vec![Span::new(320, 16), Span::new(512, 512)];
+    assert_eq!(next.begin_punching(&disk, 9).unwrap(), (Chunks(0b1110), spans));
 }
 
 #[test]
@@ -224,11 +235,14 @@ fn a_hole_that_is_taken_back_while_a_checkpoint_is_written_is_not_punched() {
     let mut segment = segment(4);
     segment.mark_for_trim(2);
     segment.begin_cut();
-    record(&mut segment, &disk, 0);
+    record(&mut segment, &disk);
     segment.mark_on_host(2..=2);
     segment.end_cut();
     segment.mark_for_trim(2);
-    assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap().0, 0);
-    checkpoint(&mut segment, &disk, 0);
-    assert_eq!(segment.begin_punching(&disk, 0, 9).unwrap(), (0b100, vec![(512, 256)]));
+    assert_eq!(segment.begin_punching(&disk, 9).unwrap().0, Chunks::NONE);
+    checkpoint(&mut segment, &disk);
+    assert_eq!(
+        segment.begin_punching(&disk, 9).unwrap(),
+        (Chunks(0b100), vec![Span::new(512, 256)])
+    );
 }
