@@ -111,8 +111,8 @@ impl Engine {
 
     /// Returns `true` if a checkpoint should not wait: the journal or the memory fills.
     pub(crate) fn must_checkpoint(&self) -> bool {
-        let (used, blocks) = self.journal.fill();
-        used > blocks / 2 || self.needs_checkpoint()
+        let fill = self.journal.fill();
+        fill.used_blocks > fill.ring_blocks / 2 || self.needs_checkpoint()
     }
 
     pub(crate) fn needs_checkpoint(&self) -> bool {

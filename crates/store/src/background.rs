@@ -59,7 +59,7 @@ impl Engine {
             return Ok(());
         }
         self.sync_to(self.journal.next())?;
-        if self.journal.fill().0 > CLOSE_JOURNAL_BLOCKS {
+        if self.journal.fill().used_blocks > CLOSE_JOURNAL_BLOCKS {
             self.checkpoint()?;
         }
         // What is not recorded yet stays with the store.

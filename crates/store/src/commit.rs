@@ -75,7 +75,7 @@ impl Engine {
             self.signal.changed();
         }
         let number = self.journal.append(Record::Commit { branch: branch.id, ops });
-        branch.written.store(number + 1, Ordering::Release);
+        branch.written.store((number + 1).0, Ordering::Release);
         Ok(())
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::format::ids::Sequence;
 use crate::journal::Flush;
 
 impl Engine {
     /// Returns when all records below `number` are durable.
-    pub(crate) fn sync_to(&self, number: u64) -> Result<()> {
+    pub(crate) fn sync_to(&self, number: Sequence) -> Result<()> {
         self.until_done(|| self.journal.flush(number, &self.dirty))
     }
 
@@ -23,8 +24,8 @@ impl Engine {
             // Unnamed blocks freed since become usable again.
             self.space.drain(&self.pins.advance());
             if self.health.guard(flushed)? == Flush::Done {
-                let (used, blocks) = self.journal.fill();
-                if used > blocks / 2 {
+                let fill = self.journal.fill();
+                if fill.used_blocks > fill.ring_blocks / 2 {
                     self.signal.wake();
                 }
                 return Ok(());

@@ -72,9 +72,9 @@ fn append(disk: &MemoryDevice, count: u64, records: &[u8]) -> Result<()> {
     let found = replay(disk, &newest_superblock(disk)?)?;
     let mut bytes = vec![0; group::HEADER_BYTES];
     bytes.extend_from_slice(&records[..records.len().min(64 << 10)]);
-    let (bytes, sum) = group::seal(bytes, 0, &found.ring.link, count, found.durable);
+    let group = group::seal(bytes, 0, &found.ring.link, count, found.durable);
     let mut ring = found.ring;
-    ring.write(disk, &bytes, sum, count, found.durable).map(drop)
+    ring.write(disk, &group, found.durable).map(drop)
 }
 
 /// Opens a store that may say anything, and does with it what people do.

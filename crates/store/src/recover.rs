@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::format::block::{BlockAddr, BlockRun};
 use crate::format::catalog::{PREFIX_RECLAIM, decode_reclaim, key_number};
 use crate::format::codec::Malformed;
-use crate::format::ids::{BranchId, ForkPointId, Generation};
+use crate::format::ids::{BranchId, ForkPointId, Generation, Sequence};
 use crate::format::layout::{
     BLOCK_BYTES, FIRST_RING_BLOCK, FIRST_RING_BLOCKS, FIRST_SEGMENT_BLOCK, GROWN_RING_BLOCKS,
     SUPERBLOCK_COPIES, SUPERBLOCK_SLOTS,
@@ -62,7 +62,7 @@ pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<E
         ring_block: FIRST_RING_BLOCK,
         ring_blocks: FIRST_RING_BLOCKS,
         replay_block: 0,
-        replay_sequence: 0,
+        replay_sequence: Sequence(0),
         replay_chain: 0,
         table_block: BlockAddr(0),
         table_bytes: 0,
@@ -146,7 +146,7 @@ fn check_numbers(sb: Superblock) -> Result<Superblock> {
     let counters = [
         sb.checkpoint,
         sb.generation.0,
-        sb.replay_sequence,
+        sb.replay_sequence.0,
         sb.next_branch.0,
         sb.next_fork_point.0,
         sb.next_reclaim,
@@ -177,7 +177,7 @@ fn assemble(
     options: &Options,
     superblock: Superblock,
     space: Space,
-    closed: Option<(Ring, u64)>,
+    closed: Option<(Ring, Sequence)>,
 ) -> Result<Arc<Engine>> {
     let nodes = Arc::new(Nodes::new(Arc::clone(&device), options.cache_bytes));
     let system = superblock.system.map(|(ptr, level)| Root {

@@ -74,7 +74,7 @@ impl Engine {
         let block = BLOCK_BYTES as u64;
         let file_bytes =
             self.device.allocated_bytes().map_err(|e| Error::io("measuring the store", e))?;
-        let (_, ring_blocks) = self.journal.fill();
+        let ring_blocks = self.journal.fill().ring_blocks;
         Ok(StoreUsage {
             file_bytes,
             data_bytes: totals.used_blocks * block,
@@ -91,7 +91,7 @@ impl Engine {
 
     pub(crate) fn store_space(&self) -> Result<StoreSpace> {
         let block = BLOCK_BYTES as u64;
-        let used_blocks = self.space.totals().used_blocks + self.journal.fill().1 + 4;
+        let used_blocks = self.space.totals().used_blocks + self.journal.fill().ring_blocks + 4;
         let available_blocks = self.space.available(self.host_free_blocks()?, &self.pins.active());
         Ok(StoreSpace {
             used_bytes: used_blocks * block,

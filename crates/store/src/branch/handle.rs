@@ -5,7 +5,6 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::open_store::Shared;
 use crate::space::Purpose;
-use crate::sync::atomic::Ordering;
 use crate::sync::{lock, read};
 use crate::txn::{ReadTxn, Staged, WriteTxn};
 use crate::usage::BranchUsage;
@@ -110,13 +109,12 @@ impl Branch {
     /// # Errors
     /// [`Error::Poisoned`] and I/O errors: then nothing can be said of what was not durable yet.
     pub fn sync(&self) -> Result<()> {
-        self.shared.engine()?.sync_to(self.inner.written.load(Ordering::Acquire))
+        self.shared.engine()?.sync_to(self.inner.written())
     }
 
     /// Whether [`Branch::sync`] would have nothing to do; not so in a child of `fork(2)`.
     pub fn is_durable(&self) -> bool {
-        let written = self.inner.written.load(Ordering::Acquire);
-        self.shared.engine().is_ok_and(|engine| engine.journal.durable() >= written)
+        self.shared.engine().is_ok_and(|engine| engine.journal.durable() >= self.inner.written())
     }
 
     /// What the branch references, and what deleting it would free. Costs a walk of its private

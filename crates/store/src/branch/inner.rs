@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::catalog::BranchMeta;
-use crate::format::ids::{BranchId, ForkPointId};
+use crate::format::ids::{BranchId, ForkPointId, Sequence};
 use crate::space::Preallocation;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock};
@@ -47,6 +47,11 @@ impl BranchInner {
             dirty: AtomicBool::new(false),
             deleted: AtomicBool::new(false),
         })
+    }
+
+    /// The number behind its last journal record.
+    pub fn written(&self) -> Sequence {
+        Sequence(self.written.load(Ordering::Acquire))
     }
 
     /// Refuses a branch that was deleted. Called with the state held, the answer stays right.

@@ -65,7 +65,8 @@ fn check_free(catalog: &Catalog, name: &str) -> Result<()> {
 impl Engine {
     /// Appends the record of a finished step and remembers which branch it belongs to.
     fn log(&self, branch: &BranchInner, record: Record) {
-        branch.written.fetch_max(self.journal.append(record) + 1, Ordering::AcqRel);
+        let number = self.journal.append(record);
+        branch.written.fetch_max((number + 1).0, Ordering::AcqRel);
         self.changed.records(RECORDS_OF_A_BRANCH);
     }
 

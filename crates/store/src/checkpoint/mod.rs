@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::block::BlockRun;
 use crate::format::catalog as format;
-use crate::format::ids::{ForkPointId, Generation};
+use crate::format::ids::{ForkPointId, Generation, Sequence};
 use crate::format::layout::{BLOCK_BYTES, GROWN_RING_BLOCKS, SUPERBLOCK_COPIES, SUPERBLOCK_SLOTS};
 use crate::format::superblock::Superblock;
 use crate::injected_bug::{InjectedBug, injected};
@@ -40,7 +40,8 @@ const PUNCH_CHUNKS_MAX: usize = 16;
 
 /// What the cut froze.
 struct Cut {
-    number: u64,
+    /// Number of the first journal record that the checkpoint does not cover.
+    number: Sequence,
     generation: Generation,
     catalog: Frozen,
     reclaim: Vec<(u64, Option<Root>)>,
@@ -54,12 +55,12 @@ impl Engine {
         let outgrown = {
             let mut durable = lock(&self.durable);
             self.health.check()?;
-            let (used, blocks) = self.journal.fill();
-            let small = blocks < GROWN_RING_BLOCKS;
+            let fill = self.journal.fill();
+            let small = fill.ring_blocks < GROWN_RING_BLOCKS;
             let lasted = self.options.environment.elapsed().saturating_sub(durable.when);
             let written = self.write_checkpoint(&mut durable, None);
             self.health.guard(written)?;
-            small && used > blocks / 3 && lasted < RING_LASTS_MIN
+            small && fill.used_blocks > fill.ring_blocks / 3 && lasted < RING_LASTS_MIN
         };
         if self.options.background {
             // A committer that got here does not wait for what can be done later.
@@ -87,7 +88,7 @@ impl Engine {
     /// written while commits go on; then commits wait while a small checkpoint switches over.
     pub(crate) fn grow_ring(&self) -> Result<()> {
         let _growing = lock(&self.growing);
-        if self.journal.fill().1 >= GROWN_RING_BLOCKS {
+        if self.journal.fill().ring_blocks >= GROWN_RING_BLOCKS {
             return Ok(());
         }
         // A small disk is not for the journal.

@@ -3,7 +3,7 @@
 use super::block::BlockAddr;
 use super::checksum;
 use super::codec::{Decoded, Malformed, Reader, Writer};
-use super::ids::{BranchId, ForkPointId, Generation};
+use super::ids::{BranchId, ForkPointId, Generation, Sequence};
 use super::layout::{BLOCK_BYTES, FORMAT_VERSION};
 use super::pointer::Ptr;
 
@@ -24,7 +24,7 @@ pub(crate) struct Superblock {
     /// Where replay begins, in blocks from the ring's start.
     pub replay_block: u64,
     /// Number of the first record to replay.
-    pub replay_sequence: u64,
+    pub replay_sequence: Sequence,
     /// Checksum of the group in front of it.
     pub replay_chain: u128,
     /// Segment table: first block, length in bytes, number of segments, checksum.
@@ -75,7 +75,7 @@ impl Superblock {
         w.raw(MAGIC).u32(FORMAT_VERSION).u32(0).u64(FEATURES_KNOWN).u64(0);
         w.u128(self.uuid).u64(self.checkpoint).u64(self.generation.0).u64(self.salt);
         w.u64(self.ring_block.0).u64(self.ring_blocks).u64(self.replay_block);
-        w.u64(self.replay_sequence).u128(self.replay_chain);
+        w.u64(self.replay_sequence.0).u128(self.replay_chain);
         w.u64(self.table_block.0).u64(self.table_bytes).u64(self.segments).u128(self.table_sum);
         match &self.system {
             Some((ptr, level)) => {
@@ -122,7 +122,7 @@ impl Superblock {
             ring_block: BlockAddr(r.u64()?),
             ring_blocks: r.u64()?,
             replay_block: r.u64()?,
-            replay_sequence: r.u64()?,
+            replay_sequence: Sequence(r.u64()?),
             replay_chain: r.u128()?,
             table_block: BlockAddr(r.u64()?),
             table_bytes: r.u64()?,

@@ -3,6 +3,7 @@
 use super::record::Record;
 use crate::format::checksum;
 use crate::format::codec::{Decoded, Malformed, Reader, Writer};
+use crate::format::ids::Sequence;
 use crate::format::layout::BLOCK_BYTES;
 
 const MAGIC: u32 = 0x6E6A_7431;
@@ -22,7 +23,7 @@ pub(crate) struct Link {
     /// the same records write different groups: what the first broke off never continues the
     /// second. Not read back.
     pub session: u32,
-    pub sequence: u64,
+    pub sequence: Sequence,
     pub chain: u128,
 }
 
@@ -32,10 +33,10 @@ pub(crate) struct Header {
     /// Header and records, without the padding to whole blocks.
     pub bytes: u64,
     pub salt: u64,
-    pub first: u64,
+    pub first: Sequence,
     pub records: u64,
     /// Records below this number were durable when the group was written.
-    pub durable: u64,
+    pub durable: Sequence,
     pub chain: u128,
     pub sum: u128,
 }
@@ -68,35 +69,48 @@ impl Header {
             wrap: flags & FLAG_WRAP != 0,
             bytes: r.u64()?,
             salt: r.u64()?,
-            first: r.u64()?,
+            first: Sequence(r.u64()?),
             records: r.u64()?,
-            durable: r.u64()?,
+            durable: Sequence(r.u64()?),
             chain: r.u128()?,
             sum: r.u128()?,
         })
     }
 }
 
-/// Puts the header in front of records, which begin behind its place, with a right checksum.
+/// A group as it is written, but for the padding to whole blocks.
+pub(crate) struct Encoded {
+    pub bytes: Vec<u8>,
+    pub records: u64,
+    pub sum: u128,
+}
+
+impl Encoded {
+    pub fn blocks(&self) -> u64 {
+        self.bytes.len().div_ceil(BLOCK_BYTES) as u64
+    }
+}
+
+/// Puts the header in front of `records` records, which begin behind its place, with a right
+/// checksum.
 pub(crate) fn seal(
     mut bytes: Vec<u8>,
     flags: u32,
     link: &Link,
     records: u64,
-    durable: u64,
-) -> (Vec<u8>, u128) {
+    durable: Sequence,
+) -> Encoded {
     let mut w = Writer(Vec::with_capacity(HEADER_BYTES));
     let flags = flags | link.session << SESSION_SHIFT;
-    w.u32(MAGIC).u32(flags).u64(bytes.len() as u64).u64(link.salt).u64(link.sequence).u64(records);
-    w.u64(durable).u128(link.chain).u128(0);
+    w.u32(MAGIC).u32(flags).u64(bytes.len() as u64).u64(link.salt);
+    w.u64(link.sequence.0).u64(records).u64(durable.0).u128(link.chain).u128(0);
     bytes[..HEADER_BYTES].copy_from_slice(&w.0);
     let sum = checksum(&bytes);
     bytes[SUM_AT..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
-    (bytes, sum)
+    Encoded { bytes, records, sum }
 }
 
-/// The bytes of a group (not yet padded to whole blocks), and its checksum.
-pub(crate) fn encode(records: &[Record], link: &Link, durable: u64) -> (Vec<u8>, u128) {
+pub(crate) fn encode(records: &[Record], link: &Link, durable: Sequence) -> Encoded {
     let bound: usize = records.iter().map(Record::encoded_bytes).sum();
     let mut w = Writer(Vec::with_capacity(bound + BLOCK_BYTES));
     w.0.resize(HEADER_BYTES, 0);
@@ -107,7 +121,7 @@ pub(crate) fn encode(records: &[Record], link: &Link, durable: u64) -> (Vec<u8>,
 }
 
 /// A group without records: the next one begins at the start of the ring.
-pub(crate) fn encode_wrap(link: &Link, durable: u64) -> (Vec<u8>, u128) {
+pub(crate) fn encode_wrap(link: &Link, durable: Sequence) -> Encoded {
     seal(vec![0; HEADER_BYTES], FLAG_WRAP, link, 0, durable)
 }
 
@@ -131,11 +145,11 @@ pub(crate) fn decode(bytes: &[u8], header: &Header) -> Decoded<Vec<Record>> {
 }
 
 /// The same group behind another one.
-pub(crate) fn rechain(bytes: &[u8], link: &Link) -> (Vec<u8>, u128) {
-    let mut bytes = bytes.to_vec();
+pub(crate) fn rechain(group: &Encoded, link: &Link) -> Encoded {
+    let mut bytes = group.bytes.clone();
     bytes[SUM_AT - 16..SUM_AT].copy_from_slice(&link.chain.to_le_bytes());
     bytes[SUM_AT..HEADER_BYTES].fill(0);
     let sum = checksum(&bytes);
     bytes[SUM_AT..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
-    (bytes, sum)
+    Encoded { bytes, sum, ..*group }
 }

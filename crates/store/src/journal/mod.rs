@@ -17,6 +17,7 @@ pub(crate) use ring::{Mark, Ring};
 use crate::device::Device;
 use crate::dirty::DirtySet;
 use crate::error::{Error, Result};
+use crate::format::ids::Sequence;
 use crate::format::layout::BLOCK_BYTES;
 use crate::injected_bug::{InjectedBug, injected};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -67,12 +68,20 @@ impl Drop for Leader<'_> {
 struct Pending {
     records: VecDeque<Record>,
     /// Number of the record that is appended next.
-    next: u64,
+    next: Sequence,
     bytes: usize,
     /// The cut of the checkpoint being written: no group reaches across it.
-    cut: Option<u64>,
+    cut: Option<Sequence>,
     /// The last record is a close mark.
     closed: bool,
+}
+
+/// How full the ring is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fill {
+    /// Blocks between replay position and head.
+    pub used_blocks: u64,
+    pub ring_blocks: u64,
 }
 
 /// What became of a flush.
@@ -85,7 +94,7 @@ pub(crate) enum Flush {
 
 impl Journal {
     /// The journal from the ring's head on; records below `durable` were flushed.
-    pub fn new(device: Arc<dyn Device>, ring: Ring, durable: u64, closed: bool) -> Journal {
+    pub fn new(device: Arc<dyn Device>, ring: Ring, durable: Sequence, closed: bool) -> Journal {
         let next = ring.link.sequence;
         let pending = Pending { records: VecDeque::new(), next, bytes: 0, cut: None, closed };
         Journal {
@@ -96,26 +105,32 @@ impl Journal {
             ring: Mutex::new(ring),
             lead: Mutex::default(),
             led: Condvar::new(),
-            durable: AtomicU64::new(durable),
+            durable: AtomicU64::new(durable.0),
         }
     }
 
     /// Appends a record; its number.
-    pub fn append(&self, record: Record) -> u64 {
+    pub fn append(&self, record: Record) -> Sequence {
         let mut pending = lock(&self.pending);
         pending.bytes += record.encoded_bytes();
         pending.closed = matches!(record, Record::Close);
         pending.records.push_back(record);
-        pending.next += 1;
-        pending.next - 1
+        let number = pending.next;
+        pending.next = number + 1;
+        number
     }
 
-    pub fn durable(&self) -> u64 {
-        self.durable.load(Ordering::Acquire)
+    /// Records below this number survive a crash.
+    pub fn durable(&self) -> Sequence {
+        Sequence(self.durable.load(Ordering::Acquire))
+    }
+
+    fn note_durable(&self, below: Sequence) {
+        self.durable.fetch_max(below.0, Ordering::AcqRel);
     }
 
     /// Number of the next record.
-    pub fn next(&self) -> u64 {
+    pub fn next(&self) -> Sequence {
         lock(&self.pending).next
     }
 
@@ -129,9 +144,11 @@ impl Journal {
         lock(&self.pending).bytes
     }
 
-    /// Blocks between replay position and head, and blocks of the ring.
-    pub fn fill(&self) -> (u64, u64) {
-        (self.used_blocks.load(Ordering::Relaxed), self.ring_blocks.load(Ordering::Relaxed))
+    pub fn fill(&self) -> Fill {
+        Fill {
+            used_blocks: self.used_blocks.load(Ordering::Relaxed),
+            ring_blocks: self.ring_blocks.load(Ordering::Relaxed),
+        }
     }
 
     fn note_fill(&self, ring: &Ring) {
@@ -145,7 +162,7 @@ impl Journal {
     }
 
     /// Waits until all records below `upto` are durable; flushes them if no other thread does.
-    pub fn flush(&self, upto: u64, dirty: &DirtySet) -> Result<Flush> {
+    pub fn flush(&self, upto: Sequence, dirty: &DirtySet) -> Result<Flush> {
         let Some(_leader) = self.lead(upto)? else { return Ok(Flush::Done) };
         let flushed = self.flush_group(upto, dirty);
         lock(&self.lead).failed |= flushed.is_err();
@@ -154,7 +171,7 @@ impl Journal {
 
     /// Waits for the right to flush. Returns `None` if another thread made all below `upto` durable
     /// meanwhile.
-    fn lead(&self, upto: u64) -> Result<Option<Leader<'_>>> {
+    fn lead(&self, upto: Sequence) -> Result<Option<Leader<'_>>> {
         let mut lead = lock(&self.lead);
         loop {
             if self.durable() >= upto {
@@ -172,11 +189,11 @@ impl Journal {
     }
 
     /// Writes and flushes one group. The ring is free again while the disk works.
-    fn flush_group(&self, upto: u64, dirty: &DirtySet) -> Result<Flush> {
+    fn flush_group(&self, upto: Sequence, dirty: &DirtySet) -> Result<Flush> {
         let (flush, written) = {
             let mut ring = lock(&self.ring);
             let flush = self.write_to(&mut ring, dirty)?;
-            (flush, if ring.covered.is_some() { 0 } else { ring.link.sequence })
+            (flush, if ring.covered.is_some() { Sequence(0) } else { ring.link.sequence })
         };
         if flush == Flush::Full && written < upto {
             return Ok(Flush::Full);
@@ -184,7 +201,7 @@ impl Journal {
         if !injected(InjectedBug::CommitUnflushed) {
             self.device.sync().map_err(|e| Error::io("flushing the store to disk", e))?;
         }
-        self.durable.fetch_max(written, Ordering::AcqRel);
+        self.note_durable(written);
         Ok(Flush::Done)
     }
 
@@ -192,13 +209,13 @@ impl Journal {
         if ring.covered.is_some() {
             return Ok(Flush::Full);
         }
-        let flush = self.write_pending(ring, u64::MAX, dirty);
+        let flush = self.write_pending(ring, Sequence::MAX, dirty);
         self.note_fill(ring);
         flush
     }
 
     /// Writes groups until nothing below `limit` is pending or the ring is full.
-    fn write_pending(&self, ring: &mut Ring, limit: u64, dirty: &DirtySet) -> Result<Flush> {
+    fn write_pending(&self, ring: &mut Ring, limit: Sequence, dirty: &DirtySet) -> Result<Flush> {
         loop {
             let records = self.take_group(ring, limit);
             if records.is_empty() {
@@ -214,25 +231,26 @@ impl Journal {
             if runs.iter().map(|d| d.inline_bytes()).sum::<usize>() > INLINE_BYTES_MAX {
                 dirty.write_out(&runs)?;
             }
-            let (bytes, sum) = group::encode(&records, &ring.link, self.durable());
-            if !ring.write(&*self.device, &bytes, sum, records.len() as u64, self.durable())? {
+            let group = group::encode(&records, &ring.link, self.durable());
+            if !ring.write(&*self.device, &group, self.durable())? {
                 self.put_back(records);
                 return Ok(Flush::Full);
             }
         }
     }
 
-    fn take_group(&self, ring: &mut Ring, limit: u64) -> Vec<Record> {
+    fn take_group(&self, ring: &mut Ring, limit: Sequence) -> Vec<Record> {
         let mut pending = lock(&self.pending);
         let first = ring.link.sequence;
         if pending.cut == Some(first) {
             ring.mark = Some(Mark { head: ring.head, link: ring.link });
             pending.cut = None;
         }
-        let limit = limit.min(pending.cut.unwrap_or(u64::MAX)).saturating_sub(first);
+        let limit = limit.min(pending.cut.unwrap_or(Sequence::MAX));
+        let records_max = limit.0.saturating_sub(first.0);
         let mut taken = Vec::new();
         let mut bytes = 0;
-        while (taken.len() as u64) < limit
+        while (taken.len() as u64) < records_max
             && let Some(record) = pending.records.front()
         {
             bytes += record.encoded_bytes();
@@ -254,7 +272,7 @@ impl Journal {
     }
 
     /// A checkpoint cuts here; returns the number of the first record it doesn't cover.
-    pub fn cut(&self) -> u64 {
+    pub fn cut(&self) -> Sequence {
         let mut pending = lock(&self.pending);
         pending.cut = Some(pending.next);
         pending.next
@@ -262,7 +280,7 @@ impl Journal {
 
     /// Where replay will begin once the checkpoint of `cut` is durable. What the ring has no room
     /// for needs none: the checkpoint covers it, and flushes wait for it.
-    pub fn replay_mark(&self, cut: u64, dirty: &DirtySet) -> Result<Mark> {
+    pub fn replay_mark(&self, cut: Sequence, dirty: &DirtySet) -> Result<Mark> {
         let mut ring = lock(&self.ring);
         if ring.mark.is_none() && self.write_pending(&mut ring, cut, dirty)? == Flush::Full {
             let mut pending = lock(&self.pending);
@@ -279,7 +297,7 @@ impl Journal {
 
     /// The checkpoint of `cut` is durable: what lies before `mark` is free. `salt` and a new ring
     /// come in while nothing else is under way.
-    pub fn release(&self, cut: u64, mark: &Mark) {
+    pub fn release(&self, cut: Sequence, mark: &Mark) {
         let mut ring = lock(&self.ring);
         ring.tail = mark.head;
         ring.covered = None;
@@ -288,12 +306,12 @@ impl Journal {
             // The close mark, if it was the last record, lies before the replay position now.
             lock(&self.pending).closed = false;
         }
-        self.durable.fetch_max(cut, Ordering::AcqRel);
+        self.note_durable(cut);
     }
 
     /// Moves on to another ring, or another salt. Nothing may be pending.
     pub fn replace(&self, new: Ring) {
-        self.durable.fetch_max(new.link.sequence, Ordering::AcqRel);
+        self.note_durable(new.link.sequence);
         lock(&self.pending).closed = false;
         self.note_fill(&new);
         *lock(&self.ring) = new;
@@ -316,15 +334,19 @@ mod tests {
         Record::Commit { branch: BranchId(1), ops }
     }
 
+    fn fill(used_blocks: u64, ring_blocks: u64) -> Fill {
+        Fill { used_blocks, ring_blocks }
+    }
+
     fn journal(blocks: u64) -> (Journal, DirtySet) {
         journal_on(Arc::new(MemoryDevice::new()), blocks)
     }
 
     fn journal_on(device: Arc<dyn Device>, blocks: u64) -> (Journal, DirtySet) {
-        let link = Link { salt: 1, session: 0, sequence: 0, chain: 0 };
+        let link = Link { salt: 1, session: 0, sequence: Sequence(0), chain: 0 };
         let ring =
             Ring { block: BlockAddr(0), blocks, head: 0, tail: 0, link, mark: None, covered: None };
-        (Journal::new(Arc::clone(&device), ring, 0, false), DirtySet::new(device))
+        (Journal::new(Arc::clone(&device), ring, Sequence(0), false), DirtySet::new(device))
     }
 
     #[test]
@@ -333,13 +355,13 @@ mod tests {
         let (one, other) = (commit(10), commit(20));
         let bytes = one.encoded_bytes() + other.encoded_bytes();
         assert!(bytes > 30_000);
-        assert_eq!((journal.append(one), journal.append(other)), (0, 1));
-        assert_eq!((journal.pending_bytes(), journal.fill()), (bytes, (0, 1000)));
+        assert_eq!((journal.append(one), journal.append(other)), (Sequence(0), Sequence(1)));
+        assert_eq!((journal.pending_bytes(), journal.fill()), (bytes, fill(0, 1000)));
         assert_eq!(journal.write(&dirty).unwrap(), Flush::Done);
-        assert_eq!((journal.pending_bytes(), journal.durable()), (0, 0));
-        assert_eq!(journal.fill().0, bytes.div_ceil(BLOCK_BYTES) as u64);
-        assert_eq!(journal.flush(2, &dirty).unwrap(), Flush::Done);
-        assert_eq!((journal.durable(), journal.next()), (2, 2));
+        assert_eq!((journal.pending_bytes(), journal.durable()), (0, Sequence(0)));
+        assert_eq!(journal.fill().used_blocks, bytes.div_ceil(BLOCK_BYTES) as u64);
+        assert_eq!(journal.flush(Sequence(2), &dirty).unwrap(), Flush::Done);
+        assert_eq!((journal.durable(), journal.next()), (Sequence(2), Sequence(2)));
     }
 
     #[test]
@@ -353,7 +375,7 @@ mod tests {
         let mark = journal.replay_mark(cut, &dirty).unwrap();
         assert_eq!(journal.pending_bytes(), bytes);
         journal.release(cut, &mark);
-        assert_eq!((journal.durable(), journal.next()), (1, 2));
+        assert_eq!((journal.durable(), journal.next()), (Sequence(1), Sequence(2)));
     }
 
     #[test]
@@ -371,13 +393,16 @@ mod tests {
             "else it cannot be told"
         );
         // Three are still below the limit of a group, the fourth is not.
-        assert_eq!(journal.fill().0, blocks(3 * record) + blocks(record));
+        assert_eq!(journal.fill().used_blocks, blocks(3 * record) + blocks(record));
         for _ in 0..3 {
             journal.append(commit(900));
         }
-        assert_eq!(journal.flush(7, &dirty).unwrap(), Flush::Full);
+        assert_eq!(journal.flush(Sequence(7), &dirty).unwrap(), Flush::Full);
         // Nothing is durable before the checkpoint that the caller is asked for.
-        assert_eq!((journal.durable(), journal.pending_bytes()), (0, commit(900).encoded_bytes()));
+        assert_eq!(
+            (journal.durable(), journal.pending_bytes()),
+            (Sequence(0), commit(900).encoded_bytes())
+        );
     }
 
     #[test]
@@ -391,7 +416,7 @@ mod tests {
             journal.append(Record::Commit { branch: BranchId(1), ops: vec![map] });
             assert_eq!(journal.write(&dirty).unwrap(), Flush::Done);
             assert_eq!(data.on_device(), !inside, "{blocks} blocks");
-            assert_eq!(journal.fill().0 > blocks as u64, inside, "{blocks} blocks");
+            assert_eq!(journal.fill().used_blocks > blocks as u64, inside, "{blocks} blocks");
         }
     }
 
@@ -409,9 +434,9 @@ mod tests {
             let before = (group::HEADER_BYTES + commit(20).encoded_bytes()).div_ceil(BLOCK_BYTES);
             assert_eq!((mark.head, mark.link.sequence), (before as u64, cut));
             journal.release(cut, &mark);
-            assert_eq!((journal.durable(), journal.fill().0 > 0), (cut, written));
-            assert_eq!(journal.flush(2, &dirty).unwrap(), Flush::Done);
-            assert_eq!((journal.durable(), journal.pending_bytes()), (2, 0));
+            assert_eq!((journal.durable(), journal.fill().used_blocks > 0), (cut, written));
+            assert_eq!(journal.flush(Sequence(2), &dirty).unwrap(), Flush::Done);
+            assert_eq!((journal.durable(), journal.pending_bytes()), (Sequence(2), 0));
         }
     }
 
@@ -422,7 +447,7 @@ mod tests {
         let first = journal.cut();
         journal.append(Record::Close);
         let mark = journal.replay_mark(first, &dirty).unwrap();
-        assert_eq!(journal.flush(2, &dirty).unwrap(), Flush::Done);
+        assert_eq!(journal.flush(Sequence(2), &dirty).unwrap(), Flush::Done);
         journal.release(first, &mark);
         assert!(journal.closed(), "it lies behind the cut");
         let second = journal.cut();
@@ -435,8 +460,8 @@ mod tests {
     fn in_another_ring_the_journal_goes_on_from_where_that_says() {
         let (journal, dirty) = journal(100);
         journal.append(Record::Close);
-        assert_eq!(journal.flush(1, &dirty).unwrap(), Flush::Done);
-        let link = Link { salt: 2, session: 0, sequence: 1, chain: 0 };
+        assert_eq!(journal.flush(Sequence(1), &dirty).unwrap(), Flush::Done);
+        let link = Link { salt: 2, session: 0, sequence: Sequence(1), chain: 0 };
         let other = Ring {
             block: BlockAddr(500),
             blocks: 300,
@@ -447,10 +472,13 @@ mod tests {
             covered: None,
         };
         journal.replace(other);
-        assert_eq!((journal.fill(), journal.closed(), journal.durable()), ((0, 300), false, 1));
+        assert_eq!(
+            (journal.fill(), journal.closed(), journal.durable()),
+            (fill(0, 300), false, Sequence(1))
+        );
         journal.append(commit(10));
-        assert_eq!(journal.flush(2, &dirty).unwrap(), Flush::Done);
-        assert_eq!((journal.fill(), journal.durable()), ((3, 300), 2));
+        assert_eq!(journal.flush(Sequence(2), &dirty).unwrap(), Flush::Done);
+        assert_eq!((journal.fill(), journal.durable()), (fill(3, 300), Sequence(2)));
     }
 
     #[test]
@@ -458,10 +486,13 @@ mod tests {
         let (journal, dirty) = journal(50);
         journal.append(commit(10));
         journal.append(commit(1100));
-        assert_eq!(journal.flush(1, &dirty).unwrap(), Flush::Done);
-        assert_eq!(journal.durable(), 1);
-        assert_eq!(journal.flush(2, &dirty).unwrap(), Flush::Full);
-        assert_eq!((journal.durable(), journal.pending_bytes()), (1, commit(1100).encoded_bytes()));
+        assert_eq!(journal.flush(Sequence(1), &dirty).unwrap(), Flush::Done);
+        assert_eq!(journal.durable(), Sequence(1));
+        assert_eq!(journal.flush(Sequence(2), &dirty).unwrap(), Flush::Full);
+        assert_eq!(
+            (journal.durable(), journal.pending_bytes()),
+            (Sequence(1), commit(1100).encoded_bytes())
+        );
     }
 
     #[test]

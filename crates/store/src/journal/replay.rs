@@ -7,6 +7,7 @@ use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
 use crate::format::block::BlockRun;
 use crate::format::block_checksum;
+use crate::format::ids::Sequence;
 use crate::format::layout::BLOCK_BYTES;
 use crate::format::superblock::Superblock;
 use crate::txn::{DataRun, RunData};
@@ -22,7 +23,7 @@ pub(crate) struct Replayed {
     /// The ring with its head behind the last valid group.
     pub ring: Ring,
     /// Records below this number were flushed. The close mark behind them may not have been.
-    pub durable: u64,
+    pub durable: Sequence,
     /// The store was closed with nothing in flight: no broken tail can follow.
     pub clean: bool,
 }
@@ -58,7 +59,7 @@ pub(crate) fn replay(device: &dyn Device, sb: &Superblock) -> Result<Replayed> {
             continue;
         }
         ring.head += header.blocks();
-        ring.link.sequence += header.records;
+        ring.link.sequence = ring.link.sequence + header.records;
         groups.push(Group { records: found, before });
     }
     if let Some(lost) = first_without_data(device, &groups, durable)? {
@@ -68,7 +69,7 @@ pub(crate) fn replay(device: &dyn Device, sb: &Superblock) -> Result<Replayed> {
     }
     let records: Vec<Record> = groups.into_iter().flat_map(|group| group.records).collect();
     let clean = matches!(records.last(), Some(Record::Close))
-        || records.is_empty() && sb.replay_sequence == 0;
+        || records.is_empty() && sb.replay_sequence == Sequence(0);
     refuse_lost_records(device, &ring, if clean { CLEAN_BLOCKS } else { ring.blocks })?;
     let durable = durable.min(ring.link.sequence);
     Ok(Replayed { records, ring, durable, clean })
@@ -79,7 +80,7 @@ pub(crate) fn replay(device: &dyn Device, sb: &Superblock) -> Result<Replayed> {
 fn first_without_data(
     device: &dyn Device,
     groups: &[Group],
-    durable: u64,
+    durable: Sequence,
 ) -> Result<Option<usize>> {
     for (index, group) in groups.iter().enumerate() {
         if group.before.link.sequence + group.records.len() as u64 <= durable {

@@ -1,9 +1,10 @@
 //! The ring of blocks that holds the journal.
 
-use super::group::{self, Link};
+use super::group::{self, Encoded, Link};
 use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
 use crate::format::block::BlockAddr;
+use crate::format::ids::Sequence;
 use crate::format::layout::BLOCK_BYTES;
 use crate::format::superblock::Superblock;
 
@@ -27,7 +28,7 @@ pub(crate) struct Ring {
     pub mark: Option<Mark>,
     /// Records below this were dropped from memory unwritten: nothing may be written behind them
     /// until the checkpoint that covers them is durable.
-    pub covered: Option<u64>,
+    pub covered: Option<Sequence>,
 }
 
 impl Ring {
@@ -58,12 +59,10 @@ impl Ring {
     pub fn write(
         &mut self,
         device: &dyn Device,
-        bytes: &[u8],
-        sum: u128,
-        records: u64,
-        durable: u64,
+        group: &Encoded,
+        durable: Sequence,
     ) -> Result<bool> {
-        let needed = bytes.len().div_ceil(BLOCK_BYTES) as u64;
+        let needed = group.blocks();
         let wraps = self.head + needed > self.blocks;
         let taken = if wraps { self.blocks - self.head + needed } else { needed };
         // One block stays free, so that a full ring doesn't look like an empty one.
@@ -71,35 +70,33 @@ impl Ring {
             return Ok(false);
         }
         if wraps && self.head < self.blocks {
-            let (wrap, wrap_sum) = group::encode_wrap(&self.link, durable);
+            let wrap = group::encode_wrap(&self.link, durable);
             self.put(device, &wrap)?;
-            self.link.chain = wrap_sum;
+            self.link.chain = wrap.sum;
             self.head = 0;
             // The group was chained to what came before the wrap.
-            return self.rechain(device, bytes, records);
+            self.append(device, &group::rechain(group, &self.link))?;
+            return Ok(true);
         }
         if wraps {
             self.head = 0;
         }
-        self.put(device, bytes)?;
-        self.head += needed;
-        self.link.chain = sum;
-        self.link.sequence += records;
+        self.append(device, group)?;
         Ok(true)
     }
 
-    fn rechain(&mut self, device: &dyn Device, bytes: &[u8], records: u64) -> Result<bool> {
-        let (bytes, sum) = group::rechain(bytes, &self.link);
-        self.put(device, &bytes)?;
-        self.head += bytes.len().div_ceil(BLOCK_BYTES) as u64;
-        self.link.chain = sum;
-        self.link.sequence += records;
-        Ok(true)
+    /// Writes a group that is chained to the one before, and moves behind it.
+    fn append(&mut self, device: &dyn Device, group: &Encoded) -> Result<()> {
+        self.put(device, group)?;
+        self.head += group.blocks();
+        self.link.chain = group.sum;
+        self.link.sequence = self.link.sequence + group.records;
+        Ok(())
     }
 
-    fn put(&self, device: &dyn Device, bytes: &[u8]) -> Result<()> {
-        let mut buf = AlignedBuf::zeroed(bytes.len().div_ceil(BLOCK_BYTES) * BLOCK_BYTES);
-        buf[..bytes.len()].copy_from_slice(bytes);
+    fn put(&self, device: &dyn Device, group: &Encoded) -> Result<()> {
+        let mut buf = AlignedBuf::zeroed(group.blocks() as usize * BLOCK_BYTES);
+        buf[..group.bytes.len()].copy_from_slice(&group.bytes);
         device
             .write_at((self.block + self.head).offset(), &buf)
             .map_err(|e| Error::io("writing the journal", e))

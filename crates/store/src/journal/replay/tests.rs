@@ -15,6 +15,7 @@ const SALT: u64 = 9;
 const RING_BLOCK: BlockAddr = BlockAddr(7);
 
 fn link(sequence: u64) -> Link {
+    let sequence = Sequence(sequence);
     Link { salt: SALT, session: 0, sequence, chain: 3 }
 }
 
@@ -94,14 +95,14 @@ fn groups_of_any_length_come_back_from_a_ring_of_any_length_that_takes_what_fits
         let mut live: VecDeque<(Mark, u64)> = VecDeque::new();
         for n in 0..200u64 {
             let records = [commit(1 + n * n / 3 % 4), Record::Delete { branch: BranchId(n) }];
-            let (bytes, sum) = group::encode(&records, &ring.link, 40);
-            let needed = bytes.len().div_ceil(BLOCK_BYTES) as u64;
+            let group = group::encode(&records, &ring.link, Sequence(40));
+            let needed = group.blocks();
             let before = Mark { head: ring.head, link: ring.link };
             let used: u64 = live.iter().map(|group| group.1).sum();
             assert_eq!(ring.used(), used, "ring of {blocks}, group {n}");
             let left_out = if ring.head + needed > blocks { blocks - ring.head } else { 0 };
             let fits = used + left_out + needed < blocks;
-            let written = ring.write(&disk, &bytes, sum, 2, 40).unwrap();
+            let written = ring.write(&disk, &group, Sequence(40)).unwrap();
             assert_eq!(written, fits, "ring of {blocks} with {used} used, group {n} of {needed}");
             if written {
                 live.push_back((before, left_out + needed));
@@ -139,9 +140,9 @@ fn a_later_group_that_calls_lost_records_durable_is_found_wherever_it_lies() {
             // below durable.
             let refused = |group_blocks: u64, durable: u64, salt: u64, within: u64| {
                 let link = Link { salt, ..link(30) };
-                let (bytes, _) = group::encode(&[commit(group_blocks)], &link, durable);
-                assert_eq!(bytes.len().div_ceil(BLOCK_BYTES) as u64, group_blocks);
-                write_at(&disk, RING_BLOCK + place, &bytes);
+                let group = group::encode(&[commit(group_blocks)], &link, Sequence(durable));
+                assert_eq!(group.blocks(), group_blocks);
+                write_at(&disk, RING_BLOCK + place, &group.bytes);
                 let refused = refuse_lost_records(&disk, &ring, within).is_err();
                 let end = (RING_BLOCK + place).offset();
                 disk.punch(end, group_blocks * BLOCK_BYTES as u64).unwrap();
@@ -164,7 +165,7 @@ fn a_later_group_that_calls_lost_records_durable_is_found_wherever_it_lies() {
 #[test]
 fn a_later_group_that_is_broken_itself_proves_nothing() {
     let disk = MemoryDevice::new();
-    let (mut bytes, _) = group::encode(&[commit(2)], &link(30), 25);
+    let mut bytes = group::encode(&[commit(2)], &link(30), Sequence(25)).bytes;
     bytes[5000] ^= 1;
     write_at(&disk, RING_BLOCK + 10, &bytes);
     refuse_lost_records(&disk, &ring(50, 4, 20), 50).unwrap();
@@ -184,8 +185,8 @@ fn what_follows_a_wrap_is_read_however_much_of_the_ring_was_left_out() {
         let mut ring = ring(40, 40 - left_out, 20);
         let begin = Mark { head: ring.head, link: ring.link };
         for _ in 0..2 {
-            let (bytes, sum) = group::encode(&[commit(9)], &ring.link, 0);
-            assert!(ring.write(&disk, &bytes, sum, 1, 0).unwrap());
+            let group = group::encode(&[commit(9)], &ring.link, Sequence(0));
+            assert!(ring.write(&disk, &group, Sequence(0)).unwrap());
         }
         let found = replay(&disk, &superblock(&ring, &begin)).unwrap();
         assert_eq!((found.records.len(), found.ring.head), (2, 18), "{left_out} blocks left out");
@@ -197,8 +198,8 @@ fn a_group_across_the_end_of_the_ring_is_none() {
     for (head, taken) in [(17, 1), (18, 0)] {
         let disk = MemoryDevice::new();
         let ring = ring(20, head, 20);
-        let (bytes, _) = group::encode(&[commit(3)], &ring.link, 0);
-        write_at(&disk, RING_BLOCK + head, &bytes);
+        let group = group::encode(&[commit(3)], &ring.link, Sequence(0));
+        write_at(&disk, RING_BLOCK + head, &group.bytes);
         let mark = Mark { head, link: ring.link };
         assert_eq!(replay(&disk, &superblock(&ring, &mark)).unwrap().records.len(), taken);
     }
@@ -223,7 +224,8 @@ fn data_is_looked_for_only_in_groups_that_nothing_calls_durable() {
     let (there, gone) = (BlockAddr(50), BlockAddr(51));
     write_at(&disk, there, &[5; BLOCK_BYTES]);
     let sum = block_checksum(&[5; BLOCK_BYTES]);
-    let lost = |groups: &[Group], durable| first_without_data(&disk, groups, durable).unwrap();
+    let lost =
+        |groups: &[Group], durable| first_without_data(&disk, groups, Sequence(durable)).unwrap();
     let whole = [group_with_data(10, there, sum), group_with_data(13, there, sum)];
     assert_eq!(lost(&whole, 0), None);
     let broken = [group_with_data(10, there, sum), group_with_data(13, gone, sum)];
