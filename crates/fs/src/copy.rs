@@ -93,7 +93,8 @@ impl Fs {
             return Ok(0);
         }
         let maps = [from, to].map(|place| key::of(key::DATA, place.ino));
-        tree.txn.share(&maps[0], from.block(), &maps[1], to.block(), blocks)?;
+        let source_blocks = from.block()..from.block() + blocks;
+        tree.txn.share(&maps[0], source_blocks, &maps[1], to.block())?;
         target.set_blocks((target.blocks() + gained).saturating_sub(lost));
         let shared = (blocks * BLOCK).min(bytes);
         target.attr.size = target.attr.size.max(to.offset + shared);

@@ -73,7 +73,7 @@ impl Fs {
         let Some(run) = runs.nth(RUNS_PER_STEP).filter(|_| orphan).transpose()? else {
             return Ok(false);
         };
-        tree.txn.unmap(&map, 0, run.block)?;
+        tree.txn.unmap(&map, 0..run.block)?;
         tree.commit()?;
         Ok(true)
     }
@@ -122,7 +122,7 @@ impl TreeTxn<'_> {
         self.delete_inode(ino)?;
         self.txn.delete(&key::of(key::ORPHAN, ino))?;
         if inode.attr.kind == Kind::File && inode.blocks() > 0 {
-            self.txn.unmap(&key::of(key::DATA, ino), 0, u64::MAX)?;
+            self.txn.unmap(&key::of(key::DATA, ino), 0..u64::MAX)?;
         }
         if inode.attr.kind == Kind::Symlink {
             crate::blob::delete(&mut self.txn, &key::of(key::TARGET, ino))?;

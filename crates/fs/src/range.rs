@@ -168,7 +168,7 @@ impl TreeTxn<'_> {
         let map = key::of(key::DATA, inode.attr.ino);
         let freed = mapped_in(self.view(), inode, hole.blocks.clone())?;
         if freed > 0 {
-            self.txn.unmap(&map, hole.blocks.start, hole.blocks.end - hole.blocks.start)?;
+            self.txn.unmap(&map, hole.blocks)?;
             inode.set_blocks(inode.blocks().saturating_sub(freed));
         }
         for Piece { block, staged } in hole.edges {

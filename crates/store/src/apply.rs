@@ -6,6 +6,7 @@ use crate::format::extent::Extent;
 use crate::format::ids::Generation;
 use crate::tree::{self, NewRun, Node, Root, ShadowPolicy, Tree};
 use crate::txn::{Batch, Op, extent_pieces, refuse_values_in_maps};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Changes of a batch that are applied together.
@@ -49,11 +50,10 @@ impl BranchPolicy<'_> {
     }
 }
 
-/// Blocks `[first, end)` of one map, to be mapped from `to_block` of another on.
+/// Blocks of one map, to be mapped from `to_block` of another on.
 struct Sharing<'a> {
     from: &'a [u8],
-    first: u64,
-    end: u64,
+    blocks: Range<u64>,
     to: &'a [u8],
     to_block: u64,
 }
@@ -70,8 +70,9 @@ impl Engine {
             for op in ops {
                 match op {
                     Op::Batch(batch) => shadow_batch(&mut tree, batch)?,
-                    Op::Map { map, block, .. } | Op::Unmap { map, block, .. } => {
-                        tree.shadow_path(&tree::map_key(map, *block))?;
+                    Op::Map { map, block: first, .. }
+                    | Op::Unmap { map, blocks: Range { start: first, .. } } => {
+                        tree.shadow_path(&tree::map_key(map, *first))?;
                     }
                     Op::Share { to, to_block, .. } => {
                         tree.shadow_path(&tree::map_key(to, *to_block))?
@@ -103,10 +104,10 @@ impl Engine {
                 let changes: Vec<_> = batch.changes().collect();
                 changes.chunks(CHANGES_MAX).try_for_each(|some| tree.apply(some, &mut dropped))
             }
-            Op::Unmap { map, block, blocks } => tree.unmap(map, *block, *blocks, &mut dropped),
+            Op::Unmap { map, blocks } => tree.unmap(map, blocks.clone(), &mut dropped),
             Op::Map { map, block, runs } => {
-                let blocks = runs.iter().map(|run| run.sums.len() as u64).sum();
-                tree.unmap(map, *block, blocks, &mut dropped)?;
+                let blocks: u64 = runs.iter().map(|run| run.sums.len() as u64).sum();
+                tree.unmap(map, *block..block.saturating_add(blocks), &mut dropped)?;
                 runs.iter().for_each(|run| self.space.mark_allocated(run.blocks()));
                 let mut at = *block;
                 for (addr, sums) in runs.iter().flat_map(extent_pieces) {
@@ -116,31 +117,28 @@ impl Engine {
                 }
                 Ok(())
             }
-            Op::Share { from, from_block, to, to_block, blocks } => {
-                tree.unmap(to, *to_block, *blocks, &mut dropped)?;
-                let end = from_block.saturating_add(*blocks);
-                self.share_span(
-                    tree,
-                    &Sharing { from, first: *from_block, end, to, to_block: *to_block },
-                )
+            Op::Share { from, blocks, to, to_block } => {
+                let target = *to_block..to_block.saturating_add(blocks.end - blocks.start);
+                tree.unmap(to, target, &mut dropped)?;
+                let sharing = Sharing { from, blocks: blocks.clone(), to, to_block: *to_block };
+                self.share_blocks(tree, &sharing)
             }
         }
     }
 
-    fn share_span(
+    fn share_blocks(
         &self,
         tree: &mut Tree<'_, BranchPolicy<'_>>,
         sharing: &Sharing<'_>,
     ) -> Result<()> {
-        let Sharing { from, first, end, .. } = *sharing;
-        let mut at = first;
+        let Range { start: mut at, end } = sharing.blocks;
         // A few at a time, as the source may be long.
         while at < end {
-            let found: Vec<_> = tree::map_runs(&self.nodes, tree.root, from, at, end)?
+            let found: Vec<_> = tree::map_runs(&self.nodes, tree.root, sharing.from, at..end)?
                 .take(64)
                 .collect::<Result<_>>()?;
             let Some(last) = found.last() else { break };
-            at = last.block + last.extent.blocks();
+            at = last.blocks().end;
             for mapped in &found {
                 self.share_one(tree, mapped, sharing)?;
             }
@@ -148,7 +146,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Marks one entry of the source as shared and names its part of the span a second time.
+    /// Marks one entry of the source as shared and names what is shared of it a second time.
     fn share_one(
         &self,
         tree: &mut Tree<'_, BranchPolicy<'_>>,
@@ -160,12 +158,12 @@ impl Engine {
             let marked = Extent { shared: true, ..extent.clone() };
             tree.put(&tree::map_key(sharing.from, block), &marked.encode())?;
         }
-        let first = sharing.first.max(block);
-        let last = sharing.end.min(block + extent.blocks());
-        let piece = extent.slice(first - block..last - block);
+        let first = sharing.blocks.start.max(block);
+        let end = sharing.blocks.end.min(mapped.blocks().end);
+        let piece = extent.slice(first - block..end - block);
         self.refs.share_run(piece.run());
         let run = NewRun { addr: piece.addr, sums: piece.sums, shared: true, birth: piece.birth };
-        tree.map(sharing.to, sharing.to_block + (first - sharing.first), &run)
+        tree.map(sharing.to, sharing.to_block + (first - sharing.blocks.start), &run)
     }
 }
 

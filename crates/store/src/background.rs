@@ -152,7 +152,7 @@ mod tests {
             let mut txn = main.write().unwrap();
             txn.map(b"file", block * 256, main.stage(&vec![7; MIB]).unwrap()).unwrap();
             // Half of each MiB is dropped again.
-            txn.unmap(b"file", block * 256, 128).unwrap();
+            txn.unmap(b"file", block * 256..block * 256 + 128).unwrap();
             txn.commit().unwrap();
         }
         let rest = |policy| {

@@ -93,6 +93,6 @@ fn entry_bytes_max(op: &Op) -> u64 {
         }
         // The ends of the span cut two entries.
         Op::Unmap { .. } => EXTENT_BYTES,
-        Op::Share { blocks, .. } => EXTENT_BYTES * 2 + blocks.min(&(1 << 20)) * 8,
+        Op::Share { blocks, .. } => EXTENT_BYTES * 2 + (blocks.end - blocks.start).min(1 << 20) * 8,
     }
 }

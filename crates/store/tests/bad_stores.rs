@@ -46,7 +46,7 @@ fn small_store() -> (MemoryDevice, Branches) {
     let trial = store.branch("trial").unwrap();
     let mut txn = trial.write().unwrap();
     txn.map(b"~f", 10, trial.stage(&numbered(500, 4)).unwrap()).unwrap();
-    txn.share(b"~f", 0, b"~g", 0, 8).unwrap();
+    txn.share(b"~f", 0..8, b"~g", 0).unwrap();
     txn.put(b"only", b"here").unwrap();
     txn.commit().unwrap();
     store.checkpoint().unwrap();
@@ -214,7 +214,7 @@ fn judge(disk: MemoryDevice, allowed: &[&Branches], what: &str) -> bool {
         let _ = branch.usage();
         if let Ok(mut txn) = branch.write() {
             let _ = txn.put(b"more", b"of it");
-            let _ = txn.unmap(b"~f", 3, 9);
+            let _ = txn.unmap(b"~f", 3..12);
             let _ = txn.commit();
         }
         let _ = store.delete(&info.name);
@@ -361,7 +361,7 @@ fn survive(disk: MemoryDevice, what: &str) {
             let _ = branch.usage();
             if let Ok(mut txn) = branch.write() {
                 let _ = txn.put(b"more", b"of it");
-                let _ = txn.unmap(b"~f", 3, 9);
+                let _ = txn.unmap(b"~f", 3..12);
                 let _ = txn.commit();
             }
             let _ = store.fork(&info.name, "another");

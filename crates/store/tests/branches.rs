@@ -318,10 +318,10 @@ fn keys_values_and_blocks_beyond_their_limits_are_refused() {
     too_large(txn.put(&[1; 513], b""));
     too_large(txn.put(b"k", &[2; 2001]));
     too_large(txn.delete(&[1; 513]));
-    too_large(txn.unmap(&[1; 505], 0, 1));
+    too_large(txn.unmap(&[1; 505], 0..1));
     assert!(matches!(main.stage(&[0; 4095]), Err(Error::PartBlock { len: 4095 })));
     too_large(main.stage(&vec![0; (1 << 20) + 4096]).map(drop));
-    too_large(txn.share(b"~f", 0, b"~f", 5, 10));
+    too_large(txn.share(b"~f", 0..10, b"~f", 5));
     txn.commit().unwrap();
     let read = main.read().unwrap();
     assert_eq!(read.get(&[1; 512]).unwrap(), Some(vec![2; 2000]));
@@ -349,9 +349,10 @@ fn block_numbers_at_the_far_end_of_a_map_are_as_good_as_others_or_refused() {
     let read = main.read().unwrap().read_map(b"~f", u64::MAX - 50, &mut beyond);
     assert!(read.is_err() || beyond == [0; 100]);
     let mut txn = main.write().unwrap();
-    txn.unmap(b"~f", 1, u64::MAX).unwrap();
-    assert!(txn.share(b"~f", u64::MAX, b"~g", 0, 10).is_err());
-    assert!(txn.share(b"~f", 0, b"~g", u64::MAX - 3, 10).is_err());
+    txn.unmap(b"~f", 1..u64::MAX).unwrap();
+    let beyond = 65 << 56;
+    assert!(txn.share(b"T", beyond..beyond + 10, b"~g", 0).is_err());
+    assert!(txn.share(b"~f", 0..10, b"~g", u64::MAX - 3).is_err());
     txn.commit().unwrap();
     assert_eq!(main.read().unwrap().extents(b"~f", 0).count(), 0);
     assert_sound(&store);
@@ -368,7 +369,7 @@ fn maps_read_at_any_alignment_with_holes_as_zeros() {
         let at = first as usize * BLOCK_BYTES;
         let mut txn = main.write().unwrap();
         if dice.roll(3) == 0 {
-            txn.unmap(b"~f", first, blocks).unwrap();
+            txn.unmap(b"~f", first..first + blocks).unwrap();
             plain[at..at + blocks as usize * BLOCK_BYTES].fill(0);
         } else {
             let data = numbered(round * 100, blocks);
@@ -557,9 +558,9 @@ fn a_map_meets_no_value_and_a_transaction_that_would_is_refused_whole() {
     let four = || main.stage(&numbered(1, 4)).unwrap();
     let refusals: [&dyn Fn(&mut WriteTxn); 6] = [
         &|txn| txn.map(b"f", 0, four()).unwrap(),
-        &|txn| txn.unmap(b"f", 2, u64::MAX).unwrap(),
-        &|txn| txn.share(b"f", 0, b"g", 0, 9).unwrap(),
-        &|txn| txn.share(b"g", 0, b"f", 0, 9).unwrap(),
+        &|txn| txn.unmap(b"f", 2..u64::MAX).unwrap(),
+        &|txn| txn.share(b"f", 0..9, b"g", 0).unwrap(),
+        &|txn| txn.share(b"g", 0..9, b"f", 0).unwrap(),
         &|txn| {
             txn.put(&block_key(b"g", 1), b"another").unwrap();
             txn.map(b"g", 0, four()).unwrap();

@@ -130,8 +130,8 @@ fn every_call_in_a_child_is_refused_and_its_parent_goes_on() {
         refused("WriteTxn::put", txn.put(b"key", b"value"));
         refused("WriteTxn::delete", txn.delete(b"key"));
         refused("WriteTxn::map", txn.map(b"map", 20, staged.take().unwrap()));
-        refused("WriteTxn::unmap", txn.unmap(b"map", 0, 1));
-        refused("WriteTxn::share", txn.share(b"map", 0, b"copy", 0, 1));
+        refused("WriteTxn::unmap", txn.unmap(b"map", 0..1));
+        refused("WriteTxn::share", txn.share(b"map", 0..1, b"copy", 0));
         refused("WriteTxn::table", txn.table("table").map(drop));
         refused("WriteTxn::commit", open.take().unwrap().commit());
     });

@@ -135,7 +135,7 @@ impl Life {
     fn unmap(&mut self) {
         let (name, _) = self.pick();
         let (first, blocks) = (self.dice.roll(5000), 1 + self.dice.roll(2000));
-        self.give_back("unmapping", &name, |txn| txn.unmap(b"f", first, blocks));
+        self.give_back("unmapping", &name, |txn| txn.unmap(b"f", first..first + blocks));
         let range = block_key(b"f", first)..block_key(b"f", first + blocks);
         self.model.get_mut(&name).unwrap().retain(|key, _| !range.contains(key));
     }
@@ -205,7 +205,7 @@ impl Life {
             self.must(&what, write());
             written += blocks * BLOCK_BYTES as u64;
         }
-        self.give_back("emptying", &name, |txn| txn.unmap(b"fill", 0, u64::MAX));
+        self.give_back("emptying", &name, |txn| txn.unmap(b"fill", 0..u64::MAX));
     }
 
     fn step(&mut self) {

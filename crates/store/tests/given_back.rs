@@ -19,7 +19,7 @@ fn mostly_free() -> MemoryDevice {
     for mib in 0..24 {
         let mut txn = main.write().unwrap();
         txn.map(b"f", mib * 256, main.stage(&numbered(mib * 256, 256)).unwrap()).unwrap();
-        txn.unmap(b"f", mib * 256 + STAY, 256 - STAY).unwrap();
+        txn.unmap(b"f", mib * 256 + STAY..(mib + 1) * 256).unwrap();
         txn.commit().unwrap();
     }
     for n in 0..8u64 {
@@ -55,7 +55,7 @@ fn give_back(device: &Arc<SimulatedDevice>) {
         txn.commit().unwrap();
         store.checkpoint().unwrap();
         txn = main.write().unwrap();
-        txn.unmap(b"h", round * 256, 250).unwrap();
+        txn.unmap(b"h", round * 256..round * 256 + 250).unwrap();
         txn.commit().unwrap();
     }
     store.close().unwrap();
@@ -118,7 +118,7 @@ fn whole_chunks_go_back_while_others_write_once_a_checkpoint_recorded_them() {
     }
     (0..3).for_each(|_| store.checkpoint().unwrap());
     let mut txn = main.write().unwrap();
-    txn.unmap(b"f", 0, 32 * 256).unwrap();
+    txn.unmap(b"f", 0..32 * 256).unwrap();
     txn.commit().unwrap();
     let before = disk.allocated_bytes().unwrap();
     // Frees; marks; records and gives back, sixteen chunks a time.

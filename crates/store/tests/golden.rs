@@ -27,7 +27,7 @@ fn build(disk: &Arc<MemoryDevice>) {
         txn.put(format!("entry {n:03}").as_bytes(), &n.to_le_bytes().repeat(12)).unwrap();
     }
     txn.map(b"~f", 0, main.stage(&numbered(1, 12)).unwrap()).unwrap();
-    txn.share(b"~f", 2, b"~g", 0, 3).unwrap();
+    txn.share(b"~f", 2..5, b"~g", 0).unwrap();
     txn.commit().unwrap();
     store.snapshot("main", "then").unwrap();
     store.fork("main", "trial").unwrap();
@@ -37,8 +37,8 @@ fn build(disk: &Arc<MemoryDevice>) {
     txn.put(b"entry 007", b"changed").unwrap();
     txn.delete(b"entry 008").unwrap();
     txn.map(b"~f", 5, trial.stage(&numbered(50, 2)).unwrap()).unwrap();
-    txn.unmap(b"~g", 1, 1).unwrap();
-    txn.share(b"~f", 5, b"~h", 9, 2).unwrap();
+    txn.unmap(b"~g", 1..2).unwrap();
+    txn.share(b"~f", 5..7, b"~h", 9).unwrap();
     txn.commit().unwrap();
     store.create_branch("empty").unwrap();
     store.fork("trial", "gone").unwrap();

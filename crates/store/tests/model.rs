@@ -175,14 +175,19 @@ impl Run {
                 })
             }
             Step::Unmap { branch, map, block, blocks } => self.write(branch, |model, _, txn| {
-                txn.unmap(&map_name(map), block, blocks).unwrap();
+                txn.unmap(&map_name(map), block..block + blocks).unwrap();
                 model.blocks.retain(|(m, b), _| *m != map || !(block..block + blocks).contains(b));
             }),
             Step::Share { branch, from, from_block, to_block, blocks } => {
                 self.write(branch, |model, _, txn| {
                     let to = (from + 1) % 3;
-                    txn.share(&map_name(from), from_block, &map_name(to), to_block, blocks)
-                        .unwrap();
+                    txn.share(
+                        &map_name(from),
+                        from_block..from_block + blocks,
+                        &map_name(to),
+                        to_block,
+                    )
+                    .unwrap();
                     for i in 0..blocks {
                         match model.blocks.get(&(from, from_block + i)).copied() {
                             Some(byte) => model.blocks.insert((to, to_block + i), byte),

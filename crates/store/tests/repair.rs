@@ -24,8 +24,8 @@ fn small_store() -> (MemoryDevice, World, World) {
         txn.delete(&[n, n]).unwrap();
         txn.map(b"~f", 3 * u64::from(n), branch.stage(&numbered(n.into(), blocks)).unwrap())
             .unwrap();
-        txn.share(b"~f", 0, b"~g", 5, 4).unwrap();
-        txn.unmap(b"~f", 2, 2).unwrap();
+        txn.share(b"~f", 0..4, b"~g", 5).unwrap();
+        txn.unmap(b"~f", 2..4).unwrap();
         txn.commit().unwrap();
     };
     put("main", 0, 30);

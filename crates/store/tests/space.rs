@@ -67,7 +67,8 @@ fn branches_deleted_in_any_order_leave_what_the_others_name_and_nothing_more() {
             let staged = branch.stage(&numbered(n * 1000, 1 + dice.roll(40))).unwrap();
             let mut txn = branch.write().unwrap();
             txn.map(b"f", dice.roll(500), staged).unwrap();
-            txn.share(b"f", dice.roll(400), b"g", dice.roll(400), 1 + dice.roll(60)).unwrap();
+            let (from, to, blocks) = (dice.roll(400), dice.roll(400), 1 + dice.roll(60));
+            txn.share(b"f", from..from + blocks, b"g", to).unwrap();
             for key in 0..dice.roll(200) {
                 txn.put(&key.to_be_bytes(), &[n as u8; 80]).unwrap();
             }
@@ -247,7 +248,7 @@ fn a_host_full_of_file_data_refuses_more_and_keeps_all_that_was_acknowledged() {
 
     // Work goes on once there is space: first what frees it, then new writes.
     let mut txn = main.write().unwrap();
-    txn.unmap(b"f", 0, written * 32).unwrap();
+    txn.unmap(b"f", 0..written * 32).unwrap();
     txn.commit().unwrap();
     store.checkpoint().unwrap();
     store.checkpoint().unwrap();

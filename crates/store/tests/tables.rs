@@ -155,8 +155,8 @@ fn raw_keys_that_look_like_tables_and_tables_do_not_meet() {
         }
         for map in [b"T".as_slice(), b"T\x01t", b"", b"T\x05", b"Tt"] {
             txn.map(map, 1, main.stage(&[7; 8192]).unwrap()).unwrap();
-            txn.share(map, 2, map, 5, 1).unwrap();
-            txn.unmap(map, 1, 1).unwrap();
+            txn.share(map, 2..3, map, 5).unwrap();
+            txn.unmap(map, 1..2).unwrap();
         }
         txn.commit().unwrap();
 
@@ -208,8 +208,8 @@ fn raw_keys_that_look_like_tables_and_tables_do_not_meet() {
         for key in raw {
             txn.delete(key).unwrap();
         }
-        txn.unmap(b"", 0, u64::MAX).unwrap();
-        txn.unmap(b"T", 0, u64::MAX).unwrap();
+        txn.unmap(b"", 0..u64::MAX).unwrap();
+        txn.unmap(b"T", 0..u64::MAX).unwrap();
         txn.commit().unwrap();
         let fork = fork.read().unwrap();
         assert_eq!(fork.table("t").unwrap().len().unwrap(), 99);
@@ -277,7 +277,7 @@ fn a_message_names_the_thing_the_limit_and_the_holder_that_it_is_about() {
         txn.table("x").unwrap().delete([0; 510]).unwrap_err(),
         txn.put(&[0; 513], b"").unwrap_err(),
         txn.put(&[&b"T\0"[..], &[0; 510]].concat(), b"").unwrap_err(),
-        txn.share(b"map", 0, b"map", 3, 5).unwrap_err(),
+        txn.share(b"map", 0..5, b"map", 3).unwrap_err(),
         txn.map(b"map", u64::MAX - 1, main.stage(&[0; 8192]).unwrap()).unwrap_err(),
         main.read().unwrap().read_map(b"map", u64::MAX >> 1, &mut [0; 10]).unwrap_err(),
     ];

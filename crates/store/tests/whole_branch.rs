@@ -95,8 +95,8 @@ const WORKS: &[(&str, Work)] = &[
     ("puts into a table", |_, txn| txn.table("table")?.put("key", "late")),
     ("deletes from a table", |_, txn| txn.table("table")?.delete("key")),
     ("maps", |branch, txn| txn.map(b"map", 2, branch.stage(&numbered(70, 3))?)),
-    ("unmaps", |_, txn| txn.unmap(b"map", 1, 2)),
-    ("shares", |_, txn| txn.share(b"map", 0, b"copy", 0, 4)),
+    ("unmaps", |_, txn| txn.unmap(b"map", 1..3)),
+    ("shares", |_, txn| txn.share(b"map", 0..4, b"copy", 0)),
     ("does it all", |branch, txn| {
         WORKS[1..WORKS.len() - 1].iter().try_for_each(|(_, work)| work(branch, txn))
     }),

@@ -96,6 +96,6 @@ impl<'b> Batch<'b> {
     }
 
     pub fn unmap(&mut self, map: &[u8], blocks: Range<u64>) -> Result<()> {
-        Ok(self.txn()?.unmap(map, blocks.start, blocks.end - blocks.start)?)
+        Ok(self.txn()?.unmap(map, blocks)?)
     }
 }

@@ -190,11 +190,12 @@ fn encode_op(op: &Op, w: &mut Writer) {
             w.u8(OP_MAP).short(map).u64(*block).u16(runs.len() as u16);
             runs.iter().for_each(|run| encode_run(run, w));
         }
-        Op::Unmap { map, block, blocks } => {
-            w.u8(OP_UNMAP).short(map).u64(*block).u64(*blocks);
+        Op::Unmap { map, blocks } => {
+            w.u8(OP_UNMAP).short(map).u64(blocks.start).u64(blocks.end - blocks.start);
         }
-        Op::Share { from, from_block, to, to_block, blocks } => {
-            w.u8(OP_SHARE).short(from).u64(*from_block).short(to).u64(*to_block).u64(*blocks);
+        Op::Share { from, blocks, to, to_block } => {
+            w.u8(OP_SHARE).short(from).u64(blocks.start).short(to).u64(*to_block);
+            w.u64(blocks.end - blocks.start);
         }
     }
 }
@@ -237,16 +238,19 @@ fn decode_op(r: &mut Reader, ops: &mut Vec<Op>) -> Decoded<()> {
             }
             Op::Map { map, block, runs }
         }
-        OP_UNMAP => Op::Unmap { map: map(r)?, block: r.u64()?, blocks: r.u64()? },
+        OP_UNMAP => {
+            let (map, first, count) = (map(r)?, r.u64()?, r.u64()?);
+            Op::Unmap { map, blocks: first..first.saturating_add(count) }
+        }
         OP_SHARE => {
-            let (from, from_block, to) = (map(r)?, r.u64()?, map(r)?);
-            let (to_block, blocks) = (r.u64()?, r.u64()?);
-            from_block.checked_add(blocks).ok_or(BEYOND)?;
-            to_block.checked_add(blocks).ok_or(BEYOND)?;
-            if from == to && from_block.abs_diff(to_block) < blocks {
+            let (from, first, to) = (map(r)?, r.u64()?, map(r)?);
+            let (to_block, count) = (r.u64()?, r.u64()?);
+            let blocks = first..first.checked_add(count).ok_or(BEYOND)?;
+            to_block.checked_add(count).ok_or(BEYOND)?;
+            if from == to && first.abs_diff(to_block) < count {
                 return Err(Malformed("a journalled share overlaps itself"));
             }
-            Op::Share { from, from_block, to, to_block, blocks }
+            Op::Share { from, blocks, to, to_block }
         }
         _ => return Err(Malformed("a journal operation of unknown kind")),
     };

@@ -110,7 +110,9 @@ impl<'a> Copier<'a> {
                 continue;
             };
             match (Extent::decode(&value), map_of(&key)) {
-                (Ok(extent), Some((map, block))) => txn.unmap(map, block, extent.blocks())?,
+                (Ok(extent), Some((map, first))) => {
+                    txn.unmap(map, first..first.saturating_add(extent.blocks()))?;
+                }
                 _ => txn.delete(&key)?,
             }
         }

@@ -11,6 +11,7 @@ use crate::format::block::BlockAddr;
 use crate::format::extent::{Extent, TAG_BYTES};
 use crate::format::ids::Generation;
 use crate::format::layout::EXTENT_BLOCKS_MAX;
+use std::ops::Range;
 
 /// The key of the extent entry of `map` that begins at `block`.
 pub(crate) fn map_key(map: &[u8], block: u64) -> Vec<u8> {
@@ -37,34 +38,33 @@ pub(crate) struct Mapped {
 }
 
 impl Mapped {
-    fn end(&self) -> u64 {
-        self.block + self.extent.blocks()
+    /// Its blocks in the map.
+    pub fn blocks(&self) -> Range<u64> {
+        self.block..self.block + self.extent.blocks()
     }
 }
 
-/// Iterates the extents of `map` that overlap the blocks `[from, to)`, in order. Values that were
-/// put under keys of the map are not of it, and passed over.
+/// Iterates the extents of `map` that overlap some blocks of it, in order. Values that were put
+/// under keys of the map are not of it, and passed over.
 pub(crate) struct Runs<'a> {
     nodes: &'a Nodes,
     cursor: Cursor,
     map: &'a [u8],
-    from: u64,
-    to: u64,
+    blocks: Range<u64>,
 }
 
 pub(crate) fn map_runs<'a>(
     nodes: &'a Nodes,
     root: &Root,
     map: &'a [u8],
-    from: u64,
-    to: u64,
+    blocks: Range<u64>,
 ) -> Result<Runs<'a>> {
-    let mut cursor = Cursor::seek_floor(nodes, root, &map_key(map, from))?;
+    let mut cursor = Cursor::seek_floor(nodes, root, &map_key(map, blocks.start))?;
     // The run that covers the first block may begin before it, with values in between.
     while cursor.peek().is_some_and(|found| is_value(map, found.key(), found.value()))
         && cursor.back(nodes)?.is_some()
     {}
-    Ok(Runs { nodes, cursor, map, from, to })
+    Ok(Runs { nodes, cursor, map, blocks })
 }
 
 /// A value lies where an extent of the map would.
@@ -72,17 +72,16 @@ fn is_value(map: &[u8], key: &[u8], value: &[u8]) -> bool {
     key.len() == map.len() + 8 && key.starts_with(map) && value.first() == Some(&TAG_BYTES)
 }
 
-/// The keys under which values lie in the blocks `[from, to)` of `map`.
+/// The keys under which values lie in some blocks of `map`.
 pub(crate) fn values_in_map(
     nodes: &Nodes,
     root: &Root,
     map: &[u8],
-    from: u64,
-    to: u64,
+    blocks: Range<u64>,
     mut each: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    let mut cursor = Cursor::seek(nodes, root, &map_key(map, from))?;
-    let end = map_key(map, to);
+    let mut cursor = Cursor::seek(nodes, root, &map_key(map, blocks.start))?;
+    let end = map_key(map, blocks.end);
     while let Some(found) = cursor.forward(nodes)?
         && found.key() < end.as_slice()
     {
@@ -106,8 +105,8 @@ impl Iterator for Runs<'_> {
                 Place::Before => {}
                 Place::Behind => return None,
                 Place::Of(Err(error)) => return Some(Err(error)),
-                Place::Of(Ok(mapped)) if mapped.block >= self.to => return None,
-                Place::Of(Ok(mapped)) if mapped.end() <= self.from => {}
+                Place::Of(Ok(mapped)) if mapped.block >= self.blocks.end => return None,
+                Place::Of(Ok(mapped)) if mapped.blocks().end <= self.blocks.start => {}
                 Place::Of(Ok(mapped)) => return Some(Ok(mapped)),
             }
         }
@@ -133,22 +132,20 @@ fn decode(map: &[u8], key: &[u8], value: &[u8]) -> Place {
 }
 
 impl<O: ShadowPolicy> Tree<'_, O> {
-    /// Takes the blocks `[block, block + blocks)` out of `map`.
+    /// Takes blocks out of `map`.
     pub fn unmap(
         &mut self,
         map: &[u8],
-        block: u64,
-        blocks: u64,
+        blocks: Range<u64>,
         dropped: &mut impl FnMut(&Extent) -> Result<()>,
     ) -> Result<()> {
-        let end = block.saturating_add(blocks);
         loop {
             // A few at a time: a file of terabytes has millions.
-            let found = map_runs(self.nodes, self.root, map, block, end)?
+            let found = map_runs(self.nodes, self.root, map, blocks.clone())?
                 .take(64)
                 .collect::<Result<Vec<_>>>()?;
             for mapped in &found {
-                self.trim_entry(map, mapped, block, end, dropped)?;
+                self.trim_entry(map, mapped, &blocks, dropped)?;
             }
             if found.len() < 64 {
                 return Ok(());
@@ -156,17 +153,16 @@ impl<O: ShadowPolicy> Tree<'_, O> {
         }
     }
 
-    /// Takes what lies in `[from, to)` out of one entry.
+    /// Takes what lies in `blocks` of the map out of one entry.
     fn trim_entry(
         &mut self,
         map: &[u8],
         mapped: &Mapped,
-        from: u64,
-        to: u64,
+        blocks: &Range<u64>,
         dropped: &mut impl FnMut(&Extent) -> Result<()>,
     ) -> Result<()> {
-        let (start, end) = (mapped.block, mapped.end());
-        let (cut_from, cut_to) = (from.max(start), to.min(end));
+        let Range { start, end } = mapped.blocks();
+        let (cut_from, cut_to) = (blocks.start.max(start), blocks.end.min(end));
         if cut_to < end {
             let right = mapped.extent.slice(cut_to - start..end - start);
             self.put(&map_key(map, cut_to), &right.encode())?;
@@ -187,7 +183,7 @@ impl<O: ShadowPolicy> Tree<'_, O> {
             Extent { addr: run.addr, birth: run.birth, shared: run.shared, sums: run.sums.clone() };
         if !run.shared
             && block > 0
-            && let Some(before) = map_runs(self.nodes, self.root, map, block - 1, block)?.next()
+            && let Some(before) = map_runs(self.nodes, self.root, map, block - 1..block)?.next()
         {
             let before = before?;
             let continues = before.extent.run().end() == run.addr

@@ -4,6 +4,7 @@ use super::batch::Batch;
 use crate::dirty::DirtyData;
 use crate::format::block::{BlockAddr, BlockRun};
 use crate::format::layout::EXTENT_BLOCKS_MAX;
+use std::ops::Range;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -17,15 +18,14 @@ pub(crate) enum Op {
     },
     Unmap {
         map: Box<[u8]>,
-        block: u64,
-        blocks: u64,
+        blocks: Range<u64>,
     },
+    /// Maps blocks of one map from `to_block` of another on.
     Share {
         from: Box<[u8]>,
-        from_block: u64,
+        blocks: Range<u64>,
         to: Box<[u8]>,
         to_block: u64,
-        blocks: u64,
     },
 }
 

@@ -127,10 +127,10 @@ impl ReadTxn {
             });
         }
         let (from, to) = (offset / block_bytes, end.div_ceil(block_bytes));
-        for mapped in map_runs(&engine.nodes, &self.root, &stored_map(map), from, to)? {
+        for mapped in map_runs(&engine.nodes, &self.root, &stored_map(map), from..to)? {
             let mapped = mapped?;
             let first = from.max(mapped.block);
-            let last = to.min(mapped.block + mapped.extent.blocks());
+            let last = to.min(mapped.blocks().end);
             let piece = mapped.extent.slice(first - mapped.block..last - mapped.block);
             let data = read_extent(engine, &piece)?;
             let start = first * block_bytes;
@@ -259,7 +259,7 @@ impl Extents {
             none => {
                 // The run that covers the first block may begin before it.
                 let root = &self.txn.root;
-                let first = map_runs(nodes, root, &self.map, self.from_block, u64::MAX)?.next();
+                let first = map_runs(nodes, root, &self.map, self.from_block..u64::MAX)?.next();
                 let Some(first) = first.transpose()? else { return Ok(None) };
                 none.insert(Cursor::seek(nodes, root, &tree::map_key(&self.map, first.block))?)
             }

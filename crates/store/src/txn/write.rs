@@ -3,7 +3,7 @@
 use super::batch::Batch;
 use super::op::{DataRun, Op, RunData, last_batch};
 use super::raw::{end_of_map, formerly, stored, stored_map};
-use super::read::ReadTxn;
+use super::read::{ReadTxn, Run};
 use crate::admit::TRIES_MAX;
 use crate::branch::BranchInner;
 use crate::commit::Commit;
@@ -18,6 +18,7 @@ use crate::sync::atomic::Ordering;
 use crate::sync::{MutexGuard, lock, read};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Data below this waits in memory for the next flush; larger runs are written at once.
@@ -278,49 +279,51 @@ impl<'b> WriteTxn<'b> {
             return Err(Error::OtherStore { what: "staged blocks" });
         }
         let prefix = prefix(map)?;
-        within_map(map, block, staged.blocks())?;
+        within_map(map, Run { block, blocks: staged.blocks() })?;
         self.ops.push(Op::Map { map: prefix, block, runs: staged.into_runs() });
         Ok(())
     }
 
-    /// Drops what is mapped at `[block, block + blocks)`; `u64::MAX` blocks reach to the end.
+    /// Drops what is mapped at these blocks of a map. A range may reach beyond the map's end, so
+    /// that `first..u64::MAX` is all from `first` on.
     ///
     /// # Errors
     /// [`Error::TooLarge`] for a map prefix above 504 bytes.
-    pub fn unmap(&mut self, map: &[u8], block: u64, blocks: u64) -> Result<()> {
+    pub fn unmap(&mut self, map: &[u8], blocks: Range<u64>) -> Result<()> {
         self.shared.engine()?;
-        let blocks = blocks.min(end_of_map(map).saturating_sub(block));
-        self.ops.push(Op::Unmap { map: prefix(map)?, block, blocks });
+        let end = blocks.end.min(end_of_map(map)).max(blocks.start);
+        self.ops.push(Op::Unmap { map: prefix(map)?, blocks: blocks.start..end });
         Ok(())
     }
 
-    /// Maps the blocks `[from_block, from_block + blocks)` of one map at `to_block` of another too,
-    /// holes included, without copying data. Two maps, or parts of one that don't overlap.
+    /// Maps blocks of the map `from` also from `to_block` of the map `to` on, holes included,
+    /// without copying data. Two maps, or parts of one that don't overlap.
     ///
     /// # Errors
     /// [`Error::TooLarge`] for a map prefix above 504 bytes, or for parts of one map that overlap.
     pub fn share(
         &mut self,
         from: &[u8],
-        from_block: u64,
+        blocks: Range<u64>,
         to: &[u8],
         to_block: u64,
-        blocks: u64,
     ) -> Result<()> {
         self.shared.engine()?;
         let (source, target) = (prefix(from)?, prefix(to)?);
-        if from == to && from_block.abs_diff(to_block) < blocks {
-            let distance = from_block.abs_diff(to_block) as usize;
+        let count = blocks.end.saturating_sub(blocks.start);
+        if from == to && blocks.start.abs_diff(to_block) < count {
+            let distance = blocks.start.abs_diff(to_block) as usize;
             return Err(Error::TooLarge {
                 what: "a share from a map to itself",
-                len: blocks as usize,
+                len: count as usize,
                 unit: "blocks",
                 limit: distance,
             });
         }
-        within_map(to, to_block, blocks)?;
-        within_map(from, from_block, blocks)?;
-        self.ops.push(Op::Share { from: source, from_block, to: target, to_block, blocks });
+        within_map(to, Run { block: to_block, blocks: count })?;
+        within_map(from, Run { block: blocks.start, blocks: count })?;
+        let blocks = blocks.start..blocks.start + count;
+        self.ops.push(Op::Share { from: source, blocks, to: target, to_block });
         Ok(())
     }
 
@@ -373,12 +376,12 @@ fn prefix(map: &[u8]) -> Result<Box<[u8]>> {
 }
 
 /// Block numbers, and the one behind the last, fit the map.
-fn within_map(map: &[u8], block: u64, blocks: u64) -> Result<()> {
-    match end_of_map(map).checked_sub(block) {
-        Some(room) if blocks <= room => Ok(()),
+fn within_map(map: &[u8], run: Run) -> Result<()> {
+    match end_of_map(map).checked_sub(run.block) {
+        Some(room) if run.blocks <= room => Ok(()),
         room => Err(Error::TooLarge {
             what: "a run up to the end of its map",
-            len: blocks as usize,
+            len: run.blocks as usize,
             unit: "blocks",
             limit: room.unwrap_or(0) as usize,
         }),

@@ -243,7 +243,7 @@ impl Life {
                 11 => {
                     let other = [b'~', 1 - map[1]];
                     let (from, to, blocks) = (dice.roll(100), dice.roll(100), 1 + dice.roll(40));
-                    txn.share(&map, from, &other, to, blocks)?;
+                    txn.share(&map, from..from + blocks, &other, to)?;
                     for n in 0..blocks {
                         match content.get(&block_key(&map, from + n)).cloned() {
                             Some(bytes) => content.insert(block_key(&other, to + n), bytes),
@@ -253,7 +253,7 @@ impl Life {
                 }
                 _ => {
                     let (at, blocks) = (dice.roll(100), 1 + dice.roll(50));
-                    txn.unmap(&map, at, blocks)?;
+                    txn.unmap(&map, at..at + blocks)?;
                     for block in at..at + blocks {
                         content.remove(&block_key(&map, block));
                     }
