@@ -17,7 +17,7 @@ const fn program(name: &'static str, package: &'static str) -> Program {
     Program { name, package }
 }
 
-/// What the tests run beside tine.
+/// What the tests run in addition to tine.
 pub const FOR_TESTS: &[Program] = &[
     program("psql", "postgresql"),
     program("sqlite3", "sqlite3"),

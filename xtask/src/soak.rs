@@ -44,7 +44,7 @@ pub fn run(what: Option<&str>) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Random runs of the engine, each cut at every change, for so many hours. A failing seed is
+/// Random runs of the engine, each cut at every change, for a number of hours. A failing seed is
 /// printed.
 pub fn crash_for(hours: &str) -> Result<ExitCode> {
     crash(hours)?;
@@ -128,7 +128,7 @@ const FUZZ_TARGETS: [&str; 8] = [
     "values_maps",
     "values_load",
 ];
-/// Each is fed so long.
+/// How long each is fed.
 const FUZZ_SECONDS: u32 = 60;
 
 /// Feeds the fuzz targets, under the address sanitizer as cargo-fuzz has it. What a run learns

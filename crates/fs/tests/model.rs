@@ -38,7 +38,7 @@ proptest! {
                     model.crash();
                 }
                 Op::Reopen => {
-                    // Without the releases that a closing door would make: as after a crash.
+                    // Without the releases that closing the front end would make: as after a crash.
                     fs = Fs::open(&t.store, fs.branch().clone()).unwrap();
                     model.crash();
                 }

@@ -38,7 +38,7 @@ impl Server {
     }
 
     /// Makes the kernel forget, once more, the attributes that it was shown of late on a full disk.
-    /// When it was told for the first time, it may not have known a new file yet.
+    /// When it was notified for the first time, it may not have known a new file yet.
     fn invalidate_shown_again(&self, before: &mut Vec<Ino>) -> Step<()> {
         let shown = std::mem::take(&mut *lock(&self.shown));
         if !shown.is_empty() {

@@ -19,7 +19,7 @@ use crate::server::Server;
 use crate::tuning::Limits;
 use crate::{Error, KernelCache, Result};
 
-/// Threads that serve a mount unless told otherwise: as many requests may wait for the disk at a
+/// Threads that serve a mount by default: as many requests may wait for the disk at a
 /// time.
 const THREADS: usize = 8;
 

@@ -131,7 +131,7 @@ pub(crate) enum Call<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Write<'a> {
     pub offset: u64,
-    /// The data comes from the kernel's cache, after the program was told that it was written.
+    /// The data comes from the kernel's cache, after the write of the program returned.
     pub cached: bool,
     /// The caller may not keep the set-id bits of the file.
     pub kill_set_id: bool,

@@ -36,7 +36,7 @@ pub(crate) struct Server {
     pub(crate) shown: Mutex<Vec<Ino>>,
     /// How many writes of the kernel's cache the store did not take.
     failed_writebacks: AtomicU64,
-    /// Set once the threads are told to stop. A message that may wait for the kernel to write back
+    /// Set once the threads are asked to stop. A message that may wait for the kernel to write back
     /// is not sent afterwards: no thread would serve the writes.
     stopped: RwLock<bool>,
 }

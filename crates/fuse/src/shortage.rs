@@ -8,16 +8,16 @@
 //!   this process may set that; elsewhere the kernel's limit for FUSE holds, 1 % of the memory). So
 //!   little is on its way when the disk is full. The limit is set before the first write, and as
 //!   long as the kernel could keep more than there is room for: what it has taken it does not give
-//!   back, and writers would wait until that is refused instead of being told.
-//! * While the disk is full, the kernel is told to forget the attributes of every file. Before a
+//!   back, and writers would wait until that is refused instead of getting an error.
+//! * While the disk is full, the kernel is asked to forget the attributes of every file. Before a
 //!   write to its cache it needs the mode, and asks by GETATTR with the file's handle; the error of
 //!   that is the error of the write. A read at the end of a file and `lseek` need only the size,
 //!   which the kernel keeps itself. `stat` and `open` ask without a handle, and get their answer;
-//!   then the kernel is told to forget once more. When there is room again, the next write asks,
+//!   then the kernel is asked to forget once more. When there is room again, the next write asks,
 //!   and is answered.
 //!
 //! What the kernel has taken all the same, as when other programs fill the disk at a stroke, is
-//! refused fast: writers that wait for it are told by their next write.
+//! refused fast: writers that wait for it get the error at their next write.
 //!
 //! Attributes that expire at once would not do: then reads at the end of a file ask by handle as
 //! well.
@@ -40,7 +40,7 @@ const REFUSE_FOR: Duration = Duration::from_millis(100);
 /// While room is short, the kernel may keep this in any case, so that writes go on in pieces of
 /// some size,
 const KEPT_BYTES_MIN: u64 = 8 << 20;
-/// and one in this many of the bytes that find room besides.
+/// and in addition one in this many of the bytes for which there is space.
 const KEPT_SHARE: u64 = 4;
 /// While room is short, it is checked each time that this much was written.
 const CHECK_BYTES: u64 = 8 << 20;
@@ -55,7 +55,7 @@ pub(crate) struct Shortage {
     kernel_asks: AtomicBool,
     /// No data finds room.
     full: AtomicBool,
-    /// The disk is full, and the kernel has not been told so of all files.
+    /// The disk is full, and the kernel has not been notified about all files.
     untold: AtomicBool,
     /// The kernel may keep less than usual.
     short: AtomicBool,
@@ -122,8 +122,8 @@ impl Shortage {
         self.written_bytes_since_check.load(Ordering::Relaxed) >= CHECK_BYTES
     }
 
-    /// Takes how much data finds room. Returns `true` if the kernel is to be told of all files that
-    /// it has to ask before it takes writes.
+    /// Takes how much data finds space. Returns `true` if the kernel is to be notified of all files
+    /// that it has to ask before it takes writes.
     pub fn check(&self, room_bytes: u64) -> bool {
         self.written_bytes_since_check.store(0, Ordering::Relaxed);
         self.limit_kept_bytes(room_bytes);

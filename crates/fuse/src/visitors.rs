@@ -1,7 +1,7 @@
 //! Names by which a process proves that it sees this mount and not another.
 //!
 //! A *visitor* is a process that opens and closes the files of a mount, see `kernel_cache`. It is
-//! told a name that only it and the server know, and looks it up in the mounted root.
+//! given a name that only it and the server know, and looks it up in the mounted root.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};

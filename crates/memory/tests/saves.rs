@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tine_memory::{Baseline, PAGE, PageSink};
 use writers::{Stop, shared_region};
 
-/// A sink that counts, and fails when told to.
+/// A sink that counts, and fails on request.
 #[derive(Default)]
 struct Counting {
     pages: Vec<u8>,

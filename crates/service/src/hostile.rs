@@ -1,4 +1,4 @@
-//! Exports of trees of a hostile hand, for tests and fuzzing: whatever the tree says, nothing
+//! Exports of forged trees, for tests and fuzzing: whatever the tree says, nothing
 //! outside the target is made or changed.
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub fn store() -> Result<(Store, Branch)> {
 }
 
 /// Exports `main` into the new directory `target/out` below `lab`, and looks whether anything
-/// beside that changed.
+/// else changed.
 ///
 /// # Errors
 /// Those of an export.

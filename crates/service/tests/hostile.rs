@@ -1,4 +1,4 @@
-//! Stores of a hostile hand are exported into their target or not at all, and what ends with an
+//! Forged stores are exported into their target or not at all, and what ends with an
 //! error names the file.
 
 use std::fs;

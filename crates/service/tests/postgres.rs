@@ -668,7 +668,8 @@ fn a_forks_subscriptions_are_dropped_without_a_word_to_the_publisher() {
         publisher.ask(&lab, &format!("create publication of_{table} for table {table}"));
         write(&lab, &subscriber.uri, &format!("create table {table} (n int primary key)"));
     }
-    // The copy of this one never ends: its slot of the table stays beside that of the subscription.
+    // The copy of this one never ends: its slot of the table stays in addition to that of the
+    // subscription.
     write(&lab, &subscriber.uri, "insert into clash values (1)");
     let host = lab.path("sockets-origin");
     for table in ["t", "clash"] {

@@ -1,6 +1,6 @@
-//! A disk that fills under a mount: writers are told soon, removing always works, what `df` tells
-//! can be written; and under a running database: an error, nothing acknowledged lost, and it goes
-//! on.
+//! A disk that fills under a mount: writers get an error soon, removing always works, what `df`
+//! shows can be written; and under a running database: an error, nothing acknowledged lost, and it
+//! goes on.
 
 mod lab;
 
@@ -144,7 +144,7 @@ fn writers_are_told_soon_that_the_disk_is_full_and_only_they_and_write_on_once_t
     assert_eq!(fs::metadata(mount.join("note")).unwrap().size(), 10);
     assert_eq!(note.read(&mut [0; 10]).unwrap(), 0, "after stat too");
     assert_eq!(fs::read_dir(&mount).unwrap().count(), 4);
-    // What writes is told at once, whichever file and however it was opened, after a stat as
+    // What writes gets the error at once, whichever file and however it was opened, after a stat as
     // before.
     let append =
         || OpenOptions::new().append(true).open(mount.join("note")).unwrap().write(b"more");

@@ -1,4 +1,4 @@
-//! The process that keeps a store open: what it is called, what lies beside the store, its limits,
+//! The process that keeps a store open: what it is called, its files next to the store, its limits,
 //! its end.
 
 mod lab;

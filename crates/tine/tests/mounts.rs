@@ -171,7 +171,8 @@ fn a_fork_of_a_mounted_branch_has_every_write_that_finished_before() {
     lab.ok(&["unmount", "main"]);
 }
 
-/// Fills a file that it keeps open with the number it is told, block by block in a scattered order.
+/// Fills a file that it keeps open with the number it is given, block by block in a scattered
+/// order.
 const WRITER: &str = r#"
     $| = 1;
     open F, "+>", $ARGV[0] or die;
@@ -348,7 +349,7 @@ fn after_the_holder_is_killed_the_next_command_tidies_up_and_nothing_synced_is_l
     file.sync_all().unwrap();
     drop(file);
     lab.kill_holder();
-    // A request that is under way while the kernel takes the connection down is told ECONNABORTED.
+    // A request that is under way while the kernel takes the connection down gets ECONNABORTED.
     wait_until("the mount says that it is not connected", || {
         let error = fs::read_dir(&a).err().and_then(|error| error.raw_os_error());
         error == Some(rustix::io::Errno::NOTCONN.raw_os_error())

@@ -1,4 +1,4 @@
-//! Servers on branches: commands beside one another, and what stays the same from start to start.
+//! Servers on branches: concurrent commands, and what stays the same from start to start.
 
 mod lab;
 
@@ -56,7 +56,7 @@ fn commands_beside_one_another_wait_for_one_another() {
         assert_eq!(said["error"]["code"], "branch-busy", "{words}");
         assert!(words.contains(done[0].1["uri"].as_str().unwrap()), "{words}");
     }
-    // What all of them want is done once, and each is told that it is done.
+    // What all of them want is done once, and each reports success.
     let stops: Vec<Child> = (0..3).map(|_| begin(&lab, &["postgres", "stop", "a"])).collect();
     let ended: Vec<_> = stops.into_iter().map(end).collect();
     assert!(ended.iter().any(|(status, ..)| *status == 0), "{ended:?}");

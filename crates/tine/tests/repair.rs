@@ -1,4 +1,4 @@
-//! `tine check --repair-to`: what is whole comes into a new store, what was lost is told by name.
+//! `tine check --repair-to`: what is whole is copied into a new store, what was lost is named.
 
 mod lab;
 

@@ -22,7 +22,7 @@ const FINGERPRINT: &str = "select count(*), sum(abalance::bigint * (aid % 1009 +
      where attrelid = 'pgbench_accounts'::regclass and attnum > 0 and not attisdropped), \
     (select count(*) from pgbench_history) from pgbench_accounts";
 
-/// The migration that nobody dares to try on the only copy.
+/// A migration that is not tried on the only copy.
 const MIGRATION: &str = "begin; drop table pgbench_history cascade; \
     alter table pgbench_accounts drop column filler; \
     update pgbench_accounts set abalance = 1 where aid % 10 = 0; \
@@ -148,7 +148,7 @@ fn elapsed(micros: &serde_json::Value) -> String {
     time(Duration::from_micros(micros.as_u64().unwrap_or(0)))
 }
 
-/// The database that somebody has already: made here, served by its own programs.
+/// A database that exists already: made here, served by its own programs.
 struct Original {
     programs: PathBuf,
     uri: String,

@@ -8,7 +8,7 @@ use tine_sys::signals::{Signal, Signals};
 
 const SIGNALS: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
-/// Whether somebody wants the demo to stop.
+/// Whether the demo is to stop.
 pub struct Interrupt {
     asked: Arc<AtomicBool>,
     /// It came from the terminal, and so to everything that the demo runs.

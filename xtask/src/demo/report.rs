@@ -1,4 +1,4 @@
-//! The table at the end: time and disk of branches beside copies of the same.
+//! The table at the end: time and disk of branches compared with copies of the same.
 
 use std::time::Duration;
 

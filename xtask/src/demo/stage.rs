@@ -21,7 +21,7 @@ const UNDO_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a process that was asked to end may take.
 const END_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The directory, the `tine` program, and whether somebody pressed Ctrl-C.
+/// The directory, the `tine` program, and whether Ctrl-C was pressed.
 pub struct Stage {
     directory: PathBuf,
     program: PathBuf,
@@ -82,7 +82,7 @@ impl Stage {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Starts something that runs beside the next steps; [`Stage::finish`] waits for it.
+    /// Starts something that runs during the next steps; [`Stage::finish`] waits for it.
     pub fn start(&self, command: &mut Command) -> Result<Running> {
         self.interrupt.check()?;
         // Files and not pipes: a server that outlives its starter would keep a pipe open.

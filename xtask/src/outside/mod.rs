@@ -1,6 +1,6 @@
 //! `cargo xtask soak outside [SUITE]`: suites that others wrote, over mounts of tine.
 //!
-//! Each suite gets a store, a mounted branch and a directory beside it, all of them new, and works
+//! Each suite gets a store, a mounted branch and a directory next to it, all of them new, and works
 //! in the branch as its own programs do on any file system. Afterwards the branch is unmounted and
 //! the store is checked. What a suite needs is installed from the system's packages, or built from
 //! their sources; these stay in `target/outside`.

@@ -44,7 +44,7 @@ impl Place {
         Ok(place)
     }
 
-    /// Runs a script in the branch. `$BESIDE` is the directory beside it, `$SOURCE` where the
+    /// Runs a script in the branch. `$BESIDE` is the directory next to it, `$SOURCE` where the
     /// sources are, `$TINE` the program with the store in its environment.
     pub fn play(&self, workspace: &Workspace, script: &str, source: Option<&Path>) -> Result<()> {
         let log =

@@ -20,7 +20,7 @@ use crate::workspace::{Workspace, cargo};
 
 const DEBOOTSTRAP: Program = Program { name: "debootstrap", package: "debootstrap" };
 
-/// What the README says must be there beside Rust.
+/// What the README says must be there in addition to Rust.
 const REQUIRED: &str = "gcc,libc6-dev";
 
 /// Inside the namespaces: builds the machine's tree of mounts, and enters it.

@@ -29,7 +29,7 @@ use tally::Tally;
 /// Features of tine-bench whose code is linted and tested with everything else.
 const BENCH_AREAS: &str = "tine-bench/branch,tine-bench/memory,tine-bench/values";
 
-/// What tine-values can do besides, linted and tested with everything else.
+/// Optional features of tine-values, linted and tested with everything else.
 const VALUES_FEATURES: &str = "tine-values/rayon,tine-values/serde,tine-values/stats";
 
 /// Runs it all; fails if anything failed.

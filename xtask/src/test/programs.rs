@@ -14,7 +14,7 @@ use crate::process;
 use crate::tools;
 use crate::workspace::{Package, Workspace, cargo};
 
-/// A test program may take so long; then it is killed and counts as failed.
+/// How long a test program may take; then it is killed and counts as failed.
 const SECONDS_MAX: u32 = 600;
 
 /// A built test program.

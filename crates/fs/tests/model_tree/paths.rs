@@ -31,8 +31,8 @@ impl Model {
     }
 }
 
-/// Compares a difference with what two trees have: each name lost or gained must be told, no other,
-/// and each file with other data.
+/// Compares a difference with what two trees have: each name lost or gained must be reported, no
+/// other, and each file with other data.
 pub fn compare(changes: &[PathChange], old: &Model, new: &Model) -> Result<(), TestCaseError> {
     let (names, new_names) = (old.names(), new.names());
     let only = |these: &Names, others: &Names, model: &Model| {

@@ -1,4 +1,4 @@
-//! Requests for attributes and extended attributes, and what the kernel is told when they change.
+//! Requests for attributes and extended attributes, and the notifications when they change.
 
 use tine_fs::{ACCESS_LIST, Attr, Ino, SetAttr, XattrMode};
 

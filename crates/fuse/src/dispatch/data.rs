@@ -72,7 +72,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Returns `true` if data was refused just now, and so many bytes would be refused again.
+    /// Returns `true` if data was refused just now, and this many bytes would be refused again.
     fn is_hopeless(&self, bytes: u64) -> Result<bool, i32> {
         Ok(self.shortage.refused_recently() && !self.errno(self.fs.has_room_for(bytes))?)
     }

@@ -292,7 +292,7 @@ impl Dispatcher {
         reply.u64(stat.blocks);
         reply.u64(stat.blocks_free);
         reply.u64(stat.blocks_free);
-        // Inodes are made as they are needed: as in btrfs, no number of them is told.
+        // Inodes are made as they are needed: as in btrfs, no number of them is reported.
         reply.u64(0);
         reply.u64(0);
         reply.u32(stat.block_bytes);

@@ -19,7 +19,7 @@ pub const TESTS: &[Test] = tests!(flushes:
 
 const ROUNDS: u64 = 400;
 
-/// A disk that counts its flushes, and fails them when told to.
+/// A disk that counts its flushes, and fails them on request.
 #[derive(Debug, Default)]
 struct Disk {
     memory: MemoryDevice,

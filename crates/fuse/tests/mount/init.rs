@@ -1,4 +1,4 @@
-//! The first exchange with the kernel, and what a mount is told to heed.
+//! The first exchange with the kernel, and the flags that a mount honours.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};

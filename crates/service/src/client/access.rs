@@ -12,7 +12,7 @@ use crate::client::connection::{Connection, ProgressHooks};
 use crate::holder::{Call, Context, Execute};
 use crate::protocol::{Error, Progress, Result};
 
-/// How often a caller of work in this process is told how far it is.
+/// How often the progress of work in this process is reported.
 const TELL_EVERY: Duration = Duration::from_millis(20);
 
 /// A store within reach.

@@ -12,7 +12,8 @@ use crate::protocol::{Code, Error};
 /// The error of a store that stays locked, with the process that has it open where the system
 /// tells.
 ///
-/// That may be the holder of the store under a name that it had before: it listens beside that one.
+/// That may be the holder of the store under a name that it had before: it listens next to that
+/// one.
 pub fn explained(error: Error, store: &Path) -> Error {
     if error.code != Code::StoreLocked {
         return error;

@@ -76,7 +76,7 @@ impl Client {
         Ok(Client { store: other.store, ..self.clone() })
     }
 
-    /// What came to light on the way, and was no reason to fail; each is told once.
+    /// What came to light on the way, and was no reason to fail; each is reported once.
     pub fn take_warnings(&self) -> Vec<Error> {
         self.warnings.take()
     }

@@ -23,7 +23,7 @@ pub fn compare(
         Ok(meta) if Identity::of(&meta) == held => return Ok(Found::Holder(holder)),
         Ok(_) => true,
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        // What is there cannot be told.
+        // What is there is not known.
         Err(_) => return Ok(Found::Holder(holder)),
     };
     // One that has no mounts is about to end, or has ended meanwhile.

@@ -25,7 +25,7 @@ use crate::machine::in_use;
 use crate::protocol::mounts::{CachedFile, CachedFiles, ListCached, WriteBack};
 use crate::protocol::{Error, RawBytes, Result};
 
-/// The most files that the holder is told one by one to have written back.
+/// The most files that the holder is asked to have written back one by one.
 const FILES_NAMED_MAX: usize = 100_000;
 
 /// Makes the mount of a branch hand over every write that has finished. Returns how long it took.
@@ -91,7 +91,7 @@ fn close_files(root: &Path, cached: &CachedFiles) -> Result<Vec<u64>> {
         let opened = path.and_then(|path| open(directory.as_fd(), path, *ino));
         match (opened, path) {
             (Some(file), Some(path)) => {
-                // The others have to be told of their errors, too: the kernel tells each once.
+                // The others have to get their errors, too: the kernel reports each once.
                 let closed = descriptors::close(file);
                 let error = closed.map_err(|error| Error::path("flush", &root.join(path), error));
                 failed = failed.or(error.err());

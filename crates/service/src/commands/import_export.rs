@@ -125,7 +125,7 @@ fn must_be_free(target: &Path) -> Result<()> {
     }
 }
 
-/// A new directory beside the target, to take its place when it is complete.
+/// A new directory next to the target, to take its place when it is complete.
 fn make_beside(target: &Path) -> Result<PathBuf> {
     let mut name = std::ffi::OsString::from(".");
     name.push(target.file_name().unwrap_or_default());

@@ -1,5 +1,5 @@
 //! The logs of servers that did not start. The directory of a branch goes with its mount; these
-//! stay beside it, until the server of the branch starts, a week has passed, or the machine does.
+//! stay next to it, until the server of the branch starts, a week has passed, or the machine does.
 
 use std::fs::{self, File};
 use std::io::Write;

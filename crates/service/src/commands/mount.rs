@@ -149,7 +149,7 @@ fn attach(
 }
 
 /// The error of a mount that no process can serve, with what to do instead where the store can only
-/// be read: the holder keeps its socket beside the store.
+/// be read: the holder keeps its socket next to the store.
 fn no_holder(name: &str, error: Error) -> Error {
     match error.hint {
         Some(Hint::ReadOrCopyStore) => {

@@ -1,6 +1,6 @@
 //! One command at a time starts, stops or tidies up after the server of a branch.
 //!
-//! The lock is on a file beside the directory of the branch, which goes with the lock: a command
+//! The lock is on a file next to the directory of the branch, which goes with the lock: a command
 //! that waited for it looks whether what it has locked is still what others would find.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -61,7 +61,7 @@ impl ServerLock {
         let path = path(place);
         let file = match open(&path) {
             Ok(file) => file,
-            // So is all that was beside it.
+            // So is all that was next to it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::path("open", &path, error)),
         };

@@ -1,4 +1,4 @@
-//! What is remembered of a server that runs on a branch, in a file beside its socket.
+//! What is remembered of a server that runs on a branch, in a file next to its socket.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};

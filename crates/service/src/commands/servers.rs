@@ -1,4 +1,4 @@
-//! PostgreSQL servers on branches: each on a mount of its branch, remembered in a file beside its
+//! PostgreSQL servers on branches: each on a mount of its branch, remembered in a file next to its
 //! socket.
 //!
 //! The server outlives the command that starts it, and may outlive the holder: the files say which
@@ -194,7 +194,7 @@ fn launch(
 }
 
 /// Stops the server of the branch `name`, and takes off the mount that was made for it. A command
-/// beside this one may have done so first; a start that is not done yet fails. A server that does
+/// at the same time may have done so first; a start that is not done yet fails. A server that does
 /// not react is killed, and the answer says so.
 ///
 /// # Errors
@@ -283,7 +283,7 @@ fn reap(client: &Client) -> Result<()> {
         if record.ready && record.server.is_alive() && is_mounted(client, &record)? {
             continue;
         }
-        // A command that works with this one is told what keeps it from being tidied up; it
+        // A command that works with this one gets the error that keeps it from being tidied up; it
         // concerns no other.
         let _ =
             haste_for_rest(client, &record).and_then(|haste| end(client, &place, &record, haste));

@@ -2,8 +2,8 @@
 //!
 //! The mount of a branch is the connection of a process that serves it, and one place or many where
 //! the kernel shows it. Without force the place goes where nothing uses it; what else keeps the
-//! connection is told by name. With force the connection ends, wherever the mount is shown, after
-//! the kernel has handed over what it keeps.
+//! connection is named in the error. With force the connection ends, wherever the mount is shown,
+//! after the kernel has handed over what it keeps.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;

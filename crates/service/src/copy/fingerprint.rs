@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::BLOCK_BYTES;
 
-/// What a copy keeps of a file beside its content.
+/// What a copy keeps of a file in addition to its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
     pub kind: Kind,

@@ -1,4 +1,4 @@
-//! What a copy is told.
+//! The parameters of a copy.
 
 use std::path::Path;
 

@@ -14,7 +14,7 @@ use crate::postgres::{configuration_elsewhere, is_read_by_a_fork, refused_settin
 use crate::protocol::copies::{OutsideLink, Warning};
 use crate::protocol::raw::RawBytes;
 
-/// Links that are told one by one; the rest is counted.
+/// Links that are listed one by one; the rest is counted.
 const TOLD_MAX: usize = 100;
 
 /// Links that a warning names.
@@ -62,7 +62,7 @@ struct Cluster {
     pipe: Option<Vec<u8>>,
 }
 
-/// What is to be told of an import.
+/// What an import reports.
 pub struct Told {
     pub links: Vec<OutsideLink>,
     pub count: u64,

@@ -1,10 +1,10 @@
 //! How fast a copy goes: as fast as the disk lets it while it is alone, slower while others use the
 //! store.
 //!
-//! A flush waits for the transfers that the disk has already taken, so a copy beside mounted
-//! branches keeps its transfers short. Its threads take processors that are idle, and leave them at
-//! once to others that wake. Where others want all of them all the time, that would starve the
-//! copy, so for some of the time it takes the share of the lowest priority.
+//! A flush waits for the transfers that the disk has already taken, so a copy during work in
+//! mounted branches keeps its transfers short. Its threads take processors that are idle, and leave
+//! them at once to others that wake. Where others want all of them all the time, that would starve
+//! the copy, so for some of the time it takes the share of the lowest priority.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ use tine_sys::schedule::{SchedPolicy, set_sched_policy};
 /// Bytes that one thread has in flight at a time.
 pub const CHUNK_BYTES: usize = 1 << 20;
 
-/// The same beside others: measured, the longest transfers that leave a flush near its undisturbed
-/// time.
+/// The same while others work: measured, the longest transfers that leave a flush near its
+/// undisturbed time.
 const CHUNK_BYTES_BESIDE: usize = 1 << 16;
 
 /// The lowest priority there is.

@@ -17,7 +17,7 @@ use crate::holder::reserved::Reserved;
 use crate::protocol::wire::{self, ClientMessage, Hello, PROTOCOL, Received, Reply};
 use crate::protocol::{Code, Error, Progress, Result};
 
-/// How often a command is told how far its request is.
+/// How often the progress of a request is reported.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
 /// Answers one command until it hangs up.

@@ -20,7 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub struct Listener {
     listener: UnixListener,
     socket: Socket,
-    /// Given up for the moment in which a command is told that there is no descriptor left for it.
+    /// Given up for the moment in which a command gets the error that there is no descriptor left
+    /// for it.
     spare: Option<OwnedFd>,
 }
 
@@ -34,7 +35,7 @@ fn prepare(listener: &UnixListener) -> Result<()> {
 }
 
 impl Listener {
-    /// Listens beside the store at `path`.
+    /// Listens next to the store at `path`.
     ///
     /// # Errors
     /// When the socket cannot be made there.

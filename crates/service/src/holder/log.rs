@@ -1,4 +1,4 @@
-//! The file beside the store into which its holder writes what it cannot tell a command.
+//! The file next to the store with the errors that the holder could report to no command.
 //!
 //! Other users may be able to write the directory that it lies in, so whatever is at its path is
 //! looked at before a line goes there: a link is not followed, and a file of another user, or one

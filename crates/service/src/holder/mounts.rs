@@ -142,7 +142,7 @@ impl Mounts {
     }
 }
 
-/// An error unless this process may open some more files beside those of a mount.
+/// An error unless this process may open some more files than those of a mount.
 fn must_have_descriptors(device: &OwnedFd) -> Result<()> {
     let copies: std::io::Result<Vec<OwnedFd>> =
         (0..KEPT_FREE).map(|_| device.try_clone()).collect();

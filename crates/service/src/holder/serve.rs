@@ -34,7 +34,7 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// that started it may end.
 ///
 /// # Errors
-/// When the store cannot be opened, or the socket beside it cannot be made, and the command that
+/// When the store cannot be opened, or the socket next to it cannot be made, and the command that
 /// started it is gone.
 pub fn hold(path: &Path, options: &Options) -> Result<u8> {
     tine_sys::process::set_thread_name(c"tine");
@@ -42,7 +42,7 @@ pub fn hold(path: &Path, options: &Options) -> Result<u8> {
     let told = say(&begun.as_ref().map(|_| ()).map_err(Clone::clone));
     let (context, listener) = match begun {
         Ok(begun) => begun,
-        // Told once is enough: what standard error takes stays beside the store.
+        // Reported once is enough: standard error is the log next to the store.
         Err(_) if told.is_ok() => return Ok(1),
         Err(error) => return Err(error),
     };

@@ -69,7 +69,7 @@ fn line(line: &[u8]) -> Option<Line> {
     })
 }
 
-/// The directories that an overlay is made of, as it was told them.
+/// The directories that an overlay is made of, as its mount options name them.
 fn layers(options: &[u8]) -> impl Iterator<Item = PathBuf> + '_ {
     let values = options.split(|&byte| byte == b',').filter_map(|option| {
         let equals = option.iter().position(|&byte| byte == b'=')?;

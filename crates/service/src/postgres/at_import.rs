@@ -1,4 +1,4 @@
-//! What a start will refuse of the settings of a data directory, told when the directory is
+//! What a start will refuse of the settings of a data directory, reported when the directory is
 //! imported.
 
 use std::path::Path;

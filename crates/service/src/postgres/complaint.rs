@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Lines that are told; the rest is in the log.
+/// Lines that are shown; the rest is in the log.
 const LINES_MAX: usize = 8;
 
 /// Of a log that is longer, the end counts.

@@ -95,7 +95,7 @@ impl Installation {
     }
 
     fn at(directory: &Path) -> Option<Self> {
-        // A link on the search path may stand alone; the others are beside what it leads to.
+        // A link on the search path may stand alone; the others are next to what it leads to.
         let server = directory.join("postgres").canonicalize().ok()?;
         let directory = server.parent()?;
         if !["psql", "pg_basebackup"].iter().all(|name| directory.join(name).is_file()) {

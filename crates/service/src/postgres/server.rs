@@ -115,7 +115,7 @@ impl Launch<'_> {
             }
             let log = account.create(&self.log_path())?;
             let mut child = self.spawn(&installation, &account, &configuration, port, log)?;
-            // One that has ended by now is told of below.
+            // One that has ended by now is reported below.
             let told = self.record(&child, port).map_or(Ok(()), &mut *began);
             let ready = told.and_then(|()| self.wait_until_ready(&mut child));
             match ready.and_then(|()| self.get_to_know(&sockets(port), &remembered)) {
@@ -320,7 +320,7 @@ impl Server {
         }
     }
 
-    /// The log belongs to who the server runs as; `None` if it is not there.
+    /// The log belongs to the user that the server runs as; `None` if it is not there.
     fn owner_of_log(&self) -> Option<u32> {
         Some(std::fs::symlink_metadata(&self.log).ok()?.uid())
     }

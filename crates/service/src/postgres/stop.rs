@@ -1,5 +1,6 @@
-//! Ends a server: it is asked, then told, and at last killed with all its processes. A kill loses
-//! nothing that was acknowledged: the next start recovers, as after a power cut.
+//! Ends a server: by its own means, fast and then at once, and at last by a kill with all its
+//! processes. A kill loses nothing that was acknowledged: the next start recovers, as after a power
+//! cut.
 
 use std::time::Duration;
 

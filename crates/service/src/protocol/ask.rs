@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A request. Paths in it are for messages: a directory travels beside it as an open descriptor, so
+/// A request. Paths in it are for messages: a directory travels with it as an open descriptor, so
 /// that it is the same one in whatever mount namespace the holder lives.
 pub trait Ask {
     /// What is answered. Where a command shows it, its fields are the JSON contract.
@@ -16,6 +16,6 @@ pub trait Ask {
     /// Whether it leaves space to be freed.
     const FREES: bool = false;
 
-    /// Whether the holder reports how far it is, and stops when it is told to.
+    /// Whether the holder reports how far it is, and stops on request.
     const TAKES_LONG: bool = false;
 }

@@ -34,7 +34,7 @@ pub enum ChangeKind {
 }
 
 /// One changed path. A path that is not UTF-8 is shown with replacement characters, and its own
-/// bytes stand beside it.
+/// bytes are in a separate field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// The path from the root of the branch.

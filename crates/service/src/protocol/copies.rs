@@ -68,7 +68,7 @@ pub enum Warning {
 }
 
 /// A symbolic link that leads out of an imported directory. What is not UTF-8 is shown with
-/// replacement characters, and its own bytes stand beside it.
+/// replacement characters, and its own bytes are in a separate field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutsideLink {
     /// The path from the root of the branch.

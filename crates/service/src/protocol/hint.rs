@@ -24,7 +24,7 @@ pub enum Hint {
     NameStore,
     /// Read from the store, which works, or copy the file to a place where it can be written.
     ReadOrCopyStore,
-    /// Copy the branch out: a mount needs a socket beside the store, which cannot be made there.
+    /// Copy the branch out: a mount needs a socket next to the store, which cannot be made there.
     ExportInstead { branch: String },
     /// Move a store back that was moved while it is served, or save what is in it.
     SaveRemoved { branch: String },

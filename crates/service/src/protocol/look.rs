@@ -35,7 +35,7 @@ impl Ask for ReadFile {
 }
 
 /// One entry of a directory. What is not UTF-8 is shown with replacement characters, and its own
-/// bytes stand beside it.
+/// bytes are in a separate field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EntryRow {
     pub name: String,

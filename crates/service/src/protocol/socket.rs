@@ -1,4 +1,4 @@
-//! Where the holder of a store listens: beside the store, for its owner alone.
+//! Where the holder of a store listens: next to the store, for its owner alone.
 //!
 //! The address of a Unix socket holds 108 bytes, fewer than a path may have. So it is named through
 //! the descriptor of its directory, and by a digest where even the file's name is long.

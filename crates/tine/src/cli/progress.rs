@@ -49,7 +49,7 @@ impl Bar {
     }
 }
 
-/// A bar that is drawn beside work in this process, until the value is dropped.
+/// A bar that is drawn during work in this process, until the value is dropped.
 pub struct ProgressThread {
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,

@@ -32,7 +32,7 @@ fn describe(command: &mut Command, text: &mut String) {
     }
     let usage = command.render_usage().to_string();
     let mut usage = usage.trim_start_matches("Usage: ").trim().to_owned();
-    // Those of every command are not told again.
+    // Those of every command are not listed again.
     if !command.get_arguments().any(is_own_option) {
         usage = usage.replace(" [OPTIONS]", "");
     }

@@ -17,7 +17,7 @@ impl SmallDisk {
         SmallDisk(directory.into())
     }
 
-    /// As most people have it: ext4, on a file beside the directory that it is mounted on.
+    /// As most people have it: ext4, on a file next to the directory that it is mounted on.
     pub fn ext4(directory: &Path, megabytes: u64) -> SmallDisk {
         let image = directory.with_extension("image");
         fs::File::create(&image).unwrap().set_len(megabytes << 20).unwrap();

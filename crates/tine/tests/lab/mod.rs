@@ -90,7 +90,7 @@ impl Lab {
         path
     }
 
-    /// The binary, told of the store.
+    /// The binary, with the store in its environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tine"));
         command.args(arguments).env("TINE_STORE", self.store()).stdin(Stdio::null());

@@ -71,7 +71,7 @@ pub(crate) struct Items<'a, K: TreeShape> {
     tail: Edge<'a, K>,
     /// Set if both edges are at the same leaf. Then `front` and `back` are all that is left.
     met: bool,
-    /// Items between `front` and `back`, if the caller told how many there are in all.
+    /// Items between `front` and `back`, if the caller said how many there are in all.
     rest: usize,
     front: slice::Iter<'a, K::Item>,
     back: slice::Iter<'a, K::Item>,

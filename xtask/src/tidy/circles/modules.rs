@@ -143,7 +143,7 @@ impl Modules {
     }
 }
 
-/// The path of the module that a file is; none for programs beside the library.
+/// The path of the module that a file is; none for programs next to the library.
 fn module_path(file: &Path) -> Option<ModulePath> {
     let mut parts: ModulePath =
         file.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();

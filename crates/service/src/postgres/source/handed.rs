@@ -25,7 +25,7 @@ pub(super) struct Handed {
 }
 
 struct Copy {
-    /// What the program is told.
+    /// What the program is given.
     path: PathBuf,
     original: PathBuf,
     _content: Option<File>,

@@ -362,7 +362,7 @@ impl Way {
         command
     }
 
-    /// What a program is told with `-d`.
+    /// What a program is given with `-d`.
     pub fn parameters(&self) -> OsString {
         OsString::from_vec(conninfo::text_of(&self.open))
     }

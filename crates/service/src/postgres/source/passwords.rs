@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::protocol::{Error, Result};
 
-/// Where programs look for sockets unless told otherwise; which of them is built into each.
+/// Where programs look for sockets by default; which of them is built into each.
 const SOCKET_DIRECTORIES: [&[u8]; 3] = [b"/var/run/postgresql", b"/run/postgresql", b"/tmp"];
 const LOCALHOST: &[u8] = b"localhost";
 /// The name of the database for which a base backup looks up its password.
