@@ -1,8 +1,8 @@
 //! Stores made by each version of the format, kept byte for byte: every later version reads them.
 //!
 //! The image holds the blocks that are not zero: for each, its number (64 bits, little-endian) and
-//! its 4096 bytes. `cargo test -p tine-store --test golden -- --ignored` writes a new one, which is
-//! right only together with a new format number or feature.
+//! its 4096 bytes. `cargo test -p tine-store --test golden -- --ignored` writes the last one in
+//! [`IMAGES`] anew. So add a path to that list first, together with a new format number or feature.
 
 mod oracle;
 

@@ -19,9 +19,9 @@ const SUM_AT: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Link {
     pub salt: u64,
-    /// Written into each group, so that two lives that begin behind the same close mark and write
-    /// the same records write different groups: what the first broke off never continues the
-    /// second. Not read back.
+    /// Written into each group, so that two sessions that begin after the same close record and
+    /// write the same records write different groups: what a crashed one left never continues the
+    /// chain of the next. Not read back.
     pub session: u32,
     pub sequence: Sequence,
     pub chain: u128,
@@ -125,15 +125,20 @@ pub(crate) fn encode_wrap(link: &Link, durable: Sequence) -> Encoded {
     seal(vec![0; HEADER_BYTES], FLAG_WRAP, link, 0, durable)
 }
 
-/// Checks `bytes` (exactly `header.bytes` long) and takes the records out.
-pub(crate) fn decode(bytes: &[u8], header: &Header) -> Decoded<Vec<Record>> {
+/// Returns `true` if the group's `bytes` (exactly `header.bytes` of them) are those that were
+/// written.
+pub(crate) fn is_whole(bytes: &[u8], header: &Header) -> bool {
     let mut copy = bytes.to_vec();
-    let place = copy.get_mut(SUM_AT..HEADER_BYTES).ok_or(Malformed("a group ends early"))?;
-    place.fill(0);
-    if checksum(&copy) != header.sum {
-        return Err(Malformed("a group fails its checksum"));
+    match copy.get_mut(SUM_AT..HEADER_BYTES) {
+        Some(place) => place.fill(0),
+        None => return false,
     }
-    let mut r = Reader(&bytes[HEADER_BYTES..]);
+    checksum(&copy) == header.sum
+}
+
+/// The records of a whole group.
+pub(crate) fn decode(bytes: &[u8], header: &Header) -> Decoded<Vec<Record>> {
+    let mut r = Reader(bytes.get(HEADER_BYTES..).ok_or(Malformed("a group ends early"))?);
     let mut records = Vec::new();
     for _ in 0..header.records {
         records.push(Record::decode(&mut r)?);

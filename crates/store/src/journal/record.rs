@@ -300,7 +300,7 @@ fn decode_run(r: &mut Reader) -> Decoded<(u64, DataRun)> {
     Ok((blocks as u64, run))
 }
 
-/// A run whose data still waits in memory.
+/// The runs whose data is still in memory only.
 pub(crate) fn dirty_runs(record: &Record) -> impl Iterator<Item = &Arc<DirtyData>> {
     record.runs().filter_map(|run| match &run.data {
         RunData::Dirty(dirty) => Some(dirty),

@@ -7,6 +7,7 @@ use crate::device::{AlignedBuf, Device};
 use crate::error::{Error, Result};
 use crate::format::block::BlockRun;
 use crate::format::block_checksum;
+use crate::format::codec::Malformed;
 use crate::format::ids::Sequence;
 use crate::format::layout::BLOCK_BYTES;
 use crate::format::superblock::Superblock;
@@ -48,7 +49,16 @@ pub(crate) fn replay(device: &dyn Device, sb: &Superblock) -> Result<Replayed> {
         let Some((header, bytes)) = read_group(device, &ring, &ring.link_header(device)?)? else {
             break;
         };
-        let Ok(found) = group::decode(&bytes, &header) else { break };
+        if !group::is_whole(&bytes, &header) {
+            break;
+        }
+        // A whole group was written on purpose, perhaps by a later version. It is not dropped as if
+        // it were a torn tail.
+        let found = group::decode(&bytes, &header).map_err(|Malformed(why)| {
+            let what =
+                format!("a whole journal group, perhaps of a later version, cannot be read: {why}");
+            Error::damaged_at(ring.block + ring.head, what)
+        })?;
         let before = Mark { head: ring.head, link: ring.link };
         durable = durable.max(header.durable);
         walked += header.blocks();
@@ -152,7 +162,7 @@ fn refuse_lost_records(device: &dyn Device, ring: &Ring, blocks: u64) -> Result<
             }
             let place = BlockRun::new(ring.block + first + i as u64, header.blocks());
             let bytes = read_blocks(device, place)?;
-            if group::decode(&bytes[..header.bytes as usize], &header).is_ok() {
+            if group::is_whole(&bytes[..header.bytes as usize], &header) {
                 return Err(Error::damaged_at(
                     ring.block + ring.head,
                     format!(

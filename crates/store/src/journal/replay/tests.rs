@@ -162,6 +162,40 @@ fn a_later_group_that_calls_lost_records_durable_is_found_wherever_it_lies() {
     }
 }
 
+/// A group of two records whose first byte behind the header, the kind of the first one, is none
+/// that this version knows.
+fn group_of_a_later_version(link: &Link, durable: Sequence) -> group::Encoded {
+    let mut bytes = group::encode(&[commit(1), Record::Close], link, durable).bytes;
+    bytes[group::HEADER_BYTES] = 200;
+    group::seal(bytes, 0, link, 2, durable)
+}
+
+#[test]
+fn a_whole_group_with_a_record_of_a_later_version_is_refused_and_not_taken_for_the_end() {
+    let disk = MemoryDevice::new();
+    let mut ring = ring(50, 4, 20);
+    let begin = Mark { head: ring.head, link: ring.link };
+    let known = group::encode(&[commit(1)], &ring.link, Sequence(20));
+    assert!(ring.write(&disk, &known, Sequence(20)).unwrap());
+    let place = RING_BLOCK + ring.head;
+    let mut later = group_of_a_later_version(&ring.link, Sequence(21)).bytes;
+    write_at(&disk, place, &later);
+    let error = replay(&disk, &superblock(&ring, &begin)).unwrap_err();
+    assert!(matches!(error, Error::Damaged { block, .. } if block == Some(place.0)), "{error}");
+    // Torn, it is the end as any other.
+    *later.last_mut().unwrap() ^= 1;
+    write_at(&disk, place, &later);
+    assert_eq!(replay(&disk, &superblock(&ring, &begin)).unwrap().records.len(), 1);
+}
+
+#[test]
+fn a_later_group_proves_what_was_durable_whatever_its_records_say() {
+    let disk = MemoryDevice::new();
+    let later = group_of_a_later_version(&link(30), Sequence(25));
+    write_at(&disk, RING_BLOCK + 10, &later.bytes);
+    refuse_lost_records(&disk, &ring(50, 4, 20), 50).unwrap_err();
+}
+
 #[test]
 fn a_later_group_that_is_broken_itself_proves_nothing() {
     let disk = MemoryDevice::new();
