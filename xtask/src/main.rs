@@ -26,7 +26,7 @@ usage: cargo xtask VERB
   test                   format, lints, tidiness, every test; as root also as an ordinary user
   test fresh             the demo on a fresh Debian, made by debootstrap as root
   demo                   the whole way once, with a real PostgreSQL and a real SQLite
-  tidy                   the rules of the house that the compiler does not know
+  tidy                   the rules of this project that the compiler does not check
   bench AREA [FILTER]    figures next to those of peers: branch, kv, memory, values
   bench AREA --record    the same for all rows, written to docs/figures/AREA.md
   soak [WHAT]            the long tests: a crate's name, `crash [--hours N]`, `schedules`,

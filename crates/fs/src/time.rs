@@ -1,6 +1,8 @@
 //! Points in time, and the clock that stamps files.
 
-use rustix::time::{ClockId, clock_getres, clock_gettime};
+use std::sync::LazyLock;
+
+use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 
 const NANOS_A_SECOND: i64 = 1_000_000_000;
 
@@ -36,10 +38,12 @@ pub(crate) struct Moment {
 /// This moment.
 pub(crate) fn moment() -> Moment {
     let now = now();
-    let (fine, tick) = (clock_gettime(ClockId::Realtime), clock_getres(ClockId::RealtimeCoarse));
-    let nanos = fine.tv_nsec - 2 * tick.tv_nsec;
+    // It does not change while the system runs.
+    static TICK: LazyLock<Timespec> = LazyLock::new(|| clock_getres(ClockId::RealtimeCoarse));
+    let fine = clock_gettime(ClockId::Realtime);
+    let nanos = fine.tv_nsec - 2 * TICK.tv_nsec;
     let behind = Time {
-        secs: fine.tv_sec - 2 * tick.tv_sec + nanos.div_euclid(NANOS_A_SECOND),
+        secs: fine.tv_sec - 2 * TICK.tv_sec + nanos.div_euclid(NANOS_A_SECOND),
         nanos: nanos.rem_euclid(NANOS_A_SECOND) as u32,
     };
     // The coarse clock is behind if its tick is late, or the thread was interrupted between the

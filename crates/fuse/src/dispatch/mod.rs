@@ -245,7 +245,7 @@ impl Dispatcher {
             Call::CopyRange(ref copy) => self.copy_range(request, copy, reply, follow_up),
             Call::Destroy => Ok(Disposition::Shutdown),
             // Among them FLUSH, ACCESS, CREATE, POLL and INTERRUPT: after one refusal the kernel
-            // stops asking, and does without, or, for CREATE, with MKNOD in its place.
+            // sends no more of that kind. In place of CREATE it sends MKNOD and OPEN.
             Call::Other(_) => Err(libc::ENOSYS),
         }
     }

@@ -11,7 +11,7 @@ use crate::args::Cli;
 const BEGIN: &str = "<!-- begin: made from the definition -->\n";
 const END: &str = "<!-- end: made from the definition -->\n";
 
-/// One section a command, with its usage and its arguments.
+/// One section for each command, with its usage and its arguments.
 fn commands() -> String {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();

@@ -127,7 +127,7 @@ fn hide_secrets(cli: &Cli, output: &Output) {
 }
 
 fn no_json() -> Error {
-    Error::new(Code::Usage, "this prints what is no JSON").hint("leave --json out")
+    Error::new(Code::Usage, "the output of this command is not JSON").hint("leave --json out")
 }
 
 /// Does long work: draws how far it is on a terminal, and stops it on Ctrl-C.
