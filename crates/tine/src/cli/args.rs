@@ -46,7 +46,7 @@ pub enum Verb {
         /// The branch
         #[arg(add = ArgValueCandidates::new(branches))]
         name: String,
-        /// The directory to make; it may be there if it is empty
+        /// The directory to make; it may exist if it is empty
         #[arg(value_hint = ValueHint::DirPath)]
         directory: PathBuf,
     },
@@ -54,7 +54,7 @@ pub enum Verb {
     Branch {
         /// The branch to make
         new: String,
-        /// The branch or snapshot to fork [default: the only one that was not made from another]
+        /// The branch or snapshot to fork [default: the root branch, if there is exactly one]
         #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(branches))]
         from: Option<String>,
         /// Make NEW-1 to NEW-N
@@ -63,11 +63,11 @@ pub enum Verb {
         /// Let it be deleted after this time, such as 90s, 30m, 2h or 7d
         #[arg(long, value_name = "TIME", value_parser = seconds)]
         ttl: Option<u64>,
-        /// Take what has been handed over so far, without asking a mount of the branch for the rest
+        /// Fork only what the kernel has already written back; do not flush the mount first
         #[arg(long)]
         no_flush: bool,
     },
-    /// Seal a point of a branch
+    /// Make a read-only snapshot of a branch
     Snapshot {
         /// The branch
         #[arg(add = ArgValueCandidates::new(branches))]
@@ -78,10 +78,10 @@ pub enum Verb {
     /// Draw the tree of branches, with their sizes
     #[command(
         after_help = "SIZE is what a branch reaches, OWN what only it reaches, SHARED the part that others reach too.\n\
-        OWN is counted for a second; `?` stands where that did not suffice, and `tine usage NAME` counts it."
+        Computing OWN stops after one second; rows not finished show `?`, and `tine usage NAME` computes them."
     )]
     List,
-    /// What the store costs, or one branch
+    /// Show the space used by the store or by one branch
     Usage {
         /// The branch
         #[arg(add = ArgValueCandidates::new(branches))]
@@ -130,10 +130,10 @@ pub enum Verb {
         /// Let other users in
         #[arg(long)]
         allow_other: bool,
-        /// Heed set-user-id and set-group-id bits and file capabilities; for root only
+        /// Honour set-user-id and set-group-id bits and file capabilities; for root only
         #[arg(long)]
         suid: bool,
-        /// Heed device nodes; for root only
+        /// Honour device nodes; for root only
         #[arg(long)]
         dev: bool,
         /// Stay until it is unmounted; Ctrl-C unmounts it
@@ -152,13 +152,14 @@ pub enum Verb {
     },
     /// Run a command inside a branch that is mounted for it alone, then say what changed
     #[command(
-        after_help = "Without NAME the command runs in a fresh branch, which stays if something changed in it."
+        after_help = "Without NAME the command runs in a fresh branch, which stays if something changed in it.\n\
+        -v lists every change instead of the first ones; it has no effect on other commands."
     )]
     Run {
         /// The branch; with --from it is made
         #[arg(add = ArgValueCandidates::new(branches))]
         name: Option<String>,
-        /// What a fresh branch is made from [default: the only one that was not made from another]
+        /// What a fresh branch is made from [default: the root branch, if there is exactly one]
         #[arg(long, value_name = "BASE", add = ArgValueCandidates::new(branches))]
         from: Option<String>,
         /// Keep the fresh branch even if nothing changed in it
@@ -179,7 +180,7 @@ pub enum Verb {
         /// The branch
         #[arg(add = ArgValueCandidates::new(branches))]
         name: String,
-        /// The branch or snapshot to compare with; NAME is then what was before
+        /// The branch or snapshot to compare with; changes are shown from NAME to OTHER
         #[arg(add = ArgValueCandidates::new(branches))]
         other: Option<String>,
     },

@@ -58,10 +58,10 @@ fn describe(command: &mut Command, text: &mut String) {
 }
 
 fn is_own_option(argument: &Arg) -> bool {
-    !argument.is_positional() && !argument.is_global_set() && is_told(argument)
+    !argument.is_positional() && !argument.is_global_set() && is_shown(argument)
 }
 
-fn is_told(argument: &Arg) -> bool {
+fn is_shown(argument: &Arg) -> bool {
     !argument.is_hide_set() && !matches!(argument.get_id().as_str(), "help" | "version")
 }
 
@@ -75,7 +75,7 @@ fn schemas_of(name: &str) -> Vec<String> {
 
 fn write_arguments<'a>(text: &mut String, title: &str, arguments: impl Iterator<Item = &'a Arg>) {
     let rows: Vec<String> = arguments
-        .filter(|argument| is_told(argument))
+        .filter(|argument| is_shown(argument))
         .map(|argument| {
             let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
             format!("| `{}` | {} |\n", spelling(argument), help.replace('|', "\\|"))
