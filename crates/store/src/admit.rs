@@ -25,7 +25,7 @@ pub(crate) const TRIES_MAX: usize = 4;
 /// A change that may be made: no checkpoint cuts before this is dropped.
 #[derive(Debug)]
 pub(crate) struct Admitted<'a> {
-    _epoch: RwLockReadGuard<'a, ()>,
+    _no_cut: RwLockReadGuard<'a, ()>,
     _pledge: Pledge<'a>,
 }
 
@@ -49,13 +49,13 @@ impl Engine {
         let mut tries = 0;
         loop {
             let freed = self.space.freed_blocks();
-            let epoch = read(&self.epoch);
+            let no_cut = read(&self.cut_lock);
             if self.space.reserve_ready(self.blocks_to_write(), purpose) {
-                return Ok(Admitted { _epoch: epoch, _pledge: pledge });
+                return Ok(Admitted { _no_cut: no_cut, _pledge: pledge });
             }
-            // The epoch is released while the host is asked for room. A checkpoint may cut
+            // The cut lock is released while the host is asked for room. A checkpoint may cut
             // meanwhile and void the promise, so the loop looks again.
-            drop(epoch);
+            drop(no_cut);
             match self.space.reserve(self.blocks_to_write(), purpose) {
                 Err(error @ Error::NoSpace { .. }) => {
                     tries += 1;

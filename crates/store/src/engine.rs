@@ -1,8 +1,8 @@
 //! The parts of a store, and the order of their locks.
 //!
-//! Locks are taken in this order: checkpoint, epoch, catalog, a branch's state, counts, space; the
-//! journal's, the dirty set's and the cache's are leaves. A commit holds the epoch shared, so that
-//! a checkpoint, which takes it alone for an instant, sees every commit whole or not at all.
+//! Locks are taken in this order: checkpoint, cut, catalog, a branch's state, counts, space; the
+//! journal's, the dirty set's and the cache's are leaves. A commit holds the cut lock shared, so
+//! that a checkpoint, which takes it alone for an instant, sees every commit whole or not at all.
 //!
 //! What goes through several parts lies beside this file: `commit` and `apply`, `free`,
 //! `durability`, `admit`, `checkpoint`, `reclaim`, `recover`.
@@ -44,8 +44,8 @@ pub(crate) struct Engine {
     pub health: Health,
     /// Advanced by every fork; what is made carries the generation of its birth.
     pub generation: AtomicU64,
-    /// Shared by commits, taken alone by a checkpoint's cut.
-    pub epoch: RwLock<()>,
+    /// Held shared by commits, and alone by a checkpoint's cut.
+    pub cut_lock: RwLock<()>,
     /// The last durable checkpoint; held while the next one is written.
     pub durable: Mutex<Durable>,
     /// The journal's ring is too small for what is written.

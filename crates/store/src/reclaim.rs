@@ -13,7 +13,7 @@ impl Engine {
     /// Takes one step. Returns `false` if the queue is empty.
     pub(crate) fn reclaim_step(&self) -> Result<bool> {
         self.health.check()?;
-        let _epoch = read(&self.epoch);
+        let _no_cut = read(&self.cut_lock);
         let Some((id, root)) = self.reclaim.pop() else { return Ok(false) };
         self.changed();
         self.changed.records(1);

@@ -207,7 +207,7 @@ fn assemble(
         pins: Arc::new(Pins::default()),
         health: Health::default(),
         generation: AtomicU64::new(superblock.generation.0),
-        epoch: RwLock::new(()),
+        cut_lock: RwLock::new(()),
         durable: Mutex::new(Durable { superblock, when: options.environment.elapsed() }),
         outgrown: AtomicBool::new(false),
         growing: Mutex::default(),
@@ -260,7 +260,7 @@ impl Engine {
     }
 
     fn replay_one(&self, record: Record) -> Result<()> {
-        let _epoch = read(&self.epoch);
+        let _no_cut = read(&self.cut_lock);
         match record {
             Record::Commit { branch, ops } => {
                 let branch = self.replay_branch(branch)?;

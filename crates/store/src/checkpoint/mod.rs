@@ -1,10 +1,10 @@
 //! A checkpoint makes everything up to one point of the journal part of the trees on disk.
 //!
-//! It takes the epoch alone for an instant (the *cut*): clones the roots, which freezes the nodes
-//! behind them, and swaps the gathered changes of counts, space and catalog. Then writers go on,
-//! and copy what is frozen, while it writes exactly what the cut reaches: data, nodes bottom-up to
-//! fresh blocks, the system tree with the new counts, bitmaps; flush; superblock; flush. Only then
-//! is anything released that the cut freed.
+//! It takes the cut lock alone for an instant (the *cut*): clones the roots, which freezes the
+//! nodes behind them, and swaps the gathered changes of counts, space and catalog. Then writers go
+//! on, and copy what is frozen, while it writes exactly what the cut reaches: data, nodes bottom-up
+//! to fresh blocks, the system tree with the new counts, bitmaps; flush; superblock; flush. Only
+//! then is anything released that the cut freed.
 
 mod durable;
 mod nodes;
@@ -23,7 +23,7 @@ use crate::format::superblock::Superblock;
 use crate::injected_bug::{InjectedBug, injected};
 use crate::journal::Ring;
 use crate::refs;
-use crate::space::{Shared, TableImage, TrimPolicy};
+use crate::space::{SharedTree, TableImage, TrimPolicy};
 use crate::sync::{lock, read, write};
 use crate::tree::{Link, Node, Root, Tree};
 use nodes::{NodeWriter, SystemPolicy};
@@ -115,7 +115,7 @@ impl Engine {
     }
 
     fn write_checkpoint(&self, durable: &mut Durable, new_ring: Option<Ring>) -> Result<()> {
-        let alone = write(&self.epoch);
+        let alone = write(&self.cut_lock);
         let cut = self.cut()?;
         // With a new ring, no commit may reach the old one any more.
         let _alone = new_ring.is_some().then_some(alone);
@@ -163,7 +163,7 @@ impl Engine {
         self.finish_checkpoint(cut, system)
     }
 
-    /// Freezes the state. The epoch is held alone.
+    /// Freezes the state. The cut lock is held alone.
     fn cut(&self) -> Result<Cut> {
         let catalog = lock(&self.catalog).cut();
         let (reclaim, next_reclaim) = self.reclaim.cut();
@@ -253,14 +253,14 @@ impl Engine {
         }
         self.release_preallocations();
         let mut catalog = lock(&self.catalog);
-        let mut shared = Shared::default();
+        let mut shared = SharedTree::default();
         // Before the first fork no tree shares anything.
         if catalog.next_fork_point > ForkPointId(1) {
             let trees = catalog.loaded().map(|branch| {
                 let root = &read(&branch.state).root;
-                Shared { entries: root.entries, data_bytes: root.bytes }
+                SharedTree { entries: root.entries, data_bytes: root.bytes }
             });
-            shared = trees.fold(shared, Shared::larger);
+            shared = trees.fold(shared, SharedTree::larger);
         }
         catalog.forget_idle();
         drop(catalog);

@@ -19,7 +19,7 @@ pub(crate) use bits::Bits;
 pub(crate) use limbo::Freed;
 pub(crate) use persist::TableImage;
 pub(crate) use preallocation::Preallocation;
-pub(crate) use reserve::{Purpose, Shared};
+pub(crate) use reserve::{Purpose, SharedTree};
 pub(crate) use span::Span;
 pub(crate) use trim::TrimPolicy;
 
@@ -219,9 +219,9 @@ impl Space {
     }
 
     /// Keeps room to delete a tree of which others share all nodes.
-    pub fn expect_release(&self, shared: Shared) {
+    pub fn expect_release(&self, tree: SharedTree) {
         let used = self.totals().used_blocks;
-        lock(&self.state).reserve.expect_release(shared, used);
+        lock(&self.state).reserve.expect_release(tree, used);
     }
 
     /// Returns `true` if a checkpoint would free something, or void a promise.

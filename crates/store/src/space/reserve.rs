@@ -71,21 +71,21 @@ impl Reserve {
 
     /// Keeps room to delete a tree of so many entries that others share: each of its nodes is
     /// copied before it goes.
-    pub fn expect_release(&mut self, shared: Shared, used_blocks: u64) {
+    pub fn expect_release(&mut self, tree: SharedTree, used_blocks: u64) {
         let most = used_blocks.clamp(RELEASE_BLOCKS_MIN, RELEASE_BLOCKS_MAX);
-        self.release = shared.blocks_of_nodes().clamp(RELEASE_BLOCKS_MIN, most);
+        self.release = tree.blocks_of_nodes().clamp(RELEASE_BLOCKS_MIN, most);
     }
 }
 
 /// The largest tree whose nodes another tree may share.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Shared {
+pub(crate) struct SharedTree {
     pub entries: u64,
     pub data_bytes: u64,
 }
 
-impl Shared {
-    pub fn larger(self, other: Shared) -> Shared {
+impl SharedTree {
+    pub fn larger(self, other: SharedTree) -> SharedTree {
         if self.blocks_of_nodes() < other.blocks_of_nodes() { other } else { self }
     }
 
@@ -121,7 +121,7 @@ mod tests {
     fn room_for_deletes_grows_with_what_is_shared_and_never_beyond_what_is_used() {
         let kept = |entries, data_bytes, used| {
             let mut reserve = Reserve::default();
-            reserve.expect_release(Shared { entries, data_bytes }, used);
+            reserve.expect_release(SharedTree { entries, data_bytes }, used);
             reserve.release
         };
         assert_eq!(kept(0, 0, 1 << 20), RELEASE_BLOCKS_MIN);
