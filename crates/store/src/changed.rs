@@ -66,22 +66,33 @@ impl Changed {
     }
 
     /// Nodes to be written, when so many counts changed.
-    pub fn nodes_to_write(&self, counts: u64) -> u64 {
+    pub fn nodes_to_write(&self, counts: usize) -> u64 {
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        load(&self.nodes)
-            + load(&self.pledged)
-            + system_nodes(counts, load(&self.records), load(&self.system_bytes))
-            + HEADROOM_NODES
+        let system = SystemTree {
+            bytes: load(&self.system_bytes),
+            counts: counts as u64,
+            records: load(&self.records),
+        };
+        load(&self.nodes) + load(&self.pledged) + system.nodes_to_write() + HEADROOM_NODES
     }
 }
 
-/// Nodes of the system tree that change with so many counts and other records in it.
-fn system_nodes(counts: u64, records: u64, bytes: u64) -> u64 {
-    // A range of blocks may end in another leaf than it begins.
-    let touched = (2 * counts + records).min(bytes / LEAF_BYTES_MIN + 1);
-    let grown = (counts * COUNT_BYTES + records * RECORD_BYTES).div_ceil(NODE_BYTES as u64 / 2);
-    let leaves = touched + grown;
-    leaves + leaves / 8
+/// The system tree: how large it is, and how many counts and other records of it change.
+struct SystemTree {
+    bytes: u64,
+    counts: u64,
+    records: u64,
+}
+
+impl SystemTree {
+    fn nodes_to_write(&self) -> u64 {
+        let SystemTree { bytes, counts, records } = *self;
+        // A range of blocks may end in another leaf than it begins.
+        let touched = (2 * counts + records).min(bytes / LEAF_BYTES_MIN + 1);
+        let grown = (counts * COUNT_BYTES + records * RECORD_BYTES).div_ceil(NODE_BYTES as u64 / 2);
+        let leaves = touched + grown;
+        leaves + leaves / 8
+    }
 }
 
 impl Drop for Pledge<'_> {
@@ -108,8 +119,10 @@ mod tests {
 
     #[test]
     fn counts_change_no_more_leaves_than_there_are_and_those_that_grow() {
-        assert_eq!(system_nodes(0, 0, 1 << 30), 0);
-        assert_eq!(system_nodes(1000, 0, 100 * LEAF_BYTES_MIN), 101 + 24 + 15);
-        assert_eq!(system_nodes(10, 5, 1 << 30), 25 + 1 + 3);
+        let large = SystemTree { bytes: 1 << 30, counts: 0, records: 0 };
+        assert_eq!(large.nodes_to_write(), 0);
+        assert_eq!(SystemTree { counts: 10, records: 5, ..large }.nodes_to_write(), 25 + 1 + 3);
+        let small = SystemTree { bytes: 100 * LEAF_BYTES_MIN, counts: 1000, records: 0 };
+        assert_eq!(small.nodes_to_write(), 101 + 24 + 15);
     }
 }

@@ -24,7 +24,7 @@ use crate::format::layout::{
 use crate::format::superblock::Superblock;
 use crate::space::{Bits, Span, TableImage};
 use crate::sync::lock;
-use crate::tree::{Body, Bounds, Child, Cursor, Link, Node, Root};
+use crate::tree::{Body, Bounds, Child, Cursor, Link, Node, Root, Sums};
 use std::collections::{BTreeMap, HashMap};
 
 /// Checkpoints, then checks what is on the disk; others may go on meanwhile.
@@ -215,12 +215,10 @@ impl Checker<'_> {
         if place.parent_birth.is_some_and(|birth| node.birth > birth) {
             self.find(Severity::Error, "it is younger than its parent", at.clone());
         }
-        if place.sums_known && node.sums() != (child.entries, child.bytes) {
-            let what = format!(
-                "its sums are {:?}, its parent says {:?}",
-                node.sums(),
-                (child.entries, child.bytes)
-            );
+        if place.sums_known && node.sums() != child.sums() {
+            let in_words = |sums: Sums| format!("({}, {})", sums.entries, sums.bytes);
+            let (found, said) = (in_words(node.sums()), in_words(child.sums()));
+            let what = format!("its sums are {found}, its parent says {said}");
             self.find(Severity::Error, what, at.clone());
         }
         let empty_root = place.parent_birth.is_none() && node.records() == 0;
@@ -386,7 +384,7 @@ impl Checker<'_> {
                 );
                 continue;
             };
-            let span = Span::new(at, run.blocks);
+            let span = Span { at, blocks: run.blocks };
             if expected[segment as usize].set(span, true) != run.blocks {
                 self.find(Severity::Error, "blocks are used twice", format!("block {start}"));
             }

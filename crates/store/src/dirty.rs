@@ -13,22 +13,52 @@ use std::sync::Arc;
 /// At most this much is written in one call to the device.
 const WRITE_BYTES_MAX: usize = 1 << 20;
 
-const FRESH: u8 = 0;
-const ISSUED: u8 = 1;
-const WRITTEN: u8 = 2;
-const FAILED: u8 = 3;
-/// Its blocks may belong to other data by now: it is never written, and records that refer to it
-/// carry its bytes.
-const FORGOTTEN: u8 = 4;
+/// How far the data is on its way to the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Progress {
+    Fresh,
+    Issued,
+    Written,
+    Failed,
+    /// Its blocks may belong to other data by now: it is never written, and records that refer to
+    /// it carry its bytes.
+    Forgotten,
+}
 
 /// A run of blocks in memory.
 #[derive(Debug)]
 pub(crate) struct DirtyData {
     pub addr: BlockAddr,
     bytes: AlignedBuf,
-    state: AtomicU8,
+    progress: AtomicProgress,
     /// Checkpoint cuts before it was made: an older one may be named by the disk.
     cuts: u64,
+}
+
+/// A [`Progress`] that several threads may change.
+#[derive(Debug)]
+struct AtomicProgress(AtomicU8);
+
+impl AtomicProgress {
+    fn fresh() -> AtomicProgress {
+        AtomicProgress(AtomicU8::new(Progress::Fresh as u8))
+    }
+
+    fn is(&self, progress: Progress) -> bool {
+        self.0.load(Ordering::Acquire) == progress as u8
+    }
+
+    fn set(&self, progress: Progress) {
+        self.0.store(progress as u8, Ordering::Release);
+    }
+
+    /// Moves from `from` to `to`. Returns `false` if it was elsewhere.
+    fn turns(&self, from: Progress, to: Progress) -> bool {
+        let turned =
+            self.0.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire);
+        turned.is_ok()
+    }
 }
 
 impl DirtyData {
@@ -38,7 +68,7 @@ impl DirtyData {
 
     /// Returns `true` if the blocks lie on the device, though perhaps not flushed.
     pub fn on_device(&self) -> bool {
-        self.state.load(Ordering::Acquire) == WRITTEN
+        self.progress.is(Progress::Written)
     }
 
     /// What a journal record would carry of it.
@@ -48,11 +78,6 @@ impl DirtyData {
 
     fn run(&self) -> BlockRun {
         BlockRun { start: self.addr, blocks: (self.bytes.len() / BLOCK_BYTES) as u64 }
-    }
-
-    /// Moves from `from` to `to`. Returns `false` if it was in another state.
-    fn turns(&self, from: u8, to: u8) -> bool {
-        self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
@@ -79,8 +104,8 @@ impl DirtySet {
     pub fn insert(&self, addr: BlockAddr, data: &[u8]) -> Arc<DirtyData> {
         let bytes = AlignedBuf::from_slice(data);
         let mut state = lock(&self.state);
-        let dirty =
-            Arc::new(DirtyData { addr, bytes, state: AtomicU8::new(FRESH), cuts: state.cuts });
+        let progress = AtomicProgress::fresh();
+        let dirty = Arc::new(DirtyData { addr, bytes, progress, cuts: state.cuts });
         state.bytes += data.len();
         state.by_addr.insert(addr, Arc::clone(&dirty));
         dirty
@@ -94,7 +119,8 @@ impl DirtySet {
     pub fn forget(&self, run: BlockRun) -> bool {
         let mut state = lock(&self.state);
         let held = state.by_addr.get(&run.start).filter(|d| d.run() == run && d.cuts == state.cuts);
-        let forgotten = held.is_some_and(|d| d.turns(FRESH, FORGOTTEN));
+        let forgotten =
+            held.is_some_and(|d| d.progress.turns(Progress::Fresh, Progress::Forgotten));
         if forgotten && let Some(gone) = state.by_addr.remove(&run.start) {
             state.bytes -= gone.bytes.len();
         }
@@ -148,7 +174,11 @@ impl DirtySet {
     pub fn write_out(&self, wanted: &[Arc<DirtyData>]) -> Result<()> {
         let mut ours: Vec<Arc<DirtyData>> = {
             let _state = lock(&self.state);
-            wanted.iter().filter(|d| d.turns(FRESH, ISSUED)).cloned().collect()
+            wanted
+                .iter()
+                .filter(|d| d.progress.turns(Progress::Fresh, Progress::Issued))
+                .cloned()
+                .collect()
         };
         ours.sort_by_key(|d| d.addr);
         let mut rest = ours.as_slice();
@@ -165,10 +195,10 @@ impl DirtySet {
             rest = &rest[count..];
         }
         let mut state = lock(&self.state);
-        while wanted.iter().any(|d| d.state.load(Ordering::Acquire) == ISSUED) {
+        while wanted.iter().any(|d| d.progress.is(Progress::Issued)) {
             state = wait(&self.written, state);
         }
-        if wanted.iter().any(|d| d.state.load(Ordering::Acquire) == FAILED) {
+        if wanted.iter().any(|d| d.progress.is(Progress::Failed)) {
             return Err(Error::Poisoned { why: "file data could not be written".into() });
         }
         Ok(())
@@ -190,7 +220,7 @@ impl DirtySet {
         let mut state = lock(&self.state);
         for dirty in run {
             // After a failed write the store is poisoned; the data stays readable in memory.
-            dirty.state.store(if result.is_ok() { WRITTEN } else { FAILED }, Ordering::Release);
+            dirty.progress.set(if result.is_ok() { Progress::Written } else { Progress::Failed });
             if result.is_ok()
                 && state.by_addr.get(&dirty.addr).is_some_and(|d| Arc::ptr_eq(d, dirty))
             {

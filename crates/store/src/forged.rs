@@ -12,7 +12,7 @@ use crate::format::layout::{BLOCK_BYTES, NODE_BLOCKS, SUPERBLOCK_COPIES, SUPERBL
 use crate::options::Options;
 use crate::recover::newest_superblock;
 use crate::store::Store;
-use crate::tree::{Body, Child, Entries, Link, Node, Nodes};
+use crate::tree::{Body, Child, Entries, Link, Node, Nodes, Sums};
 use crate::txn::Value;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -74,7 +74,7 @@ impl Forge {
 
     fn write(&mut self, level: u8, body: Body, pointers: u32) -> Child {
         let node = Node::new(Generation(1), level, body);
-        let (entries, bytes) = node.sums();
+        let Sums { entries, bytes } = node.sums();
         let (image, ptr) = node.encode(self.next_block).unwrap();
         self.disk.write_at(self.next_block.offset(), &image).unwrap();
         if pointers > 1 {

@@ -7,11 +7,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tine_sys::lineage::Process;
 
+/// The time between two counts of the readers. A freed block is stamped with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Epoch(pub u64);
+
 /// When a reader began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Since {
     /// It may reach what is freed in this epoch or later
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// and was made in this generation of the store or earlier.
     pub generation: Generation,
 }
@@ -19,7 +23,7 @@ pub(crate) struct Since {
 /// All readers who began before an epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Readers {
-    pub before: u64,
+    pub before: Epoch,
     pub since: Vec<Since>,
 }
 
@@ -39,8 +43,8 @@ pub(crate) struct Pin {
 
 impl Pins {
     /// The epoch that a block freed now is stamped with.
-    pub fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Acquire))
     }
 
     /// Pins all that was made up to `generation`.
@@ -65,7 +69,7 @@ impl Pins {
     /// Begins a new epoch; who began in an older one and is still there.
     pub fn advance(&self) -> Readers {
         let active = lock(&self.active);
-        let now = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
+        let now = Epoch(self.epoch.fetch_add(1, Ordering::AcqRel) + 1);
         Readers { before: now, since: active.keys().copied().collect() }
     }
 }
@@ -99,12 +103,14 @@ mod tests {
                 && pins.may_see(Generation(3))
                 && !pins.may_see(Generation(4))
         );
-        assert_eq!(pins.advance().since, [Since { epoch: 0, generation: Generation(3) }]);
+        assert_eq!(pins.advance().since, [Since { epoch: Epoch(0), generation: Generation(3) }]);
         let later = pins.pin(Generation(4));
         drop(reader);
         assert!(pins.may_see(Generation(4)));
-        let readers =
-            Readers { before: 2, since: vec![Since { epoch: 1, generation: Generation(4) }] };
+        let readers = Readers {
+            before: Epoch(2),
+            since: vec![Since { epoch: Epoch(1), generation: Generation(4) }],
+        };
         assert_eq!(pins.advance(), readers);
         drop(later);
         assert!(!pins.may_see(Generation(0)) && pins.advance().since.is_empty());

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::format::superblock::Superblock;
-use crate::tree::{Link, Nodes, Root};
+use crate::tree::{Link, Nodes, Root, Sums};
 use std::time::Duration;
 
 /// What the last durable checkpoint recorded.
@@ -18,7 +18,7 @@ impl Durable {
     pub fn system(&self, nodes: &Nodes) -> Result<Option<Root>> {
         let Some((ptr, level)) = self.superblock.system else { return Ok(None) };
         let link = Link::Disk(ptr);
-        let (entries, bytes) = nodes.load(&link, level)?.sums();
+        let Sums { entries, bytes } = nodes.load(&link, level)?.sums();
         Ok(Some(Root { link, level, entries, bytes }))
     }
 }

@@ -16,7 +16,7 @@ use crate::format::block::{BlockAddr, BlockRun};
 use crate::format::catalog::{PREFIX_COUNT, decode_count, key_number, number_key};
 use crate::format::pointer::Ptr;
 use crate::injected_bug::{InjectedBug, injected};
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, lock};
 use crate::tree::{Body, Cursor, Link, Node, Nodes, Root};
 use std::collections::{HashMap, HashSet};
@@ -27,7 +27,7 @@ pub(crate) struct Refs {
     nodes: Arc<Nodes>,
     state: Mutex<State>,
     /// How many counts differ from those of the last cut; read without the lock.
-    changes: AtomicU64,
+    changes: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -140,17 +140,17 @@ fn stored_count(nodes: &Nodes, system: &Root, addr: BlockAddr) -> Result<(u32, B
 impl Refs {
     pub fn new(nodes: Arc<Nodes>, system: Option<Root>) -> Refs {
         let state = Mutex::new(State { system, ..State::default() });
-        Refs { nodes, state, changes: AtomicU64::new(0) }
+        Refs { nodes, state, changes: AtomicUsize::new(0) }
     }
 
     /// How many counts the next checkpoint has to bring into the system tree.
-    pub fn changes(&self) -> u64 {
+    pub fn changes(&self) -> usize {
         self.changes.load(Ordering::Relaxed)
     }
 
     fn note_changes(&self, state: &State) {
         let changes = state.live.ranges.len() + state.live.nodes.len();
-        self.changes.store(changes as u64, Ordering::Relaxed);
+        self.changes.store(changes, Ordering::Relaxed);
     }
 
     /// One more pointer to the node behind `link`.

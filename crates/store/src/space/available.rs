@@ -82,6 +82,7 @@ mod tests {
     use super::*;
     use crate::device::{Device, MemoryDevice};
     use crate::format::ids::Generation;
+    use crate::pins::Epoch;
     use crate::space::{Freed, Preallocation, TableImage, TrimPolicy};
     use std::sync::Arc;
 
@@ -113,17 +114,17 @@ mod tests {
         assert!(half <= empty - 20 * CHUNK_BLOCKS / 2, "{half} of {empty}");
         // What was freed counts before the checkpoint that lets it go, while it goes to the host,
         // and there.
-        space.free_after_checkpoint(Freed { run, epoch: 0, birth: Some(Generation(0)) });
+        space.free_after_checkpoint(Freed { run, epoch: Epoch(0), birth: Some(Generation(0)) });
         let close =
             |now: u64| assert!(now <= empty && now + 2 * CHUNK_BLOCKS > empty, "{now}, {empty}");
         close(available(&disk, &space));
-        let reader = Since { epoch: 0, generation: Generation(0) };
+        let reader = Since { epoch: Epoch(0), generation: Generation(0) };
         assert_eq!(space.available(0, &[reader]), 0, "a reader holds it");
         space.cut();
         space.write_cut(&table).unwrap();
         space.finish_checkpoint();
         close(available(&disk, &space));
-        space.drain(&crate::pins::Readers { before: u64::MAX, since: Vec::new() });
+        space.drain(&crate::pins::Readers { before: Epoch(u64::MAX), since: Vec::new() });
         close(available(&disk, &space));
         assert!(space.mark_for_trim(100, TrimPolicy::LongIdle) > 10);
         close(available(&disk, &space));

@@ -73,7 +73,7 @@ impl Bits {
         for at in places.filter(|at| !self.get(*at)) {
             match spans.last_mut() {
                 Some(last) if last.end() == at => last.blocks += 1,
-                _ => spans.push(Span::new(at, 1)),
+                _ => spans.push(Span { at, blocks: 1 }),
             }
         }
         spans.retain(|span| span.blocks >= blocks_min);
@@ -89,7 +89,7 @@ impl Bits {
     /// without chunks in `skip`.
     pub fn pairs_near(&self, span: Span, skip: Chunks) -> u64 {
         let words = (span.at / 64) as usize..span.end().div_ceil(64).min(WORDS as u64) as usize;
-        words.map(|i| u64::from(pairs(self.word(i, skip)).count_ones())).sum()
+        words.map(|i| u64::from(self.word(i, skip).pairs().0.count_ones())).sum()
     }
 
     /// Pairs of zeros of which a part lies in a run.
@@ -102,14 +102,14 @@ impl Bits {
     pub fn find_single(&self, skip: Chunks) -> Option<u64> {
         let words = (0..WORDS).map(|i| (i as u64, self.word(i, skip)));
         words.into_iter().find_map(|(i, word)| {
-            let single = !word & paired(word);
+            let single = !word.0 & word.paired().0;
             (single != 0).then(|| i * 64 + u64::from(single.trailing_zeros()))
         })
     }
 
     /// A word, or ones where it is to be skipped.
-    fn word(&self, i: usize, skip: Chunks) -> u64 {
-        if skip.contains((i / CHUNK_WORDS) as u64) { u64::MAX } else { self.0[i] }
+    fn word(&self, i: usize, skip: Chunks) -> Word {
+        Word(if skip.contains((i / CHUNK_WORDS) as u64) { u64::MAX } else { self.0[i] })
     }
 
     /// The first run of `wanted` zeros, or the longest run there is. Chunks in `skip` don't count.
@@ -119,27 +119,33 @@ impl Bits {
 
     /// As [`Bits::find_zeros`], of zeros in pairs only.
     pub fn find_pairs(&self, skip: Chunks, wanted: u64) -> Option<Span> {
-        find(|i| paired(self.word(i, skip)), wanted)
+        find(|i| self.word(i, skip).paired(), wanted)
     }
 }
 
-/// The even places of pairs of zeros.
-fn pairs(word: u64) -> u64 {
-    const EVEN: u64 = 0x5555_5555_5555_5555;
-    !word & (!word >> 1) & EVEN
+/// The bits of 64 blocks.
+#[derive(Clone, Copy)]
+struct Word(u64);
+
+impl Word {
+    /// The even places of pairs of zeros.
+    fn pairs(self) -> Word {
+        const EVEN: u64 = 0x5555_5555_5555_5555;
+        Word(!self.0 & (!self.0 >> 1) & EVEN)
+    }
+
+    /// A word in which only those zeros are left that stand in pairs.
+    fn paired(self) -> Word {
+        let Word(even) = self.pairs();
+        Word(!(even | even << 1))
+    }
 }
 
-/// A word in which only those zeros are left that stand in pairs.
-fn paired(word: u64) -> u64 {
-    let even = pairs(word);
-    !(even | even << 1)
-}
-
-fn find(word_at: impl Fn(usize) -> u64, wanted: u64) -> Option<Span> {
-    let mut longest = Span::new(0, 0);
-    let mut run = Span::new(0, 0);
+fn find(word_at: impl Fn(usize) -> Word, wanted: u64) -> Option<Span> {
+    let mut longest = Span { at: 0, blocks: 0 };
+    let mut run = Span { at: 0, blocks: 0 };
     for i in 0..WORDS {
-        let (word, mut bit) = (word_at(i), 0);
+        let (Word(word), mut bit) = (word_at(i), 0);
         while bit < 64 {
             let rest = word >> bit;
             if rest & 1 != 0 {
@@ -177,7 +183,7 @@ mod tests {
             let free = !busy && counts(at);
             match runs.last_mut() {
                 Some(run) if free && open => run.blocks += 1,
-                _ if free => runs.push(Span::new(at as u64, 1)),
+                _ if free => runs.push(Span { at: at as u64, blocks: 1 }),
                 _ => {}
             }
             open = free;
@@ -201,7 +207,7 @@ mod tests {
                     changed += u64::from(*one != busy);
                     *one = busy;
                 }
-                prop_assert_eq!(bits.set(Span::new(at, len), busy), changed);
+                prop_assert_eq!(bits.set(Span { at, blocks: len }, busy), changed);
             }
             let is_in = |set: Chunks, at: usize| set.contains(at as u64 / CHUNK_BLOCKS);
             let chosen = |at: usize| is_in(chunks, at);
@@ -220,7 +226,7 @@ mod tests {
                 let counts = |at: usize| !is_in(skip, at);
                 let paired = runs(&model, |at| counts(at) && pair_at(at));
                 let blocks = paired.iter().map(|run| run.blocks).sum::<u64>();
-                prop_assert_eq!(2 * bits.pairs_near(Span::new(0, SEGMENT_BLOCKS), skip), blocks);
+                prop_assert_eq!(2 * bits.pairs_near(Span { at: 0, blocks: SEGMENT_BLOCKS }, skip), blocks);
                 let found = bits.find_pairs(skip, wanted);
                 match paired.iter().find(|run| run.blocks >= wanted) {
                     Some(run) => prop_assert_eq!(found.map(|found| found.at), Some(run.at)),
@@ -233,7 +239,7 @@ mod tests {
                 let run = wanted as usize..wanted as usize + 77;
                 pair_at(2 * pair) && (run.contains(&(2 * pair)) || run.contains(&(2 * pair + 1)))
             });
-            prop_assert_eq!(bits.pairs_touched(Span::new(wanted, 77)), touched.count() as u64);
+            prop_assert_eq!(bits.pairs_touched(Span { at: wanted, blocks: 77 }), touched.count() as u64);
             for skip in [Chunks::NONE, chunks, Chunks::ALL] {
                 let runs = runs(&model, |at| !is_in(skip, at));
                 let found = bits.find_zeros(skip, wanted);

@@ -6,7 +6,7 @@
 
 use crate::format::block::BlockRun;
 use crate::format::ids::Generation;
-use crate::pins::{Readers, Since};
+use crate::pins::{Epoch, Readers, Since};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A freed run of blocks.
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub(crate) struct Freed {
     pub run: BlockRun,
     /// The readers' epoch in which it was freed.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// The generation in which it was made; `None` if no reader can know it.
     pub birth: Option<Generation>,
 }
@@ -128,11 +128,11 @@ mod tests {
     use super::*;
     use crate::format::block::BlockAddr;
 
-    fn freed(at: u64, epoch: u64, birth: u64) -> Freed {
-        Freed { run: BlockRun::new(BlockAddr(at), 1), epoch, birth: Some(Generation(birth)) }
+    fn freed(at: u64, epoch: Epoch, birth: Generation) -> Freed {
+        Freed { run: BlockRun::new(BlockAddr(at), 1), epoch, birth: Some(birth) }
     }
 
-    fn drain(limbo: &mut Limbo, before: u64, since: &[Since]) -> Vec<u64> {
+    fn drain(limbo: &mut Limbo, before: Epoch, since: &[Since]) -> Vec<u64> {
         let runs = limbo.drain(&Readers { before, since: since.to_vec() });
         runs.iter().map(|run| run.start.0).collect()
     }
@@ -140,50 +140,51 @@ mod tests {
     #[test]
     fn a_reader_holds_what_it_may_see_and_nothing_made_or_freed_outside_its_time() {
         let mut limbo = Limbo::default();
-        let reader = Since { epoch: 5, generation: Generation(10) };
-        limbo.push(freed(1, 4, 10), Wait::Readers); // freed before it began
-        limbo.push(freed(3, 5, 10), Wait::Readers);
-        limbo.push(freed(5, 9, 2), Wait::Readers);
-        limbo.push(freed(7, 9, 11), Wait::Readers); // made after it began
-        assert_eq!(drain(&mut limbo, 10, &[reader]), [1, 7]);
-        assert_eq!((drain(&mut limbo, 10, &[reader]).len(), limbo.blocks()), (0, 2));
+        let reader = Since { epoch: Epoch(5), generation: Generation(10) };
+        limbo.push(freed(1, Epoch(4), Generation(10)), Wait::Readers); // freed before it began
+        limbo.push(freed(3, Epoch(5), Generation(10)), Wait::Readers);
+        limbo.push(freed(5, Epoch(9), Generation(2)), Wait::Readers);
+        limbo.push(freed(7, Epoch(9), Generation(11)), Wait::Readers); // made after it began
+        assert_eq!(drain(&mut limbo, Epoch(10), &[reader]), [1, 7]);
+        assert_eq!((drain(&mut limbo, Epoch(10), &[reader]).len(), limbo.blocks()), (0, 2));
         // Another, that began before the last was freed, takes its place.
-        let other = Since { epoch: 9, generation: Generation(10) };
-        assert_eq!(drain(&mut limbo, 11, &[other]), [3]);
-        assert_eq!(drain(&mut limbo, 11, &[]), [5]);
+        let other = Since { epoch: Epoch(9), generation: Generation(10) };
+        assert_eq!(drain(&mut limbo, Epoch(11), &[other]), [3]);
+        assert_eq!(drain(&mut limbo, Epoch(11), &[]), [5]);
         assert_eq!(limbo.blocks(), 0);
     }
 
     #[test]
     fn what_was_freed_since_the_readers_were_counted_waits_for_the_next_count() {
         let mut limbo = Limbo::default();
-        limbo.push(freed(1, 10, 3), Wait::Readers);
-        assert!(drain(&mut limbo, 10, &[]).is_empty());
-        assert_eq!(drain(&mut limbo, 11, &[]), [1]);
+        limbo.push(freed(1, Epoch(10), Generation(3)), Wait::Readers);
+        assert!(drain(&mut limbo, Epoch(10), &[]).is_empty());
+        assert_eq!(drain(&mut limbo, Epoch(11), &[]), [1]);
     }
 
     #[test]
     fn what_the_disk_may_name_waits_for_the_checkpoint_that_was_begun_after_it() {
         let mut limbo = Limbo::default();
-        limbo.push(freed(1, 0, 0), Wait::NextCheckpoint);
+        limbo.push(freed(1, Epoch(0), Generation(0)), Wait::NextCheckpoint);
         limbo.finish_checkpoint();
-        assert!(drain(&mut limbo, 1, &[]).is_empty());
+        assert!(drain(&mut limbo, Epoch(1), &[]).is_empty());
         limbo.cut();
-        limbo.push(freed(3, 0, 0), Wait::NextCheckpoint);
-        assert!(drain(&mut limbo, 1, &[]).is_empty());
+        limbo.push(freed(3, Epoch(0), Generation(0)), Wait::NextCheckpoint);
+        assert!(drain(&mut limbo, Epoch(1), &[]).is_empty());
         limbo.finish_checkpoint();
-        assert_eq!((drain(&mut limbo, 1, &[]), limbo.blocks()), (vec![1], 1));
+        assert_eq!((drain(&mut limbo, Epoch(1), &[]), limbo.blocks()), (vec![1], 1));
     }
 
     #[test]
     fn what_a_checkpoint_frees_waits_for_that_checkpoint_alone() {
         let mut limbo = Limbo::default();
         limbo.cut();
-        limbo.push(Freed { birth: None, ..freed(1, 0, 0) }, Wait::ThisCheckpoint);
-        assert!(drain(&mut limbo, 1, &[]).is_empty());
+        limbo
+            .push(Freed { birth: None, ..freed(1, Epoch(0), Generation(0)) }, Wait::ThisCheckpoint);
+        assert!(drain(&mut limbo, Epoch(1), &[]).is_empty());
         limbo.finish_checkpoint();
-        let reader = Since { epoch: 0, generation: Generation(99) };
-        assert_eq!(drain(&mut limbo, 1, &[reader]), [1], "no reader can know it");
+        let reader = Since { epoch: Epoch(0), generation: Generation(99) };
+        assert_eq!(drain(&mut limbo, Epoch(1), &[reader]), [1], "no reader can know it");
         assert_eq!(limbo.blocks(), 0);
     }
 
@@ -202,9 +203,10 @@ mod tests {
             (7, 3, 4),
         ];
         for (at, epoch, birth) in freed {
-            limbo.push(super::tests::freed(at, epoch, birth), Wait::Readers);
+            let freed = super::tests::freed(at, Epoch(epoch), Generation(birth));
+            limbo.push(freed, Wait::Readers);
         }
-        let runs = limbo.drain(&Readers { before: 9, since: Vec::new() });
+        let runs = limbo.drain(&Readers { before: Epoch(9), since: Vec::new() });
         let expected = [(1, 2), (4, 2), (6, 2), (8, 1), (7, 1)];
         assert_eq!(runs, expected.map(|(at, blocks)| BlockRun::new(BlockAddr(at), blocks)));
         assert_eq!(limbo.blocks(), 0);

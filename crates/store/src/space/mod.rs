@@ -31,7 +31,7 @@ use crate::format::layout::{
     segment_of,
 };
 use crate::injected_bug::{InjectedBug, injected};
-use crate::pins::Readers;
+use crate::pins::{Epoch, Readers};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock};
 use limbo::{Limbo, Wait};
@@ -43,7 +43,7 @@ use std::sync::Arc;
 const BITMAPS_READ_FIRST: usize = 16;
 
 /// What a segment can hold: all of it behind its head.
-const USABLE: Span = Span::new(SEGMENT_HEAD_BLOCKS, SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS);
+const USABLE: Span = Span { at: SEGMENT_HEAD_BLOCKS, blocks: SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS };
 
 #[derive(Debug)]
 pub(crate) struct Space {
@@ -254,7 +254,7 @@ impl Space {
     pub fn free_at_checkpoint(&self, run: BlockRun) {
         let mut state = lock(&self.state);
         state.set_image(&*self.device, run, false, Author::Checkpoint);
-        let freed = Freed { run, epoch: 0, birth: None };
+        let freed = Freed { run, epoch: Epoch(0), birth: None };
         state.limbo.push(freed, Wait::ThisCheckpoint);
     }
 
@@ -267,7 +267,7 @@ impl Space {
             let what = "the journal names blocks outside the store";
             return Err(Error::damaged_at(run.start, what));
         };
-        let span = Span::new(at, run.blocks);
+        let span = Span { at, blocks: run.blocks };
         if at < SEGMENT_HEAD_BLOCKS || span.end() > SEGMENT_BLOCKS {
             let what = "the journal names blocks across a segment's edge";
             return Err(Error::damaged_at(run.start, what));
@@ -414,9 +414,9 @@ impl State {
         if self.room >= floor + run.blocks + NODE_BLOCKS {
             return true;
         }
-        let taken = self
-            .locate(run.start)
-            .map_or(0, |(index, at)| self.segments[index].room_taken_by(Span::new(at, run.blocks)));
+        let taken = self.locate(run.start).map_or(0, |(index, at)| {
+            self.segments[index].room_taken_by(Span { at, blocks: run.blocks })
+        });
         self.room >= floor + taken
     }
 
@@ -449,7 +449,7 @@ impl State {
         let Some((index, at)) = self.locate(run.start) else {
             return Err(Error::damaged_at(run.start, "a block outside the segments was allocated"));
         };
-        self.adjust(index, |segment| segment.take(device, Span::new(at, run.blocks)))
+        self.adjust(index, |segment| segment.take(device, Span { at, blocks: run.blocks }))
     }
 
     /// Records a run as used or free.
@@ -458,13 +458,13 @@ impl State {
         let Some((index, at)) = self.locate(run.start) else { return };
         // A bitmap that is read on the way shows how much is ready.
         self.adjust(index, |segment| {
-            segment.set_image(device, Span::new(at, run.blocks), used, author, cut);
+            segment.set_image(device, Span { at, blocks: run.blocks }, used, author, cut);
         });
     }
 
     fn release(&mut self, run: BlockRun) {
         if let Some((index, at)) = self.locate(run.start) {
-            self.adjust(index, |segment| segment.release(Span::new(at, run.blocks)));
+            self.adjust(index, |segment| segment.release(Span { at, blocks: run.blocks }));
         }
     }
 

@@ -172,7 +172,7 @@ mod tests {
     use super::*;
     use crate::device::MemoryDevice;
     use crate::format::layout::{SEGMENT_BLOCKS, SEGMENT_HEAD_BLOCKS};
-    use crate::pins::Readers;
+    use crate::pins::{Epoch, Readers};
     use crate::space::Purpose;
 
     const ENTRY: u64 = ENTRY_BYTES as u64;
@@ -181,7 +181,7 @@ mod tests {
         space.cut();
         let table = space.write_cut(table).unwrap();
         space.finish_checkpoint();
-        space.drain(&Readers { before: u64::MAX, since: Vec::new() });
+        space.drain(&Readers { before: Epoch(u64::MAX), since: Vec::new() });
         table
     }
 

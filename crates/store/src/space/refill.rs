@@ -131,7 +131,7 @@ impl Space {
     pub(super) fn open_chunks(&self, state: &mut State, index: usize, span: Span) -> Result<()> {
         let chunks = span.chunks();
         let count = chunks.end() - chunks.start() + 1;
-        let whole = Span::new(chunks.start() * CHUNK_BLOCKS, count * CHUNK_BLOCKS);
+        let whole = Span { at: chunks.start() * CHUNK_BLOCKS, blocks: count * CHUNK_BLOCKS };
         self.reserve_host(whole.in_file(state.segments[index].start))?;
         state.adjust(index, |segment| segment.mark_on_host(chunks));
         Ok(())

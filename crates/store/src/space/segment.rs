@@ -134,7 +134,7 @@ impl Segment {
     }
 
     fn recount_pairs(&mut self) {
-        let all = Span::new(0, SEGMENT_BLOCKS);
+        let all = Span { at: 0, blocks: SEGMENT_BLOCKS };
         self.pairs = self.bits.as_ref().map_or(0, |bits| bits.busy.pairs_near(all, self.holes));
         self.longest_pairs = SEGMENT_BLOCKS;
     }
@@ -418,7 +418,7 @@ impl Segment {
 
 fn empty_bits() -> Bits {
     let mut bits = Bits::clear();
-    bits.set(Span::new(0, SEGMENT_HEAD_BLOCKS), true);
+    bits.set(Span { at: 0, blocks: SEGMENT_HEAD_BLOCKS }, true);
     bits
 }
 

@@ -12,10 +12,6 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    pub const fn new(at: u64, blocks: u64) -> Span {
-        Span { at, blocks }
-    }
-
     /// The first block of a chunk.
     pub fn start_of(chunk: u64) -> Span {
         Span { at: chunk * CHUNK_BLOCKS, blocks: 1 }

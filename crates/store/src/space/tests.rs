@@ -7,7 +7,7 @@ use crate::format::layout::{BLOCK_BYTES, segment_start};
 const USABLE: u64 = super::USABLE.blocks;
 /// What data leaves to others when nothing has changed.
 const KEPT: u64 = RELEASE_BLOCKS_MIN + GROWTH_BLOCKS;
-const NOBODY: Readers = Readers { before: u64::MAX, since: Vec::new() };
+const NOBODY: Readers = Readers { before: Epoch(u64::MAX), since: Vec::new() };
 
 fn space() -> (Arc<MemoryDevice>, Space) {
     let disk = Arc::new(MemoryDevice::new());
@@ -46,7 +46,7 @@ fn ready(space: &Space) -> u64 {
 }
 
 fn release(space: &Space, run: BlockRun) {
-    space.free_after_readers(Freed { run, epoch: 0, birth: None });
+    space.free_after_readers(Freed { run, epoch: Epoch(0), birth: None });
     space.drain(&NOBODY);
 }
 
@@ -337,7 +337,7 @@ fn blocks_in_a_hole_are_claimed_on_a_full_host_and_what_is_free_beside_them_is_n
     let table = checkpoint(&space, &TableImage::default());
     space.free_after_checkpoint(Freed {
         run: run(first(300), 4),
-        epoch: 0,
+        epoch: Epoch(0),
         birth: Some(Generation(0)),
     });
     let loaded = Space::load(disk.clone(), &table).unwrap();
@@ -358,14 +358,14 @@ fn freed_blocks_wait_for_the_checkpoint_that_records_it_and_for_readers() {
     let rest = |space: &Space| space.totals().free_blocks;
     let (taken, free) = (used(&space), rest(&space));
     assert_eq!(taken, USABLE + 1, "with the segment table");
-    let part = Freed { run: run(all.start + 100, 50), epoch: 7, birth: Some(Generation(3)) };
+    let part = Freed { run: run(all.start + 100, 50), epoch: Epoch(7), birth: Some(Generation(3)) };
     space.free_after_checkpoint(part);
     assert_eq!((used(&space), rest(&space)), (taken - 50, free + 50));
     space.drain(&NOBODY);
     assert_eq!(ready(&space), 255 - 2, "it is not ready before that");
     let reader = Readers {
-        before: 8,
-        since: vec![crate::pins::Since { epoch: 5, generation: Generation(4) }],
+        before: Epoch(8),
+        since: vec![crate::pins::Since { epoch: Epoch(5), generation: Generation(4) }],
     };
     space.cut();
     let table = space.write_cut(&table).unwrap();
@@ -463,7 +463,7 @@ fn bitmaps_that_were_read_on_the_way_show_that_enough_is_ready() {
     for (at, blocks) in [(5 * CHUNK_BLOCKS + 10, 40), (6 * CHUNK_BLOCKS, 200)] {
         space.free_after_readers(Freed {
             run: run(first(at), blocks),
-            epoch: 0,
+            epoch: Epoch(0),
             birth: Some(Generation(0)),
         });
     }
@@ -549,7 +549,7 @@ fn all_bitmaps_are_read_before_room_is_refused() {
     all.iter().for_each(|run| space.mark_allocated(*run));
     for index in 0..40 {
         let freed = run(segment_start(index) + 100, 50);
-        space.free_after_readers(Freed { run: freed, epoch: 0, birth: Some(Generation(0)) });
+        space.free_after_readers(Freed { run: freed, epoch: Epoch(0), birth: Some(Generation(0)) });
     }
     space.drain(&NOBODY);
     let table = checkpoint(&space, &TableImage::default());

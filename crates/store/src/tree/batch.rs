@@ -1,7 +1,7 @@
 //! Many changes at once, in the order of their keys: each node on the way is visited once, a leaf
 //! is written anew from its records and the changes that belong to it.
 
-use super::edit::{Piece, ShadowPolicy, Sums, Tree, Writer, insert_siblings, put_record};
+use super::edit::{Piece, ShadowPolicy, SumsDelta, Tree, Writer, insert_siblings, put_record};
 use super::entries::{Entries, RECORD_OVERHEAD};
 use super::node::{BODY_BYTES, Body, CHILD_BYTES, Link, Node, entry_bytes};
 use super::nodes::Nodes;
@@ -81,7 +81,7 @@ impl<O: ShadowPolicy> Tree<'_, O> {
         changes: &[Change<'_>],
         dropped: &mut impl FnMut(&Extent) -> Result<()>,
     ) -> Result<()> {
-        let (mut sums, mut extents) = (Sums::default(), Vec::new());
+        let (mut sums, mut extents) = (SumsDelta::default(), Vec::new());
         let writer = Writer { nodes: self.nodes, policy: self.policy };
         let (root, level) = (&mut self.root.link, self.root.level);
         let pieces = writer.apply(root, level, changes, &mut sums, &mut extents)?;
@@ -114,7 +114,7 @@ impl<O: ShadowPolicy> Writer<'_, O> {
         link: &mut Link,
         level: u8,
         changes: &[Change<'_>],
-        sums: &mut Sums,
+        sums: &mut SumsDelta,
         extents: &mut Vec<Vec<u8>>,
     ) -> Result<Vec<Piece>> {
         let node = self.shadow(link, level)?;
@@ -140,7 +140,7 @@ impl<O: ShadowPolicy> Writer<'_, O> {
                 }
                 // From the right, so that what splits off moves no child still to be visited.
                 for (i, from, to) in shares(keys, changes).into_iter().rev() {
-                    let mut moved = Sums::default();
+                    let mut moved = SumsDelta::default();
                     let changes = &changes[from..to];
                     let pieces =
                         self.apply(&mut children[i].link, level - 1, changes, &mut moved, extents)?;
@@ -204,7 +204,7 @@ fn collect_extent(value: &[u8], extents: &mut Vec<Vec<u8>>) {
 fn change_record(
     entries: &mut Entries,
     change: &Change<'_>,
-    sums: &mut Sums,
+    sums: &mut SumsDelta,
     extents: &mut Vec<Vec<u8>>,
 ) {
     let place = entries.search(change.key);
@@ -229,7 +229,7 @@ fn change_record(
 fn merged(
     old: &Entries,
     changes: &[Change<'_>],
-    sums: &mut Sums,
+    sums: &mut SumsDelta,
     extents: &mut Vec<Vec<u8>>,
 ) -> Entries {
     let added: usize =
@@ -264,6 +264,7 @@ mod tests {
     use super::*;
     use crate::device::MemoryDevice;
     use crate::format::ids::Generation;
+    use crate::tree::Sums;
     use crate::tree::{Cursor, get};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -293,13 +294,13 @@ mod tests {
     }
 
     /// No node is too large, and every sum is right.
-    fn check(nodes: &Nodes, link: &Link, level: u8) -> (u64, u64) {
+    fn check(nodes: &Nodes, link: &Link, level: u8) -> Sums {
         let node = nodes.load(link, level).unwrap();
         assert!(!node.overfull() && node.level == level);
         if let Body::Inner { keys, children } = &node.body {
             assert_eq!(keys.len(), children.len());
             for child in children {
-                assert_eq!(check(nodes, &child.link, level - 1), (child.entries, child.bytes));
+                assert_eq!(check(nodes, &child.link, level - 1), child.sums());
             }
         }
         node.sums()
@@ -337,7 +338,8 @@ mod tests {
                     true => batch.keys().for_each(|key| drop(model.remove(key))),
                     false => model.append(&mut batch),
                 }
-                prop_assert_eq!(check(&nodes, &root.link, root.level), (root.entries, root.bytes));
+                let sums = Sums { entries: root.entries, bytes: root.bytes };
+                prop_assert_eq!(check(&nodes, &root.link, root.level), sums);
                 prop_assert_eq!(root.entries, model.len() as u64);
                 let mut cursor = Cursor::seek(&nodes, &root, &[]).unwrap();
                 for (key, value) in &model {

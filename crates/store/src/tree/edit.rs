@@ -25,7 +25,7 @@ pub(crate) trait ShadowPolicy {
 
 /// How a change moved the sums of a subtree.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Sums {
+pub(crate) struct SumsDelta {
     pub entries: i64,
     pub bytes: i64,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Tree<'a, O> {
 impl<O: ShadowPolicy> Tree<'_, O> {
     /// Puts a key; replaces its value if it is there.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let mut sums = Sums::default();
+        let mut sums = SumsDelta::default();
         let writer = Writer { nodes: self.nodes, policy: self.policy };
         let pieces = writer.put(&mut self.root.link, self.root.level, key, value, &mut sums)?;
         self.add_sums(sums);
@@ -53,7 +53,7 @@ impl<O: ShadowPolicy> Tree<'_, O> {
 
     /// Removes a key. Returns `true` if it was there.
     pub fn remove(&mut self, key: &[u8]) -> Result<bool> {
-        let mut sums = Sums::default();
+        let mut sums = SumsDelta::default();
         let writer = Writer { nodes: self.nodes, policy: self.policy };
         writer.remove(&mut self.root.link, self.root.level, key, &mut sums)?;
         self.add_sums(sums);
@@ -76,7 +76,7 @@ impl<O: ShadowPolicy> Tree<'_, O> {
         }
     }
 
-    pub(super) fn add_sums(&mut self, sums: Sums) {
+    pub(super) fn add_sums(&mut self, sums: SumsDelta) {
         self.root.entries = self.root.entries.wrapping_add_signed(sums.entries);
         self.root.bytes = self.root.bytes.wrapping_add_signed(sums.bytes);
     }
@@ -92,15 +92,14 @@ impl<O: ShadowPolicy> Tree<'_, O> {
     fn add_root(&mut self, writer: &Writer<'_, O>, pieces: Vec<Piece>) -> Vec<Piece> {
         let mut keys = Entries::default();
         keys.push(&[], &[], &[]);
-        let (entries, bytes) = match &self.root.link {
-            Link::Mem(node) => node.sums(),
+        let old = match &self.root.link {
+            Link::Mem(node) => Child::of(Arc::clone(node)),
             Link::Disk(_) => unreachable!("a root that was split is in memory"),
         };
-        let mut children = vec![Child { link: self.root.link.clone(), entries, bytes }];
+        let mut children = vec![old];
         for (separator, node) in pieces {
-            let (entries, bytes) = node.sums();
             keys.push(&[], &separator, &[]);
-            children.push(Child { link: Link::Mem(node), entries, bytes });
+            children.push(Child::of(node));
         }
         self.policy.grew();
         self.root.level += 1;
@@ -168,7 +167,7 @@ impl<O: ShadowPolicy> Writer<'_, O> {
         level: u8,
         key: &[u8],
         value: &[u8],
-        sums: &mut Sums,
+        sums: &mut SumsDelta,
     ) -> Result<Vec<Piece>> {
         let node = self.shadow(link, level)?;
         let at_end = match &mut node.body {
@@ -235,7 +234,7 @@ impl<O: ShadowPolicy> Writer<'_, O> {
         (separator, Node::new(self.policy.birth(), node.level, body))
     }
 
-    fn remove(&self, link: &mut Link, level: u8, key: &[u8], sums: &mut Sums) -> Result<()> {
+    fn remove(&self, link: &mut Link, level: u8, key: &[u8], sums: &mut SumsDelta) -> Result<()> {
         let node = self.shadow(link, level)?;
         match &mut node.body {
             Body::Leaf(entries) => {
@@ -305,7 +304,7 @@ pub(super) fn put_record(
     entries: &mut Entries,
     place: std::result::Result<usize, usize>,
     (key, value): (&[u8], &[u8]),
-    sums: &mut Sums,
+    sums: &mut SumsDelta,
 ) {
     sums.bytes += entry_bytes(key, value) as i64;
     match place {
@@ -328,11 +327,11 @@ pub(super) fn insert_siblings(
     pieces: Vec<Piece>,
 ) {
     for (at, (separator, node)) in (i + 1..).zip(pieces) {
-        let (entries, bytes) = node.sums();
-        children[i].entries = children[i].entries.wrapping_sub(entries);
-        children[i].bytes = children[i].bytes.wrapping_sub(bytes);
+        let sibling = Child::of(node);
+        children[i].entries = children[i].entries.wrapping_sub(sibling.entries);
+        children[i].bytes = children[i].bytes.wrapping_sub(sibling.bytes);
         keys.insert(at, &separator, &[]);
-        children.insert(at, Child { link: Link::Mem(node), entries, bytes });
+        children.insert(at, sibling);
     }
 }
 

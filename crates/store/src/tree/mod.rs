@@ -23,6 +23,6 @@ pub(crate) use diff::{Difference, RawChange};
 pub(crate) use edit::{ShadowPolicy, Tree};
 pub(crate) use entries::Entries;
 pub(crate) use extent_map::{Mapped, NewRun, map_key, map_runs, values_in_map};
-pub(crate) use node::{Body, Child, Link, Node};
+pub(crate) use node::{Body, Child, Link, Node, Sums};
 pub(crate) use nodes::Nodes;
 pub(crate) use root::Root;

@@ -75,6 +75,26 @@ pub(crate) struct Child {
     pub bytes: u64,
 }
 
+impl Child {
+    /// A node in memory as a child.
+    pub fn of(node: Arc<Node>) -> Child {
+        let Sums { entries, bytes } = node.sums();
+        Child { link: Link::Mem(node), entries, bytes }
+    }
+
+    pub fn sums(&self) -> Sums {
+        Sums { entries: self.entries, bytes: self.bytes }
+    }
+}
+
+/// What a subtree holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sums {
+    pub entries: u64,
+    /// Bytes that the entries reference.
+    pub bytes: u64,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
     Leaf(Entries),
@@ -142,16 +162,21 @@ impl Node {
         }
     }
 
-    /// Entries and referenced bytes of the subtree.
-    pub fn sums(&self) -> (u64, u64) {
+    /// What the subtree holds.
+    pub fn sums(&self) -> Sums {
         match &self.body {
             Body::Leaf(entries) => {
                 let bytes =
                     (0..entries.len()).map(|i| entry_bytes(entries.key(i), entries.value(i))).sum();
-                (entries.len() as u64, bytes)
+                Sums { entries: entries.len() as u64, bytes }
             }
             Body::Inner { children, .. } => {
-                children.iter().fold((0, 0), |sum, c| (sum.0 + c.entries, sum.1 + c.bytes))
+                let mut sums = Sums { entries: 0, bytes: 0 };
+                for child in children {
+                    sums.entries += child.entries;
+                    sums.bytes += child.bytes;
+                }
+                sums
             }
         }
     }

@@ -13,12 +13,8 @@ fn segment(chunks: u64) -> Segment {
     segment
 }
 
-fn span(at: u64, blocks: u64) -> Option<Span> {
-    Some(Span::new(at, blocks))
-}
-
-fn take(segment: &mut Segment, at: u64, len: u64) {
-    segment.take(&MemoryDevice::new(), Span::new(at, len)).unwrap();
+fn take(segment: &mut Segment, span: Span) {
+    segment.take(&MemoryDevice::new(), span).unwrap();
 }
 
 fn find(segment: &mut Segment, wanted: u64) -> Option<Span> {
@@ -51,10 +47,17 @@ fn a_new_segment_is_all_hole_and_what_the_host_holds_of_it_is_ready() {
     let mut segment = segment(0);
     assert_eq!((u64::from(segment.free), segment.ready()), (USABLE, 0));
     assert!(!segment.may_hold(1));
-    assert_eq!((find(&mut segment, 1), find_hole(&mut segment, USABLE)), (None, span(2, USABLE)));
-    assert_eq!(find_hole(&mut segment, USABLE + 1), span(2, USABLE), "the longest there is");
+    assert_eq!(
+        (find(&mut segment, 1), find_hole(&mut segment, USABLE)),
+        (None, Some(Span { at: 2, blocks: USABLE }))
+    );
+    assert_eq!(
+        find_hole(&mut segment, USABLE + 1),
+        Some(Span { at: 2, blocks: USABLE }),
+        "the longest there is"
+    );
     assert_eq!(find_hole(&mut segment, USABLE + 1), None, "which is known from then on");
-    assert_eq!(find_hole(&mut segment, USABLE), span(2, USABLE));
+    assert_eq!(find_hole(&mut segment, USABLE), Some(Span { at: 2, blocks: USABLE }));
 
     segment.mark_on_host(1..=2);
     assert_eq!(
@@ -62,9 +65,9 @@ fn a_new_segment_is_all_hole_and_what_the_host_holds_of_it_is_ready() {
         [true, false, false, true, true]
     );
     assert_eq!((u64::from(segment.free), segment.ready()), (USABLE, 512));
-    assert_eq!(find(&mut segment, 512), span(256, 512));
-    assert_eq!(find_hole(&mut segment, 254), span(2, 254));
-    assert_eq!(find_hole(&mut segment, 255), span(768, 256));
+    assert_eq!(find(&mut segment, 512), Some(Span { at: 256, blocks: 512 }));
+    assert_eq!(find_hole(&mut segment, 254), Some(Span { at: 2, blocks: 254 }));
+    assert_eq!(find_hole(&mut segment, 255), Some(Span { at: 768, blocks: 256 }));
     segment.mark_on_host(0..=63);
     assert_eq!((segment.ready(), find_hole(&mut segment, 1)), (USABLE, None));
 }
@@ -72,23 +75,27 @@ fn a_new_segment_is_all_hole_and_what_the_host_holds_of_it_is_ready() {
 #[test]
 fn what_is_taken_is_not_found_until_it_is_released() {
     let mut segment = segment(3);
-    take(&mut segment, 2, 554);
+    take(&mut segment, Span { at: 2, blocks: 554 });
     assert_eq!((u64::from(segment.free), segment.ready()), (USABLE - 554, 212));
     assert!(segment.may_hold(212) && !segment.may_hold(213));
-    take(&mut segment, 600, 8);
+    take(&mut segment, Span { at: 600, blocks: 8 });
     assert!(segment.may_hold(204), "nobody has looked yet");
-    assert_eq!(find(&mut segment, 200), span(608, 160), "the longest there is");
+    assert_eq!(
+        find(&mut segment, 200),
+        Some(Span { at: 608, blocks: 160 }),
+        "the longest there is"
+    );
     assert!(segment.may_hold(160) && !segment.may_hold(161));
-    assert_eq!(find(&mut segment, 40), span(556, 44));
-    segment.release(Span::new(600, 8));
+    assert_eq!(find(&mut segment, 40), Some(Span { at: 556, blocks: 44 }));
+    segment.release(Span { at: 600, blocks: 8 });
     assert_eq!((u64::from(segment.free), segment.ready()), (USABLE - 554, 212));
     assert!(segment.may_hold(212));
-    assert_eq!(find(&mut segment, 212), span(556, 212));
+    assert_eq!(find(&mut segment, 212), Some(Span { at: 556, blocks: 212 }));
     assert_eq!(find_hole(&mut segment, USABLE).map(|span| span.at), Some(768));
-    segment.release(Span::new(2, 554));
-    assert_eq!(find(&mut segment, 766), span(2, 766));
-    take(&mut segment, 102, 300);
-    assert_eq!(find(&mut segment, 100), span(2, 100));
+    segment.release(Span { at: 2, blocks: 554 });
+    assert_eq!(find(&mut segment, 766), Some(Span { at: 2, blocks: 766 }));
+    take(&mut segment, Span { at: 102, blocks: 300 });
+    assert_eq!(find(&mut segment, 100), Some(Span { at: 2, blocks: 100 }));
     assert!(segment.may_hold(366), "there is a longer one than what was asked for");
 }
 
@@ -108,7 +115,7 @@ fn a_bitmap_is_recorded_as_of_the_cut_in_each_slot_by_turns() {
     let disk = MemoryDevice::new();
     let mut segment = segment(1);
     let set = |segment: &mut Segment, (at, blocks), used, author, cut| {
-        segment.set_image(&disk, Span::new(at, blocks), used, author, cut);
+        segment.set_image(&disk, Span { at, blocks }, used, author, cut);
     };
     set(&mut segment, (2, 10), true, Author::Writer, false);
     assert!(segment.dirty && !segment.writing);
@@ -138,7 +145,7 @@ fn a_bitmap_is_recorded_as_of_the_cut_in_each_slot_by_turns() {
     // In the life after: what was recorded is busy, and nothing else.
     let mut loaded = Segment::stored(segment.start, segment.entry);
     loaded.mark_on_host(0..=0);
-    assert_eq!(loaded.find(&disk, 211).unwrap(), span(45, 211));
+    assert_eq!(loaded.find(&disk, 211).unwrap(), Some(Span { at: 45, blocks: 211 }));
     assert_eq!(u64::from(loaded.free), USABLE - 6 - 15);
 }
 
@@ -153,10 +160,10 @@ fn a_change_that_was_missed_because_the_bitmap_could_not_be_read_is_never_record
         disk.read_at(bitmap, &mut good).unwrap();
         disk.write_at(bitmap, &[0xEE; BLOCK_BYTES]).unwrap();
         let mut segment = Segment::stored(first.start, first.entry);
-        segment.set_image(&disk, Span::new(2, 10), false, Author::Writer, cut);
+        segment.set_image(&disk, Span { at: 2, blocks: 10 }, false, Author::Writer, cut);
         assert!(segment.record_cut(&disk).is_err(), "it cannot be read");
         disk.write_at(bitmap, &good).unwrap();
-        segment.set_image(&disk, Span::new(20, 10), true, Author::Writer, cut);
+        segment.set_image(&disk, Span { at: 20, blocks: 10 }, true, Author::Writer, cut);
         assert!(segment.record_cut(&disk).is_err(), "the first change is not in it");
     }
 }
@@ -165,14 +172,14 @@ fn a_change_that_was_missed_because_the_bitmap_could_not_be_read_is_never_record
 fn chunks_without_a_busy_block_are_idle_but_for_the_first_and_for_holes() {
     let mut segment = segment(4);
     assert_eq!([segment.idle_chunks(), segment.idle_chunks()], [[1, 2, 3], [1, 2, 3]]);
-    take(&mut segment, 2 * CHUNK_BLOCKS + 255, 1);
+    take(&mut segment, Span { at: 2 * CHUNK_BLOCKS + 255, blocks: 1 });
     assert_eq!(segment.idle_chunks(), [1, 3]);
-    take(&mut segment, CHUNK_BLOCKS, 1);
-    take(&mut segment, 3 * CHUNK_BLOCKS, 1);
+    take(&mut segment, Span { at: CHUNK_BLOCKS, blocks: 1 });
+    take(&mut segment, Span { at: 3 * CHUNK_BLOCKS, blocks: 1 });
     assert_eq!([segment.idle_chunks(), segment.idle_chunks()], [[0; 0]; 2]);
-    segment.release(Span::new(3 * CHUNK_BLOCKS, 1));
+    segment.release(Span { at: 3 * CHUNK_BLOCKS, blocks: 1 });
     assert_eq!(segment.idle_chunks(), [3]);
-    take(&mut segment, 3 * CHUNK_BLOCKS, 1);
+    take(&mut segment, Span { at: 3 * CHUNK_BLOCKS, blocks: 1 });
     assert!(segment.idle_chunks().is_empty());
     segment.mark_on_host(63..=63);
     assert_eq!(segment.idle_chunks(), [63]);
@@ -183,7 +190,7 @@ fn a_chunk_is_thin_with_an_eighth_of_it_free_in_runs_that_are_worth_it() {
     let mut segment = segment(4);
     // In the first, two runs of 16; 31 free; 32 free; 32 free in runs of 15 and 17.
     for (at, len) in [(2, 206), (224, 16), (256, 225), (512, 224), (768, 100), (883, 124)] {
-        take(&mut segment, at, len);
+        take(&mut segment, Span { at, blocks: len });
     }
     assert_eq!(segment.thin_chunks(), [0, 2]);
     assert_eq!(
@@ -197,11 +204,11 @@ fn a_chunk_is_thin_with_an_eighth_of_it_free_in_runs_that_are_worth_it() {
 fn a_marked_chunk_is_punched_once_it_is_recorded_and_nobody_takes_it_meanwhile() {
     let disk = MemoryDevice::new();
     let mut segment = segment(64);
-    take(&mut segment, 2, USABLE);
-    segment.set_image(&disk, Span::new(2, USABLE), true, Author::Writer, false);
+    take(&mut segment, Span { at: 2, blocks: USABLE });
+    segment.set_image(&disk, Span { at: 2, blocks: USABLE }, true, Author::Writer, false);
     for (at, len) in [(512, 256), (300, 15), (320, 16), (768, 256)] {
-        segment.release(Span::new(at, len));
-        segment.set_image(&disk, Span::new(at, len), false, Author::Writer, false);
+        segment.release(Span { at, blocks: len });
+        segment.set_image(&disk, Span { at, blocks: len }, false, Author::Writer, false);
     }
     checkpoint(&mut segment, &disk);
     assert_eq!(segment.begin_punching(&disk, 9).unwrap(), (Chunks::NONE, Vec::new()));
@@ -210,22 +217,29 @@ fn a_marked_chunk_is_punched_once_it_is_recorded_and_nobody_takes_it_meanwhile()
     assert_eq!(segment.ready(), ready - 256 - 31 - 256);
     assert_eq!(segment.begin_punching(&disk, 9).unwrap().0, Chunks::NONE, "not recorded yet");
     checkpoint(&mut segment, &disk);
-    assert_eq!(segment.begin_punching(&disk, 1).unwrap(), (Chunks(0b10), vec![Span::new(320, 16)]));
+    assert_eq!(
+        segment.begin_punching(&disk, 1).unwrap(),
+        (Chunks(0b10), vec![Span { at: 320, blocks: 16 }])
+    );
     segment.punched(Chunks(0b10));
     segment.mark_on_host(3..=3);
     assert_eq!(
         segment.begin_punching(&disk, 9).unwrap(),
-        (Chunks(0b100), vec![Span::new(512, 256)])
+        (Chunks(0b100), vec![Span { at: 512, blocks: 256 }])
     );
     assert_eq!(segment.begin_punching(&disk, 9).unwrap().0, Chunks::NONE, "once");
-    assert_eq!(find_hole(&mut segment, 17), span(320, 16), "the other is going");
+    assert_eq!(
+        find_hole(&mut segment, 17),
+        Some(Span { at: 320, blocks: 16 }),
+        "the other is going"
+    );
     segment.punched(Chunks(0b100));
-    assert_eq!(find_hole(&mut segment, 256), span(512, 256));
+    assert_eq!(find_hole(&mut segment, 256), Some(Span { at: 512, blocks: 256 }));
 
     // The life after does not know whether they went. It need not read the bitmap before.
     let mut next = Segment::stored(segment.start, segment.entry);
     next.mark_holes_for_trim();
-    let spans = vec![Span::new(320, 16), Span::new(512, 512)];
+    let spans = vec![Span { at: 320, blocks: 16 }, Span { at: 512, blocks: 512 }];
     assert_eq!(next.begin_punching(&disk, 9).unwrap(), (Chunks(0b1110), spans));
 }
 
@@ -243,6 +257,6 @@ fn a_hole_that_is_taken_back_while_a_checkpoint_is_written_is_not_punched() {
     checkpoint(&mut segment, &disk);
     assert_eq!(
         segment.begin_punching(&disk, 9).unwrap(),
-        (Chunks(0b100), vec![Span::new(512, 256)])
+        (Chunks(0b100), vec![Span { at: 512, blocks: 256 }])
     );
 }
