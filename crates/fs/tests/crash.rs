@@ -5,6 +5,7 @@ mod model_tree;
 mod tree;
 
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use model_tree::Model;
@@ -53,11 +54,11 @@ impl Device for Disk {
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.now.set_len(bytes)
     }
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.now.allocate(offset, len)
+    fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        self.now.allocate(range)
     }
-    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.now.punch(offset, len)
+    fn punch(&self, range: Range<u64>) -> io::Result<()> {
+        self.now.punch(range)
     }
     fn allocated_bytes(&self) -> io::Result<u64> {
         self.now.allocated_bytes()

@@ -46,9 +46,9 @@ pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<E
     let failed = |e| Error::io("making room for the store", e);
     let fresh_number = || options.environment.fresh_number();
     device.set_len(FIRST_SEGMENT_BLOCK.offset()).map_err(failed)?;
-    let ring_bytes = FIRST_RING_BLOCKS * BLOCK_BYTES as u64;
-    device.allocate(FIRST_RING_BLOCK.offset(), ring_bytes).map_err(failed)?;
-    checkpoint::zero(&*device, BlockRun::new(FIRST_RING_BLOCK, FIRST_RING_BLOCKS))?;
+    let ring = BlockRun::new(FIRST_RING_BLOCK, FIRST_RING_BLOCKS);
+    device.allocate(ring.bytes()).map_err(failed)?;
+    checkpoint::zero(&*device, ring)?;
     for slot in SUPERBLOCK_SLOTS {
         // Else the slot of the second checkpoint would ask for room, perhaps of a disk that is
         // full.
@@ -59,8 +59,8 @@ pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<E
         checkpoint: 0,
         generation: Generation(1),
         salt: fresh_number(),
-        ring_block: FIRST_RING_BLOCK,
-        ring_blocks: FIRST_RING_BLOCKS,
+        ring_block: ring.start,
+        ring_blocks: ring.blocks,
         replay_block: 0,
         replay_sequence: Sequence(0),
         replay_chain: 0,

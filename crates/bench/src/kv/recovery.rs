@@ -3,6 +3,7 @@
 //! as long as possible.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -124,12 +125,12 @@ impl Device for CutOff {
         self.on()?.set_len(bytes)
     }
 
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.on()?.allocate(offset, len)
+    fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        self.on()?.allocate(range)
     }
 
-    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.on()?.punch(offset, len)
+    fn punch(&self, range: Range<u64>) -> io::Result<()> {
+        self.on()?.punch(range)
     }
 
     fn allocated_bytes(&self) -> io::Result<u64> {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -52,12 +53,12 @@ impl Device for Disk {
         self.memory.set_len(bytes)
     }
 
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.memory.allocate(offset, len)
+    fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        self.memory.allocate(range)
     }
 
-    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.memory.punch(offset, len)
+    fn punch(&self, range: Range<u64>) -> io::Result<()> {
+        self.memory.punch(range)
     }
 
     fn allocated_bytes(&self) -> io::Result<u64> {

@@ -5,6 +5,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use rustix::io::Errno;
 use tine_sys::private_file::PrivateFile;
 
 use super::flushes::Flushes;
-use super::{AlignedBuf, BLOCK, Device, whole_blocks};
+use super::{AlignedBuf, BLOCK, Device, range_of, whole_blocks};
 
 /// Bytes copied at a time when a caller's buffer is not aligned.
 const BOUNCE_BYTES: usize = 1 << 20;
@@ -159,8 +160,9 @@ impl FileDevice {
     }
 
     /// One `fallocate`; `Ok(false)` where the host does not know the mode.
-    fn fallocate(&self, mode: FallocateFlags, offset: u64, len: u64) -> io::Result<bool> {
+    fn fallocate(&self, mode: FallocateFlags, range: &Range<u64>) -> io::Result<bool> {
         let file = self.file.get()?;
+        let (offset, len) = (range.start, range.end - range.start);
         loop {
             match rustix::fs::fallocate(file, mode, offset, len) {
                 Ok(()) => return Ok(true),
@@ -184,7 +186,7 @@ impl Drop for FileDevice {
 
 impl Device for FileDevice {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        whole_blocks(offset, buf.len() as u64)?;
+        range_of(offset, buf)?;
         if !self.direct || AlignedBuf::is_aligned(buf) {
             return self.read_aligned(self.file.get()?, offset, buf);
         }
@@ -199,23 +201,23 @@ impl Device for FileDevice {
 
     fn read_cached(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let Some(cached) = &self.cached else { return self.read_at(offset, buf) };
-        whole_blocks(offset, buf.len() as u64)?;
+        range_of(offset, buf)?;
         self.read_aligned(cached.get()?, offset, buf)
     }
 
-    fn expect_read(&self, offset: u64, len: u64) {
+    fn expect_read(&self, range: Range<u64>) {
         let cached = match &self.cached {
             Some(cached) => cached,
             None if self.direct => return,
             None => &self.file,
         };
+        let len = NonZeroU64::new(range.end.saturating_sub(range.start));
         // Advice that is not taken costs time only.
-        let _ =
-            cached.get().map(|file| fadvise(file, offset, NonZeroU64::new(len), Advice::WillNeed));
+        let _ = cached.get().map(|file| fadvise(file, range.start, len, Advice::WillNeed));
     }
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
-        whole_blocks(offset, buf.len() as u64)?;
+        range_of(offset, buf)?;
         if !self.direct || AlignedBuf::is_aligned(buf) {
             return self.write_aligned(offset, buf);
         }
@@ -238,31 +240,31 @@ impl Device for FileDevice {
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        whole_blocks(bytes, 0)?;
+        whole_blocks(&(0..bytes))?;
         self.file.get()?.set_len(bytes)
     }
 
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        whole_blocks(offset, len)?;
-        if len == 0 || self.fallocate(FallocateFlags::empty(), offset, len)? {
+    fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        whole_blocks(&range)?;
+        if range.is_empty() || self.fallocate(FallocateFlags::empty(), &range)? {
             return Ok(());
         }
-        match self.len()? < offset + len {
-            true => self.file.get()?.set_len(offset + len),
+        match self.len()? < range.end {
+            true => self.file.get()?.set_len(range.end),
             false => Ok(()),
         }
     }
 
-    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
-        whole_blocks(offset, len)?;
+    fn punch(&self, range: Range<u64>) -> io::Result<()> {
+        whole_blocks(&range)?;
         let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        if len == 0 || self.fallocate(mode, offset, len)? {
+        if range.is_empty() || self.fallocate(mode, &range)? {
             return Ok(());
         }
         // The host cannot make holes: the zeros have to be written.
-        let end = self.len()?.min(offset + len);
+        let end = self.len()?.min(range.end);
         let zeros = AlignedBuf::zeroed(BOUNCE_BYTES);
-        for at in (offset..end).step_by(BOUNCE_BYTES) {
+        for at in (range.start..end).step_by(BOUNCE_BYTES) {
             let part = (end - at).min(BOUNCE_BYTES as u64) as usize;
             self.write_aligned(at, &zeros[..part])?;
         }
@@ -341,7 +343,7 @@ mod tests {
         both_ways(|device| {
             let cached = |at: u64| {
                 let mut read = AlignedBuf::zeroed(2 * BLOCK);
-                device.expect_read(at, 2 * BLOCK as u64);
+                device.expect_read(at..at + 2 * BLOCK as u64);
                 device.read_cached(at, &mut read).unwrap();
                 let mut on_disk = AlignedBuf::zeroed(2 * BLOCK);
                 device.read_at(at, &mut on_disk).unwrap();
@@ -352,7 +354,7 @@ mod tests {
             assert_eq!(cached(0), (1, 1));
             device.write_at(BLOCK as u64, &[2; 2 * BLOCK]).unwrap();
             assert_eq!((cached(0), cached(8192)), ((1, 2), (2, 1)));
-            device.punch(0, BLOCK as u64).unwrap();
+            device.punch(0..BLOCK as u64).unwrap();
             assert_eq!(cached(0), (0, 2));
             device.set_len(8192).unwrap();
             assert_eq!(cached(8192), (0, 0));
@@ -400,11 +402,11 @@ mod tests {
     #[test]
     fn a_punched_range_reads_as_zeros_and_gives_its_space_back() {
         both_ways(|device| {
-            device.allocate(0, 1 << 20).unwrap();
+            device.allocate(0..1 << 20).unwrap();
             device.write_at(0, &vec![3; 1 << 20]).unwrap();
             device.sync().unwrap();
             let before = device.allocated_bytes().unwrap();
-            device.punch(BLOCK as u64, (1 << 20) - BLOCK as u64).unwrap();
+            device.punch(BLOCK as u64..1 << 20).unwrap();
             device.sync().unwrap();
             assert!(device.allocated_bytes().unwrap() + (900 << 10) < before);
             let mut read = vec![1; 2 * BLOCK];
@@ -417,7 +419,7 @@ mod tests {
     #[test]
     fn allocated_room_is_set_aside_before_it_is_written() {
         both_ways(|device| {
-            device.allocate(1 << 20, 1 << 20).unwrap();
+            device.allocate(1 << 20..2 << 20).unwrap();
             assert!(device.allocated_bytes().unwrap() >= 1 << 20);
             assert_eq!(device.len().unwrap(), 2 << 20);
             device.set_len(1 << 20).unwrap();
@@ -450,13 +452,13 @@ mod tests {
                     device.read_cached(0, &mut read),
                     device.sync(),
                     device.set_len(0),
-                    device.allocate(0, 1 << 20),
-                    device.punch(0, BLOCK as u64),
+                    device.allocate(0..1 << 20),
+                    device.punch(0..BLOCK as u64),
                     device.len().map(drop),
                     device.allocated_bytes().map(drop),
                     device.host_free_bytes().map(drop),
                 ];
-                device.expect_read(0, BLOCK as u64);
+                device.expect_read(0..BLOCK as u64);
                 u8::from(refused.iter().any(Result::is_ok))
             });
             assert_eq!(status.unwrap().code(), Some(0));
@@ -543,7 +545,7 @@ mod tests {
             assert_eq!(kind(device.write_at(1, &[0; BLOCK])), refused);
             assert_eq!(kind(device.read_at(0, &mut [0; 100])), refused);
             assert_eq!(kind(device.set_len(100)), refused);
-            assert_eq!(kind(device.punch(u64::MAX - 4095, BLOCK as u64)), refused);
+            assert_eq!(kind(device.punch(u64::MAX - 4095..u64::MAX)), refused);
         });
     }
 }

@@ -36,8 +36,8 @@ pub(super) struct Image {
 struct Chunk([Option<Block>; CHUNK as usize]);
 
 /// The blocks of a range of bytes.
-pub(super) fn blocks_of(offset: u64, len: u64) -> Range<u64> {
-    offset / BLOCK as u64..(offset + len) / BLOCK as u64
+pub(super) fn blocks_of(range: &Range<u64>) -> Range<u64> {
+    range.start / BLOCK as u64..range.end / BLOCK as u64
 }
 
 impl Image {

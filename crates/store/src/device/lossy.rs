@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::dice::Dice;
-use super::image::{Block, zeros};
-use super::{BLOCK, Device, whole_blocks};
+use super::image::{Block, blocks_of, zeros};
+use super::{BLOCK, Device, range_of, whole_blocks};
 
 /// Older unsynced contents kept for one block, each of which may be what a power cut leaves.
 const VERSIONS_MAX: usize = 4;
@@ -147,7 +148,7 @@ impl State {
 
 impl Device for LossyDevice {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        whole_blocks(offset, buf.len() as u64)?;
+        range_of(offset, buf)?;
         let state = self.view();
         state.powered()?;
         let from_device = state.device_end.saturating_sub(offset).min(buf.len() as u64) as usize;
@@ -169,7 +170,7 @@ impl Device for LossyDevice {
     }
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
-        whole_blocks(offset, buf.len() as u64)?;
+        range_of(offset, buf)?;
         let mut state = self.powered_change()?;
         let (whole, _) = buf.as_chunks::<BLOCK>();
         for (bytes, block) in whole.iter().zip(offset / BLOCK as u64..) {
@@ -189,7 +190,7 @@ impl Device for LossyDevice {
             let at = block * BLOCK as u64;
             match versions.last() {
                 Some(Some(bytes)) => self.device.write_at(at, &bytes[..])?,
-                _ => self.device.punch(at, BLOCK as u64)?,
+                _ => self.device.punch(at..at + BLOCK as u64)?,
             }
         }
         state.unsynced.clear();
@@ -205,7 +206,7 @@ impl Device for LossyDevice {
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        whole_blocks(bytes, 0)?;
+        whole_blocks(&(0..bytes))?;
         let mut state = self.powered_change()?;
         state.unsynced.split_off(&(bytes / BLOCK as u64));
         state.device_end = state.device_end.min(bytes);
@@ -213,18 +214,18 @@ impl Device for LossyDevice {
         Ok(())
     }
 
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        whole_blocks(offset, len)?;
+    fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        whole_blocks(&range)?;
         let mut state = self.powered_change()?;
-        self.device.allocate(offset, len)?;
-        state.len = state.len.max(offset + len);
+        self.device.allocate(range.clone())?;
+        state.len = state.len.max(range.end);
         Ok(())
     }
 
-    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
-        whole_blocks(offset, len)?;
+    fn punch(&self, range: Range<u64>) -> io::Result<()> {
+        whole_blocks(&range)?;
         let mut state = self.powered_change()?;
-        for block in offset / BLOCK as u64..(offset + len) / BLOCK as u64 {
+        for block in blocks_of(&range) {
             state.hold(block, None);
         }
         Ok(())
@@ -245,7 +246,7 @@ fn pass_len(device: &dyn Device, state: &State) -> io::Result<()> {
     if device.len()? > state.device_end {
         let kept = device.len()?.min(state.len);
         if state.device_end < kept {
-            device.punch(state.device_end, kept - state.device_end)?;
+            device.punch(state.device_end..kept)?;
         }
     }
     device.set_len(state.len)
@@ -275,7 +276,7 @@ mod tests {
         put(&lossy, 1, 1);
         lossy.sync().unwrap();
         put(&lossy, 1, 2);
-        lossy.punch(0, BLOCK as u64).unwrap();
+        lossy.punch(0..BLOCK as u64).unwrap();
         lossy.set_len(9 * BLOCK as u64).unwrap();
         assert_eq!((block(&lossy, 0), block(&lossy, 1)), (0, 2));
         lossy.power_cut(Survivors::None).unwrap();
@@ -294,7 +295,7 @@ mod tests {
         assert_eq!(file.len().unwrap(), 0);
         lossy.sync().unwrap();
         assert_eq!((block(&*file, 0), block(&*file, 3)), (1, 3));
-        lossy.punch(0, BLOCK as u64).unwrap();
+        lossy.punch(0..BLOCK as u64).unwrap();
         lossy.set_len(3 * BLOCK as u64).unwrap();
         lossy.set_len(4 * BLOCK as u64).unwrap();
         assert_eq!((block(&*file, 0), block(&*file, 3)), (1, 3));

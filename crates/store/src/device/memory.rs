@@ -1,10 +1,11 @@
 //! A device in memory, for tests: sparse, copied in an instant, and full when it is told to be.
 
 use std::io;
+use std::ops::Range;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::image::{Image, block_of, blocks_of};
-use super::{BLOCK, Device, whole_blocks};
+use super::{BLOCK, Device, range_of, whole_blocks};
 
 /// Blocks in memory. Everything is durable at once.
 #[derive(Debug, Default)]
@@ -64,7 +65,7 @@ impl MemoryDevice {
 
 impl State {
     /// Takes room for the absent ones of `blocks`, all or none.
-    fn reserve(&mut self, blocks: std::ops::Range<u64>) -> io::Result<()> {
+    fn reserve(&mut self, blocks: Range<u64>) -> io::Result<()> {
         let Some(capacity) = self.capacity_bytes else { return Ok(()) };
         let absent = blocks.end - blocks.start - self.image.present_in(blocks);
         match absent > 0 && (self.image.present() + absent) * BLOCK as u64 > capacity {
@@ -77,20 +78,20 @@ impl State {
 
 impl Device for MemoryDevice {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        whole_blocks(offset, buf.len() as u64)?;
+        range_of(offset, buf)?;
         self.view().image.read(offset, buf);
         Ok(())
     }
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
-        whole_blocks(offset, buf.len() as u64)?;
+        let range = range_of(offset, buf)?;
         let mut state = self.change();
-        state.reserve(blocks_of(offset, buf.len() as u64))?;
+        state.reserve(blocks_of(&range))?;
         let (whole, _) = buf.as_chunks::<BLOCK>();
         for (bytes, block) in whole.iter().zip(offset / BLOCK as u64..) {
             state.image.put(block, Some(block_of(bytes)));
         }
-        state.image.grow(offset + buf.len() as u64);
+        state.image.grow(range.end);
         Ok(())
     }
 
@@ -103,23 +104,23 @@ impl Device for MemoryDevice {
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        whole_blocks(bytes, 0)?;
+        whole_blocks(&(0..bytes))?;
         self.change().image.set_len(bytes);
         Ok(())
     }
 
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        whole_blocks(offset, len)?;
+    fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        whole_blocks(&range)?;
         let mut state = self.change();
-        state.reserve(blocks_of(offset, len))?;
-        state.image.allocate(blocks_of(offset, len));
-        state.image.grow(offset + len);
+        state.reserve(blocks_of(&range))?;
+        state.image.allocate(blocks_of(&range));
+        state.image.grow(range.end);
         Ok(())
     }
 
-    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
-        whole_blocks(offset, len)?;
-        self.change().image.punch(blocks_of(offset, len));
+    fn punch(&self, range: Range<u64>) -> io::Result<()> {
+        whole_blocks(&range)?;
+        self.change().image.punch(blocks_of(&range));
         Ok(())
     }
 
@@ -142,13 +143,13 @@ mod tests {
     #[test]
     fn a_full_host_refuses_new_blocks_but_takes_allocated_ones() {
         let device = MemoryDevice::with_capacity(3 * BLOCK as u64);
-        device.allocate(0, 2 * BLOCK as u64).unwrap();
+        device.allocate(0..2 * BLOCK as u64).unwrap();
         device.write_at(8 * BLOCK as u64, &[1; BLOCK]).unwrap();
         let full = device.write_at(9 * BLOCK as u64, &[1; BLOCK]).unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::StorageFull);
-        assert_eq!(device.allocate(0, 3 * BLOCK as u64).unwrap_err().kind(), full.kind());
+        assert_eq!(device.allocate(0..3 * BLOCK as u64).unwrap_err().kind(), full.kind());
         device.write_at(0, &[2; 2 * BLOCK]).unwrap();
-        device.punch(0, BLOCK as u64).unwrap();
+        device.punch(0..BLOCK as u64).unwrap();
         device.write_at(9 * BLOCK as u64, &[1; BLOCK]).unwrap();
     }
 
@@ -167,7 +168,7 @@ mod tests {
     fn cut_and_punched_ranges_read_as_zeros() {
         let device = MemoryDevice::new();
         device.write_at(0, &[1; 4 * BLOCK]).unwrap();
-        device.punch(BLOCK as u64, BLOCK as u64).unwrap();
+        device.punch(BLOCK as u64..2 * BLOCK as u64).unwrap();
         device.set_len(3 * BLOCK as u64).unwrap();
         device.set_len(4 * BLOCK as u64).unwrap();
         let mut read = [9; 4 * BLOCK];

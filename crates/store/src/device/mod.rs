@@ -29,12 +29,13 @@ pub(crate) use overlay::Overlay;
 pub use simulated::{Faults, ReadFault, Replay, SimulatedDevice, SyncFault, Tape};
 
 use std::io;
+use std::ops::Range;
 
 /// Bytes of one device block: every offset and every length is a multiple of it.
 const BLOCK: usize = 4096;
 
-/// All I/O of the engine. Offsets and lengths are multiples of 4096 bytes; other values are refused
-/// with [`io::ErrorKind::InvalidInput`].
+/// All I/O of the engine. Offsets, lengths and the ends of ranges are in bytes, and multiples of
+/// 4096; other values are refused with [`io::ErrorKind::InvalidInput`].
 pub trait Device: Send + Sync + std::fmt::Debug {
     /// Fills `buf` from `offset`. Bytes past the end and bytes never written read as zeros.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
@@ -48,7 +49,7 @@ pub trait Device: Send + Sync + std::fmt::Debug {
 
     /// Tells that [`Device::read_cached`] will soon be asked for the range, so that it can be on
     /// its way meanwhile.
-    fn expect_read(&self, _offset: u64, _len: u64) {}
+    fn expect_read(&self, _range: Range<u64>) {}
 
     /// Writes all of `buf` at `offset`, growing the device where needed. Durable only after
     /// [`Device::sync`].
@@ -67,10 +68,10 @@ pub trait Device: Send + Sync + std::fmt::Debug {
     /// Reserves room on the host, so that writes into the range cannot run out of it, and grows the
     /// device over the range. What the range holds stays. Does no more than grow where the host
     /// cannot reserve.
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
+    fn allocate(&self, range: Range<u64>) -> io::Result<()>;
 
     /// Gives the range back to the host: it reads as zeros afterwards. The length stays.
-    fn punch(&self, offset: u64, len: u64) -> io::Result<()>;
+    fn punch(&self, range: Range<u64>) -> io::Result<()>;
 
     /// Bytes that the host has really set aside for the device.
     fn allocated_bytes(&self) -> io::Result<u64>;
@@ -85,12 +86,20 @@ pub trait Device: Send + Sync + std::fmt::Debug {
 }
 
 /// Refuses a range that is not made of whole blocks, or that no file can hold.
-fn whole_blocks(offset: u64, len: u64) -> io::Result<()> {
-    let aligned = offset.is_multiple_of(BLOCK as u64) && len.is_multiple_of(BLOCK as u64);
-    let fits = offset.checked_add(len).is_some_and(|end| i64::try_from(end).is_ok());
+fn whole_blocks(range: &Range<u64>) -> io::Result<()> {
+    let Range { start, end } = *range;
+    let aligned = start.is_multiple_of(BLOCK as u64) && end.is_multiple_of(BLOCK as u64);
+    let fits = start <= end && i64::try_from(end).is_ok();
     if aligned && fits {
         return Ok(());
     }
-    let why = format!("{len} bytes at {offset} are not whole blocks of {BLOCK} bytes in a file");
+    let len = end.saturating_sub(start);
+    let why = format!("{len} bytes at {start} are not whole blocks of {BLOCK} bytes in a file");
     Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+}
+
+/// The range that a buffer covers from `offset` on; refused where it is not made of whole blocks.
+fn range_of(offset: u64, buf: &[u8]) -> io::Result<Range<u64>> {
+    let range = offset..offset.saturating_add(buf.len() as u64);
+    whole_blocks(&range).map(|()| range)
 }

@@ -1,10 +1,11 @@
 //! Changes in memory over a device that stays as it is.
 
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::image::{Image, block_of, blocks_of, zeros};
-use super::{BLOCK, Device, whole_blocks};
+use super::{BLOCK, Device, range_of, whole_blocks};
 
 /// Takes all changes to itself; they are gone with it.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ impl Overlay {
 
 impl Device for Overlay {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        whole_blocks(offset, buf.len() as u64)?;
+        range_of(offset, buf)?;
         self.base.read_at(offset, buf)?;
         self.view(|changed| {
             for (part, block) in buf.chunks_mut(BLOCK).zip(offset / BLOCK as u64..) {
@@ -45,25 +46,25 @@ impl Device for Overlay {
     }
 
     fn read_cached(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let blocks = blocks_of(offset, buf.len() as u64);
-        match self.view(|changed| blocks.into_iter().any(|block| changed.get(block).is_some())) {
+        let mut blocks = blocks_of(&range_of(offset, buf)?);
+        match self.view(|changed| blocks.any(|block| changed.get(block).is_some())) {
             true => self.read_at(offset, buf),
             false => self.base.read_cached(offset, buf),
         }
     }
 
-    fn expect_read(&self, offset: u64, len: u64) {
-        self.base.expect_read(offset, len);
+    fn expect_read(&self, range: Range<u64>) {
+        self.base.expect_read(range);
     }
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
-        whole_blocks(offset, buf.len() as u64)?;
+        let range = range_of(offset, buf)?;
         self.change(|changed| {
             let (whole, _) = buf.as_chunks::<BLOCK>();
             for (bytes, block) in whole.iter().zip(offset / BLOCK as u64..) {
                 changed.put(block, Some(block_of(bytes)));
             }
-            changed.grow(offset + buf.len() as u64);
+            changed.grow(range.end);
         })
     }
 
@@ -77,19 +78,19 @@ impl Device for Overlay {
 
     /// The device only grows: what is cut off reads as it did.
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        whole_blocks(bytes, 0)?;
+        whole_blocks(&(0..bytes))?;
         self.change(|changed| changed.grow(bytes))
     }
 
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        whole_blocks(offset, len)?;
-        self.change(|changed| changed.grow(offset + len))
+    fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        whole_blocks(&range)?;
+        self.change(|changed| changed.grow(range.end))
     }
 
-    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
-        whole_blocks(offset, len)?;
+    fn punch(&self, range: Range<u64>) -> io::Result<()> {
+        whole_blocks(&range)?;
         self.change(|changed| {
-            blocks_of(offset, len).for_each(|block| changed.put(block, Some(zeros())));
+            blocks_of(&range).for_each(|block| changed.put(block, Some(zeros())));
         })
     }
 

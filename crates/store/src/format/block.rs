@@ -1,7 +1,7 @@
 //! Addresses and runs of blocks in the store's file.
 
 use std::fmt;
-use std::ops::{Add, AddAssign, Sub};
+use std::ops::{Add, AddAssign, Range, Sub};
 
 /// The unit of addresses, of file data and of checksums, in bytes.
 pub const BLOCK_BYTES: usize = 4096;
@@ -73,6 +73,11 @@ pub(crate) struct BlockRun {
 impl BlockRun {
     pub const fn new(start: BlockAddr, blocks: u64) -> BlockRun {
         BlockRun { start, blocks }
+    }
+
+    /// Where the blocks lie in the file, in bytes.
+    pub fn bytes(self) -> Range<u64> {
+        self.start.offset()..self.end().offset()
     }
 
     /// The address behind the last block.

@@ -7,7 +7,7 @@ use super::span::Span;
 use super::{Space, State, USABLE};
 use crate::error::{Error, Result};
 use crate::format::block::BlockRun;
-use crate::format::layout::{BLOCK_BYTES, CHUNK_BLOCKS, NODE_BLOCKS, SEGMENTS_MAX, segment_start};
+use crate::format::layout::{CHUNK_BLOCKS, NODE_BLOCKS, SEGMENTS_MAX, segment_start};
 
 impl Space {
     /// Fills `preallocation` with a free run, of at least `blocks` if there is one. A checkpoint
@@ -153,7 +153,7 @@ impl Space {
 
     fn reserve_host(&self, run: BlockRun) -> Result<()> {
         self.device
-            .allocate(run.start.offset(), run.blocks * BLOCK_BYTES as u64)
+            .allocate(run.bytes())
             .map_err(|e| Error::io("room in the store's file on the host", e))
     }
 

@@ -9,7 +9,7 @@
 use super::{Space, State, USABLE};
 use crate::error::{Error, Result};
 use crate::format::block::BlockRun;
-use crate::format::layout::{BLOCK_BYTES, CHUNK_BLOCKS};
+use crate::format::layout::CHUNK_BLOCKS;
 use crate::sync::lock;
 
 /// Free chunks kept on the host for reuse; more are given back.
@@ -88,9 +88,7 @@ impl Space {
     }
 
     fn punch_run(&self, run: BlockRun) -> Result<()> {
-        self.device
-            .punch(run.start.offset(), run.blocks * BLOCK_BYTES as u64)
-            .map_err(|e| Error::io("giving space back to the host", e))
+        self.device.punch(run.bytes()).map_err(|e| Error::io("giving space back to the host", e))
     }
 }
 

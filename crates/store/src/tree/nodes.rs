@@ -119,8 +119,7 @@ impl Nodes {
     fn announce(&self, leaves: &[Ptr]) -> Result<()> {
         for span in leaves.chunk_by(lie_close) {
             let (Some(first), Some(last)) = (span.first(), span.last()) else { continue };
-            let (from, to) = (offset(first)?, offset(last)? + NODE_BYTES as u64);
-            self.device.expect_read(from, to - from);
+            self.device.expect_read(offset(first)?..offset(last)? + NODE_BYTES as u64);
         }
         Ok(())
     }
@@ -228,6 +227,7 @@ mod tests {
     use crate::device::MemoryDevice;
     use crate::format::ids::Generation;
     use crate::format::layout::BLOCK_BYTES;
+    use std::ops::Range;
 
     /// Leaves at these places, each with its own birth.
     fn leaves_at(disk: &MemoryDevice, places: &[u64]) -> Vec<Link> {
@@ -292,11 +292,11 @@ mod tests {
         fn set_len(&self, bytes: u64) -> io::Result<()> {
             self.disk.set_len(bytes)
         }
-        fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-            self.disk.allocate(offset, len)
+        fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+            self.disk.allocate(range)
         }
-        fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
-            self.disk.punch(offset, len)
+        fn punch(&self, range: Range<u64>) -> io::Result<()> {
+            self.disk.punch(range)
         }
         fn allocated_bytes(&self) -> io::Result<u64> {
             self.disk.allocated_bytes()

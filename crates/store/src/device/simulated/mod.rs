@@ -11,10 +11,11 @@ pub use faults::{Faults, ReadFault, SyncFault};
 pub use tape::{Replay, Tape};
 
 use std::io;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::image::{Block, Image, block_of, blocks_of};
-use super::{BLOCK, Device, MemoryDevice, whole_blocks};
+use super::{BLOCK, Device, MemoryDevice, range_of, whole_blocks};
 use faults::Rotten;
 use tape::Change;
 
@@ -92,7 +93,7 @@ impl State {
 
 impl Device for SimulatedDevice {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        whole_blocks(offset, buf.len() as u64)?;
+        range_of(offset, buf)?;
         let mut state = self.state();
         let state = &mut *state;
         state.now.read(offset, buf);
@@ -103,12 +104,12 @@ impl Device for SimulatedDevice {
     }
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
-        whole_blocks(offset, buf.len() as u64)?;
+        let range = range_of(offset, buf)?;
         let mut state = self.state();
         if state.faults.writes_fail {
             return Err(rustix::io::Errno::IO.into());
         }
-        state.room_for(blocks_of(offset, buf.len() as u64))?;
+        state.room_for(blocks_of(&range))?;
         let (whole, _) = buf.as_chunks::<BLOCK>();
         let blocks: Vec<Block> = whole.iter().map(block_of).collect();
         for (bytes, block) in blocks.iter().zip(offset / BLOCK as u64..) {
@@ -116,7 +117,7 @@ impl Device for SimulatedDevice {
             state.rotten.overwritten(&state.now, block);
             state.now.put(block, Some(bytes.clone()));
         }
-        state.now.grow(offset + buf.len() as u64);
+        state.now.grow(range.end);
         state.tape.push(Change::Write { block: offset / BLOCK as u64, blocks });
         Ok(())
     }
@@ -143,28 +144,28 @@ impl Device for SimulatedDevice {
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        whole_blocks(bytes, 0)?;
+        whole_blocks(&(0..bytes))?;
         let mut state = self.state();
         state.now.set_len(bytes);
         state.tape.push(Change::Len { bytes });
         Ok(())
     }
 
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        whole_blocks(offset, len)?;
+    fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        whole_blocks(&range)?;
         let mut state = self.state();
-        state.room_for(blocks_of(offset, len))?;
-        state.now.allocate(blocks_of(offset, len));
-        state.now.grow(offset + len);
-        state.tape.push(Change::Allocate { blocks: blocks_of(offset, len) });
+        state.room_for(blocks_of(&range))?;
+        state.now.allocate(blocks_of(&range));
+        state.now.grow(range.end);
+        state.tape.push(Change::Allocate { blocks: blocks_of(&range) });
         Ok(())
     }
 
-    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
-        whole_blocks(offset, len)?;
+    fn punch(&self, range: Range<u64>) -> io::Result<()> {
+        whole_blocks(&range)?;
         let mut state = self.state();
-        state.now.punch(blocks_of(offset, len));
-        state.tape.push(Change::Punch { blocks: blocks_of(offset, len) });
+        state.now.punch(blocks_of(&range));
+        state.tape.push(Change::Punch { blocks: blocks_of(&range) });
         Ok(())
     }
 

@@ -352,7 +352,7 @@ mod tests {
         let faults = Faults { full_from: Some(2), ..Faults::default() };
         let device = SimulatedDevice::with_faults(&MemoryDevice::new(), faults);
         put(&device, 0, 1);
-        device.allocate(B, 2 * B).unwrap();
+        device.allocate(B..3 * B).unwrap();
         put(&device, 2, 1);
         let full = device.write_at(2 * B, &[1; 2 * BLOCK]).unwrap_err();
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);

@@ -144,8 +144,7 @@ fn a_later_group_that_calls_lost_records_durable_is_found_wherever_it_lies() {
                 assert_eq!(group.blocks(), group_blocks);
                 write_at(&disk, RING_BLOCK + place, &group.bytes);
                 let refused = refuse_lost_records(&disk, &ring, within).is_err();
-                let end = (RING_BLOCK + place).offset();
-                disk.punch(end, group_blocks * BLOCK_BYTES as u64).unwrap();
+                disk.punch(BlockRun::new(RING_BLOCK + place, group_blocks).bytes()).unwrap();
                 refused
             };
             let what = format!("{distance} blocks behind a break at {head}");
