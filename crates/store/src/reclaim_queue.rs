@@ -2,6 +2,7 @@
 //!
 //! The last one in is the first one out, so the queue stays short.
 
+use crate::format::ids::ReclaimId;
 use crate::sync::{Mutex, lock};
 use crate::tree::Root;
 use std::collections::BTreeMap;
@@ -11,29 +12,29 @@ pub(crate) struct ReclaimQueue(Mutex<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
-    items: BTreeMap<u64, Root>,
+    items: BTreeMap<ReclaimId, Root>,
     /// Items that could not be read. They stay in the store, and the next life tries again.
-    stuck: BTreeMap<u64, Root>,
-    next: u64,
+    stuck: BTreeMap<ReclaimId, Root>,
+    next: ReclaimId,
     /// Items added or taken since the last cut.
-    touched: BTreeMap<u64, ()>,
+    touched: BTreeMap<ReclaimId, ()>,
 }
 
 impl ReclaimQueue {
     /// The queue as a checkpoint left it.
-    pub fn load(items: BTreeMap<u64, Root>, next: u64) -> ReclaimQueue {
+    pub fn load(items: BTreeMap<ReclaimId, Root>, next: ReclaimId) -> ReclaimQueue {
         ReclaimQueue(Mutex::new(Queue { items, next, ..Queue::default() }))
     }
 
     pub fn push(&self, root: Root) {
         let mut queue = lock(&self.0);
         let id = queue.next;
-        queue.next += 1;
+        queue.next = id.next();
         queue.touched.insert(id, ());
         queue.items.insert(id, root);
     }
 
-    pub fn pop(&self) -> Option<(u64, Root)> {
+    pub fn pop(&self) -> Option<(ReclaimId, Root)> {
         let mut queue = lock(&self.0);
         let (id, root) = queue.items.pop_last()?;
         queue.touched.insert(id, ());
@@ -41,7 +42,7 @@ impl ReclaimQueue {
     }
 
     /// Puts an item back, not to be taken again.
-    pub fn set_aside(&self, id: u64, root: Root) {
+    pub fn set_aside(&self, id: ReclaimId, root: Root) {
         lock(&self.0).stuck.insert(id, root);
     }
 
@@ -56,7 +57,7 @@ impl ReclaimQueue {
     }
 
     /// A checkpoint cuts here: what to put into the system tree, and what to take out of it.
-    pub fn cut(&self) -> (Vec<(u64, Option<Root>)>, u64) {
+    pub fn cut(&self) -> (Vec<(ReclaimId, Option<Root>)>, ReclaimId) {
         let mut queue = lock(&self.0);
         let touched = std::mem::take(&mut queue.touched);
         let item = |id| queue.items.get(&id).or_else(|| queue.stuck.get(&id)).cloned();

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::format::block::{BlockAddr, BlockRun};
 use crate::format::catalog::{PREFIX_RECLAIM, decode_reclaim, key_number};
 use crate::format::codec::Malformed;
-use crate::format::ids::{BranchId, ForkPointId, Generation, Sequence};
+use crate::format::ids::{BranchId, ForkPointId, Generation, ReclaimId, Sequence};
 use crate::format::layout::{
     BLOCK_BYTES, FIRST_RING_BLOCK, FIRST_RING_BLOCKS, FIRST_SEGMENT_BLOCK, GROWN_RING_BLOCKS,
     SUPERBLOCK_COPIES, SUPERBLOCK_SLOTS,
@@ -71,7 +71,7 @@ pub(crate) fn create(device: Arc<dyn Device>, options: &Options) -> Result<Arc<E
         system: None,
         next_branch: BranchId(1),
         next_fork_point: ForkPointId(1),
-        next_reclaim: 1,
+        next_reclaim: ReclaimId(1),
     };
     let space = Space::empty(Arc::clone(&device));
     let engine = assemble(device, options, superblock, space, None)?;
@@ -149,7 +149,7 @@ fn check_numbers(sb: Superblock) -> Result<Superblock> {
         sb.replay_sequence.0,
         sb.next_branch.0,
         sb.next_fork_point.0,
-        sb.next_reclaim,
+        sb.next_reclaim.0,
     ];
     match counters.iter().all(|number| *number < NUMBER_MAX) {
         true => Ok(sb),
@@ -218,7 +218,7 @@ fn assemble(
     }))
 }
 
-fn load_reclaim(nodes: &Nodes, system: Option<&Root>) -> Result<BTreeMap<u64, Root>> {
+fn load_reclaim(nodes: &Nodes, system: Option<&Root>) -> Result<BTreeMap<ReclaimId, Root>> {
     let mut items = BTreeMap::new();
     let Some(system) = system else { return Ok(items) };
     let bad = |m: Malformed| Error::damaged(m.0);
@@ -227,7 +227,7 @@ fn load_reclaim(nodes: &Nodes, system: Option<&Root>) -> Result<BTreeMap<u64, Ro
         && key.first() == Some(&PREFIX_RECLAIM)
     {
         items.insert(
-            key_number(&key).map_err(bad)?,
+            ReclaimId(key_number(&key).map_err(bad)?),
             Root::on_disk(&decode_reclaim(&value).map_err(bad)?),
         );
     }

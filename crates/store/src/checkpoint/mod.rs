@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::block::BlockRun;
 use crate::format::catalog as format;
-use crate::format::ids::{ForkPointId, Generation, Sequence};
+use crate::format::ids::{ForkPointId, Generation, ReclaimId, Sequence};
 use crate::format::layout::{BLOCK_BYTES, GROWN_RING_BLOCKS, SUPERBLOCK_COPIES, SUPERBLOCK_SLOTS};
 use crate::format::superblock::Superblock;
 use crate::injected_bug::{InjectedBug, injected};
@@ -44,8 +44,8 @@ struct Cut {
     number: Sequence,
     generation: Generation,
     catalog: Frozen,
-    reclaim: Vec<(u64, Option<Root>)>,
-    next_reclaim: u64,
+    reclaim: Vec<(ReclaimId, Option<Root>)>,
+    next_reclaim: ReclaimId,
 }
 
 impl Engine {
@@ -222,7 +222,7 @@ impl Engine {
             }
         }
         for (id, root) in &cut.reclaim {
-            let key = format::number_key(format::PREFIX_RECLAIM, *id);
+            let key = format::number_key(format::PREFIX_RECLAIM, id.0);
             match root {
                 Some(root) => tree.put(&key, &format::encode_reclaim(&writer.write(root)?))?,
                 None => drop(tree.remove(&key)?),

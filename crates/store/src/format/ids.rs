@@ -11,6 +11,10 @@ pub(crate) struct BranchId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ForkPointId(pub u64);
 
+/// The number of a subtree in the reclaim queue, never used again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ReclaimId(pub u64);
+
 /// The store-wide generation, which each fork advances. What is made carries the one of its birth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Generation(pub u64);
@@ -46,6 +50,12 @@ impl ForkPointId {
 
     pub fn next(self) -> ForkPointId {
         ForkPointId(self.0 + 1)
+    }
+}
+
+impl ReclaimId {
+    pub fn next(self) -> ReclaimId {
+        ReclaimId(self.0 + 1)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::block::BlockAddr;
 use super::checksum;
 use super::codec::{Decoded, Malformed, Reader, Writer};
-use super::ids::{BranchId, ForkPointId, Generation, Sequence};
+use super::ids::{BranchId, ForkPointId, Generation, ReclaimId, Sequence};
 use super::layout::{BLOCK_BYTES, FORMAT_VERSION};
 use super::pointer::Ptr;
 
@@ -36,7 +36,7 @@ pub(crate) struct Superblock {
     pub system: Option<(Ptr, u8)>,
     pub next_branch: BranchId,
     pub next_fork_point: ForkPointId,
-    pub next_reclaim: u64,
+    pub next_reclaim: ReclaimId,
 }
 
 /// Feature: the host may hold no space for free blocks in chunks with used ones either. A version
@@ -86,7 +86,7 @@ impl Superblock {
                 w.u8(0);
             }
         }
-        w.u64(self.next_branch.0).u64(self.next_fork_point.0).u64(self.next_reclaim);
+        w.u64(self.next_branch.0).u64(self.next_fork_point.0).u64(self.next_reclaim.0);
         let mut block = w.0;
         block.resize(BLOCK_BYTES - 16, 0);
         let sum = checksum(&block);
@@ -137,7 +137,7 @@ impl Superblock {
             },
             next_branch: BranchId(r.u64()?),
             next_fork_point: ForkPointId(r.u64()?),
-            next_reclaim: r.u64()?,
+            next_reclaim: ReclaimId(r.u64()?),
         })
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::device::MemoryDevice;
 use crate::format::block::BlockAddr;
-use crate::format::ids::{BranchId, ForkPointId, Generation};
+use crate::format::ids::{BranchId, ForkPointId, Generation, ReclaimId};
 use crate::journal::group::Link;
 use crate::options::Options;
 use crate::recover::newest_superblock;
@@ -43,7 +43,7 @@ fn superblock(ring: &Ring, mark: &Mark) -> Superblock {
         system: None,
         next_branch: BranchId(1),
         next_fork_point: ForkPointId(1),
-        next_reclaim: 1,
+        next_reclaim: ReclaimId(1),
     }
 }
 
