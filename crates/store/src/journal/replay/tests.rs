@@ -14,12 +14,11 @@ use std::sync::Arc;
 const SALT: u64 = 9;
 const RING_BLOCK: BlockAddr = BlockAddr(7);
 
-fn link(sequence: u64) -> Link {
-    let sequence = Sequence(sequence);
+fn link(sequence: Sequence) -> Link {
     Link { salt: SALT, session: 0, sequence, chain: 3 }
 }
 
-fn ring(blocks: u64, head: u64, sequence: u64) -> Ring {
+fn ring(blocks: u64, head: u64, sequence: Sequence) -> Ring {
     let link = link(sequence);
     Ring { block: RING_BLOCK, blocks, head, tail: head, link, mark: None, covered: None }
 }
@@ -89,7 +88,7 @@ fn only_a_close_mark_or_a_journal_never_written_to_is_a_clean_end() {
 fn groups_of_any_length_come_back_from_a_ring_of_any_length_that_takes_what_fits() {
     for blocks in 5..16 {
         let disk = MemoryDevice::new();
-        let mut ring = ring(blocks, 0, 40);
+        let mut ring = ring(blocks, 0, Sequence(40));
         // Where each live group begins, and how many blocks it took with the rest of the ring that
         // it left out.
         let mut live: VecDeque<(Mark, u64)> = VecDeque::new();
@@ -132,14 +131,14 @@ fn a_later_group_that_calls_lost_records_durable_is_found_wherever_it_lies() {
     const BLOCKS: u64 = 600;
     for head in [0, 1, 255, 256, 344, 599, 600] {
         for distance in [0, 1, 254, 255, 256, 257, 343, 344, 345, 511, 512, 598, 599] {
-            let ring = ring(BLOCKS, head, 20);
+            let ring = ring(BLOCKS, head, Sequence(20));
             let place = (head + distance) % BLOCKS;
             let disk = MemoryDevice::new();
             disk.set_len((RING_BLOCK + BLOCKS).offset()).unwrap();
             // Whether it is an error when a group of so many blocks lies there and calls what lies
             // below durable.
             let refused = |group_blocks: u64, durable: u64, salt: u64, within: u64| {
-                let link = Link { salt, ..link(30) };
+                let link = Link { salt, ..link(Sequence(30)) };
                 let group = group::encode(&[commit(group_blocks)], &link, Sequence(durable));
                 assert_eq!(group.blocks(), group_blocks);
                 write_at(&disk, RING_BLOCK + place, &group.bytes);
@@ -172,7 +171,7 @@ fn group_of_a_later_version(link: &Link, durable: Sequence) -> group::Encoded {
 #[test]
 fn a_whole_group_with_a_record_of_a_later_version_is_refused_and_not_taken_for_the_end() {
     let disk = MemoryDevice::new();
-    let mut ring = ring(50, 4, 20);
+    let mut ring = ring(50, 4, Sequence(20));
     let begin = Mark { head: ring.head, link: ring.link };
     let known = group::encode(&[commit(1)], &ring.link, Sequence(20));
     assert!(ring.write(&disk, &known, Sequence(20)).unwrap());
@@ -190,21 +189,21 @@ fn a_whole_group_with_a_record_of_a_later_version_is_refused_and_not_taken_for_t
 #[test]
 fn a_later_group_proves_what_was_durable_whatever_its_records_say() {
     let disk = MemoryDevice::new();
-    let later = group_of_a_later_version(&link(30), Sequence(25));
+    let later = group_of_a_later_version(&link(Sequence(30)), Sequence(25));
     write_at(&disk, RING_BLOCK + 10, &later.bytes);
-    refuse_lost_records(&disk, &ring(50, 4, 20), 50).unwrap_err();
+    refuse_lost_records(&disk, &ring(50, 4, Sequence(20)), 50).unwrap_err();
 }
 
 #[test]
 fn a_later_group_that_is_broken_itself_proves_nothing() {
     let disk = MemoryDevice::new();
-    let mut bytes = group::encode(&[commit(2)], &link(30), Sequence(25)).bytes;
+    let mut bytes = group::encode(&[commit(2)], &link(Sequence(30)), Sequence(25)).bytes;
     bytes[5000] ^= 1;
     write_at(&disk, RING_BLOCK + 10, &bytes);
-    refuse_lost_records(&disk, &ring(50, 4, 20), 50).unwrap();
+    refuse_lost_records(&disk, &ring(50, 4, Sequence(20)), 50).unwrap();
     bytes[5000] ^= 1;
     write_at(&disk, RING_BLOCK + 10, &bytes);
-    let error = refuse_lost_records(&disk, &ring(50, 4, 20), 50).unwrap_err();
+    let error = refuse_lost_records(&disk, &ring(50, 4, Sequence(20)), 50).unwrap_err();
     assert!(
         matches!(error, Error::Damaged { block, .. } if block == Some(RING_BLOCK.0 + 4)),
         "{error}"
@@ -215,7 +214,7 @@ fn a_later_group_that_is_broken_itself_proves_nothing() {
 fn what_follows_a_wrap_is_read_however_much_of_the_ring_was_left_out() {
     for left_out in 0..9 {
         let disk = MemoryDevice::new();
-        let mut ring = ring(40, 40 - left_out, 20);
+        let mut ring = ring(40, 40 - left_out, Sequence(20));
         let begin = Mark { head: ring.head, link: ring.link };
         for _ in 0..2 {
             let group = group::encode(&[commit(9)], &ring.link, Sequence(0));
@@ -230,7 +229,7 @@ fn what_follows_a_wrap_is_read_however_much_of_the_ring_was_left_out() {
 fn a_group_across_the_end_of_the_ring_is_none() {
     for (head, taken) in [(17, 1), (18, 0)] {
         let disk = MemoryDevice::new();
-        let ring = ring(20, head, 20);
+        let ring = ring(20, head, Sequence(20));
         let group = group::encode(&[commit(3)], &ring.link, Sequence(0));
         write_at(&disk, RING_BLOCK + head, &group.bytes);
         let mark = Mark { head, link: ring.link };
@@ -239,7 +238,7 @@ fn a_group_across_the_end_of_the_ring_is_none() {
 }
 
 /// A group of three records behind so many, the second of which names a block at `addr`.
-fn group_with_data(sequence: u64, addr: BlockAddr, sum: u32) -> Group {
+fn group_with_data(sequence: Sequence, addr: BlockAddr, sum: u32) -> Group {
     let run = DataRun { addr, sums: Arc::from([sum]), data: RunData::OnDevice };
     let map = Op::Map { map: Box::from(&b"m"[..]), block: 0, runs: vec![run] };
     let delete = |branch| Record::Delete { branch };
@@ -259,13 +258,15 @@ fn data_is_looked_for_only_in_groups_that_nothing_calls_durable() {
     let sum = block_checksum(&[5; BLOCK_BYTES]);
     let lost =
         |groups: &[Group], durable| first_without_data(&disk, groups, Sequence(durable)).unwrap();
-    let whole = [group_with_data(10, there, sum), group_with_data(13, there, sum)];
+    let whole =
+        [group_with_data(Sequence(10), there, sum), group_with_data(Sequence(13), there, sum)];
     assert_eq!(lost(&whole, 0), None);
-    let broken = [group_with_data(10, there, sum), group_with_data(13, gone, sum)];
+    let broken =
+        [group_with_data(Sequence(10), there, sum), group_with_data(Sequence(13), gone, sum)];
     assert_eq!(lost(&broken, 0), Some(1));
     assert_eq!(lost(&broken, 15), Some(1), "its last record is not");
     assert_eq!(lost(&broken, 16), None);
-    let early = [group_with_data(2, gone, sum)];
+    let early = [group_with_data(Sequence(2), gone, sum)];
     assert_eq!((lost(&early, 4), lost(&early, 5)), (Some(0), None));
 }
 
