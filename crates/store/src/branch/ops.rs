@@ -63,8 +63,8 @@ fn check_free(catalog: &Catalog, name: &str) -> Result<()> {
 }
 
 impl Engine {
-    /// Appends the journal record of a finished step, notes that it belongs to the branch, and counts
-    /// the records of the system tree that the next checkpoint writes for it.
+    /// Appends the journal record of a finished step, notes that it belongs to the branch, and
+    /// counts the records of the system tree that the next checkpoint writes for it.
     fn log(&self, branch: &BranchInner, record: Record) {
         let number = self.journal.append(record);
         branch.written.fetch_max((number + 1).0, Ordering::AcqRel);
