@@ -34,9 +34,9 @@ pub struct MountOptions {
     pub read_only: bool,
     /// Let every user in, not only the one that mounts. The kernel checks permissions either way.
     pub allow_other: bool,
-    /// Heed set-id bits and file capabilities; only root may ask for it.
+    /// Honour set-id bits and file capabilities; only root may ask for it.
     pub suid: bool,
-    /// Heed device nodes; only root may ask for it.
+    /// Honour device nodes; only root may ask for it.
     pub dev: bool,
     /// The numbers that the branch keeps for users and groups of the mount's user namespace.
     pub ids: IdMap,

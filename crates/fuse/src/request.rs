@@ -164,7 +164,8 @@ impl Iterator for Forgets<'_> {
     }
 }
 
-/// The message is shorter than its kind demands, or not as long as its header says; `unique` is known if that much is there.
+/// The message is shorter than its kind demands, or not as long as its header says; `unique` is
+/// known if that much is there.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Truncated {
     pub unique: Option<u64>,

@@ -60,12 +60,12 @@ impl Changed {
         self.records.store(0, Ordering::Relaxed);
     }
 
-    /// The system tree holds so many bytes now.
+    /// The system tree holds this many bytes now.
     pub fn set_system_bytes(&self, bytes: u64) {
         self.system_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Nodes to be written, when so many counts changed.
+    /// Nodes to be written, when this many counts changed.
     pub fn nodes_to_write(&self, counts: usize) -> u64 {
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let system = SystemTree {

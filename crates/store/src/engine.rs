@@ -4,7 +4,7 @@
 //! journal's, the dirty set's and the cache's are leaves. A commit holds the cut lock shared, so
 //! that a checkpoint, which takes it alone for an instant, sees every commit whole or not at all.
 //!
-//! What goes through several parts lies beside this file: `commit` and `apply`, `free`,
+//! What goes through several parts is in files next to this one: `commit` and `apply`, `free`,
 //! `durability`, `admit`, `checkpoint`, `reclaim`, `recover`.
 
 use crate::branch::Catalog;

@@ -1,4 +1,4 @@
-//! What fuzzing feeds the decoders with: bytes behind right checksums, as a hostile hand would
+//! What fuzzing feeds the decoders with: bytes with right checksums, as an attacker would
 //! write them. Whatever they say, the answer is a value or an error, never a panic, and never
 //! memory without bound.
 //!
@@ -58,7 +58,7 @@ pub fn node(data: &[u8]) {
     assert_eq!(second.map(|second| second.sums()).ok(), Some(node.sums()));
 }
 
-/// A journal group with these bytes as its records, behind the last one of a small store, which is
+/// A journal group with these bytes as its records, after the last one of a small store, which is
 /// then opened.
 pub fn journal(data: &[u8]) {
     let disk = small_store().clone_contents();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// Memory for tree nodes that were read, in bytes. Changed ones wait beside it for a
+    /// Memory for tree nodes that were read, in bytes. Changed ones wait in addition to it for a
     /// checkpoint: up to as much again, or 128 MiB where it is smaller. Default 64 MiB.
     pub cache_bytes: usize,
     /// Memory for small data that waits to be written, in bytes. Default 16 MiB.

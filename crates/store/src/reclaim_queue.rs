@@ -13,7 +13,7 @@ pub(crate) struct ReclaimQueue(Mutex<Queue>);
 #[derive(Debug, Default)]
 struct Queue {
     items: BTreeMap<ReclaimId, Root>,
-    /// Items that could not be read. They stay in the store, and the next life tries again.
+    /// Items that could not be read. They stay in the store, and the next session tries again.
     stuck: BTreeMap<ReclaimId, Root>,
     next: ReclaimId,
     /// Items added or taken since the last cut.

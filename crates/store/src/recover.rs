@@ -1,9 +1,9 @@
-//! Making a store, and opening one: the newest valid superblock, then the journal behind it.
+//! Making a store, and opening one: the newest valid superblock, then the journal after it.
 //!
 //! Replay happens in memory and writes nothing. After a crash its result becomes durable by one
 //! checkpoint with a new salt, before anything new is committed: what the broken tail of the old
 //! journal may still hold can never be taken for valid again. After a clean close the journal
-//! simply goes on, with a session number of its own: what a later life broke off continues no
+//! simply goes on, with a session number of its own: what a later session left continues no
 //! other.
 
 use crate::branch::{BranchInner, Catalog};

@@ -37,7 +37,7 @@ enum Done {
 #[derive(Default)]
 struct Log {
     events: Vec<Event>,
-    /// All below this number was acknowledged when the device had so many changes.
+    /// All below this number was acknowledged when the device had this many changes.
     acknowledged: Vec<(usize, u64)>,
 }
 

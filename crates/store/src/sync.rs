@@ -1,4 +1,4 @@
-//! Locking that survives a panic elsewhere: state behind our locks is changed only by steps that
+//! Locking that survives a panic elsewhere: state under our locks is changed only by steps that
 //! either finish or leave it whole, so a poisoned lock is taken as it is.
 //!
 //! All that threads of the engine wait for comes from here, so that `cfg(shuttle)` can put a

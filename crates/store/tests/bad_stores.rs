@@ -143,7 +143,7 @@ fn a_store_cut_short_is_an_error_wherever_the_cut_is() {
 fn a_file_longer_than_its_segments_is_whole_and_a_shorter_one_is_not() {
     let (disk, branches) = small_store();
     let len = disk.len().unwrap();
-    // A life that ended before a checkpoint told of the segment it had added.
+    // A session that ended before a checkpoint told of the segment it had added.
     let longer = disk.clone_contents();
     longer.set_len(len + (64 << 20)).unwrap();
     assert!(judge(longer, &[&branches], "a segment more"));
@@ -373,7 +373,7 @@ fn survive(disk: MemoryDevice, what: &str) {
     assert!(used.is_ok(), "{what}");
 }
 
-/// Forges the pointer to the system tree's root along with the root: a store by a hostile hand.
+/// Forges the pointer to the system tree's root along with the root: a forged store.
 #[test]
 fn a_system_tree_forged_with_right_checksums_never_makes_it_panic() {
     let (disk, _) = small_store();

@@ -1,5 +1,5 @@
-//! What crashes do beside the oracle's random runs: a journal that outgrew its ring, writers in
-//! parallel, two lives behind one close mark, and a disk that ignores flushes.
+//! What crashes do in addition to the oracle's random runs: a journal that outgrew its ring,
+//! writers in parallel, two sessions after one close mark, and a disk that ignores flushes.
 
 mod oracle;
 
@@ -226,8 +226,8 @@ fn what_one_life_broke_off_never_continues_another_that_wrote_the_same() {
     assert_sound(&store);
 }
 
-/// A close mark needs no flush, so the first flush of the next life may keep that life's groups and
-/// lose the mark.
+/// A close mark needs no flush, so the first flush of the next session may keep that session's
+/// groups and lose the mark.
 #[test]
 fn a_cut_in_the_first_flush_behind_a_close_mark_keeps_the_store_and_all_before_it() {
     let disk = one_branch(1536, &quiet());

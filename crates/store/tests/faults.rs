@@ -86,7 +86,7 @@ fn a_failed_write_ends_all_writing_until_the_store_is_opened_again() {
     assert_sound(&store);
 }
 
-/// A small store with a bit of everything and a journal behind its checkpoint, closed; and all
+/// A small store with a bit of everything and a journal after its checkpoint, closed; and all
 /// states that led there.
 fn small_store(closed: bool) -> (MemoryDevice, Vec<World>) {
     let disk = Arc::new(one_branch(96, &quiet()));

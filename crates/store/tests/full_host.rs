@@ -1,5 +1,5 @@
 //! A host that others fill at any moment: what was accepted stays, what gives space back is never
-//! refused, checkpoints and recovery find their room, and what is told to be free can be had.
+//! refused, checkpoints and recovery find their room, and what is reported as free can be had.
 
 mod oracle;
 
@@ -187,7 +187,7 @@ impl Life {
         self.store = Some(opened.unwrap_or_else(|e| panic!("opening: {e}; after {:?}", self.log)));
     }
 
-    /// Fills what is told to be free, and frees it again.
+    /// Fills what is reported as free, and frees it again.
     fn fill(&mut self) {
         self.held.clear();
         let told = self.store().space().unwrap().available_bytes;

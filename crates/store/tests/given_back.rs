@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tine_store::{Device, Faults, MemoryDevice, SimulatedDevice, Store};
 
 const MIB: u64 = 1 << 20;
-/// Blocks of data in each MiB that stay: what is free lies beside what is used.
+/// Blocks of data in each MiB that stay: what is free is next to what is used.
 const STAY: u64 = 96;
 
 /// A store of which most was deleted again; nothing has been given back yet.

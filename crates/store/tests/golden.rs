@@ -18,7 +18,7 @@ const IMAGES: [&str; 2] = [
 const RECORD_BYTES: usize = 8 + BLOCK_BYTES;
 
 /// A bit of everything: inner nodes, shared and private extents, a fork point, a snapshot, counts,
-/// and a journal with records of each kind behind the last checkpoint.
+/// and a journal with records of each kind after the last checkpoint.
 fn build(disk: &Arc<MemoryDevice>) {
     let store = Store::create_on(disk.clone(), &quiet()).unwrap();
     let main = store.create_branch("main").unwrap();

@@ -11,7 +11,7 @@ use tine_store::{Lossy, Options, Result, Store};
 const CHILD_STORE: &str = "TINE_TEST_STORE";
 const CHILD_IGNORES_FLUSHES: &str = "TINE_TEST_IGNORES_FLUSHES";
 
-/// Not a test: the process that the next test kills. Prints each number that it was told is
+/// Not a test: the process that the next test kills. Prints each number that it was promised is
 /// durable.
 #[test]
 #[ignore = "run as a child by the test that kills it"]

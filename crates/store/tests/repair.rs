@@ -12,7 +12,7 @@ use tine_store::{
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
-/// Branches that share, a snapshot, a branch whose parent is gone, and commits behind the last
+/// Branches that share, a snapshot, a branch whose parent is gone, and commits after the last
 /// checkpoint. The state of the checkpoint, and the last one.
 fn small_store() -> (MemoryDevice, World, World) {
     let disk = Arc::new(one_branch(96, &quiet()));

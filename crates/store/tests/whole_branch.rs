@@ -1,4 +1,4 @@
-//! Changes of a whole branch beside transactions, readers and handles that are open meanwhile.
+//! Changes of a whole branch during transactions, readers and handles that are open meanwhile.
 
 mod oracle;
 

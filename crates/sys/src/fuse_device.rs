@@ -89,7 +89,7 @@ pub fn mount(placement: &Placement<'_>, answer: Option<AnswerInit<'_>>) -> Resul
         Ok(()) => Ok(device),
         Err(Errno::PERM) if placement.suid || placement.dev => {
             Err(Error::new(format!("cannot mount on {}", directory.display()), Errno::PERM).hint(
-                "only root's mounts may heed set-id bits and devices: leave out --suid and --dev",
+                "only root's mounts may honour set-id bits and devices: leave out --suid and --dev",
             ))
         }
         Err(Errno::PERM) => {

@@ -10,7 +10,8 @@ use std::ops::Range;
 use super::handles::handles;
 use crate::page::PAGE;
 
-/// Bytes in which the line about pinned pages is found, unless the process is in hundreds of groups.
+/// Bytes in which the line about pinned pages is found, unless the process is in hundreds of
+/// groups.
 const STATUS_BYTES: usize = 4096;
 
 /// Returns `true` if any of these addresses may be pinned, and `false` if /proc does not tell.

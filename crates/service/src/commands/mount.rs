@@ -31,9 +31,9 @@ pub struct MountFlags {
     pub read_only: bool,
     /// Let other users in.
     pub allow_other: bool,
-    /// Heed set-id bits and file capabilities; only root may ask for it.
+    /// Honour set-id bits and file capabilities; only root may ask for it.
     pub suid: bool,
-    /// Heed device nodes; only root may ask for it.
+    /// Honour device nodes; only root may ask for it.
     pub dev: bool,
 }
 

@@ -26,7 +26,8 @@ pub(crate) fn runs(pid: u32) -> bool {
 /// Waits, if the process has ended, until its parent has waited for it too. Until then the kernel
 /// keeps its number, and a signal to it succeeds as if it still ran.
 ///
-/// Returns at once if the process runs or is gone, and after `patience` if the parent does not wait.
+/// Returns at once if the process runs or is gone, and after `patience` if the parent does not
+/// wait.
 pub(super) fn wait_until_reaped(pid: u32, patience: Duration) {
     let begun = Instant::now();
     let directory = format!("/proc/{pid}");

@@ -17,7 +17,7 @@ pub(crate) struct BranchInner {
     /// Held by the one write transaction.
     pub writer: Mutex<()>,
     pub preallocation: Mutex<Preallocation>,
-    /// Number behind its last journal record.
+    /// Number after its last journal record.
     pub written: AtomicU64,
     /// Changed since the last cut.
     pub dirty: AtomicBool,
@@ -49,7 +49,7 @@ impl BranchInner {
         })
     }
 
-    /// The number behind its last journal record.
+    /// The number after its last journal record.
     pub fn written(&self) -> Sequence {
         Sequence(self.written.load(Ordering::Acquire))
     }

@@ -245,7 +245,7 @@ impl Engine {
         let branch = catalog.named(name)?;
         let source = to.map(|to| catalog.named(to)).transpose()?;
         // Both states are held until the record is in the journal: what is committed to either
-        // comes before the reset there if it came before it here, and behind it otherwise.
+        // comes before the reset there if it came before it here, and after it otherwise.
         let mut state = write(&branch.state);
         if state.meta.sealed {
             return Err(Error::Sealed { name: name.into() });

@@ -1,7 +1,7 @@
 //! A checkpoint makes everything up to one point of the journal part of the trees on disk.
 //!
 //! It takes the cut lock alone for an instant (the *cut*): clones the roots, which freezes the
-//! nodes behind them, and swaps the gathered changes of counts, space and catalog. Then writers go
+//! nodes after them, and swaps the gathered changes of counts, space and catalog. Then writers go
 //! on, and copy what is frozen, while it writes exactly what the cut reaches: data, nodes bottom-up
 //! to fresh blocks, the system tree with the new counts, bitmaps; flush; superblock; flush. Only
 //! then is anything released that the cut freed.
@@ -33,7 +33,7 @@ use std::time::Duration;
 
 /// A ring that fills within this time is grown.
 const RING_LASTS_MIN: Duration = Duration::from_secs(5);
-/// A grown ring takes at most one in so many of the bytes that find room.
+/// A grown ring takes at most one in this many of the bytes that find room.
 const RING_SHARE: u64 = 8;
 /// Chunks of 1 MiB given back to the host at a time.
 const PUNCH_CHUNKS_MAX: usize = 16;
@@ -50,7 +50,7 @@ struct Cut {
 
 impl Engine {
     /// Writes a checkpoint. A failure ends all writing: the disk keeps the checkpoint before, and
-    /// the journal behind it.
+    /// the journal after it.
     pub(crate) fn checkpoint(&self) -> Result<()> {
         let outgrown = {
             let mut durable = lock(&self.durable);

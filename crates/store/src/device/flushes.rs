@@ -1,10 +1,10 @@
 //! Flushes of one file by several threads at a time.
 //!
-//! The host reports a failed write-back from its page cache once, to the first flush. Of
-//! two flushes side by side one could take the error that is about the other's data, and the other
+//! The host reports a failed write-back from its page cache once, to the first flush. Of two
+//! flushes side by side one could take the error that is about the other's data, and the other
 //! would believe that all is well. So what lies in the page cache is flushed by one thread at a
-//! time, and after a failure all flushes fail. Past the page cache a write's error is told to who
-//! wrote, and flushes need not wait for each other.
+//! time, and after a failure all flushes fail. Past the page cache a write's error is reported to
+//! the caller that wrote, and flushes need not wait for each other.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! A device in memory, for tests: sparse, copied in an instant, and full when it is told to be.
+//! A device in memory, for tests: sparse, copied in an instant, and full on request.
 
 use std::io;
 use std::ops::Range;

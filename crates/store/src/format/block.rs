@@ -33,7 +33,7 @@ impl BlockAddr {
     }
 }
 
-/// The address so many blocks on.
+/// The address this many blocks on.
 impl Add<u64> for BlockAddr {
     type Output = BlockAddr;
 
@@ -63,7 +63,7 @@ impl fmt::Display for BlockAddr {
     }
 }
 
-/// Blocks one behind the other.
+/// Blocks one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BlockRun {
     pub start: BlockAddr,
@@ -80,7 +80,7 @@ impl BlockRun {
         self.start.offset()..self.end().offset()
     }
 
-    /// The address behind the last block.
+    /// The address after the last block.
     pub fn end(self) -> BlockAddr {
         self.start + self.blocks
     }

@@ -70,7 +70,7 @@ impl Sequence {
     pub const MAX: Sequence = Sequence(u64::MAX);
 }
 
-/// The number so many records later.
+/// The number this many records later.
 impl Add<u64> for Sequence {
     type Output = Sequence;
 

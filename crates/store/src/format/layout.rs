@@ -28,7 +28,7 @@ pub(crate) const SUPERBLOCK_COPIES: u64 = 2;
 /// The first journal ring: 6 MiB between the superblocks and the first segment.
 pub(crate) const FIRST_RING_BLOCK: BlockAddr = BlockAddr(512);
 pub(crate) const FIRST_RING_BLOCKS: u64 = 1536;
-/// Segments begin behind the first ring.
+/// Segments begin after the first ring.
 pub(crate) const FIRST_SEGMENT_BLOCK: BlockAddr = BlockAddr(FIRST_RING_BLOCK.0 + FIRST_RING_BLOCKS);
 /// 64 MiB.
 pub(crate) const SEGMENT_BLOCKS: u64 = 16384;
@@ -36,7 +36,7 @@ pub(crate) const SEGMENT_BLOCKS: u64 = 16384;
 pub(crate) const SEGMENT_HEAD_BLOCKS: u64 = 2;
 /// Host space is taken and given back in chunks of 1 MiB, 64 to a segment.
 pub(crate) const CHUNK_BLOCKS: u64 = 256;
-/// The grown ring fills one segment behind its head.
+/// The grown ring fills one segment after its head.
 pub(crate) const GROWN_RING_BLOCKS: u64 = SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS;
 /// Limits what a hostile segment table can make us allocate: 16 Mi segments are 1 PiB.
 pub(crate) const SEGMENTS_MAX: u64 = 1 << 24;

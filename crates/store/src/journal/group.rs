@@ -91,7 +91,7 @@ impl Encoded {
     }
 }
 
-/// Puts the header in front of `records` records, which begin behind its place, with a right
+/// Puts the header in front of `records` records, which begin after its place, with a right
 /// checksum.
 pub(crate) fn seal(
     mut bytes: Vec<u8>,
@@ -149,7 +149,7 @@ pub(crate) fn decode(bytes: &[u8], header: &Header) -> Decoded<Vec<Record>> {
     Ok(records)
 }
 
-/// The same group behind another one.
+/// The same group after another one.
 pub(crate) fn rechain(group: &Encoded, link: &Link) -> Encoded {
     let mut bytes = group.bytes.clone();
     bytes[SUM_AT - 16..SUM_AT].copy_from_slice(&link.chain.to_le_bytes());

@@ -327,7 +327,7 @@ mod tests {
     use crate::txn::{DataRun, Op, RunData, last_batch};
     use group::Link;
 
-    /// A commit of about so many KiB.
+    /// A commit of about this many KiB.
     fn commit(kib: usize) -> Record {
         let mut ops = Vec::new();
         (0..kib).for_each(|n| last_batch(&mut ops).put(&n.to_be_bytes(), &[7; 1000]));

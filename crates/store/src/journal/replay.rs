@@ -17,13 +17,13 @@ use crate::txn::{DataRun, RunData};
 /// follows, without reading all of a large ring.
 const CLEAN_BLOCKS: u64 = 512;
 
-/// The valid part of the journal behind a superblock.
+/// The valid part of the journal after a superblock.
 #[derive(Debug)]
 pub(crate) struct Replayed {
     pub records: Vec<Record>,
-    /// The ring with its head behind the last valid group.
+    /// The ring with its head after the last valid group.
     pub ring: Ring,
-    /// Records below this number were flushed. The close mark behind them may not have been.
+    /// Records below this number were flushed. The close mark after them may not have been.
     pub durable: Sequence,
     /// The store was closed with nothing in flight: no broken tail can follow.
     pub clean: bool,

@@ -26,7 +26,7 @@ pub(crate) struct Ring {
     pub link: Link,
     /// Where the checkpoint being written cuts, once known.
     pub mark: Option<Mark>,
-    /// Records below this were dropped from memory unwritten: nothing may be written behind them
+    /// Records below this were dropped from memory unwritten: nothing may be written after them
     /// until the checkpoint that covers them is durable.
     pub covered: Option<Sequence>,
 }
@@ -85,7 +85,7 @@ impl Ring {
         Ok(true)
     }
 
-    /// Writes a group that is chained to the one before, and moves behind it.
+    /// Writes a group that is chained to the one before, and moves after it.
     fn append(&mut self, device: &dyn Device, group: &Encoded) -> Result<()> {
         self.put(device, group)?;
         self.head += group.blocks();

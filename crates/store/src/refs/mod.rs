@@ -153,7 +153,7 @@ impl Refs {
         self.changes.store(changes, Ordering::Relaxed);
     }
 
-    /// One more pointer to the node behind `link`.
+    /// One more pointer to the node that `link` points to.
     pub fn share(&self, link: &Link) {
         let mut state = lock(&self.state);
         state.live.add(target(link), if injected(InjectedBug::CountTooHigh) { 2 } else { 1 });
@@ -243,7 +243,7 @@ impl Refs {
         lock(&self.state).count_at(&self.nodes, addr)
     }
 
-    /// The count of the node behind `link`.
+    /// The count of the node that `link` points to.
     pub fn count_of(&self, link: &Link) -> Result<i64> {
         let state = lock(&self.state);
         state.count(&self.nodes, target(link))

@@ -10,7 +10,7 @@ pub(crate) struct RangeDeltas {
     map: BTreeMap<BlockAddr, Delta>,
 }
 
-/// What a range changes by, and the address behind it.
+/// What a range changes by, and the address after it.
 #[derive(Debug, Clone, Copy)]
 struct Delta {
     end: BlockAddr,

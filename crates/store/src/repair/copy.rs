@@ -250,7 +250,7 @@ impl<'b> Batch<'b> {
         Batch { branch, txn: None, ops: 0, bytes: 0 }
     }
 
-    /// The transaction for one more operation with so many bytes.
+    /// The transaction for one more operation with this many bytes.
     fn txn(&mut self, bytes: usize) -> Result<&mut WriteTxn<'b>> {
         if self.ops >= BATCH_OPS || self.bytes >= BATCH_BYTES {
             self.take()?;

@@ -11,7 +11,7 @@ pub struct Loss {
     pub what: String,
     /// Where, as far as the store knows: it does not know what its branches hold.
     pub place: String,
-    /// Of entries: the branch in the new store, the first key, and the first key behind them; the
+    /// Of entries: the branch in the new store, the first key, and the first key after them; the
     /// same key twice for a single entry, none where they go to the end.
     pub keys: Option<(String, Vec<u8>, Option<Vec<u8>>)>,
 }

@@ -14,10 +14,10 @@ use crate::sync::lock;
 /// time.
 const LAST_WRITE_BLOCKS: u64 = (STAGE_BYTES_MAX / BLOCK_BYTES) as u64;
 /// Nodes that name data take room too: checksums, entries, and what nodes leave unused. What is
-/// free inside the file may lie in pieces, each with an entry of its own; so one block in so many
+/// free inside the file may lie in pieces, each with an entry of its own; so one block in this many
 /// is for nodes,
 const NODES_SHARE_INSIDE: u64 = 16;
-/// and where the host gives whole chunks, one in so many.
+/// and where the host gives whole chunks, one in this many.
 const NODES_SHARE_OF_CHUNKS: u64 = 64;
 
 impl Space {
@@ -27,8 +27,8 @@ impl Space {
         state.told(0, 0)
     }
 
-    /// Blocks that data can still take on a host with so many free ones. `readers`: hold what they
-    /// may see.
+    /// Blocks that data can still take on a host with this many free ones. `readers`: hold what
+    /// they may see.
     pub fn available(&self, host_free_blocks: u64, readers: &[Since]) -> u64 {
         let state = lock(&self.state);
         // The host is asked for whole chunks, and needs some room for itself to hold one.
@@ -40,7 +40,7 @@ impl Space {
 }
 
 impl State {
-    /// What may be told to be free for data: of the blocks that are ready, of others inside the
+    /// What may be reported as free for data: of the blocks that are ready, of others inside the
     /// file, and of the host's.
     fn told(&self, others: u64, host: u64) -> u64 {
         let promised = self.reserve.floor(Purpose::Data);

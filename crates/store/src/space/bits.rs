@@ -85,7 +85,7 @@ impl Bits {
         self.0[first..first + CHUNK_WORDS].iter().all(|w| *w == 0)
     }
 
-    /// Pairs of zeros, at an even place and the odd one behind it, in the words that hold a run,
+    /// Pairs of zeros, at an even place and the odd one after it, in the words that hold a run,
     /// without chunks in `skip`.
     pub fn pairs_near(&self, span: Span, skip: Chunks) -> u64 {
         let words = (span.at / 64) as usize..span.end().div_ceil(64).min(WORDS as u64) as usize;

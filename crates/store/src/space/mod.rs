@@ -42,14 +42,14 @@ use std::sync::Arc;
 /// Bitmaps that are read to find room before the host is asked for more.
 const BITMAPS_READ_FIRST: usize = 16;
 
-/// What a segment can hold: all of it behind its head.
+/// What a segment can hold: all of it after its head.
 const USABLE: Span = Span { at: SEGMENT_HEAD_BLOCKS, blocks: SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS };
 
 #[derive(Debug)]
 pub(crate) struct Space {
     device: Arc<dyn Device>,
     state: Mutex<State>,
-    /// Blocks that became free in this life.
+    /// Blocks that became free in this session.
     freed_blocks: AtomicU64,
 }
 
@@ -180,7 +180,7 @@ impl Space {
     }
 
     /// Makes sure that the next checkpoint can write `node_blocks`, whatever happens on the host,
-    /// and that what is kept for others than `purpose` is there beside it.
+    /// and that what is kept for others than `purpose` is there in addition.
     pub fn reserve(&self, node_blocks: u64, purpose: Purpose) -> Result<()> {
         let mut state = lock(&self.state);
         let wanted = state.reserve.writing + node_blocks + state.reserve.beyond(purpose);
@@ -302,7 +302,7 @@ impl Space {
         }
     }
 
-    /// Blocks that became free so far in this life.
+    /// Blocks that became free so far in this session.
     pub fn freed_blocks(&self) -> u64 {
         self.freed_blocks.load(Ordering::Relaxed)
     }

@@ -138,7 +138,7 @@ impl Space {
     }
 
     /// Takes those chunks of a span that are holes into use, as far as the host has room: what is
-    /// free beside the span may have been given back.
+    /// free next to the span may have been given back.
     pub(super) fn take_back(&self, state: &mut State, index: usize, span: Span) -> Result<()> {
         for chunk in span.chunks() {
             if state.segments[index].is_hole(chunk) {

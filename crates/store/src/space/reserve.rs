@@ -2,7 +2,7 @@
 //!
 //! A checkpoint must never find too little room: it would end all writing. And a delete must never
 //! be refused for want of room, as it is what makes room; yet it writes before it frees, since
-//! nothing is changed in place. So each purpose leaves room for those behind it in this order:
+//! nothing is changed in place. So each purpose leaves room for those after it in this order:
 //! data, then what adds names and branches, then what gives space back, then the next checkpoint,
 //! then the one that is being written.
 
@@ -69,7 +69,7 @@ impl Reserve {
         self.writing = std::mem::take(&mut self.changed);
     }
 
-    /// Keeps room to delete a tree of so many entries that others share: each of its nodes is
+    /// Keeps room to delete a tree of this many entries that others share: each of its nodes is
     /// copied before it goes.
     pub fn expect_release(&mut self, tree: SharedTree, used_blocks: u64) {
         let most = used_blocks.clamp(RELEASE_BLOCKS_MIN, RELEASE_BLOCKS_MAX);

@@ -31,7 +31,7 @@ pub(crate) struct Segment {
     bits: Option<Pair>,
     /// Blocks that are not busy.
     pub free: u16,
-    /// Free blocks on the host in pairs of an even and an odd place, as nodes need them: so many
+    /// Free blocks on the host in pairs of an even and an odd place, as nodes need them: this many
     /// pairs.
     pairs: u64,
     /// Chunks for whose free blocks the host need not hold space.
@@ -68,7 +68,7 @@ struct Pair {
     image: Bits,
 }
 
-/// Shorter free runs stay on the host beside used blocks: without them its file would be in too
+/// Shorter free runs stay on the host next to used blocks: without them its file would be in too
 /// many pieces.
 const RUN_BLOCKS_MIN: u64 = 16;
 const EMPTY_FREE: u16 = (SEGMENT_BLOCKS - SEGMENT_HEAD_BLOCKS) as u16;
@@ -360,7 +360,7 @@ impl Segment {
         chunks
     }
 
-    /// Chunks on the host whose free runs are worth giving back although blocks beside them are
+    /// Chunks on the host whose free runs are worth giving back although blocks next to them are
     /// busy.
     pub fn thin_chunks(&self) -> Vec<u64> {
         const FREE_BLOCKS_MIN: u64 = CHUNK_BLOCKS / 8;
@@ -381,7 +381,8 @@ impl Segment {
         self.recount_pairs();
     }
 
-    /// The host may hold space for any hole: a life before may have ended before it was punched.
+    /// The host may hold space for any hole: an earlier session may have ended before it was
+    /// punched.
     pub fn mark_holes_for_trim(&mut self) {
         self.marked = self.holes;
     }

@@ -4,7 +4,7 @@ use crate::format::block::{BlockAddr, BlockRun};
 use crate::format::layout::CHUNK_BLOCKS;
 use std::ops::RangeInclusive;
 
-/// Blocks one behind the other inside one segment, counted from its first block.
+/// Blocks one after the other inside one segment, counted from its first block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub at: u64,

@@ -14,7 +14,7 @@ fn space() -> (Arc<MemoryDevice>, Space) {
     (Arc::clone(&disk), Space::empty(disk))
 }
 
-/// On a host with room for so many chunks.
+/// On a host with room for this many chunks.
 fn space_of(chunks: u64) -> (Arc<MemoryDevice>, Space) {
     let (disk, space) = space();
     disk.set_capacity(Some(chunks * CHUNK_BLOCKS * BLOCK_BYTES as u64));
@@ -109,7 +109,7 @@ fn data_leaves_alone_what_was_promised_to_nodes_when_the_host_is_full() {
 
 #[test]
 fn room_is_promised_as_long_as_there_is_any_and_the_largest_promise_holds() {
-    // All that four chunks hold behind the segment's head.
+    // All that four chunks hold after the segment's head.
     let room = 4 * CHUNK_BLOCKS - SEGMENT_HEAD_BLOCKS;
     let (disk, space) = space_of(4);
     space.reserve(1, Purpose::Release).unwrap();
@@ -404,7 +404,7 @@ fn idle_chunks_go_but_for_some_and_when_they_are_recorded_the_host_gets_them() {
     let mut kept = vec![0; BLOCK_BYTES];
     disk.read_at(stays.start.offset(), &mut kept).unwrap();
     assert_eq!(kept, [9; BLOCK_BYTES]);
-    // What went is taken into use again, and in the life after goes once more.
+    // What went is taken into use again, and in the next session goes once more.
     let loaded = Space::load(disk.clone(), &table).unwrap();
     assert_eq!((ready(&loaded), used(&loaded)), (ready(&space), 2));
     loaded.mark_holes_for_trim();

@@ -1,8 +1,8 @@
 //! Free space on its way back to the host: marked, recorded, punched, in this order.
 //!
 //! The free blocks of a *marked* chunk no longer count as ready. The next checkpoint records the
-//! chunk as a hole, and only when that is durable does the host get it. So no later life counts on
-//! room that others may have taken by then. A crash in between leaves room on the host behind a
+//! chunk as a hole, and only when that is durable does the host get it. So no later session counts
+//! on room that others may have taken by then. A crash in between leaves room on the host behind a
 //! recorded hole: a recovery marks all holes once more, and to punch an empty one changes nothing.
 //! A marked chunk can be taken back into use like any other hole.
 
@@ -14,13 +14,13 @@ use crate::sync::lock;
 
 /// Free chunks kept on the host for reuse; more are given back.
 const IDLE_CHUNKS_MAX: usize = 4;
-/// A store at rest keeps one free block in so many used ones ready for reuse.
+/// A store at rest keeps one free block in this many used ones ready for reuse.
 const REUSE_SHARE: u64 = 16;
 
 /// What is kept ready on the host for the next writes; the rest can go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TrimPolicy {
-    /// While others write: a few whole chunks, and what is free beside used blocks.
+    /// While others write: a few whole chunks, and what is free next to used blocks.
     Busy,
     /// At rest: a share of what is used.
     Idle,
@@ -29,7 +29,7 @@ pub(crate) enum TrimPolicy {
 }
 
 impl TrimPolicy {
-    /// Free blocks beside so many used ones that stay ready, besides what is promised.
+    /// Free blocks for this many used ones that stay ready, in addition to what is promised.
     fn for_reuse(self, used: u64) -> u64 {
         match self {
             TrimPolicy::LongIdle => 0,

@@ -33,7 +33,7 @@ impl TableCursor {
         self.go(&self.table.prefix.key(key.as_ref()))
     }
 
-    /// Goes behind the last entry.
+    /// Goes after the last entry.
     ///
     /// # Errors
     /// Damage and I/O errors, as of all moves.

@@ -20,7 +20,7 @@ pub struct TableChange {
     pub after: Option<Vec<u8>>,
 }
 
-/// Iterates the changes of a table in order of their keys. Ends behind the first error.
+/// Iterates the changes of a table in order of their keys. Ends after the first error.
 #[derive(Debug)]
 pub struct TableDiff {
     way: Way,

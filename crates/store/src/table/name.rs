@@ -53,7 +53,7 @@ impl Prefix {
         key.strip_prefix(self.0.as_slice())
     }
 
-    /// The first key behind all of the table's.
+    /// The first key after all of the table's.
     pub fn end(&self) -> Vec<u8> {
         // The name's last byte is no 255, as no text has one.
         let mut end = self.0.clone();

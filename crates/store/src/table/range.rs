@@ -41,7 +41,7 @@ impl Deref for TableEntry {
     }
 }
 
-/// Iterates entries of a table in order of their keys. Ends behind the first error.
+/// Iterates entries of a table in order of their keys. Ends after the first error.
 #[derive(Debug)]
 pub struct TableRange {
     txn: ReadTxn,

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::extent::{Extent, TAG_BYTES};
 use std::sync::Arc;
 
-/// Changes fewer than one in so many records are made in place.
+/// Changes fewer than one in this many records are made in place.
 const FEW: usize = 8;
 
 /// A key, and the bytes that it holds from now on; `None` takes it away.
@@ -135,7 +135,7 @@ impl<O: ShadowPolicy> Writer<'_, O> {
                 let low = changes[0].key;
                 if low < keys.key(0) {
                     // The child with lower keys was removed once. What splits off this one must
-                    // still belong behind it.
+                    // still belong after it.
                     keys.replace_key(0, low);
                 }
                 // From the right, so that what splits off moves no child still to be visited.

@@ -128,7 +128,7 @@ impl Cursor {
         Ok(cursor)
     }
 
-    /// Stands behind the last entry.
+    /// Stands after the last entry.
     pub fn seek_end(nodes: &Nodes, root: &Root) -> Result<Cursor> {
         let mut cursor = Cursor::default();
         cursor.path.push((nodes.load(&root.link, root.level)?, 0));
@@ -208,7 +208,7 @@ impl Cursor {
     }
 }
 
-/// The last child of an inner node, or the place behind the last record of a leaf.
+/// The last child of an inner node, or the place after the last record of a leaf.
 fn last_index(node: &Node) -> usize {
     match node.level {
         0 => node.records(),

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::format::ids::Generation;
 use std::sync::Arc;
 
-/// Decides which nodes of a tree may change in place, and is told which were superseded.
+/// Decides which nodes of a tree may change in place, and learns which were superseded.
 pub(crate) trait ShadowPolicy {
     /// The generation in which new nodes are born.
     fn birth(&self) -> Generation;
@@ -138,7 +138,8 @@ pub(super) struct Writer<'a, O> {
 }
 
 impl<O: ShadowPolicy> Writer<'_, O> {
-    /// The node behind `link`, changeable: as it is when this tree is its sole owner, else a copy.
+    /// The node that `link` points to, changeable: as it is when this tree is its sole owner, else
+    /// a copy.
     pub fn shadow<'n>(&self, link: &'n mut Link, level: u8) -> Result<&'n mut Node> {
         let in_place = match link {
             Link::Mem(node) => {
@@ -180,7 +181,7 @@ impl<O: ShadowPolicy> Writer<'_, O> {
                 let i = Node::child_index(keys, key);
                 if i == 0 && key < keys.key(0) {
                     // The child with lower keys was removed once. What splits off this one must
-                    // still belong behind it.
+                    // still belong after it.
                     keys.replace_key(0, key);
                 }
                 let pieces = self.put(&mut children[i].link, level - 1, key, value, sums)?;
@@ -319,7 +320,7 @@ pub(super) fn put_record(
     }
 }
 
-/// Takes the nodes split off child `i` in behind it.
+/// Takes the nodes split off child `i` in after it.
 pub(super) fn insert_siblings(
     keys: &mut Entries,
     children: &mut Vec<Child>,
@@ -353,7 +354,7 @@ fn loose_bytes(node: &Node) -> usize {
         }
 }
 
-/// Moves all of `from` behind `into`. `bound` is the parent's key for `from`.
+/// Moves all of `from` after `into`. `bound` is the parent's key for `from`.
 fn merge(into: &mut Node, from: &mut Node, bound: &[u8]) {
     match (&mut into.body, &mut from.body) {
         (Body::Leaf(left), Body::Leaf(right)) => left.append(right),

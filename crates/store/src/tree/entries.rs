@@ -13,14 +13,14 @@ pub(crate) struct Entries {
     bytes: Vec<u8>,
     /// Per record: start in `bytes`, and length of its key.
     slots: Vec<(u32, u16)>,
-    /// Per record: the first bytes of its key behind those that all keys begin with. A search looks
+    /// Per record: the first bytes of its key after those that all keys begin with. A search looks
     /// here first, where many lie in one line of the processor's cache.
     heads: Vec<u32>,
     /// How many bytes `heads` leave out: all keys have them in common, and perhaps more.
     alike: usize,
 }
 
-/// Orders keys as far as four bytes can, behind the first `alike`.
+/// Orders keys as far as four bytes can, after the first `alike`.
 fn head(key: &[u8], alike: usize) -> u32 {
     let tail = key.get(alike..).unwrap_or_default();
     match tail.first_chunk() {

@@ -1,6 +1,6 @@
 //! The copy-on-write B+tree (Rodeh, *B-trees, Shadowing, and Clones*, ACM TOS 3(4), 2008).
 //!
-//! Nodes are immutable behind `Arc` as soon as a second owner exists: a reader, a fork or a running
+//! Nodes are immutable in an `Arc` as soon as a second owner exists: a reader, a fork or a running
 //! checkpoint. A writer that owns the whole path alone changes nodes in place; else it shadows:
 //! copies the node, and tells the [`ShadowPolicy`] that the copy superseded it. The tree knows
 //! nothing of branches, counts or space.

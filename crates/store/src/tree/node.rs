@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 const MAGIC: u32 = 0x646E_7431;
 /// Magic 4, level 1, zero 1, records 2, its address 8, birth 8, prefix length 2, zeros 6.
 const HEADER_BYTES: usize = 32;
-/// Child pointer and sums behind each key of an inner node.
+/// Child pointer and sums after each key of an inner node.
 pub(super) const CHILD_BYTES: usize = Ptr::BYTES + 16;
 /// What records may take before a node is split.
 pub(crate) const BODY_BYTES: usize = NODE_BYTES - HEADER_BYTES;

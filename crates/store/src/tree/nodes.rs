@@ -67,7 +67,7 @@ impl Nodes {
         &self.shards[((addr.0 / 2) % SHARDS as u64) as usize]
     }
 
-    /// The node behind `link`, which stands `level` above the leaves.
+    /// The node that `link` points to, which stands `level` above the leaves.
     pub fn load(&self, link: &Link, level: u8) -> Result<Arc<Node>> {
         match link {
             Link::Mem(node) => Ok(Arc::clone(node)),
@@ -97,9 +97,9 @@ impl Nodes {
         self.shard_nodes_max * SHARDS
     }
 
-    /// Brings leaves into the cache that lie on the device only. The device is told of all of them
-    /// before the first is read: neighbours at once, as those that one checkpoint wrote lie in the
-    /// order of their keys.
+    /// Brings leaves into the cache that lie on the device only. The device is asked for all of
+    /// them before the first is read: neighbours at once, as those that one checkpoint wrote lie in
+    /// the order of their keys.
     pub fn prefetch<'l>(&self, leaves: impl Iterator<Item = &'l Link>) -> Result<()> {
         let missing = leaves.filter_map(|link| match link {
             Link::Disk(ptr) if self.cached(ptr).is_none() => Some(*ptr),
@@ -108,7 +108,7 @@ impl Nodes {
         // More would push each other out again.
         let mut missing: Vec<Ptr> = missing.take(self.capacity() / 2).collect();
         missing.sort_unstable_by_key(|ptr| ptr.addr);
-        // A single one is read as soon as the device could be told of it.
+        // A single one is read as soon as the device could be asked for it in advance.
         if missing.len() > 1 {
             self.announce(&missing)?;
         }
@@ -176,7 +176,7 @@ impl Nodes {
     }
 }
 
-/// Whether two nodes are read together, the second behind the first: what lies between costs less
+/// Whether two nodes are read together, the second after the first: what lies between costs less
 /// than another read.
 fn lie_close(one: &Ptr, next: &Ptr) -> bool {
     const GAP_BLOCKS_MAX: u64 = 8;

@@ -53,7 +53,7 @@ impl Batch {
         self.slots.len()
     }
 
-    /// The changes, one behind the other, as the journal holds them, and how many that are.
+    /// The changes, one after the other, as the journal holds them, and how many that are.
     pub fn encoded(&self) -> (&[u8], u32) {
         (&self.encoded.0, self.made)
     }
@@ -92,7 +92,7 @@ impl Batch {
     /// Sorts the changes by key and leaves the last of each. What the journal will hold stays.
     pub fn sort(&mut self) {
         let [first, rest @ ..] = self.slots.as_slice() else { return };
-        // Keys of one table begin alike: what tells them apart comes behind that.
+        // Keys of one table begin alike: what tells them apart comes after that.
         let first = self.key(first);
         let alike = rest.iter().fold(first.len(), |alike, slot| {
             let both = first[..alike].iter().zip(self.key(slot));
@@ -108,7 +108,7 @@ impl Batch {
         let mut order: Vec<(u64, Slot)> =
             self.slots.iter().map(|slot| (head(slot), *slot)).collect();
         order.sort_unstable_by(|(head, slot), (other_head, other)| {
-            // Of one key the later change lies behind the earlier.
+            // Of one key the later change lies after the earlier.
             let keys = || self.key(slot).cmp(self.key(other)).then(slot.key.cmp(&other.key));
             head.cmp(other_head).then_with(keys)
         });

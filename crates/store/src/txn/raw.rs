@@ -1,4 +1,4 @@
-//! Where raw keys lie in a branch's tree: beside the entries of its tables, and never among them.
+//! Where raw keys lie in a branch's tree: apart from the entries of its tables.
 //!
 //! The key of a table's entry begins with `T` and a byte of 1 to 64. A raw key that begins with `T`
 //! and a byte of 0 to 64 lies one step aside, under `T`, 0 and all that follows its `T`; every

@@ -193,7 +193,7 @@ enum RangeState {
     Done,
 }
 
-/// Iterates entries in order of their keys. Ends behind the first error.
+/// Iterates entries in order of their keys. Ends after the first error.
 #[derive(Debug)]
 pub struct Range {
     txn: ReadTxn,

@@ -375,7 +375,7 @@ fn prefix(map: &[u8]) -> Result<Box<[u8]>> {
     Ok(prefix.into())
 }
 
-/// Block numbers, and the one behind the last, fit the map.
+/// Block numbers, and the one after the last, fit the map.
 fn within_map(map: &[u8], run: Run) -> Result<()> {
     match end_of_map(map).checked_sub(run.block) {
         Some(room) if run.blocks <= room => Ok(()),

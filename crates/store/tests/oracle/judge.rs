@@ -13,8 +13,8 @@ pub struct Depth {
     pub lives: u64,
     /// Steps of a run, at most.
     pub steps: u64,
-    /// Of so many cuts, one is followed by cuts at every change of the recovery and of the
-    /// checkpoint behind it.
+    /// Of this many cuts, one is followed by cuts at every change of the recovery and of the
+    /// checkpoint after it.
     pub again_one_in: u64,
 }
 
@@ -95,7 +95,7 @@ fn judge_cut(
     }
 }
 
-/// Cuts at every change of a recovery, and of the checkpoint behind it: the same state comes back.
+/// Cuts at every change of a recovery, and of the checkpoint after it: the same state comes back.
 fn judge_recovery(
     tape: &Tape,
     expected: &World,

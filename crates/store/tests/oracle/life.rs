@@ -1,4 +1,4 @@
-//! A store that lives on a simulated device, changes at random, and knows what it was told is
+//! A store that lives on a simulated device, changes at random, and knows what it was promised is
 //! durable.
 
 use super::world::{BranchState, World, difference, read_world};
@@ -230,7 +230,7 @@ impl Life {
                     content.remove(&key);
                 }
                 8..11 => {
-                    // Small runs travel in the journal, large ones are written beside it.
+                    // Small runs travel in the journal, large ones are written next to it.
                     let large = dice.roll(3) == 0;
                     let blocks = if large { 8 + dice.roll(30) } else { 1 + dice.roll(4) };
                     let at = dice.roll(100);

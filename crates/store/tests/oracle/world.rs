@@ -61,7 +61,7 @@ pub fn scripted(seed: u64) -> Options {
     options
 }
 
-/// A store with one empty branch, durable and closed, whose journal has so many blocks.
+/// A store with one empty branch, durable and closed, whose journal has this many blocks.
 pub fn one_branch(ring_blocks: u64, options: &Options) -> MemoryDevice {
     let disk = Arc::new(MemoryDevice::new());
     Store::create_on(disk.clone(), options).unwrap().close().unwrap();

@@ -15,7 +15,7 @@ pub struct Global {
     /// Print nothing but errors and what was asked for
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print every change instead of the first ones
+    /// List every change in the summary of `tine run`
     #[arg(long, short, global = true)]
     pub verbose: bool,
 }

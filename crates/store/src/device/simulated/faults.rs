@@ -17,7 +17,7 @@ pub struct Faults {
     pub writes_fail: bool,
     /// A block, and what reads of it return.
     pub reads: Vec<(u64, ReadFault)>,
-    /// One block in so many is read wrong, in a way that the seed decides: (seed, one in).
+    /// One block in this many is read wrong, in a way that the seed decides: (seed, one in).
     pub random_reads: Option<(u64, u64)>,
 }
 

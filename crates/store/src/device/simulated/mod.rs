@@ -1,6 +1,6 @@
 //! A disk that can do all that disks do, for tests: it records what is done to it, so that the
 //! power can be cut afterwards at every moment of the record, and it fails, rots and fills when it
-//! is told to.
+//! is asked to.
 //!
 //! One seed decides all chance, so one seed replays one run.
 

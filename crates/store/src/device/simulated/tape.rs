@@ -136,9 +136,9 @@ fn apply(image: &mut Image, change: &Change) {
 
 /// Which sectors of unsynced writes survive.
 enum Rule {
-    /// Each sector by itself, one in so many.
+    /// Each sector by itself, one in this many.
     Sectors(u64),
-    /// All sectors but one in so many.
+    /// All sectors but one in this many.
     Torn(u64),
     /// Whole blocks, by turns of a coin.
     Blocks,
@@ -194,7 +194,7 @@ impl Rule {
 fn survivors(durable: &Image, pending: Vec<&Change>, dice: &mut Dice) -> Image {
     let mut image = durable.clone();
     let rule = Rule::draw(dice, pending.len());
-    // The length is one of those that the file had; what lies behind it is lost.
+    // The length is one of those that the file had; what lies after it is lost.
     let mut lens = vec![durable.len()];
     for (number, change) in pending.into_iter().enumerate() {
         let before = image.len();

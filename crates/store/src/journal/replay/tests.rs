@@ -23,7 +23,7 @@ fn ring(blocks: u64, head: u64, sequence: Sequence) -> Ring {
     Ring { block: RING_BLOCK, blocks, head, tail: head, link, mark: None, covered: None }
 }
 
-/// A superblock behind which replay begins at `mark`.
+/// A superblock after which replay begins at `mark`.
 fn superblock(ring: &Ring, mark: &Mark) -> Superblock {
     Superblock {
         uuid: 1,
@@ -50,7 +50,7 @@ fn quiet() -> Options {
     Options { background: false, ..Options::default() }
 }
 
-/// A commit that fills so many blocks of the journal, but for less than one.
+/// A commit that fills this many blocks of the journal, but for less than one.
 fn commit(blocks: u64) -> Record {
     let mut ops = Vec::new();
     let batch = last_batch(&mut ops);
@@ -135,8 +135,8 @@ fn a_later_group_that_calls_lost_records_durable_is_found_wherever_it_lies() {
             let place = (head + distance) % BLOCKS;
             let disk = MemoryDevice::new();
             disk.set_len((RING_BLOCK + BLOCKS).offset()).unwrap();
-            // Whether it is an error when a group of so many blocks lies there and calls what lies
-            // below durable.
+            // Whether it is an error when a group of this many blocks lies there and calls what
+            // lies below durable.
             let refused = |group_blocks: u64, durable: u64, salt: u64, within: u64| {
                 let link = Link { salt, ..link(Sequence(30)) };
                 let group = group::encode(&[commit(group_blocks)], &link, Sequence(durable));
@@ -160,7 +160,7 @@ fn a_later_group_that_calls_lost_records_durable_is_found_wherever_it_lies() {
     }
 }
 
-/// A group of two records whose first byte behind the header, the kind of the first one, is none
+/// A group of two records whose first byte after the header, the kind of the first one, is none
 /// that this version knows.
 fn group_of_a_later_version(link: &Link, durable: Sequence) -> group::Encoded {
     let mut bytes = group::encode(&[commit(1), Record::Close], link, durable).bytes;
@@ -237,7 +237,7 @@ fn a_group_across_the_end_of_the_ring_is_none() {
     }
 }
 
-/// A group of three records behind so many, the second of which names a block at `addr`.
+/// A group of three records after this many, the second of which names a block at `addr`.
 fn group_with_data(sequence: Sequence, addr: BlockAddr, sum: u32) -> Group {
     let run = DataRun { addr, sums: Arc::from([sum]), data: RunData::OnDevice };
     let map = Op::Map { map: Box::from(&b"m"[..]), block: 0, runs: vec![run] };

@@ -142,7 +142,7 @@ fn a_bitmap_is_recorded_as_of_the_cut_in_each_slot_by_turns() {
     set(&mut segment, (50, 1), true, Author::Checkpoint, true);
     assert!(!segment.dirty && segment.writing);
 
-    // In the life after: what was recorded is busy, and nothing else.
+    // In the next session: what was recorded is busy, and nothing else.
     let mut loaded = Segment::stored(segment.start, segment.entry);
     loaded.mark_on_host(0..=0);
     assert_eq!(loaded.find(&disk, 211).unwrap(), Some(Span { at: 45, blocks: 211 }));
@@ -236,7 +236,7 @@ fn a_marked_chunk_is_punched_once_it_is_recorded_and_nobody_takes_it_meanwhile()
     segment.punched(Chunks(0b100));
     assert_eq!(find_hole(&mut segment, 256), Some(Span { at: 512, blocks: 256 }));
 
-    // The life after does not know whether they went. It need not read the bitmap before.
+    // The next session does not know whether they went. It need not read the bitmap before.
     let mut next = Segment::stored(segment.start, segment.entry);
     next.mark_holes_for_trim();
     let spans = vec![Span { at: 320, blocks: 16 }, Span { at: 512, blocks: 512 }];
