@@ -43,8 +43,10 @@ exec chroot "$0" /bin/sh -c "$1"
 const PLAY: &str = r#"
 set -e
 cd "$TINE_ROOT"
+# The project itself may be below /tmp.
+before=$(ls -A /tmp)
 clean() {
-    left=$(ls -A /tmp; ls -d /run/tine 2>/dev/null || true; grep -l '/tmp/tine[-]demo' /proc/[0-9]*/cmdline 2>/dev/null || true)
+    left=$(ls -A /tmp | grep -vxF -e "$before" || true; ls -d /run/tine 2>/dev/null || true; grep -l '/tmp/tine[-]demo' /proc/[0-9]*/cmdline 2>/dev/null || true)
     [ -z "$left" ] || { echo "left behind after $1: $left"; exit 1; }
 }
 # That what the README names is enough to build; the program itself is built already.

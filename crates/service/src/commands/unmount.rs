@@ -249,7 +249,12 @@ pub(crate) fn release(holder: &mut Connection, name: &str) -> Result<bool> {
 fn end(holder: &mut Connection, name: &str, mount: &Mount) -> Result<()> {
     // Open before it is off its directory, so that there is a way to it afterwards.
     let root = in_use::way_in(mount).and_then(|path| File::open(path).ok());
-    detach(mount)?;
+    match detach(mount) {
+        // An ordinary user's command may not take its own branch off. What is left of it is seen in
+        // that command's namespace alone, and goes with it.
+        Err(_) if mount.private_to.is_some() => {}
+        detached => detached?,
+    }
     let way = match &root {
         Some(root) => PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd())),
         None => mount.directory.clone(),
