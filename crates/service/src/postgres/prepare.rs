@@ -31,7 +31,8 @@ const REAPED_WITHIN: Duration = Duration::from_secs(2);
 /// itself stay.
 pub(super) fn prepare(boundary: &Boundary<'_>, identity: &str) -> Result<Configuration> {
     let (directory, account) = (&boundary.cluster.directory, boundary.account);
-    if let Some(pid) = pid_in_file(directory) {
+    let last_server = data_file::read_own_text(&directory.join("postmaster.pid"));
+    if let Some(pid) = last_server.ok().and_then(|text| pid_in(&text)) {
         wait_until_reaped(pid, REAPED_WITHIN);
     }
     if let Some(pid) = live_server(directory) {
@@ -80,15 +81,13 @@ fn write_mark(directory: &Path, text: &str, account: &Account) -> Result<()> {
 /// one, which left no process behind.
 fn remove_strangers_pid_file(directory: &Path) -> Result<()> {
     let file = directory.join("postmaster.pid");
-    let in_use =
-        pid_in_file(directory).is_some_and(|pid| Path::new(&format!("/proc/{pid}")).exists());
-    let is_empty = data_file::read_own_text(&file).unwrap_or_default().is_empty();
-    if in_use || is_empty { remove_file(&file) } else { Ok(()) }
+    let text = data_file::read_own_text(&file).unwrap_or_default();
+    let in_use = pid_in(&text).is_some_and(|pid| Path::new(&format!("/proc/{pid}")).exists());
+    if in_use || text.is_empty() { remove_file(&file) } else { Ok(()) }
 }
 
-/// The process that the pid file names: the last server's, or by now another one.
-fn pid_in_file(directory: &Path) -> Option<u32> {
-    let text = data_file::read_own_text(&directory.join("postmaster.pid")).ok()?;
+/// The process that a pid file names: the last server's, or by now another one.
+fn pid_in(text: &str) -> Option<u32> {
     text.lines().next()?.trim().parse().ok()
 }
 
@@ -237,7 +236,7 @@ mod tests {
         assert!(file.exists(), "the number is free: PostgreSQL looks for itself");
         reaper.join().unwrap();
 
-        // Nobody waits for this one, as in a container whose first process does not.
+        // This one is not waited for, as in a container whose first process does not.
         let mut child = std::process::Command::new("true").spawn().unwrap();
         end_of(&child);
         fork.prepare("b").unwrap();

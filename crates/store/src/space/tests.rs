@@ -7,7 +7,7 @@ use crate::format::layout::{BLOCK_BYTES, segment_start};
 const USABLE: u64 = super::USABLE.blocks;
 /// What data leaves to others when nothing has changed.
 const KEPT: u64 = RELEASE_BLOCKS_MIN + GROWTH_BLOCKS;
-const NOBODY: Readers = Readers { before: Epoch(u64::MAX), since: Vec::new() };
+const NO_READERS: Readers = Readers { before: Epoch(u64::MAX), since: Vec::new() };
 
 fn space() -> (Arc<MemoryDevice>, Space) {
     let disk = Arc::new(MemoryDevice::new());
@@ -47,7 +47,7 @@ fn ready(space: &Space) -> u64 {
 
 fn release(space: &Space, run: BlockRun) {
     space.free_after_readers(Freed { run, epoch: Epoch(0), birth: None });
-    space.drain(&NOBODY);
+    space.drain(&NO_READERS);
 }
 
 /// Takes data until there is no more; how much.
@@ -77,7 +77,7 @@ fn checkpoint(space: &Space, table: &TableImage) -> TableImage {
     space.cut();
     let table = space.write_cut(table).unwrap();
     space.finish_checkpoint();
-    space.drain(&NOBODY);
+    space.drain(&NO_READERS);
     table
 }
 
@@ -361,7 +361,7 @@ fn freed_blocks_wait_for_the_checkpoint_that_records_it_and_for_readers() {
     let part = Freed { run: run(all.start + 100, 50), epoch: Epoch(7), birth: Some(Generation(3)) };
     space.free_after_checkpoint(part);
     assert_eq!((used(&space), rest(&space)), (taken - 50, free + 50));
-    space.drain(&NOBODY);
+    space.drain(&NO_READERS);
     assert_eq!(ready(&space), 255 - 2, "it is not ready before that");
     let reader = Readers {
         before: Epoch(8),
@@ -373,7 +373,7 @@ fn freed_blocks_wait_for_the_checkpoint_that_records_it_and_for_readers() {
     let before = ready(&space);
     space.drain(&reader);
     assert_eq!(ready(&space) - before, 1, "a reader sees it; the old table nobody");
-    space.drain(&NOBODY);
+    space.drain(&NO_READERS);
     assert_eq!(ready(&space) - before, 51);
     let loaded = Space::load(disk, &table).unwrap();
     assert_eq!(used(&loaded), USABLE - 50 + 1);
@@ -467,7 +467,7 @@ fn bitmaps_that_were_read_on_the_way_show_that_enough_is_ready() {
             birth: Some(Generation(0)),
         });
     }
-    space.drain(&NOBODY);
+    space.drain(&NO_READERS);
     lock(&space.state).adjust(0, |segment| segment.mark_for_trim(5));
     let table = checkpoint(&space, &TableImage::default());
     let loaded = || Space::load(disk.clone(), &table).unwrap();
@@ -551,7 +551,7 @@ fn all_bitmaps_are_read_before_room_is_refused() {
         let freed = run(segment_start(index) + 100, 50);
         space.free_after_readers(Freed { run: freed, epoch: Epoch(0), birth: Some(Generation(0)) });
     }
-    space.drain(&NOBODY);
+    space.drain(&NO_READERS);
     let table = checkpoint(&space, &TableImage::default());
     let loaded = Space::load(disk.clone(), &table).unwrap();
     disk.set_capacity(Some(0));

@@ -119,9 +119,9 @@ fn groups_of_any_length_come_back_from_a_ring_of_any_length_that_takes_what_fits
                 ring.tail = live.front().map_or(ring.head, |group| group.0.head);
             }
         }
-        let mut beside = [0; 2 * BLOCK_BYTES];
-        disk.read_at(BlockAddr(RING_BLOCK.0 - 2).offset(), &mut beside).unwrap();
-        assert!(beside.iter().all(|byte| *byte == 0), "written in front of the ring");
+        let mut before_ring = [0; 2 * BLOCK_BYTES];
+        disk.read_at(BlockAddr(RING_BLOCK.0 - 2).offset(), &mut before_ring).unwrap();
+        assert!(before_ring.iter().all(|byte| *byte == 0), "written in front of the ring");
         assert!(disk.len().unwrap() <= (RING_BLOCK + blocks).offset());
     }
 }
