@@ -4,6 +4,7 @@
 use crate::branch::BranchInner;
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::format::ids::Sequence;
 use crate::format::layout::NODE_BYTES;
 use crate::journal::Record;
 use crate::space::Purpose;
@@ -44,8 +45,8 @@ impl Engine {
         Ok(nodes + entry_bytes.div_ceil(NODE_BYTES as u64 / 2))
     }
 
-    /// Applies and logs a transaction.
-    pub(crate) fn commit(&self, commit: Commit<'_>) -> Result<()> {
+    /// Applies and logs a transaction. Returns the number of its journal record.
+    pub(crate) fn commit(&self, commit: Commit<'_>) -> Result<Sequence> {
         let Commit { branch, resets, ops, nodes_max, purpose } = commit;
         let frees = ops.iter().all(|op| match op {
             Op::Batch(batch) => batch.only_deletes(),
@@ -76,7 +77,7 @@ impl Engine {
         }
         let number = self.journal.append(Record::Commit { branch: branch.id, ops });
         branch.written.store((number + 1).0, Ordering::Release);
-        Ok(())
+        Ok(number)
     }
 }
 

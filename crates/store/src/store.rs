@@ -22,7 +22,10 @@ use std::sync::Arc;
 ///
 /// It belongs to the process that opened it. In a child of `fork(2)` each call of it, and of what
 /// was made by it, is [`Error::NotInherited`]; the child has no copy of the file and does not keep
-/// it locked.
+/// it locked. The child may open stores of its own. Where another thread may have been starting or
+/// ending as it was forked, only with [`Options::background`] off: a lock of the standard library
+/// may be taken then that no thread of the child gives back, and it waits for ever when it starts
+/// one.
 ///
 /// ```
 /// # fn main() -> tine_store::Result<()> {

@@ -6,7 +6,6 @@ use oracle::{assert_sound, numbered};
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::ops::Bound;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tine_store::{Branch, Error, ForkOptions, Options, Result, Store, diff};
@@ -224,37 +223,6 @@ fn a_parent_goes_on_committing_while_children_come_use_their_copies_and_go() {
     assert_eq!(read.get(b"child").unwrap(), None);
     drop(read);
     assert_sound(&store);
-}
-
-#[test]
-fn a_child_has_stores_of_its_own_and_its_parents_once_that_closed_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let [path, own] = ["s.tine", "own.tine"].map(|name| dir.path().join(name));
-    let store = Store::create(&path, &Options::default()).unwrap();
-    put(&store.create_branch("main").unwrap(), b"parent", b"was here").unwrap();
-    let held = |path: &Path| match Store::open(path, &Options::default()) {
-        Err(Error::Locked { here, .. }) => Some(here),
-        _ => None,
-    };
-    assert_eq!(held(&path), Some(true));
-    in_child(|| {
-        assert_eq!(held(&path), Some(false), "another process has it open");
-        let mine = Store::create(&own, &Options::default()).unwrap();
-        put(&mine.create_branch("main").unwrap(), b"child", b"was here").unwrap();
-        mine.close().unwrap();
-    });
-    store.close().unwrap();
-    in_child(|| {
-        let store = Store::open(&path, &Options::default()).unwrap();
-        put(&store.branch("main").unwrap(), b"child", b"was here").unwrap();
-        store.close().unwrap();
-    });
-    for path in [path, own] {
-        let store = Store::open(&path, &Options::default()).unwrap();
-        let found = store.branch("main").unwrap().read().unwrap().get(b"child").unwrap();
-        assert_eq!(found.as_deref(), Some(b"was here".as_slice()));
-        assert_sound(&store);
-    }
 }
 
 /// Not a test: opens a store and forks a child that lives until the input ends.

@@ -335,11 +335,21 @@ impl<'b> WriteTxn<'b> {
     /// unmapped or shared under whose keys values lie; [`Error::BranchReset`] and
     /// [`Error::BranchNotFound`], when the branch was reset or deleted since the transaction began.
     /// Damage met on the way.
-    pub fn commit(mut self) -> Result<()> {
+    pub fn commit(self) -> Result<()> {
+        self.commit_numbered().map(drop)
+    }
+
+    /// As [`WriteTxn::commit`]. Returns the number of the commit, which no other commit in the
+    /// history of the store has; `None` if there was nothing to commit. Numbers grow.
+    ///
+    /// # Errors
+    /// As [`WriteTxn::commit`].
+    pub fn commit_numbered(mut self) -> Result<Option<u64>> {
         let engine = self.shared.engine()?;
         if self.ops.is_empty() {
             // What it read may be what its caller decides by.
-            return self.branch.is_as_begun(&read(&self.branch.state), self.resets);
+            self.branch.is_as_begun(&read(&self.branch.state), self.resets)?;
+            return Ok(None);
         }
         for op in &mut self.ops {
             if let Op::Batch(batch) = op {
@@ -349,13 +359,14 @@ impl<'b> WriteTxn<'b> {
         // An error drops the transaction, and with it what it staged.
         let nodes_max = engine.estimate_and_prefetch(&self.view().root, &self.ops)?;
         self.view = None;
-        engine.commit(Commit {
+        let number = engine.commit(Commit {
             branch: self.branch,
             resets: self.resets,
             ops: std::mem::take(&mut self.ops),
             nodes_max,
             purpose: self.purpose,
-        })
+        })?;
+        Ok(Some(number.0))
     }
 }
 
