@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use crate::process;
 use crate::workspace::Workspace;
 
-/// The unpacked source of a Debian package, in `target/outside`; fetched unless it is there.
+/// The unpacked source of a Debian package, in `target/outside`; fetched unless it is there. It is
+/// that of the version that is installed, else of another that can be had.
 pub fn unpacked(workspace: &Workspace, package: &str) -> Result<PathBuf> {
     let place = workspace.target.join("outside").join(package);
     let unpacked = place.join("source");
@@ -21,8 +22,8 @@ pub fn unpacked(workspace: &Workspace, package: &str) -> Result<PathBuf> {
     // A list of sources of our own: the system's may name none, and is left as it is.
     let list = place.join("sources.list");
     fs::write(&list, sources()?).with_context(|| format!("write {}", list.display()))?;
-    let apt = |arguments: &[&str]| {
-        let mut apt = Command::new("apt-get");
+    let apt = |program: &str, arguments: &[&str]| {
+        let mut apt = Command::new(program);
         apt.current_dir(&place).arg("-qq");
         for (option, path) in
             [("Dir::Etc::SourceList", &list), ("Dir::State::Lists", &place.join("lists"))]
@@ -32,8 +33,28 @@ pub fn unpacked(workspace: &Workspace, package: &str) -> Result<PathBuf> {
         apt.args(["-o", "Dir::Etc::SourceParts=-", "-o", "APT::Sandbox::User=root"]);
         process::capture(apt.args(arguments))
     };
-    apt(&["update"])?;
-    apt(&["source", "--download-only", package])?;
+    apt("apt-get", &["update"])?;
+    let records = apt("apt-cache", &["showsrc", package])?;
+    let versions = records.lines().filter_map(|line| line.strip_prefix("Version: "));
+    let mut versions: Vec<&str> = versions.collect();
+    let installed = Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]).output();
+    let installed = installed.map(|found| String::from_utf8_lossy(&found.stdout).into_owned());
+    let installed = installed.unwrap_or_default();
+    versions.sort_by_key(|version| *version != installed);
+    // A mirror may list a version whose files it no longer has.
+    let fetch = |version: &str| {
+        apt("apt-get", &["source", "--download-only", &format!("{package}={version}")])
+    };
+    let mut failed = None;
+    for version in &versions {
+        failed = fetch(version).err();
+        if failed.is_none() {
+            break;
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error);
+    }
     let described = fs::read_dir(&place)?.flatten().map(|entry| entry.path());
     let described = described.into_iter().find(|path| path.extension().is_some_and(|e| e == "dsc"));
     let described = described.with_context(|| format!("apt brought no source of {package}"))?;
