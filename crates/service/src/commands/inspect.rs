@@ -2,10 +2,9 @@
 
 use crate::client::Connection;
 use crate::protocol::Result;
-use crate::protocol::mounts::{ListMounts, Mount};
+use crate::protocol::mounts::{FindMount, Mount};
 
 /// Where a branch is mounted.
 pub fn find_mount(holder: &mut Connection, name: &str) -> Result<Option<Mount>> {
-    let mounts = holder.ask(ListMounts)?;
-    Ok(mounts.into_iter().find(|row| row.branch == name).map(|row| row.mount))
+    holder.ask(FindMount { name: name.into() })
 }

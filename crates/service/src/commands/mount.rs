@@ -55,6 +55,8 @@ pub fn mount(client: &Client, name: &str, directory: &Path, flags: MountFlags) -
     let mut holder = client.hold().map_err(|error| no_holder(name, error))?;
     let directory = mount_point(directory)?;
     let inspected = inspect_unused(&mut holder, name)?;
+    // A point by its serial: what it is called by its age is another one tomorrow.
+    let name = inspected.name.as_str();
     let read_only = flags.read_only || inspected.sealed;
     let mount = Mount {
         directory,
@@ -172,7 +174,7 @@ pub(crate) fn inspect_unused(holder: &mut Connection, name: &str) -> Result<Insp
     let mut inspected = holder.ask(Inspect { name: name.into() })?;
     if let Some(mount) = &inspected.mount {
         if !release(holder, name)? {
-            return Err(busy::busy(name, mount, Wanted::Entered));
+            return Err(busy::busy(&inspected.name, mount, Wanted::Entered));
         }
         inspected = holder.ask(Inspect { name: name.into() })?;
     }

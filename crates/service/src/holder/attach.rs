@@ -10,27 +10,32 @@ use tine_store::Store;
 use tine_sys::ids::{IdMap, Ids, Range};
 
 use crate::holder::call::{Call, Execute};
+use crate::holder::context::Context;
+use crate::holder::names::{self, Named, NamedKind};
 use crate::protocol::mounts::*;
 use crate::protocol::{Code, Error, RawBytes, Result, Wanted};
 
 impl Execute for Identify {
     fn execute(self, call: &mut Call<'_>) -> Result<u64> {
-        Ok(call.context.store.branch(&self.name)?.id())
+        let store = &call.context.store;
+        Ok(store.branch(&names::find(store, &self.name)?.stored)?.id())
     }
 }
 
 impl Execute for Inspect {
     fn execute(self, call: &mut Call<'_>) -> Result<Inspected> {
-        let (context, name) = (call.context, &self.name);
-        let branch = context.store.branch(name)?;
-        let sealed = branch.sealed();
-        let mount = context.mounts.find(name);
+        let context = call.context;
+        let named = names::find(&context.store, &self.name)?;
+        let branch = context.store.branch(&named.stored)?;
+        let sealed = branch.sealed() || named.kind != NamedKind::Branch;
+        let mount = context.mounts.find(&named.stored);
         let origin = tine_fs::origin(&branch.read()?)?.map(|path| OsString::from_vec(path).into());
         // A branch of another store may have the same number; it was made at another time.
-        let created = created_at(&context.store, name)?;
+        let created = created_at(&context.store, &named.stored)?;
         let identity = format!("{}-{created}", branch.id());
         let forked = branch.fork_point()?.is_some();
-        Ok(Inspected { id: branch.id(), identity, sealed, forked, origin, mount })
+        let name = named.shown;
+        Ok(Inspected { name, id: branch.id(), identity, sealed, forked, origin, mount })
     }
 }
 
@@ -46,14 +51,19 @@ impl Execute for Attach {
         let negotiated = negotiated
             .map(|Negotiation { minor, capabilities }| Negotiated { minor, capabilities });
         let device = Device { descriptor: call.descriptor()?, negotiated };
-        let branch = call.context.store.branch(&name)?;
+        let (store, mounts) = (&call.context.store, &call.context.mounts);
+        let Named { stored, shown, .. } = match mount.read_only {
+            true => names::find(store, &name)?,
+            false => names::find_to_change(store, &name, "mount for writing")?,
+        };
+        let branch = store.branch(&stored)?;
         if branch.sealed() && !mount.read_only {
             return Err(tine_store::Error::Sealed { name }.into());
         }
-        call.context.mounts.must_be_free(&name, Wanted::Entered)?;
-        let fs = Fs::open(&call.context.store, branch)?;
+        mounts.must_be_free(&stored, &shown, Wanted::Entered)?;
+        let fs = Fs::open(store, branch)?;
         let ids = IdMap { users: ids(users), groups: ids(groups) };
-        call.context.mounts.attach(&name, fs, device, mount, ids)
+        mounts.attach(&stored, &shown, fs, device, mount, ids)
     }
 }
 
@@ -64,35 +74,53 @@ fn ids(ranges: Vec<IdRange>) -> Ids {
 
 impl Execute for Began {
     fn execute(self, call: &mut Call<'_>) -> Result<bool> {
-        Ok(call.context.mounts.forget_beginning(&self.name, self.run))
+        let name = names::stored(&call.context.store, &self.name);
+        Ok(call.context.mounts.forget_beginning(&name, self.run))
     }
 }
 
 impl Execute for Abort {
     fn execute(self, call: &mut Call<'_>) -> Result<()> {
         // Before anything that can fail: a mount ends whatever the store is like.
-        call.context.mounts.abort(&self.name);
+        call.context.mounts.abort(&names::stored(&call.context.store, &self.name));
         Ok(call.context.store.sync()?)
     }
 }
 
 impl Execute for ListMounts {
     fn execute(self, call: &mut Call<'_>) -> Result<Vec<MountedBranch>> {
-        Ok(call.context.mounts.list())
+        Ok(list(call.context))
+    }
+}
+
+/// The mounts, by the names that a person gives the branches.
+fn list(context: &Context) -> Vec<MountedBranch> {
+    let shown = |row: MountedBranch| MountedBranch {
+        branch: names::shown_mounted(&context.store, &row.branch),
+        ..row
+    };
+    context.mounts.list().into_iter().map(shown).collect()
+}
+
+impl Execute for FindMount {
+    fn execute(self, call: &mut Call<'_>) -> Result<Option<Mount>> {
+        let name = names::stored(&call.context.store, &self.name);
+        Ok(call.context.mounts.find(&name))
     }
 }
 
 impl Execute for LetGo {
     fn execute(self, call: &mut Call<'_>) -> Result<Vec<MountedBranch>> {
         call.context.let_go();
-        Ok(call.context.mounts.list())
+        Ok(list(call.context))
     }
 }
 
 impl Execute for ListCached {
     /// Of a branch that is not mounted the kernel keeps nothing.
     fn execute(self, call: &mut Call<'_>) -> Result<CachedFiles> {
-        let cache = call.context.mounts.kernel_cache(&self.name);
+        let name = names::stored(&call.context.store, &self.name);
+        let cache = call.context.mounts.kernel_cache(&name);
         let Some(cache) = cache else { return Ok(CachedFiles::default()) };
         // Expected first: what the kernel learns of afterwards was not written before.
         let visitor = cache.expect_visitor();
@@ -106,7 +134,8 @@ impl Execute for ListCached {
 impl Execute for WriteBack {
     fn execute(self, call: &mut Call<'_>) -> Result<()> {
         let WriteBack { name, visitor, files } = self;
-        let Some(cache) = call.context.mounts.kernel_cache(&name) else { return Ok(()) };
+        let stored = names::stored(&call.context.store, &name);
+        let Some(cache) = call.context.mounts.kernel_cache(&stored) else { return Ok(()) };
         let files: Vec<Ino> = match files {
             Some(files) => files.into_iter().map(Ino::new).collect(),
             None => cache.files()?.into_iter().map(|file| file.ino).collect(),
@@ -121,6 +150,7 @@ impl Execute for WriteBack {
 impl Execute for AwaitDetached {
     fn execute(self, call: &mut Call<'_>) -> Result<bool> {
         let timeout = Duration::from_millis(self.timeout_ms);
-        Ok(call.context.mounts.await_detached(&self.name, timeout))
+        let name = names::stored(&call.context.store, &self.name);
+        Ok(call.context.mounts.await_detached(&name, timeout))
     }
 }

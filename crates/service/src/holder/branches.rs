@@ -9,6 +9,7 @@ use tine_store::{ForkOptions, Store};
 use crate::copy;
 use crate::holder::call::{Call, Execute};
 use crate::holder::context::Context;
+use crate::holder::names::{Named, NamedKind};
 use crate::holder::{durable, names};
 use crate::protocol::branches::{Create, Created, Delete, Fork, Rename, Reset, Snapshot};
 use crate::protocol::time::elapsed_us;
@@ -32,7 +33,7 @@ impl Execute for Create {
 impl Execute for Fork {
     fn execute(self, call: &mut Call<'_>) -> Result<Vec<Created>> {
         let (store, Fork { new, from, count, ttl_s }) = (&call.context.store, self);
-        store.branch(&from)?;
+        let from = names::find(store, &from)?;
         let names: Vec<String> = match count {
             None => vec![new],
             Some(count) => (1..=count).map(|number| format!("{new}-{number}")).collect(),
@@ -59,11 +60,11 @@ impl Execute for Fork {
     }
 }
 
-fn fork(store: &Store, from: &str, name: &str, ttl_s: Option<u64>) -> Result<Created> {
+fn fork(store: &Store, from: &Named, name: &str, ttl_s: Option<u64>) -> Result<Created> {
     let start = Instant::now();
     let expires = ttl_s.and_then(|ttl_s| SystemTime::now().checked_add(Duration::from_secs(ttl_s)));
-    store.fork_with(from, name, &ForkOptions { expires, ..ForkOptions::default() })?;
-    Ok(created(name.into(), from.into(), start))
+    store.fork_with(&from.stored, name, &ForkOptions { expires, ..ForkOptions::default() })?;
+    Ok(created(name.into(), from.shown.clone(), start))
 }
 
 fn created(name: String, from: String, start: Instant) -> Created {
@@ -79,10 +80,11 @@ fn listed(names: &[impl std::fmt::Debug]) -> String {
 impl Execute for Snapshot {
     fn execute(self, call: &mut Call<'_>) -> Result<Created> {
         let (store, Snapshot { from, new }) = (&call.context.store, self);
+        let from = names::find(store, &from)?;
         names::must_be_free(store, &new)?;
         let start = Instant::now();
-        store.snapshot(&from, &new)?;
-        let created = created(new, from, start);
+        store.snapshot(&from.stored, &new)?;
+        let created = created(new, from.shown, start);
         durable::make(store, format_args!("the snapshot {:?} is made", created.name))?;
         Ok(created)
     }
@@ -91,8 +93,8 @@ impl Execute for Snapshot {
 impl Execute for Rename {
     fn execute(self, call: &mut Call<'_>) -> Result<()> {
         let (store, Rename { old, new }) = (&call.context.store, self);
-        store.branch(&old)?;
-        call.context.mounts.must_be_free(&old, Wanted::Renamed)?;
+        let old = names::find_to_change(store, &old, "rename")?.stored;
+        call.context.mounts.must_be_free(&old, &old, Wanted::Renamed)?;
         names::must_be_free(store, &new)?;
         store.rename(&old, &new)?;
         durable::make(store, format_args!("{old:?} is renamed to {new:?}"))
@@ -104,12 +106,19 @@ impl Execute for Delete {
         let (context, Delete { mut names, force }) = (call.context, self);
         let mut seen = BTreeSet::new();
         names.retain(|name| seen.insert(name.clone()));
+        let mut found = Vec::new();
         for name in &names {
-            must_be_free(context, name, force)?;
+            let named = match names::find(&context.store, name)? {
+                // What it was made for stays: its forks are branches of their own.
+                import if import.kind == NamedKind::Import => import,
+                _ => names::find_to_change(&context.store, name, "delete")?,
+            };
+            must_be_free(context, &named, force)?;
+            found.push(named.stored);
         }
-        for name in &names {
-            context.mounts.abort(name);
-            context.store.delete(name)?;
+        for stored in &found {
+            context.mounts.abort(stored);
+            context.store.delete(stored)?;
         }
         durable::make(&context.store, format_args!("{} is deleted", listed(&names)))?;
         Ok(names)
@@ -120,23 +129,22 @@ impl Execute for Reset {
     fn execute(self, call: &mut Call<'_>) -> Result<()> {
         let (context, Reset { name, to, force }) = (call.context, self);
         let store = &context.store;
-        if let Some(to) = &to {
-            store.branch(to)?;
-        } else if store.branch(&name)?.fork_point()?.is_none() {
+        let branch = names::find_to_change(store, &name, "reset")?;
+        let to = to.map(|to| names::find(store, &to)).transpose()?;
+        if to.is_none() && store.branch(&branch.stored)?.fork_point()?.is_none() {
             return Err(Error::no_fork_point(&name, "reset it to"));
         }
-        must_be_free(context, &name, force)?;
-        context.mounts.abort(&name);
-        store.reset(&name, to.as_deref())?;
+        must_be_free(context, &branch, force)?;
+        context.mounts.abort(&branch.stored);
+        store.reset(&branch.stored, to.as_ref().map(|to| to.stored.as_str()))?;
         durable::make(store, format_args!("{name:?} is reset"))
     }
 }
 
-/// An error unless the branch exists and is free, or is to be taken by force.
-fn must_be_free(context: &Context, name: &str, force: bool) -> Result<()> {
-    context.store.branch(name)?;
+/// An error unless the branch is free, or is to be taken by force.
+fn must_be_free(context: &Context, branch: &Named, force: bool) -> Result<()> {
     match force {
         true => Ok(()),
-        false => context.mounts.must_be_free(name, Wanted::Changed),
+        false => context.mounts.must_be_free(&branch.stored, &branch.shown, Wanted::Changed),
     }
 }

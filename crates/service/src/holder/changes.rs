@@ -1,15 +1,19 @@
 //! What changed, by path.
 
 use crate::holder::call::{Call, Execute};
+use crate::holder::names;
 use crate::protocol::changes::{Change, ChangeKind, Diff};
 use crate::protocol::{Error, RawBytes, Result};
 
 impl Execute for Diff {
     fn execute(self, call: &mut Call<'_>) -> Result<Vec<Change>> {
         let (store, Diff { name, other }) = (&call.context.store, self);
-        let branch = store.branch(&name)?;
+        let branch = store.branch(&names::find(store, &name)?.stored)?;
         let (before, after) = match other {
-            Some(other) => (branch.read()?, store.branch(&other)?.read()?),
+            Some(other) => {
+                let other = names::find(store, &other)?;
+                (branch.read()?, store.branch(&other.stored)?.read()?)
+            }
             None => match branch.fork_point()? {
                 Some(base) => (base, branch.read()?),
                 None => return Err(Error::no_fork_point(&name, "compare it with")),

@@ -96,7 +96,8 @@ impl Context {
     pub fn expire(&self) -> Result<()> {
         let now = SystemTime::now();
         for info in self.store.branches()? {
-            if info.expires.is_some_and(|time| time <= now)
+            if names::is_visible(&info.name)
+                && info.expires.is_some_and(|time| time <= now)
                 && self.mounts.find(&info.name).is_none()
             {
                 self.store.delete(&info.name)?;

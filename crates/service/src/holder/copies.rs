@@ -55,7 +55,7 @@ impl Execute for Export {
         let target = call.descriptor()?;
         let (context, Export { name, target: path }) = (call.context, self);
         let (store, start) = (&context.store, Instant::now());
-        let fork = names::reserve_fork(store, &name)?;
+        let fork = names::reserve_fork(store, &names::find(store, &name)?.stored)?;
         let throttle = copy::Throttle(&|| !context.is_idle());
         let job = CopyJob { store, branch: &fork, path: &path, throttle, progress: call.progress };
         let result = copy::export(job, target);
@@ -85,7 +85,7 @@ impl Execute for Publish {
     fn execute(self, call: &mut Call<'_>) -> Result<()> {
         let (store, Publish { hidden, name }) = (&call.context.store, self);
         names::must_be_free(store, &name)?;
-        call.context.mounts.must_be_free(&hidden, Wanted::Renamed)?;
+        call.context.mounts.must_be_free(&hidden, &hidden, Wanted::Renamed)?;
         store.rename(&hidden, &name)?;
         durable::make(store, format_args!("the branch {name:?} is made"))
     }

@@ -78,7 +78,7 @@ fn read(store: &Store, name: &str, path: &[u8], to: OwnedFd) -> Result<()> {
 }
 
 fn in_a_fork<T>(store: &Store, name: &str, look: impl FnOnce(&Fs) -> Result<T>) -> Result<T> {
-    let fork = names::reserve_fork(store, name)?;
+    let fork = names::reserve_fork(store, &names::find(store, name)?.stored)?;
     let result = Fs::open(store, fork.clone()).map_err(Error::from).and_then(|fs| look(&fs));
     let deleted = store.delete(&fork.name());
     let found = result?;

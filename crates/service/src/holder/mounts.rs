@@ -1,4 +1,5 @@
-//! The branches that this process serves over FUSE, each on one connection.
+//! The branches that this process serves over FUSE, each on one connection, by their names in the
+//! store.
 //!
 //! A mount ends by itself when the kernel lets go of it. The next look at the table removes it from
 //! there.
@@ -39,10 +40,11 @@ struct Served {
 }
 
 impl Mounts {
-    /// Serves a branch on a mounted device.
+    /// Serves a branch of the store, which a person calls `shown`, on a mounted device.
     pub fn attach(
         &self,
         name: &str,
+        shown: &str,
         fs: Fs,
         device: Device,
         mount: Mount,
@@ -50,7 +52,7 @@ impl Mounts {
     ) -> Result<()> {
         let mut served = self.alive();
         if let Some(other) = served.get(name) {
-            return Err(busy::busy(name, &other.mount, Wanted::Entered));
+            return Err(busy::busy(shown, &other.mount, Wanted::Entered));
         }
         must_have_descriptors(&device.descriptor)?;
         let mut options = tine_fuse::MountOptions::new(name);
@@ -96,10 +98,10 @@ impl Mounts {
         self.alive().get(name).map(|served| served.connection.kernel_cache())
     }
 
-    /// An error if the branch is mounted.
-    pub fn must_be_free(&self, name: &str, wanted: Wanted) -> Result<()> {
+    /// An error if the branch, which a person calls `shown`, is mounted.
+    pub fn must_be_free(&self, name: &str, shown: &str, wanted: Wanted) -> Result<()> {
         match self.find(name) {
-            Some(mount) => Err(busy::busy(name, &mount, wanted)),
+            Some(mount) => Err(busy::busy(shown, &mount, wanted)),
             None => Ok(()),
         }
     }

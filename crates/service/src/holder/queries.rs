@@ -7,6 +7,7 @@ use tine_store::{BranchInfo, Store};
 
 use crate::holder::call::{Call, Execute};
 use crate::holder::mounts::Mounts;
+use crate::holder::names::Named;
 use crate::holder::{names, reclaim};
 use crate::protocol::branches::{BranchKind, BranchRow, List, Names, Root};
 use crate::protocol::check::{Check, Checked, Finding};
@@ -38,8 +39,8 @@ impl Execute for Names {
 }
 
 fn names(store: &Store) -> Result<Vec<String>> {
-    let names = store.branches()?.into_iter().map(|info| info.name);
-    Ok(names.filter(|name| names::is_visible(name)).collect())
+    let infos = store.branches()?;
+    Ok(infos.iter().filter_map(|info| names::shown(&info.name)).collect())
 }
 
 fn branches(store: &Store, mounts: &Mounts, count_for: Duration) -> Result<Vec<BranchRow>> {
@@ -48,9 +49,7 @@ fn branches(store: &Store, mounts: &Mounts, count_for: Duration) -> Result<Vec<B
     let deadline = Instant::now() + count_for;
     let mut rows = Vec::new();
     for info in store.branches()? {
-        if !names::is_visible(&info.name) {
-            continue;
-        }
+        let Some(name) = names::shown(&info.name) else { continue };
         let mut counted = None;
         if Instant::now() < deadline {
             counted = match store.branch(&info.name).and_then(|branch| branch.usage()) {
@@ -63,8 +62,8 @@ fn branches(store: &Store, mounts: &Mounts, count_for: Duration) -> Result<Vec<B
             taken_off: None,
             kept_by: None,
             mounted_at: mounted.get(&info.name).map(|mount| mount.directory.clone()),
-            name: info.name,
-            parent: info.parent.filter(|parent| names::is_visible(parent)),
+            name,
+            parent: info.parent.as_deref().and_then(names::shown),
             kind: if info.sealed { BranchKind::Snapshot } else { BranchKind::Branch },
             created: rfc3339(info.created),
             expires: info.expires.map(rfc3339),
@@ -100,14 +99,15 @@ impl Execute for MeasureBranch {
         if !call.context.read_only {
             reclaim::before_counting(&call.context.store);
         }
-        branch_usage(&call.context.store, &self.name)
+        let named = names::find(&call.context.store, &self.name)?;
+        branch_usage(&call.context.store, &named)
     }
 }
 
-fn branch_usage(store: &Store, name: &str) -> Result<BranchUsage> {
-    let usage = store.branch(name)?.usage()?;
+fn branch_usage(store: &Store, named: &Named) -> Result<BranchUsage> {
+    let usage = store.branch(&named.stored)?.usage()?;
     Ok(BranchUsage {
-        branch: name.into(),
+        branch: named.shown.clone(),
         referenced_bytes: usage.referenced_bytes,
         exclusive_bytes: usage.exclusive_bytes,
         pinned_by_base_bytes: usage.pinned_by_fork_point_bytes,
@@ -132,7 +132,8 @@ fn check(store: &Store) -> Result<Checked> {
 /// own.
 fn check_trees(store: &Store) -> Result<Vec<tine_store::Finding>> {
     let mut findings = Vec::new();
-    for info in store.branches()?.into_iter().filter(|info| names::is_visible(&info.name)) {
+    for info in store.branches()? {
+        let Some(name) = names::shown(&info.name) else { continue };
         let checked = match check_tree(store, &info) {
             Err(error) if error.code == Code::BranchNotFound => continue,
             Err(error) => vec![tine_store::Finding {
@@ -143,7 +144,7 @@ fn check_trees(store: &Store) -> Result<Vec<tine_store::Finding>> {
             Ok(found) => found,
         };
         findings.extend(checked.into_iter().map(|finding| tine_store::Finding {
-            place: format!("branch {}, {}", info.name, finding.place),
+            place: format!("branch {name}, {}", finding.place),
             ..finding
         }));
     }
@@ -171,8 +172,8 @@ fn only_root(store: &Store) -> Result<String> {
     let mut roots: Vec<String> = store
         .branches()?
         .into_iter()
-        .filter(|info| info.parent.is_none() && !info.sealed && names::is_visible(&info.name))
-        .map(|info| info.name)
+        .filter(|info| info.parent.is_none() && !info.sealed)
+        .filter_map(|info| names::shown(&info.name))
         .collect();
     match (roots.pop(), roots.pop()) {
         (Some(root), None) => Ok(root),
@@ -236,7 +237,8 @@ mod tests {
         assert_eq!(names(&whole), names(&hasty));
         assert!(hasty.iter().all(|row| row.exclusive_bytes.is_none()));
         for row in whole {
-            let usage = branch_usage(&store, &row.name).unwrap();
+            let named = names::find(&store, &row.name).unwrap();
+            let usage = branch_usage(&store, &named).unwrap();
             assert_eq!(row.exclusive_bytes, Some(usage.exclusive_bytes));
             assert_eq!(row.referenced_bytes, usage.referenced_bytes);
             assert!(usage.exclusive_bytes <= usage.referenced_bytes, "{}: {usage:?}", row.name);

@@ -53,11 +53,13 @@ impl Ask for Inspect {
 /// What a command has to know of a branch before it mounts it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inspected {
+    /// The name of the branch; of a point, with its serial.
+    pub name: String,
     /// The number of the branch in its store.
     pub id: u64,
     /// What tells the branch from every other, in other stores too.
     pub identity: String,
-    /// Whether it is a snapshot.
+    /// Whether it is not to be written: a snapshot, a point or an import.
     pub sealed: bool,
     /// Whether it has a fork point to go back to.
     pub forked: bool,
@@ -131,6 +133,17 @@ pub struct ListMounts;
 
 impl Ask for ListMounts {
     type Answer = Vec<MountedBranch>;
+    const ONLY_READS: bool = true;
+}
+
+/// Asks where a branch is mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindMount {
+    pub name: String,
+}
+
+impl Ask for FindMount {
+    type Answer = Option<Mount>;
     const ONLY_READS: bool = true;
 }
 

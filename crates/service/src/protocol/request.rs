@@ -12,8 +12,8 @@ use crate::protocol::check::Check;
 use crate::protocol::copies::{Export, Import, Publish, Reserve};
 use crate::protocol::look::{ListDirectory, ReadFile};
 use crate::protocol::mounts::{
-    Abort, Attach, AwaitDetached, Began, Identify, Inspect, LetGo, ListCached, ListMounts,
-    WriteBack,
+    Abort, Attach, AwaitDetached, Began, FindMount, Identify, Inspect, LetGo, ListCached,
+    ListMounts, WriteBack,
 };
 use crate::protocol::usage::{MeasureBranch, MeasureStore};
 
@@ -21,7 +21,7 @@ use crate::protocol::usage::{MeasureBranch, MeasureStore};
 macro_rules! for_every_request {
     ($then:ident) => {
         $then! {
-            Abort, Attach, AwaitDetached, Began, Check, Create, Delete, Diff, Export, Fork, Identify, Import, Inspect, LetGo, List,
+            Abort, Attach, AwaitDetached, Began, Check, Create, Delete, Diff, Export, FindMount, Fork, Identify, Import, Inspect, LetGo, List,
             ListCached, ListDirectory, ListMounts, MeasureBranch, MeasureStore, Names, Publish, ReadFile, Rename,
             Reserve, Reset, Root, Snapshot, WriteBack,
         }

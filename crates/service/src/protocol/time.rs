@@ -15,6 +15,28 @@ pub fn rfc3339(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z")
 }
 
+/// A time such as `90s`, `30m`, `2h` or `7d`, in seconds.
+///
+/// # Errors
+/// What is wrong with the text, as a part of a sentence.
+pub fn seconds(text: &str) -> Result<u64, String> {
+    let unit = text.chars().next_back().unwrap_or_default();
+    let scale = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err("it ends with s, m, h or d".into()),
+    };
+    let number: u64 = text[..text.len() - 1]
+        .parse()
+        .map_err(|_| "it is a whole number and s, m, h or d".to_owned())?;
+    match number.checked_mul(scale).filter(|seconds| (1..=100 * 365 * 86_400).contains(seconds)) {
+        Some(seconds) => Ok(seconds),
+        None => Err("it is between one second and a hundred years".into()),
+    }
+}
+
 /// Microseconds since `start`.
 pub fn elapsed_us(start: Instant) -> u64 {
     micros(start.elapsed())
@@ -55,5 +77,15 @@ mod tests {
     fn a_time_before_the_epoch_is_written_too() {
         let before = UNIX_EPOCH - Duration::from_micros(1);
         assert_eq!(rfc3339(before), "1969-12-31T23:59:59.999999Z");
+    }
+
+    #[test]
+    fn durations_are_read_with_their_units() {
+        assert_eq!(seconds("90s"), Ok(90));
+        assert_eq!(seconds("2h"), Ok(7200));
+        assert_eq!(seconds("7d"), Ok(604_800));
+        for wrong in ["", "h", "2", "-1h", "0s", "1.5h", "2 h", "99999999999999999999d", "3é"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
     }
 }

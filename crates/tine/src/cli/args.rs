@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::{ArgValueCandidates, Shell};
+use tine_service::protocol::time::seconds;
 
 use crate::candidates::branches;
 use crate::global::Global;
@@ -252,25 +253,6 @@ pub enum Postgres {
     },
 }
 
-/// A time such as `90s`, `30m`, `2h` or `7d`, in seconds.
-fn seconds(text: &str) -> Result<u64, String> {
-    let unit = text.chars().next_back().unwrap_or_default();
-    let scale = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        _ => return Err("it ends with s, m, h or d".into()),
-    };
-    let number: u64 = text[..text.len() - 1]
-        .parse()
-        .map_err(|_| "it is a whole number and s, m, h or d".to_owned())?;
-    match number.checked_mul(scale).filter(|seconds| (1..=100 * 365 * 86_400).contains(seconds)) {
-        Some(seconds) => Ok(seconds),
-        None => Err("it is between one second and a hundred years".into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -280,16 +262,6 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn times_to_live_are_read_with_their_units() {
-        assert_eq!(seconds("90s"), Ok(90));
-        assert_eq!(seconds("2h"), Ok(7200));
-        assert_eq!(seconds("7d"), Ok(604_800));
-        for wrong in ["", "h", "2", "-1h", "0s", "1.5h", "2 h", "99999999999999999999d", "3é"] {
-            assert!(seconds(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]
