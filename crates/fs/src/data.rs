@@ -12,7 +12,7 @@ use tine_store::{BLOCK_BYTES, ReadTxn, STAGE_BYTES_MAX, Staged};
 use crate::fs::{Fs, inode};
 use crate::inode::Inode;
 use crate::tree_txn::TreeTxn;
-use crate::{Error, FILE_BYTES_MAX, Ino, Kind, Result, key};
+use crate::{Attr, Error, FILE_BYTES_MAX, Ino, Kind, Result, key};
 
 pub(crate) const BLOCK: u64 = BLOCK_BYTES as u64;
 
@@ -27,10 +27,7 @@ impl Fs {
     /// Reads bytes of a regular file; fewer than asked for only at its end.
     pub fn read(&self, ino: Ino, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let txn = self.snapshot()?;
-        let inode = file(&txn, ino)?;
-        let bytes = inode.attr.size.saturating_sub(offset).min(buf.len() as u64) as usize;
-        txn.read_map(&key::of(key::DATA, ino), offset, &mut buf[..bytes])?;
-        Ok(bytes)
+        read_data(&txn, &file(&txn, ino)?.attr, offset, buf)
     }
 
     /// Writes all of `data` to a regular file, and returns its length. `kill_set_id` is set for a
@@ -163,6 +160,13 @@ pub(crate) fn mapped_in(txn: &ReadTxn, inode: &Inode, range: Range<u64>) -> Resu
         return Ok(range.end.saturating_sub(range.start));
     }
     mapped(txn, &key::of(key::DATA, inode.attr.ino), range)
+}
+
+/// Reads bytes of a regular file of a snapshot; fewer than asked for only at its end.
+pub(crate) fn read_data(txn: &ReadTxn, attr: &Attr, offset: u64, buf: &mut [u8]) -> Result<usize> {
+    let bytes = attr.size.saturating_sub(offset).min(buf.len() as u64) as usize;
+    txn.read_map(&key::of(key::DATA, attr.ino), offset, &mut buf[..bytes])?;
+    Ok(bytes)
 }
 
 /// A regular file of a snapshot.

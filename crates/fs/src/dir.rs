@@ -12,7 +12,7 @@ use crate::{Attr, Error, Ino, Kind, NAME_BYTES_MAX, ROOT, Result, bucket, key};
 
 /// The positions after `.` and `..`; those of entries are greater, see [`crate::bucket`].
 const AFTER_DOT: u64 = 1;
-const AFTER_DOTS: u64 = 2;
+pub(crate) const AFTER_DOTS: u64 = 2;
 
 /// One entry of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,19 +50,7 @@ impl Fs {
         match name {
             b"." => directory(txn, parent),
             b".." => directory(txn, parent_of(&directory(txn, parent)?)),
-            _ => {
-                let place = self.place(parent, name);
-                let bytes = txn.get(&key::bucket(parent, place.hash))?.unwrap_or_default();
-                match bucket::find(place, &bytes, name)? {
-                    Some(entry) => {
-                        named(txn, parent, bucket::position(place.hash, entry.slot), entry)
-                    }
-                    None => {
-                        directory(txn, parent)?;
-                        Err(no_entry(parent, name))
-                    }
-                }
-            }
+            _ => lookup(txn, self.seed(), parent, name)?.ok_or_else(|| no_entry(parent, name)),
         }
     }
 
@@ -92,6 +80,18 @@ impl Fs {
             };
             Ok(visit(entry, &attr))
         })
+    }
+}
+
+/// What an entry of a directory names, if there is one.
+pub(crate) fn lookup(txn: &ReadTxn, seed: Seed, parent: Ino, name: &[u8]) -> Result<Option<Inode>> {
+    let place = bucket::Place::of(parent, seed, name);
+    let bytes = txn.get(&key::bucket(parent, place.hash))?.unwrap_or_default();
+    match bucket::find(place, &bytes, name)? {
+        Some(entry) => {
+            named(txn, parent, bucket::position(place.hash, entry.slot), entry).map(Some)
+        }
+        None => directory(txn, parent).map(|_| None),
     }
 }
 

@@ -10,7 +10,8 @@
 //!
 //! [`check()`] verifies that a tree is consistent, and [`mend()`] makes a tree consistent again of
 //! which parts are lost. [`diff()`] says by path what changed between two snapshots, at the cost of
-//! the changes.
+//! the changes, and [`diff_names()`] says it name by name, as a patch does. A [`View`] reads a
+//! snapshot.
 //!
 //! This crate knows nothing about FUSE, requests, processes or host directories.
 #![forbid(unsafe_code)]
@@ -48,13 +49,14 @@ mod rename;
 mod setattr;
 mod time;
 mod tree_txn;
+mod view;
 mod xattr;
 
 pub use acl::ACCESS as ACCESS_LIST;
 pub use attr::{Attr, Caller, Ino, Kind, NewRoot, ROOT, SetAttr, SetTime};
 pub use check::check;
 pub use copy::FileOffset;
-pub use diff::{Change, PathChange, diff};
+pub use diff::{Change, NameChange, PathChange, diff, diff_names};
 pub use dir::DirEntry;
 pub use error::{Error, Result};
 pub use fs::{Fs, Stat, origin};
@@ -65,6 +67,7 @@ pub use owners::rename_owners;
 pub use range::{Fallocate, Seek};
 pub use rename::RenameMode;
 pub use time::Time;
+pub use view::View;
 pub use xattr::XattrMode;
 
 /// The longest name of a directory entry, in bytes.

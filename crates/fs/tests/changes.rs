@@ -2,7 +2,10 @@
 
 mod tree;
 
-use tine_fs::{Change, Fs, Ino, ROOT, RenameMode, SetAttr, SetTime, Time, XattrMode, diff};
+use tine_fs::{
+    Change, Fs, Ino, Kind, NameChange, ROOT, RenameMode, SetAttr, SetTime, Time, View, XattrMode,
+    diff, diff_names,
+};
 use tree::{ME, Tree, attr, dir, file, tree};
 
 /// The changes as short lines.
@@ -21,6 +24,25 @@ fn line(change: tine_fs::PathChange) -> String {
         Change::Renamed { from } => format!("R {} {path} {}", text(&from), change.bytes),
         Change::Metadata => format!("a {path}"),
     }
+}
+
+/// The changes name by name as short lines.
+fn by_name(before: &Fs, after: &Fs) -> Vec<String> {
+    let (before, after) = (before.branch().read().unwrap(), after.branch().read().unwrap());
+    let (old, new) = (View::new(&before).unwrap(), View::new(&after).unwrap());
+    let changes = diff_names(&before, &after).unwrap();
+    for NameChange { change, before, after } in &changes {
+        let from = match &change.change {
+            Change::Renamed { from } => from,
+            _ => &change.path,
+        };
+        let is_there = change.kind != Kind::Directory;
+        let was = is_there && change.change != Change::Added;
+        let is = is_there && change.change != Change::Deleted;
+        assert_eq!(*before, old.find(from).unwrap().filter(|_| was), "{change:?}");
+        assert_eq!(*after, new.find(&change.path).unwrap().filter(|_| is), "{change:?}");
+    }
+    changes.into_iter().map(|named| line(named.change)).collect()
 }
 
 /// A tree with a few things in it.
@@ -145,4 +167,85 @@ fn a_file_without_a_name_is_no_change() {
     assert_eq!(lines(&t, &new), Vec::<String>::new());
     new.link(ino, ROOT, b"named").unwrap();
     assert_eq!(lines(&t, &new), ["A named 4096"]);
+}
+
+#[test]
+fn a_renamed_directory_is_told_file_by_file() {
+    let (t, _) = full();
+    let new = t.fork("new");
+    let src = attr(&new, "src").ino;
+    new.rename(ROOT, b"src", ROOT, b"lib", RenameMode::NoReplace).unwrap();
+    new.write(attr(&new, "lib/deep/c").ino, 0, b"x", false).unwrap();
+    new.unlink(attr(&new, "lib/deep").ino, b"d").unwrap();
+    new.rename(src, b"a", ROOT, b"out", RenameMode::NoReplace).unwrap();
+    let ino = new.create(&ME, src, b"new", 0o644).unwrap().ino;
+    new.rename(src, b"new", src, b"b", RenameMode::Replace).unwrap();
+    new.write(ino, 0, b"x", false).unwrap();
+    assert_eq!(
+        by_name(&t, &new),
+        [
+            "R src lib 0",
+            "A lib/b 4096",
+            "R src/deep/c lib/deep/c 4096",
+            "R src/a out 0",
+            "D src/b 8192",
+            "D src/deep/d 8192",
+        ]
+    );
+}
+
+#[test]
+fn every_name_of_a_file_is_told() {
+    let (t, deep) = full();
+    let a = attr(&t, "src/a").ino;
+    t.link(a, deep, b"other").unwrap();
+    let new = t.fork("new");
+    new.write(a, 0, b"x", false).unwrap();
+    assert_eq!(by_name(&t, &new), ["M src/a 4096", "M src/deep/other 4096"]);
+    new.link(a, ROOT, b"third").unwrap();
+    new.unlink(deep, b"other").unwrap();
+    assert_eq!(by_name(&t, &new), ["M src/a 4096", "R src/deep/other third 4096"]);
+}
+
+#[test]
+fn names_that_two_files_exchange_are_modified() {
+    let (t, _) = full();
+    let new = t.fork("new");
+    let src = attr(&new, "src").ino;
+    new.rename(src, b"a", src, b"b", RenameMode::Exchange).unwrap();
+    assert_eq!(by_name(&t, &new), ["M src/a 8192", "M src/b 8192"]);
+}
+
+#[test]
+fn what_makes_room_for_a_file_or_a_directory_is_deleted_first() {
+    let (t, _) = full();
+    let new = t.fork("new");
+    let (src, deep) = (attr(&new, "src").ino, attr(&new, "src/deep").ino);
+    for name in [b"c", b"d"] {
+        new.rename(deep, name, ROOT, name, RenameMode::NoReplace).unwrap();
+    }
+    new.rmdir(src, b"deep").unwrap();
+    new.symlink(&ME, src, b"deep", b"target").unwrap();
+    new.rename(src, b"a", ROOT, b"a", RenameMode::NoReplace).unwrap();
+    let dir = new.mkdir(&ME, src, b"a", 0o755).unwrap().ino;
+    new.create(&ME, dir, b"x", 0o644).unwrap();
+    new.unlink(src, b"b").unwrap();
+    new.symlink(&ME, src, b"b", b"target").unwrap();
+    assert_eq!(
+        by_name(&t, &new),
+        [
+            "D src/a 0",
+            "D src/deep/c 0",
+            "D src/deep/d 0",
+            "A a 0",
+            "A c 0",
+            "A d 0",
+            "A src/a 0",
+            "A src/a/x 0",
+            "D src/b 8192",
+            "A src/b 0",
+            "D src/deep 0",
+            "A src/deep 0",
+        ]
+    );
 }
