@@ -11,6 +11,7 @@
 //! client      reaches a store: opens it here, or connects to its holder
 //! holder      answers requests about an open store; serves mounts
 //! copy        directories into branches and back
+//! patch       changes as a patch that other programs take
 //! postgres    servers on plain directories
 //! machine     what this machine has of a store besides its file: mounts, directories of servers
 //! protocol    requests, answers, errors, the socket
@@ -28,6 +29,7 @@ mod holder;
 #[cfg(feature = "testing")]
 pub mod hostile;
 mod machine;
+pub mod patch;
 pub mod postgres;
 pub mod protocol;
 

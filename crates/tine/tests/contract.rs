@@ -311,7 +311,7 @@ fn every_other_answer_has_the_fields_of_the_contract_and_no_more() {
     lab.ok(&["import", other.to_str().unwrap(), "other"]);
     let changes = lab.json(&["diff", "main", "other"])["changes"].clone();
     for change in changes.as_array().unwrap() {
-        assert_eq!(fields(change), ["bytes", "change", "path"], "{changes}");
+        assert_eq!(fields(change), ["bytes", "change", "kind", "path"], "{changes}");
         let kind = change["change"].as_str().unwrap();
         assert!(["added", "modified", "deleted", "metadata"].contains(&kind), "{kind}");
     }

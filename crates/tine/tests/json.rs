@@ -87,6 +87,8 @@ fn each_command_prints_what_its_schema_describes() {
     let src = contract.lab.make_directory("src");
     fs::write(src.join("file"), "text").unwrap();
     fs::write(src.join(std::ffi::OsStr::from_bytes(b"no\xfftext")), "text").unwrap();
+    fs::write(src.join("latin"), b"caf\xe9").unwrap();
+    fs::write(src.join("data"), b"\0").unwrap();
     std::os::unix::fs::symlink("/outside", src.join("link")).unwrap();
     contract.ok("import", &["import", &contract.lab.text("src"), "main"]);
     contract.ok("branch", &["branch", "try", "--from", "main", "--count", "2", "--ttl", "2h"]);
@@ -97,6 +99,9 @@ fn each_command_prints_what_its_schema_describes() {
     contract.ok("usage-branch", &["usage", "main"]);
     contract.ok("rename", &["rename", "try-1", "tried"]);
     contract.ok("diff", &["diff", "empty", "main"]);
+    contract.ok("diff", &["diff", "empty", "main", "--stat"]);
+    contract.ok("diff", &["diff", "empty", "main", "--patch"]);
+    contract.ok("diff", &["diff", "empty", "main", "--name-only"]);
     contract.ok("reset", &["reset", "tried"]);
     contract.ok("delete", &["delete", "tried", "try-2"]);
     contract.ok("export", &["export", "main", &contract.lab.text("out")]);

@@ -23,8 +23,9 @@ pub fn check(sources: &[Source]) -> Vec<String> {
 }
 
 /// A flag stands behind a blank or a bracket in a sentence. What stands alone in a string is an
-/// argument of another program.
+/// argument of another program, and the first line of a patch is none at all.
 fn names_the_command_line(line: &str) -> bool {
+    let line = line.replace("diff --git ", "");
     let is_flag = |rest: &str| rest.starts_with(|c: char| c.is_ascii_lowercase());
     line.contains("`tine ")
         || line.contains("TINE_STORE")
@@ -43,6 +44,7 @@ mod tests {
         let service = "crates/service/src/a.rs";
         assert_eq!(finds(service, "hint(\"see `tine list`\")\nhint(\"add --force\")"), 2);
         assert_eq!(finds(service, "args([\"--no-sync\"])\n// `tine run` ends\nlet a = b - -c;"), 0);
+        assert_eq!(finds(service, "line(b\"diff --git a/x b/x\")"), 0);
         assert_eq!(finds("crates/tine/src/cli/hints.rs", "\"add --force\""), 0);
     }
 }

@@ -13,11 +13,12 @@ const ROOT: &str = "crates/service/src";
 const FLOORS: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("machine", &["protocol"]),
+    ("patch", &["protocol"]),
     ("postgres", &["protocol", "machine"]),
     ("copy", &["protocol", "machine", "postgres"]),
     ("holder", &["protocol", "machine", "copy"]),
     ("client", &["protocol", "machine", "holder"]),
-    ("commands", &["protocol", "machine", "postgres", "client"]),
+    ("commands", &["protocol", "machine", "patch", "postgres", "client"]),
 ];
 
 /// One finding an import of a part that is not below, and one a part without a floor.

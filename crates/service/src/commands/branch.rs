@@ -92,7 +92,8 @@ pub fn diff(client: &Client, name: &str, other: Option<&str>) -> Result<Vec<Chan
     for side in [Some(name), other].into_iter().flatten() {
         flush(&mut access, side)?;
     }
-    let changes = access.ask(Diff { name: name.into(), other: other.map(str::to_owned) })?;
+    let (name, other) = (name.to_owned(), other.map(str::to_owned));
+    let changes = access.ask(Diff { name, other, paths: Vec::new() })?;
     access.leave()?;
     Ok(changes)
 }

@@ -2,6 +2,7 @@
 //! servers, around the requests that it has answered through a [`crate::Client`].
 
 pub mod branch;
+pub mod diff;
 mod flush;
 pub mod import_export;
 mod inspect;

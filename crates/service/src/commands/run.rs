@@ -211,7 +211,7 @@ fn conclude(client: &Client, fresh: bool, run: &Run, ended: &mut Ended) -> Resul
     let mut holder = client.hold()?;
     let left_behind = await_end(&mut holder, &name)?;
     let compared = match &left_behind {
-        None => holder.ask(Diff { name: name.clone(), other: None }),
+        None => holder.ask(Diff { name: name.clone(), other: None, paths: Vec::new() }),
         Some(processes) => {
             ended.left_behind = Some(in_use::names(processes));
             branch::diff(client, &name, None)

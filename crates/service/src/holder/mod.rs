@@ -9,6 +9,7 @@ mod branches;
 mod call;
 mod changes;
 mod connection;
+mod contents;
 mod context;
 mod copies;
 mod durable;
@@ -22,6 +23,7 @@ mod names;
 mod queries;
 pub(crate) mod reclaim;
 mod reserved;
+mod scope;
 mod serve;
 
 pub(crate) use call::Call;

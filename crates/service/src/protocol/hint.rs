@@ -45,6 +45,8 @@ pub enum Hint {
     ListMounts,
     /// Unmount the branches that are mounted, this one among them.
     UnmountAll { branch: String },
+    /// Name another branch, or write paths behind dashes.
+    PathsBehindDashes,
     /// Look what is in a branch.
     ListDirectory { branch: String },
     /// Import a directory before anything else.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::protocol::ask::Ask;
 use crate::protocol::branches::{Create, Delete, Fork, List, Names, Rename, Reset, Root, Snapshot};
-use crate::protocol::changes::Diff;
+use crate::protocol::changes::{Diff, ReadChanges, Scope};
 use crate::protocol::check::Check;
 use crate::protocol::copies::{Export, Import, Publish, Reserve};
 use crate::protocol::look::{ListDirectory, ReadFile};
@@ -22,8 +22,8 @@ macro_rules! for_every_request {
     ($then:ident) => {
         $then! {
             Abort, Attach, AwaitDetached, Began, Check, Create, Delete, Diff, Export, FindMount, Fork, Identify, Import, Inspect, LetGo, List,
-            ListCached, ListDirectory, ListMounts, MeasureBranch, MeasureStore, Names, Publish, ReadFile, Rename,
-            Reserve, Reset, Root, Snapshot, WriteBack,
+            ListCached, ListDirectory, ListMounts, MeasureBranch, MeasureStore, Names, Publish, ReadChanges, ReadFile, Rename,
+            Reserve, Reset, Root, Scope, Snapshot, WriteBack,
         }
     };
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::{ArgValueCandidates, Shell};
 use tine_service::protocol::time::seconds;
 
@@ -177,14 +177,12 @@ pub enum Verb {
         command: Vec<OsString>,
     },
     /// What changed since the fork point, or from one branch to another
-    Diff {
-        /// The branch
-        #[arg(add = ArgValueCandidates::new(branches))]
-        name: String,
-        /// The branch or snapshot to compare with; changes are shown from NAME to OTHER
-        #[arg(add = ArgValueCandidates::new(branches))]
-        other: Option<String>,
-    },
+    #[command(
+        after_help = "The word behind NAME is the other branch if there is one of that name, and a path otherwise; behind `--` \n\
+        all words are paths. A path is one from the root of the branch. Below the directory that the branch was imported \n\
+        from or is mounted on, a relative path starts where you are. A path stands for all that is below it."
+    )]
+    Diff(DiffArgs),
     /// What is in a directory of a branch, without a mount
     Ls {
         /// The branch
@@ -217,6 +215,41 @@ pub enum Verb {
     },
     /// Print the manual page
     Man,
+}
+
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The branch
+    #[arg(add = ArgValueCandidates::new(branches))]
+    pub name: String,
+    /// The branch or snapshot to compare with, from NAME to OTHER; and paths to compare
+    #[arg(value_name = "OTHER|PATH", add = ArgValueCandidates::new(branches))]
+    pub words: Vec<OsString>,
+    /// Paths to compare
+    #[arg(last = true, value_name = "PATH")]
+    pub paths: Vec<OsString>,
+    /// How many lines, or bytes of what is no text, each file lost and gained
+    #[arg(long, conflicts_with_all = ["patch", "name_only"])]
+    pub stat: bool,
+    /// A patch for `git apply` and `patch -p1`
+    #[arg(long, short, conflicts_with = "name_only")]
+    pub patch: bool,
+    /// The paths alone, one a line
+    #[arg(long)]
+    pub name_only: bool,
+    /// With --name-only: end each path with a NUL, and print its own bytes
+    #[arg(long, short = 'z', requires = "name_only", conflicts_with = "json")]
+    pub null: bool,
+    #[command(flatten)]
+    pub paging: Paging,
+}
+
+/// What a command has that prints much.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Paging {
+    /// On a terminal, print without $TINE_PAGER, $PAGER or `less`
+    #[arg(long)]
+    pub no_pager: bool,
 }
 
 #[derive(Debug, Subcommand)]

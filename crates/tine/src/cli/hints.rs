@@ -8,6 +8,9 @@ pub fn words(hint: &Hint) -> String {
     match hint {
         Hint::Text(text) => text.clone(),
         Hint::All(hints) => hints.iter().map(words).collect::<Vec<_>>().join("; "),
+        Hint::PathsBehindDashes => {
+            "`tine list` shows the branches; paths can be named behind `--`".into()
+        }
         Hint::ListDirectory { branch } => format!("`tine ls {branch}` shows what is in it"),
         Hint::ExportInstead { branch } => format!(
             "a mount needs a socket beside the store, which cannot be made there: \

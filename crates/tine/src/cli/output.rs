@@ -41,6 +41,11 @@ impl Output {
         self.json
     }
 
+    /// Returns `true` if it prints nothing but what was asked for.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Prints a result on standard output. Returns the status to exit with.
     ///
     /// # Errors

@@ -255,16 +255,9 @@ fn table(rows: &[(&str, String)]) -> Vec<String> {
     rows.iter().map(|(name, value)| format!("{name:widest$}  {value:>8}")).collect()
 }
 
-impl Report for Vec<Change> {
-    const ASKED_FOR: bool = true;
-
-    fn json(&self) -> Value {
-        json!({ "changes": self })
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.iter().map(change).collect()
-    }
+/// Changed paths, a line each.
+pub fn changes(changes: &[Change]) -> Vec<String> {
+    changes.iter().map(change).collect()
 }
 
 /// A changed path as a line.

@@ -20,7 +20,7 @@ use crate::output::Output;
 use crate::progress::{Bar, ProgressThread};
 use crate::report::{Deleted, Done, Listing, Made, Stopped};
 use crate::store::reach_store;
-use crate::{completions, interrupt, manual, run as running};
+use crate::{completions, diff, interrupt, manual, run as running};
 
 /// Does what the command line says; the status to exit with.
 pub fn perform(cli: Cli, output: &Output) -> Result<u8> {
@@ -89,9 +89,7 @@ fn perform_on(client: &Client, verb: Verb, output: &Output) -> Result<u8> {
             };
             running::run(client, Run { name, from, at, after, command }, output)
         }
-        Verb::Diff { name, other } => {
-            output.report(&branch::diff(client, &name, other.as_deref())?)
-        }
+        Verb::Diff(arguments) => diff::diff(client, arguments, output),
         Verb::Ls { name, path } => {
             let path = path.unwrap_or_default();
             let entries = look::list(client, &name, path.as_os_str().as_bytes())?;

@@ -15,6 +15,18 @@ pub fn lines(text: &str) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// A line of a file: as [`line`], but tabs stay, and so do backslashes.
+pub fn content(bytes: &[u8]) -> String {
+    let mut shown = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c == '\t' { shown.push(c) } else { push(&mut shown, c) }
+        }
+        push_bytes(&mut shown, chunk.invalid());
+    }
+    shown
+}
+
 /// A name or path. A backslash is doubled, so that no two names read alike.
 pub fn path(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
@@ -25,12 +37,16 @@ pub fn path(bytes: &[u8]) -> String {
                 c => push(&mut shown, c),
             }
         }
-        for byte in chunk.invalid() {
-            // Writing into a text cannot fail.
-            let _ = write!(shown, "\\x{byte:02x}");
-        }
+        push_bytes(&mut shown, chunk.invalid());
     }
     shown
+}
+
+fn push_bytes(shown: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        // Writing into a text cannot fail.
+        let _ = write!(shown, "\\x{byte:02x}");
+    }
 }
 
 fn push(shown: &mut String, c: char) {

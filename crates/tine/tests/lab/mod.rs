@@ -4,6 +4,7 @@
 pub mod disk;
 pub mod outside;
 pub mod secure;
+pub mod terminal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
