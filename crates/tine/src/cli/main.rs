@@ -25,6 +25,7 @@ mod run;
 mod settings;
 mod stat;
 mod store;
+mod summary;
 mod tree;
 mod verbs;
 mod visible;

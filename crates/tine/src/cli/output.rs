@@ -3,15 +3,11 @@
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
-use tine_service::protocol::changes::Change;
 use tine_service::{Code, Error, Result};
 
 use crate::global::Global;
-use crate::report::{self, Report};
+use crate::report::Report;
 use crate::{hints, visible};
-
-/// Changes that are printed unless all are asked for.
-const CHANGES_SHOWN: usize = 20;
 
 /// The one way to standard output and standard error.
 #[derive(Clone, Copy, Default)]
@@ -44,6 +40,11 @@ impl Output {
     /// Returns `true` if it prints nothing but what was asked for.
     pub fn is_quiet(&self) -> bool {
         self.quiet
+    }
+
+    /// Returns `true` if it tells everything.
+    pub fn is_verbose(&self) -> bool {
+        self.verbose
     }
 
     /// Prints a result on standard output. Returns the status to exit with.
@@ -112,16 +113,6 @@ impl Output {
             fields.insert("version".into(), 1.into());
         }
         print(&[object.to_string()])
-    }
-
-    /// Changes as lines, cut to what a person reads at once unless all are asked for.
-    pub fn changes(&self, changes: &[Change]) -> Vec<String> {
-        let shown = if self.verbose { changes.len() } else { CHANGES_SHOWN };
-        let mut lines: Vec<String> = changes.iter().take(shown).map(report::change).collect();
-        if changes.len() > shown {
-            lines.push(format!("… and {} more (--verbose shows all)", changes.len() - shown));
-        }
-        lines
     }
 }
 
