@@ -97,6 +97,8 @@ fn each_command_prints_what_its_schema_describes() {
     contract.ok("list", &["list"]);
     contract.ok("usage", &["usage"]);
     contract.ok("usage-branch", &["usage", "main"]);
+    contract.ok("status", &["status"]);
+    contract.ok("status-branch", &["status", "try-1"]);
     contract.ok("rename", &["rename", "try-1", "tried"]);
     contract.ok("diff", &["diff", "empty", "main"]);
     contract.ok("diff", &["diff", "empty", "main", "--stat"]);
@@ -124,6 +126,8 @@ fn each_command_prints_what_its_schema_describes() {
     if can_mount(test) {
         let mounted = contract.lab.make_directory("mounted").to_str().unwrap().to_owned();
         contract.ok("mount", &["mount", "main", &mounted]);
+        contract.ok("status", &["status"]);
+        contract.ok("status-branch", &["status", "main"]);
         contract.ok("list", &["list"]);
         contract.ok("unmount", &["unmount", "main"]);
         unmet.drain(..2);
@@ -132,6 +136,8 @@ fn each_command_prints_what_its_schema_describes() {
             contract.ok("postgres-import", &["postgres", "import", &outside.uri(), "shop"]);
             contract.ok("postgres-start", &["postgres", "start", "shop"]);
             contract.ok("postgres-list", &["postgres", "list"]);
+            contract.ok("status", &["status"]);
+            contract.ok("status-branch", &["status", "shop"]);
             contract.ok("postgres-stop", &["postgres", "stop", "shop"]);
             unmet.clear();
         } else {

@@ -15,5 +15,6 @@ pub mod run;
 mod server_lock;
 mod server_record;
 pub mod servers;
+pub mod status;
 pub mod unmount;
 pub mod whole_branch;

@@ -25,6 +25,7 @@ pub(crate) mod reclaim;
 mod reserved;
 mod scope;
 mod serve;
+mod status;
 
 pub(crate) use call::Call;
 pub use call::Execute;

@@ -80,7 +80,8 @@ impl Execute for MeasureStore {
     }
 }
 
-fn store_usage(store: &Store) -> Result<StoreUsage> {
+/// What the store costs.
+pub fn store_usage(store: &Store) -> Result<StoreUsage> {
     let usage = store.usage()?;
     Ok(StoreUsage {
         file_bytes: usage.file_bytes,

@@ -17,6 +17,7 @@ pub(crate) mod progress;
 pub(crate) mod raw;
 pub mod request;
 pub(crate) mod socket;
+pub mod status;
 pub mod time;
 pub mod usage;
 pub(crate) mod wire;

@@ -15,13 +15,14 @@ use crate::protocol::mounts::{
     Abort, Attach, AwaitDetached, Began, FindMount, Identify, Inspect, LetGo, ListCached,
     ListMounts, WriteBack,
 };
+use crate::protocol::status::{DescribeBranch, DescribeStore};
 use crate::protocol::usage::{MeasureBranch, MeasureStore};
 
 /// Calls a macro with the names of all requests.
 macro_rules! for_every_request {
     ($then:ident) => {
         $then! {
-            Abort, Attach, AwaitDetached, Began, Check, Create, Delete, Diff, Export, FindMount, Fork, Identify, Import, Inspect, LetGo, List,
+            Abort, Attach, AwaitDetached, Began, Check, Create, Delete, DescribeBranch, DescribeStore, Diff, Export, FindMount, Fork, Identify, Import, Inspect, LetGo, List,
             ListCached, ListDirectory, ListMounts, MeasureBranch, MeasureStore, Names, Publish, ReadChanges, ReadFile, Rename,
             Reserve, Reset, Root, Scope, Snapshot, WriteBack,
         }

@@ -88,6 +88,12 @@ pub enum Verb {
         #[arg(add = ArgValueCandidates::new(branches))]
         name: Option<String>,
     },
+    /// What a branch stands on and who uses it; without NAME, how the store stands
+    Status {
+        /// The branch
+        #[arg(add = ArgValueCandidates::new(branches))]
+        name: Option<String>,
+    },
     /// Give a branch another name
     Rename {
         /// The name it has

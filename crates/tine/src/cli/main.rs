@@ -24,6 +24,7 @@ mod report;
 mod run;
 mod settings;
 mod stat;
+mod status;
 mod store;
 mod summary;
 mod tree;

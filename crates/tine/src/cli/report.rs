@@ -312,7 +312,7 @@ fn entry(row: &EntryRow) -> String {
 }
 
 /// A path as it is printed: by its own bytes where it is not UTF-8.
-fn path(text: &str, bytes: Option<&RawBytes>) -> String {
+pub fn path(text: &str, bytes: Option<&RawBytes>) -> String {
     visible::path(bytes.map_or(text.as_bytes(), |bytes| &bytes.0))
 }
 

@@ -9,7 +9,7 @@ use tine_service::commands::mount::{self, MountFlags};
 use tine_service::commands::pg_import::{self, ImportedServer};
 use tine_service::commands::run::{After, Run};
 use tine_service::commands::servers::{self, Start};
-use tine_service::commands::{import_export, look, repair, unmount, whole_branch};
+use tine_service::commands::{import_export, look, repair, status, unmount, whole_branch};
 use tine_service::protocol::branches::Create;
 use tine_service::protocol::check::Check;
 use tine_service::protocol::usage::{MeasureBranch, MeasureStore};
@@ -63,6 +63,8 @@ fn perform_on(client: &Client, verb: Verb, output: &Output) -> Result<u8> {
         Verb::List => output.report(&branch::list(client)?),
         Verb::Usage { name: None } => output.report(&client.ask(MeasureStore)?),
         Verb::Usage { name: Some(name) } => output.report(&client.ask(MeasureBranch { name })?),
+        Verb::Status { name: None } => output.report(&status::store(client)?),
+        Verb::Status { name: Some(name) } => output.report(&status::branch(client, &name)?),
         Verb::Rename { old, new } => {
             whole_branch::rename(client, &old, new.clone())?;
             output.report(&Done { branch: new })
