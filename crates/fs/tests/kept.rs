@@ -272,6 +272,20 @@ fn the_origin_is_kept_however_long_it_is() {
     assert_eq!(fs.origin().unwrap(), Some(path));
 }
 
+/// Compares name by name, and reads all that is told.
+fn look(before: &tine_store::ReadTxn, after: &tine_store::ReadTxn) {
+    let Ok(changes) = tine_fs::diff_names(before, after) else { return };
+    for (side, txn) in [before, after].into_iter().enumerate() {
+        let Ok(view) = tine_fs::View::new(txn) else { continue };
+        for change in &changes {
+            view.find(&change.change.path).ok();
+            let Some(attr) = [change.before, change.after][side] else { continue };
+            view.read(&attr, 0, &mut [0; 5000]).ok();
+            view.target(&attr).ok();
+        }
+    }
+}
+
 #[test]
 fn records_that_make_no_sense_are_errors_and_not_panics() {
     let t = tree();
@@ -296,6 +310,8 @@ fn records_that_make_no_sense_are_errors_and_not_panics() {
             tine_fs::check(&after).ok();
             tine_fs::diff(&good, &after).ok();
             tine_fs::diff(&after, &good).ok();
+            look(&good, &after);
+            look(&after, &good);
             let Ok(fs) = Fs::open(&t.store, fork) else { continue };
             for ino in [ROOT, d, f] {
                 fs.readdir_plus(ino, 0, &mut |_, _| true).ok();

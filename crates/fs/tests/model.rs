@@ -55,6 +55,10 @@ proptest! {
             let before = old.branch().read().unwrap();
             let changes = tine_fs::diff(&before, &now).unwrap();
             model_tree::paths::compare(&changes, old_model, &model)?;
+            let changes = tine_fs::diff_names(&before, &now).unwrap();
+            model_tree::paths::compare_names(&changes, old_model, &model)?;
+            let changes = tine_fs::diff_names(&now, &before).unwrap();
+            model_tree::paths::compare_names(&changes, &model, old_model)?;
             let changes = tine_fs::diff(&now, &before).unwrap();
             model_tree::paths::compare(&changes, &model, old_model)?;
         }

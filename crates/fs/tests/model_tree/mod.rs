@@ -11,7 +11,7 @@ use tine_fs::{Fallocate, Ino, ROOT, RenameMode, XATTR_BYTES_MAX};
 
 type Answer<T> = Result<T, i32>;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     File(Vec<u8>),
     Dir { parent: Ino, entries: BTreeMap<Vec<u8>, Ino> },

@@ -1,9 +1,9 @@
 //! What a difference must say, found by comparing two plain trees name by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use tine_fs::{Change, Ino, PathChange, ROOT};
+use tine_fs::{Change, Ino, Kind, NameChange, PathChange, ROOT};
 
 use super::{Content, Model};
 
@@ -77,6 +77,49 @@ pub fn compare(changes: &[PathChange], old: &Model, new: &Model) -> Result<(), T
                 kind && paths.get(&change.path) == Some(ino)
             });
             prop_assert!(told, "other data of {} in {:?}", ino, changes);
+        }
+    }
+    Ok(())
+}
+
+/// Compares a difference told name by name with what two trees have: what is told of one makes the
+/// other, and each name that leads to another file or other data is told.
+pub fn compare_names(
+    changes: &[NameChange],
+    old: &Model,
+    new: &Model,
+) -> Result<(), TestCaseError> {
+    let files = |model: &Model| -> BTreeMap<Vec<u8>, Ino> {
+        let names = model.names().into_iter();
+        let files =
+            names.filter(|(_, ino)| !matches!(model.nodes[ino].content, Content::Dir { .. }));
+        files.map(|((dir, name), ino)| (model.path(dir, &name), ino)).collect()
+    };
+    let (old_files, new_files) = (files(old), files(new));
+    let mut made: BTreeSet<Vec<u8>> = old_files.keys().cloned().collect();
+    let files = || changes.iter().map(|named| &named.change).filter(|c| c.kind != Kind::Directory);
+    for change in files() {
+        match &change.change {
+            Change::Deleted => prop_assert!(made.remove(&change.path), "{change:?}"),
+            Change::Renamed { from } => prop_assert!(made.remove(from), "{change:?}"),
+            _ => {}
+        }
+    }
+    for change in files() {
+        match &change.change {
+            Change::Added | Change::Renamed { .. } => {
+                prop_assert!(made.insert(change.path.clone()), "{change:?}");
+            }
+            Change::Deleted => {}
+            _ => prop_assert!(made.contains(&change.path), "{change:?}"),
+        }
+    }
+    prop_assert!(made.iter().eq(new_files.keys()), "{:?} makes {:?}", changes, made);
+    for (path, ino) in &new_files {
+        let Some(before) = old_files.get(path) else { continue };
+        if before != ino || old.nodes[before].content != new.nodes[ino].content {
+            let told = files().any(|change| change.path == *path);
+            prop_assert!(told, "{:?} in {:?}", path, changes);
         }
     }
     Ok(())
