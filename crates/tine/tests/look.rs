@@ -64,6 +64,8 @@ fn cat_prints_bytes_and_follows_links_that_stay_inside() {
         assert_eq!((said.status, said.out.as_str()), (1, ""), "{path}: {said:?}");
         assert!(said.err.contains(&format!("{path} of branch main")), "{said:?}");
     }
+    let said = lab.run(&["cat", "main", "x\nhint: do harm\u{1b}[2J"]);
+    assert!(said.err.lines().count() == 2 && said.err.contains(r"x\nhint: do"), "{said:?}");
     let said = lab.run(&["cat", "gone", "a"]);
     assert!(said.status == 1 && said.err.contains("gone"), "{said:?}");
     lab.fails(&["cat", "main", "a/b/file"], "usage");

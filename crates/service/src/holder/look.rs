@@ -13,6 +13,7 @@ use tine_store::Store;
 use crate::holder::call::{Call, Execute};
 use crate::holder::names;
 use crate::protocol::look::{EntryRow, ListDirectory, ReadFile};
+use crate::protocol::shown::shown;
 use crate::protocol::time::rfc3339;
 use crate::protocol::{Code, Error, Hint, RawBytes, Result};
 
@@ -108,7 +109,7 @@ fn resolve(fs: &Fs, path: &[u8]) -> Result<Attr> {
         let target = fs.readlink(found.ino)?;
         links += 1;
         if target.starts_with(b"/") {
-            let target = String::from_utf8_lossy(&target).into_owned();
+            let target = shown(&target);
             return Err(Error::new(
                 Code::Io,
                 format!("a link leads out of the branch, to {target}"),
@@ -130,7 +131,7 @@ fn parts(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 }
 
 fn not_found(branch: &str, path: &[u8], error: Error) -> Error {
-    let path = String::from_utf8_lossy(path);
+    let path = shown(path);
     Error::new(error.code, format!("cannot read {path} of branch {branch}: {}", error.message))
         .hint(Hint::ListDirectory { branch: branch.into() })
 }

@@ -7,6 +7,7 @@ use crate::holder::call::{Call, Execute};
 use crate::holder::changes::sides;
 use crate::holder::names;
 use crate::protocol::changes::{Scope, Scoped};
+use crate::protocol::shown::shown;
 use crate::protocol::{Code, Error, Hint, RawBytes, Result};
 
 impl Execute for Scope {
@@ -107,7 +108,7 @@ fn normal(path: &[u8], word: &[u8]) -> Result<Vec<u8>> {
             b"" | b"." => {}
             b".." => {
                 if parts.pop().is_none() {
-                    let word = String::from_utf8_lossy(word);
+                    let word = shown(word);
                     return Err(Error::new(
                         Code::Usage,
                         format!("the path {word} leads out of the branch"),

@@ -11,6 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::hint::Hint;
+use crate::protocol::shown::shown;
 
 /// The result of every request.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -137,7 +138,8 @@ impl Error {
 
     /// A failed system call on a path: `cannot WHAT PATH: why`.
     pub fn path(what: &str, path: &Path, source: impl Into<io::Error>) -> Error {
-        Error::io(format!("cannot {what} {}", path.display()), source)
+        let path = shown(path.as_os_str().as_encoded_bytes());
+        Error::io(format!("cannot {what} {path}"), source)
     }
 
     /// A failed system call: `WHAT: why`.

@@ -16,6 +16,7 @@ pub mod mounts;
 pub(crate) mod progress;
 pub(crate) mod raw;
 pub mod request;
+pub(crate) mod shown;
 pub(crate) mod socket;
 pub mod status;
 pub mod time;
