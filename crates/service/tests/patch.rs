@@ -69,7 +69,7 @@ impl Pair {
         let mut patch = Vec::new();
         let compared = diff::prepare(&client, of).unwrap();
         compared
-            .sections(&mut |_, section| {
+            .sections(true, &mut |_, section| {
                 patch.extend_from_slice(&section.bytes);
                 Ok(())
             })

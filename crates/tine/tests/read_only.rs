@@ -55,6 +55,9 @@ fn everything_that_reads_works(lab: &Lab, run: impl Fn(&[&str]) -> Said) {
     ok(&["usage", "main"]);
     assert!(ok(&["check", "--json"]).contains("\"findings\":[]"));
     assert!(ok(&["diff", "main", "other"]).contains("note"));
+    assert!(ok(&["diff", "main", "other", "--patch", "note"]).contains("-as it was\n"));
+    assert!(ok(&["status"]).contains("3 branches"));
+    assert!(ok(&["status", "fork"]).contains("main, since"));
     assert!(ok(&["diff", "fork", "--json"]).contains("\"changes\":[]"));
     assert!(ok(&["ls", "fork"]).contains("note"));
     assert_eq!(ok(&["cat", "fork", "note"]), "as it was\n");

@@ -70,18 +70,20 @@ impl Prepared {
         Ok(changes)
     }
 
-    /// Compares name by name, and calls `each` with what a patch says of each. A reader that has
-    /// seen enough (a broken pipe in `each`) is no failure.
+    /// Compares name by name, and calls `each` with what a patch says of each. With `digests`, files
+    /// that are no text are read for theirs. A reader that has seen enough (a broken pipe in `each`)
+    /// is no failure.
     ///
     /// # Errors
     /// As [`Prepared::changes`], and those of `each`.
     pub fn sections(
         self,
+        digests: bool,
         each: &mut (impl FnMut(&ChangedName, Section) -> io::Result<()> + Send),
     ) -> Result<()> {
         let Prepared { mut access, name, other, paths, .. } = self;
         let (from, into) = io::pipe().map_err(|error| Error::io("cannot make a pipe", error))?;
-        let ask = ReadChanges { name, other, paths };
+        let ask = ReadChanges { name, other, paths, digests };
         let (answer, read) = std::thread::scope(|scope| {
             let reader = scope.spawn(move || read_all(BufReader::new(from), each));
             let answer = access.ask_with(ask, &[into.as_fd()]);

@@ -16,6 +16,8 @@ use crate::protocol::{Code, Error, Result};
 const TEXT_BYTES_MAX: u64 = 4 << 20;
 /// Bytes at the beginning of a file in which a NUL says that it is no text, as git looks for it.
 const LOOKED_AT_BYTES: usize = 8 << 10;
+/// The largest file that is read for its digest.
+const DIGEST_BYTES_MAX: u64 = 16 << 30;
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -25,7 +27,8 @@ impl Execute for ReadChanges {
         let [before, after] = sides(&call.context.store, &self.name, self.other.as_deref())?;
         let changes = tine_fs::diff_names(&before, &after)?;
         let views = [View::new(&before)?, View::new(&after)?];
-        let mut sender = Sender { views, to: BufWriter::new(to) };
+        let to = BufWriter::new(to);
+        let mut sender = Sender { views, to, digests: self.digests };
         let mut count = 0;
         for change in changes {
             if is_below(&change.change, &self.paths) {
@@ -41,6 +44,7 @@ impl Execute for ReadChanges {
 struct Sender<'a> {
     views: [View<'a>; 2],
     to: BufWriter<File>,
+    digests: bool,
 }
 
 impl Sender<'_> {
@@ -96,9 +100,12 @@ impl Sender<'_> {
             }
         }
         let digest = |at: usize| {
-            let file = attrs[at].filter(|attr| attr.kind == Kind::File);
-            let digest = file.map(|attr| self.digest(at, &attr)).transpose()?;
-            Ok::<_, Error>(digest.map(|xxh3| Read::Digest { xxh3, too_large }))
+            let Some(file) = attrs[at].filter(|attr| attr.kind == Kind::File) else {
+                return Ok(None);
+            };
+            let is_read = self.digests && file.size <= DIGEST_BYTES_MAX;
+            let xxh3 = is_read.then(|| self.digest(at, &file)).transpose()?;
+            Ok::<_, Error>(Some(Read::Binary { xxh3, too_large }))
         };
         Ok([digest(0)?, digest(1)?])
     }
@@ -139,7 +146,7 @@ impl Sender<'_> {
 /// What was read of a file.
 enum Read {
     Text(Vec<u8>),
-    Digest { xxh3: String, too_large: bool },
+    Binary { xxh3: Option<String>, too_large: bool },
     Same,
 }
 
@@ -147,8 +154,8 @@ impl Read {
     fn told(&self) -> Content {
         match self {
             Read::Text(_) => Content::Text,
-            Read::Digest { xxh3, too_large } => {
-                Content::Digest { xxh3: xxh3.clone(), too_large: *too_large }
+            Read::Binary { xxh3, too_large } => {
+                Content::Binary { xxh3: xxh3.clone(), too_large: *too_large }
             }
             Read::Same => Content::Same,
         }

@@ -55,7 +55,7 @@ pub fn section(changed: &ChangedName, before: &[u8], after: &[u8]) -> Section {
             }
         }
         // `patch` takes no change of a link, and neither program a name for what it cannot write.
-        (Some(old), Some(new)) if is_link || has_moved && is_digest(old) => {
+        (Some(old), Some(new)) if is_link || has_moved && is_binary(old) => {
             let side = |before: Option<&Side>, after: Option<&Side>, change: Change| ChangedName {
                 before: before.cloned(),
                 after: after.cloned(),
@@ -76,7 +76,8 @@ fn one(changed: &ChangedName, before: &[u8], after: &[u8]) -> Section {
     let sides = [changed.before.as_ref(), changed.after.as_ref()];
     let contents = sides.map(|side| side.map(|side| &side.content));
     // It may have been written with what it had.
-    if sides.into_iter().flatten().any(is_digest) && contents[0] != contents[1] {
+    let is_equal = digest(sides[0]).is_some() && contents[0] == contents[1];
+    if sides.into_iter().flatten().any(is_binary) && !is_equal {
         return Section { bytes: binary(&names, sides), ..Section::default() };
     }
     let mut rest = Vec::new();
@@ -113,27 +114,28 @@ fn one(changed: &ChangedName, before: &[u8], after: &[u8]) -> Section {
 fn binary(names: &Names, sides: [Option<&Side>; 2]) -> Vec<u8> {
     let mut bytes = Vec::new();
     names.write_title(&mut bytes);
-    let [old, new] = sides.map(|side| side.and_then(|side| digest(side).get(..ID)));
-    let [old, new] = [old, new].map(|id| id.unwrap_or(NO_ID).as_bytes());
+    let id = |side: Option<_>| digest(side).and_then(|digest| digest.get(..ID));
+    let [old, new] = sides.map(|side| id(side).unwrap_or(NO_ID).as_bytes());
     line(&mut bytes, &[b"index ", old, b"..", new]);
     line(&mut bytes, &[b"Binary files ", &names.minus, b" and ", &names.plus, b" differ"]);
     for (what, side) in ["before", "after"].into_iter().zip(sides) {
         let Some(side) = side else { continue };
         let why = match side.content {
-            Content::Digest { too_large: true, .. } => ", too large to be compared by lines",
+            Content::Binary { too_large: true, .. } => ", too large to be compared by lines",
             _ => "",
         };
-        let (size, mode, digest) = (side.bytes, side.mode, digest(side));
-        let text = format!("  {what}: {size} bytes, mode {mode:04o}, xxh3-128 {digest}{why}");
+        let digest = digest(Some(side)).map(|digest| format!(", xxh3-128 {digest}"));
+        let (size, mode, digest) = (side.bytes, side.mode, digest.unwrap_or_default());
+        let text = format!("  {what}: {size} bytes, mode {mode:04o}{digest}{why}");
         line(&mut bytes, &[text.as_bytes()]);
     }
     bytes
 }
 
-fn digest(side: &Side) -> &str {
-    match &side.content {
-        Content::Digest { xxh3, .. } => xxh3,
-        _ => "",
+fn digest(side: Option<&Side>) -> Option<&str> {
+    match &side?.content {
+        Content::Binary { xxh3, .. } => xxh3.as_deref(),
+        _ => None,
     }
 }
 
@@ -152,8 +154,8 @@ fn modes(changed: &ChangedName) -> Option<[&'static [u8]; 2]> {
     modes.filter(|(old, new)| old != new).map(|(old, new)| [old, new])
 }
 
-fn is_digest(side: &Side) -> bool {
-    matches!(side.content, Content::Digest { .. })
+fn is_binary(side: &Side) -> bool {
+    matches!(side.content, Content::Binary { .. })
 }
 
 /// The names of a section, as git writes them.
@@ -216,7 +218,7 @@ mod tests {
     }
 
     fn digest(digit: &str) -> Content {
-        Content::Digest { xxh3: digit.repeat(32), too_large: false }
+        Content::Binary { xxh3: Some(digit.repeat(32)), too_large: false }
     }
 
     fn text(changed: &ChangedName, before: &str, after: &str) -> String {

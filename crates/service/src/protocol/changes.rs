@@ -31,6 +31,8 @@ pub struct ReadChanges {
     pub other: Option<String>,
     /// As in [`Diff`].
     pub paths: Vec<RawBytes>,
+    /// Whether files that are no text are read, for their digests.
+    pub digests: bool,
 }
 
 impl Ask for ReadChanges {
@@ -163,9 +165,9 @@ pub enum Content {
     /// It is text, and follows.
     Text,
     /// It is not compared line by line, on both sides.
-    Digest {
-        /// Its XXH3-128 in hexadecimal.
-        xxh3: String,
+    Binary {
+        /// Its XXH3-128 in hexadecimal, if it was asked for and the file is not far too large.
+        xxh3: Option<String>,
         /// Whether that is because of a size, and not because it is no text.
         too_large: bool,
     },

@@ -76,7 +76,7 @@ impl Report for Rows {
 
 fn rows(compared: Prepared, with_patch: bool) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    compared.sections(&mut |changed: &ChangedName, section: Section| {
+    compared.sections(with_patch, &mut |changed: &ChangedName, section: Section| {
         rows.push(Row::of(changed, section, with_patch));
         Ok(())
     })?;
@@ -96,7 +96,7 @@ fn print_names(changes: &[Change]) -> Result<u8> {
 fn print_patch(compared: Prepared, mut pager: Pager, output: &Output) -> Result<u8> {
     let paint = pager.is_terminal().then(Paint::of_this_terminal);
     let mut untold = BTreeMap::<Untold, u64>::new();
-    let printed = compared.sections(&mut |_: &ChangedName, section: Section| {
+    let printed = compared.sections(true, &mut |_: &ChangedName, section: Section| {
         if let Some(kind) = section.untold {
             *untold.entry(kind).or_default() += 1;
         }

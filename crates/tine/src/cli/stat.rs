@@ -17,6 +17,8 @@ const NAME: usize = 60;
 pub struct Row {
     #[serde(flatten)]
     change: Change,
+    #[serde(skip)]
+    is_binary: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     lines_added: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +48,7 @@ impl Row {
         let bytes = Some(section.bytes).filter(|bytes| with_patch && !bytes.is_empty());
         Row {
             change: changed.change.clone(),
+            is_binary: before.into_iter().chain(after).any(is_binary),
             lines_added: section.lines.map(|(added, _)| added),
             lines_removed: section.lines.map(|(_, removed)| removed),
             bytes_before: before.map(|side| side.bytes),
@@ -90,21 +93,17 @@ impl Row {
             (Some(_), ..) if added + removed > 0 => {
                 format!("{:>5} {}", added + removed, self.bar(most))
             }
-            (None, Some(before), Some(after)) if self.is_binary() => {
+            (None, Some(before), Some(after)) if self.is_binary => {
                 format!("{} -> {}", size(before), size(after))
             }
-            (None, None, Some(after)) if self.is_binary() => format!("0 B -> {}", size(after)),
-            (None, Some(before), None) if self.is_binary() => format!("{} -> 0 B", size(before)),
+            (None, None, Some(after)) if self.is_binary => format!("0 B -> {}", size(after)),
+            (None, Some(before), None) if self.is_binary => format!("{} -> 0 B", size(before)),
             (Some(_), ..) if self.change.change == ChangeKind::Modified => {
                 "written, and equal".into()
             }
             _ => kind.into(),
         };
         format!("{words}{modes}")
-    }
-
-    fn is_binary(&self) -> bool {
-        self.xxh3_before.is_some() || self.xxh3_after.is_some()
     }
 
     fn bar(&self, most: u64) -> String {
@@ -125,9 +124,13 @@ fn mode(side: &Side) -> String {
 
 fn digest(side: &Side) -> Option<String> {
     match &side.content {
-        Content::Digest { xxh3, .. } => Some(xxh3.clone()),
+        Content::Binary { xxh3, .. } => xxh3.clone(),
         _ => None,
     }
+}
+
+fn is_binary(side: &Side) -> bool {
+    matches!(side.content, Content::Binary { .. })
 }
 
 /// One line a row, and one of the total.
@@ -148,7 +151,7 @@ pub fn table(rows: &[Row]) -> Vec<String> {
 fn total(rows: &[Row]) -> String {
     let sum = |of: fn(&Row) -> u64| rows.iter().map(of).sum::<u64>();
     let (added, removed) = (sum(|row| row.lines().0), sum(|row| row.lines().1));
-    let binary: Vec<&Row> = rows.iter().filter(|row| row.is_binary()).collect();
+    let binary: Vec<&Row> = rows.iter().filter(|row| row.is_binary).collect();
     let bytes =
         |of: fn(&Row) -> Option<u64>| size(binary.iter().filter_map(|row| of(row)).sum::<u64>());
     let mut parts = vec![format!(" {} changed", count(rows.len() as u64, "path", "paths"))];
