@@ -70,9 +70,9 @@ impl Prepared {
         Ok(changes)
     }
 
-    /// Compares name by name, and calls `each` with what a patch says of each. With `digests`, files
-    /// that are no text are read for theirs. A reader that has seen enough (a broken pipe in `each`)
-    /// is no failure.
+    /// Compares name by name, and calls `each` with what a patch says of each. With `digests`,
+    /// files that are no text are read for theirs. A reader that has seen enough (a broken pipe
+    /// in `each`) is no failure.
     ///
     /// # Errors
     /// As [`Prepared::changes`], and those of `each`.
