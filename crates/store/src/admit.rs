@@ -19,6 +19,8 @@ const PENDING_BYTES_MAX: usize = 2 << 20;
 const CHANGED_NODES_DUE_MIN: u64 = 4096;
 /// Steps of reclaiming between two checkpoints while a change waits for room.
 const RECLAIM_STEPS: usize = 64;
+/// Steps of reclaiming before more is given up for a change.
+const GIVEN_STEPS_MAX: usize = 4096;
 /// How often a change looks for room: what one checkpoint freed others may have taken.
 pub(crate) const TRIES_MAX: usize = 4;
 
@@ -46,9 +48,9 @@ impl Engine {
             self.signal.wake();
         }
         let pledge = self.changed.pledge(nodes);
-        let mut tries = 0;
+        let (mut tries, mut asked) = (0, 0);
         loop {
-            let freed = self.space.freed_blocks();
+            let (freed, given) = (self.space.freed_blocks(), self.shortage.given());
             let no_cut = read(&self.cut_lock);
             if self.space.reserve_ready(self.blocks_to_write(), purpose) {
                 return Ok(Admitted { _no_cut: no_cut, _pledge: pledge });
@@ -60,7 +62,10 @@ impl Engine {
                 Err(error @ Error::NoSpace { .. }) => {
                     tries += 1;
                     if tries == TRIES_MAX || !self.make_room(freed)? {
-                        return Err(error);
+                        if !self.give_way(given, &mut asked)? {
+                            return Err(error);
+                        }
+                        tries = 0;
                     }
                 }
                 reserved => reserved?,
@@ -94,6 +99,35 @@ impl Engine {
         drop(lock(&self.durable));
         self.space.drain(&self.pins.advance());
         Ok(some || self.space.freed_blocks() != freed)
+    }
+
+    /// Makes room for a change that found none, at the cost of what is kept only while there is
+    /// room: first what was given up already is taken apart, then more is. Returns `true` if the
+    /// change should try again. `given` was counted before it looked for room, and it asked so
+    /// often before.
+    pub(crate) fn give_way(&self, given: u64, asked: &mut u32) -> Result<bool> {
+        if !self.shortage.may_ask() {
+            return Ok(false);
+        }
+        let freed = self.space.freed_blocks();
+        let mut some = false;
+        for _ in 0..GIVEN_STEPS_MAX {
+            if self.reclaim.is_empty() {
+                break;
+            }
+            self.prepare_reclaim()?;
+            // What cannot be taken apart stays.
+            let _ = self.reclaim_step();
+            some = true;
+        }
+        // That others gave back what they had ready is no progress: they take it again.
+        if some {
+            self.make_room(freed)?;
+            return Ok(true);
+        }
+        let gave = self.shortage.ask(given, *asked);
+        *asked += 1;
+        Ok(gave)
     }
 
     /// Releases the preallocations of all branches. Returns `true` if there were any.

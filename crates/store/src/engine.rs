@@ -20,6 +20,7 @@ use crate::options::Options;
 use crate::pins::{Pin, Pins};
 use crate::reclaim_queue::ReclaimQueue;
 use crate::refs::Refs;
+use crate::shortage::Shortage;
 use crate::signal::Signal;
 use crate::space::Space;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,6 +56,8 @@ pub(crate) struct Engine {
     /// What the next checkpoint has to write.
     pub changed: Changed,
     pub signal: Signal,
+    /// Asked for room before a change fails for want of it.
+    pub shortage: Shortage,
     pub options: Options,
 }
 

@@ -45,6 +45,7 @@ mod free;
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;
+mod held;
 mod injected_bug;
 mod journal;
 mod open_store;
@@ -57,6 +58,7 @@ mod refs;
 mod repair;
 #[cfg(all(test, shuttle))]
 mod schedules;
+mod shortage;
 mod signal;
 mod space;
 mod store;
@@ -79,6 +81,7 @@ pub use environment::Scripted;
 pub use environment::{Environment, Machine};
 pub use error::{Error, Result};
 pub use format::layout::{BLOCK_BYTES, KEY_BYTES_MAX, STAGE_BYTES_MAX, VALUE_BYTES_MAX};
+pub use held::HeldBytes;
 #[cfg(any(test, feature = "testing"))]
 pub use options::Lossy;
 pub use options::Options;

@@ -31,6 +31,7 @@ use crate::options::Options;
 use crate::pins::Pins;
 use crate::reclaim_queue::ReclaimQueue;
 use crate::refs::Refs;
+use crate::shortage::Shortage;
 use crate::signal::Signal;
 use crate::space::{Purpose, Space, TableImage};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -213,6 +214,7 @@ fn assemble(
         growing: Mutex::default(),
         changed: Changed::default(),
         signal: Signal::default(),
+        shortage: Shortage::default(),
         options: options.clone(),
         device,
     }))

@@ -1,11 +1,12 @@
 //! The store: the handle that everything begins with.
 
-use crate::branch::{Branch, BranchInfo, ForkOptions};
+use crate::branch::{Branch, BranchInfo, ForkOptions, ResetTarget};
 use crate::check::{self, CheckReport};
 #[cfg(any(test, feature = "testing"))]
 use crate::device::LossyDevice;
 use crate::device::{Device, FileDevice, Overlay};
 use crate::error::{Error, Result};
+use crate::held::HeldBytes;
 use crate::open_store::Shared;
 #[cfg(any(test, feature = "testing"))]
 use crate::options::Lossy;
@@ -144,7 +145,7 @@ impl Store {
     /// # Errors
     /// As [`Store::fork`].
     pub fn snapshot(&self, from: &str, new: &str) -> Result<Branch> {
-        self.fork_with(from, new, &ForkOptions { sealed: true, expires: None })
+        self.fork_with(from, new, &ForkOptions { sealed: true, ..ForkOptions::default() })
     }
 
     /// Deletes a branch, in O(1) and whatever was forked from it; its space comes back in the
@@ -169,7 +170,17 @@ impl Store {
     /// # Errors
     /// [`Error::BranchNotFound`], [`Error::Sealed`], [`Error::NoForkPoint`].
     pub fn reset(&self, name: &str, to: Option<&str>) -> Result<()> {
-        self.shared.engine()?.reset(name, to)
+        let target = to.map_or(ResetTarget::ForkPoint, ResetTarget::StateOf);
+        self.shared.engine()?.reset(name, target)
+    }
+
+    /// Makes a branch what `to` is, in O(1): its content, and its fork point. So it has changed
+    /// what `to` has, where after [`Store::reset`] it has changed nothing.
+    ///
+    /// # Errors
+    /// [`Error::BranchNotFound`], [`Error::Sealed`].
+    pub fn restore(&self, name: &str, to: &str) -> Result<()> {
+        self.shared.engine()?.reset(name, ResetTarget::CopyOf(to))
     }
 
     /// The branch with the name.
@@ -287,6 +298,34 @@ impl Store {
     /// I/O errors; what is wrong with the store itself is in the report.
     pub fn check(&self) -> Result<CheckReport> {
         check::check(self.shared.engine()?)
+    }
+
+    /// Bytes that deleting all of these branches would free, with the fork points that they alone
+    /// keep. It ends early when `go_on` says so, which it is asked before each node. Costs a walk
+    /// of what they hold alone.
+    ///
+    /// # Errors
+    /// Damage and I/O errors.
+    pub fn held_bytes(&self, names: &[&str], go_on: &mut dyn FnMut() -> bool) -> Result<HeldBytes> {
+        self.shared.engine()?.held_bytes(names, go_on)
+    }
+
+    /// Has `give_way` called when a change finds no room and nothing more comes free by itself:
+    /// before it fails with [`Error::NoSpace`]. It deletes what can be done without, and returns
+    /// `true` if there was something; then the change tries again. It is given how often it was
+    /// asked for the same change, from 0 on.
+    ///
+    /// It runs in the thread of the change, which may hold the writer of a branch: it must not
+    /// begin a change of a branch that others write, and not wait for one. Deleting is no such
+    /// change. Only the first of these calls counts for a store.
+    pub fn on_shortage(&self, give_way: impl Fn(&Store, u32) -> bool + Send + Sync + 'static) {
+        let Ok(engine) = self.shared.engine() else { return };
+        // A handle in here would keep the store open for ever.
+        let shared = Arc::downgrade(&self.shared);
+        let give_way = move |asked: u32| {
+            shared.upgrade().is_some_and(|shared| give_way(&Store { shared }, asked))
+        };
+        engine.shortage.set(Box::new(give_way));
     }
 
     /// Makes everything durable and closes the store, if this is the last handle; else the last one

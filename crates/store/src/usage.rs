@@ -112,16 +112,22 @@ impl Engine {
     /// As [`Engine::has_room_for`], after branches and trees that were deleted have given back as
     /// much as it takes.
     pub(crate) fn finds_room_for(&self, bytes: u64) -> Result<bool> {
-        for _ in 0..TRIES_MAX {
-            let freed = self.space.freed_blocks();
-            if self.has_room_for(bytes)? {
-                return Ok(true);
+        let mut asked = 0;
+        loop {
+            let given = self.shortage.given();
+            for _ in 0..TRIES_MAX {
+                let freed = self.space.freed_blocks();
+                if self.has_room_for(bytes)? {
+                    return Ok(true);
+                }
+                if self.reclaim.is_empty() || !self.make_room(freed)? {
+                    break;
+                }
             }
-            if self.reclaim.is_empty() || !self.make_room(freed)? {
-                break;
+            if self.has_room_for(bytes)? || !self.give_way(given, &mut asked)? {
+                return self.has_room_for(bytes);
             }
         }
-        self.has_room_for(bytes)
     }
 
     fn host_free_blocks(&self) -> Result<u64> {

@@ -286,7 +286,11 @@ fn a_branch_remembers_who_made_it_when_and_until_when() {
     let expires = SystemTime::UNIX_EPOCH + Duration::new(4_000_000_000, 123);
     let before = SystemTime::now();
     store
-        .fork_with("main", "trial", &ForkOptions { sealed: true, expires: Some(expires) })
+        .fork_with(
+            "main",
+            "trial",
+            &ForkOptions { sealed: true, expires: Some(expires), ..ForkOptions::default() },
+        )
         .unwrap();
     let id = store.branch("trial").unwrap().id();
     store.rename("main", "trunk").unwrap();

@@ -4,8 +4,8 @@
 mod oracle;
 
 use oracle::{Content, Dice, assert_sound, block_key, numbered, quiet, read_branches};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
 use tine_store::{
     BLOCK_BYTES, Branch, Device, Error, MemoryDevice, Result, Staged, Store, WriteTxn,
 };
@@ -274,4 +274,50 @@ fn on_a_host_that_others_fill_at_any_moment_whatever_gives_space_back_is_done() 
         assert!(left < MIB / 4, "seed {seed}: {left} bytes are in use by no branch");
     }
     assert!(refused > 100, "the host was hardly ever full: {refused}");
+}
+
+#[test]
+fn what_is_kept_while_there_is_room_gives_way_oldest_first_before_a_writer_finds_none() {
+    const HOST_BYTES: u64 = 64 * MIB;
+    let disk = Arc::new(MemoryDevice::with_capacity(HOST_BYTES));
+    let store = Store::create_on(disk, &quiet()).unwrap();
+    let kept = Arc::new(Mutex::new(VecDeque::new()));
+    store.on_shortage({
+        let kept = kept.clone();
+        move |store, _| {
+            let oldest: Option<String> = kept.lock().unwrap().pop_front();
+            oldest.is_some_and(|oldest| store.delete(&oldest).is_ok())
+        }
+    });
+    let write = |branch: &Branch, mib: u64| -> tine_store::Result<()> {
+        for piece in 0..mib {
+            let staged = branch.stage(&numbered(piece, MIB / BLOCK_BYTES as u64))?;
+            let mut txn = branch.write()?;
+            txn.map(b"file", piece * MIB / BLOCK_BYTES as u64, staged)?;
+            txn.commit()?;
+        }
+        Ok(())
+    };
+    let branches = ["a", "b"].map(|name| store.create_branch(name).unwrap());
+    // Two writers at once, each replacing all that it has after a copy of it is kept.
+    std::thread::scope(|scope| {
+        for branch in &branches {
+            let (store, kept) = (&store, &kept);
+            scope.spawn(move || {
+                for round in 0..40 {
+                    let name = format!("{}-{round}", branch.name());
+                    store.snapshot(&branch.name(), &name).unwrap();
+                    kept.lock().unwrap().push_back(name);
+                    write(branch, 3).unwrap_or_else(|why| panic!("round {round}: {why}"));
+                }
+            });
+        }
+    });
+    let left = kept.lock().unwrap().len();
+    assert!((2..40).contains(&left), "{left} of 80 are left");
+    // What only data is in the way of is refused once nothing is kept any more.
+    let error = write(&store.create_branch("c").unwrap(), 100).unwrap_err();
+    assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+    assert_eq!(kept.lock().unwrap().len(), 0);
+    assert_sound(&store);
 }

@@ -6,7 +6,9 @@ use oracle::{Content, assert_sound, numbered, quiet, read_branches, read_content
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tine_store::{Branch, Error, MemoryDevice, Options, ReadTxn, Result, Store, WriteTxn, diff};
+use tine_store::{
+    Branch, Error, ForkOptions, MemoryDevice, Options, ReadTxn, Result, Store, WriteTxn, diff,
+};
 
 /// What a change of `branch` means for what is open of it.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -33,6 +35,13 @@ const CHANGES: &[(&str, Change, Outcome)] = &[
         },
         Reset,
     ),
+    (
+        "a return to a copy of it",
+        |s| copy(s, "branch", "copy").and_then(|()| s.restore("branch", "copy")),
+        Reset,
+    ),
+    ("a return to what was made empty", |s| s.restore("branch", "other"), Reset),
+    ("a return of another one to it", |s| s.restore("other", "branch"), Stays("branch")),
     ("a reset to itself", |s| s.reset("branch", Some("branch")), Stays("branch")),
     ("a reset of another one to it", |s| s.reset("other", Some("branch")), Stays("branch")),
     ("a reset of its origin", |s| s.reset("origin", Some("other")), Stays("branch")),
@@ -111,6 +120,12 @@ fn fill(branch: &Branch, value: &[u8], first: u64) {
     txn.table("table").unwrap().put("key", value).unwrap();
     txn.map(b"map", 0, branch.stage(&numbered(first, 8)).unwrap()).unwrap();
     txn.commit().unwrap();
+}
+
+/// Seals what a branch is, with its fork point.
+fn copy(store: &Store, of: &str, name: &str) -> Result<()> {
+    let how = ForkOptions { sealed: true, same_fork_point: true, ..ForkOptions::default() };
+    store.fork_with(of, name, &how).map(drop)
 }
 
 /// `branch`, forked from `origin` and changed since; `other`; and `then`, a snapshot of `branch`
@@ -364,4 +379,61 @@ fn a_writer_goes_on_after_a_reset_that_came_between() {
         txn.commit().unwrap();
     }
     assert_sound(&store);
+}
+
+#[test]
+fn a_branch_returns_to_a_copy_of_itself_with_its_fork_point_and_so_it_is_after_a_crash() {
+    let base = |store: &Store, name: &str| {
+        store.branch(name).unwrap().fork_point().unwrap().map(|txn| all(&txn))
+    };
+    for checkpoints in 0..8 {
+        let (disk, store) = store();
+        let checkpoint = |number: u32| {
+            if checkpoints & number != 0 {
+                store.checkpoint().unwrap();
+            }
+        };
+        // `branch` has changed since its fork, `origin` was made empty, and `same` is what it was
+        // forked from.
+        store.fork("other", "same").unwrap();
+        let names = ["branch", "origin", "same"];
+        let before = names.map(|name| (content(&store, name), base(&store, name)));
+        checkpoint(1);
+        for name in names {
+            copy(&store, name, &format!("copy-of-{name}")).unwrap();
+        }
+        checkpoint(2);
+        for name in names {
+            store.reset(name, Some("then")).unwrap();
+            fill(&store.branch(name).unwrap(), b"later", 60);
+            copy(&store, name, &format!("later-{name}")).unwrap();
+            store.restore(name, &format!("copy-of-{name}")).unwrap();
+        }
+        checkpoint(4);
+        let later = fork_of(&store, "later-branch");
+        store.sync().unwrap();
+        let crashed = Store::open_on(Arc::new(disk.clone_contents()), &quiet()).unwrap();
+        for store in [&store, &crashed] {
+            for (name, before) in names.iter().zip(&before) {
+                assert_eq!((content(store, name), base(store, name)), *before, "{name}");
+                let copy = format!("copy-of-{name}");
+                assert_eq!((content(store, &copy), base(store, &copy)), *before, "{copy}");
+            }
+            assert_eq!(base(store, "later-branch"), Some(content(store, "then")));
+            // A fork of a copy has the copy for its fork point.
+            assert_eq!(base(store, &later), Some(content(store, "later-branch")));
+            for name in names {
+                store.delete(&format!("copy-of-{name}")).unwrap();
+                store.delete(name).unwrap();
+            }
+            store.reclaim_all().unwrap();
+            assert_sound(store);
+        }
+    }
+}
+
+fn fork_of(store: &Store, name: &str) -> String {
+    let fork = format!("fork-of-{name}");
+    store.fork(name, &fork).unwrap();
+    fork
 }

@@ -9,6 +9,11 @@ pub struct ForkOptions {
     pub sealed: bool,
     /// After this time whatever manages the store may delete the branch.
     pub expires: Option<SystemTime>,
+    /// Keep the fork point of the source too: what is made is a copy of it, with what it changed,
+    /// in place of a fork that has changed nothing.
+    pub same_fork_point: bool,
+    /// The number of the branch that is listed as the parent, in place of the source.
+    pub parent: Option<u64>,
 }
 
 /// What the store knows of a branch.

@@ -11,5 +11,6 @@ pub(crate) use catalog::{Catalog, Frozen};
 pub use handle::Branch;
 pub use info::{BranchInfo, ForkOptions};
 pub(crate) use inner::BranchInner;
+pub(crate) use ops::ResetTarget;
 pub use ops::check_branch_name;
 pub(crate) use ops::is_name;

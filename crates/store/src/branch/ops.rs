@@ -62,6 +62,17 @@ fn check_free(catalog: &Catalog, name: &str) -> Result<()> {
     }
 }
 
+/// What a branch is made equal to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ResetTarget<'a> {
+    /// Its own fork point.
+    ForkPoint,
+    /// The state of another branch, which becomes its fork point.
+    StateOf(&'a str),
+    /// Another branch, with the fork point of that.
+    CopyOf(&'a str),
+}
+
 impl Engine {
     /// Appends the journal record of a finished step, notes that it belongs to the branch, and
     /// counts the records of the system tree that the next checkpoint writes for it.
@@ -120,10 +131,14 @@ impl Engine {
         check_free(&catalog, new)?;
         let source = catalog.named(from)?;
         let mut state = write(&source.state);
+        let fork_point = match options.same_fork_point {
+            true => state.meta.fork_point,
+            false => Some(state.fork_point.unwrap_or(catalog.next_fork_point)),
+        };
         let meta = BranchMeta {
             name: new.into(),
-            parent: Some(source.id),
-            fork_point: Some(state.fork_point.unwrap_or(catalog.next_fork_point)),
+            parent: Some(options.parent.map_or(source.id, BranchId)),
+            fork_point,
             sealed: options.sealed,
             created: timestamp(self.options.environment.now()),
             expires: options.expires.map(timestamp),
@@ -152,10 +167,7 @@ impl Engine {
         id: BranchId,
         mut meta: BranchMeta,
     ) -> Result<Arc<BranchInner>> {
-        let fork_point = meta
-            .fork_point
-            .ok_or_else(|| Error::damaged("the journal forks a branch without a fork point"))?;
-        self.retain_fork_point(catalog, fork_point, state)?;
+        self.retain_for(catalog, meta.fork_point, state)?;
         meta.share_gen = self.share(state, source);
         self.refs.share(&state.root.link);
         let branch = BranchInner::new(id, meta, state.root.clone());
@@ -164,6 +176,26 @@ impl Engine {
         self.changed();
         catalog.insert(&branch);
         Ok(branch)
+    }
+
+    /// One more user of a fork point: that of the branch itself, if it is given, for a copy of the
+    /// branch; else one that names its present root. A branch that is still what it was forked from
+    /// has both in one.
+    fn retain_for(
+        &self,
+        catalog: &mut Catalog,
+        id: Option<ForkPointId>,
+        state: &mut BranchState,
+    ) -> Result<()> {
+        if id != state.meta.fork_point {
+            let id = id.ok_or_else(|| Error::damaged("a fork of a branch has no fork point"))?;
+            return self.retain_fork_point(catalog, id, state);
+        }
+        let Some(id) = id else { return Ok(()) };
+        let kept = catalog.fork_point(id)?;
+        let kept = kept.ok_or_else(|| Error::damaged("a branch's fork point is missing"))?;
+        catalog.set_fork_point(id, Some(ForkPoint { users: kept.users + 1, ..kept }));
+        Ok(())
     }
 
     /// One more user of the fork point `id`, which names the present root of `state`.
@@ -239,11 +271,14 @@ impl Engine {
         self.changed();
     }
 
-    pub(crate) fn reset(&self, name: &str, to: Option<&str>) -> Result<()> {
+    pub(crate) fn reset(&self, name: &str, target: ResetTarget<'_>) -> Result<()> {
         let _admitted = self.admit(NODES_OF_A_BRANCH, Purpose::Release)?;
         let mut catalog = lock(&self.catalog);
         let branch = catalog.named(name)?;
-        let source = to.map(|to| catalog.named(to)).transpose()?;
+        let source = match target {
+            ResetTarget::ForkPoint => None,
+            ResetTarget::StateOf(to) | ResetTarget::CopyOf(to) => Some(catalog.named(to)?),
+        };
         // Both states are held until the record is in the journal: what is committed to either
         // comes before the reset there if it came before it here, and after it otherwise.
         let mut state = write(&branch.state);
@@ -262,7 +297,10 @@ impl Engine {
             return Ok(());
         }
         let mut from = write(&source.state);
-        let fork_point = from.fork_point.unwrap_or(catalog.next_fork_point);
+        let fork_point = match target {
+            ResetTarget::CopyOf(_) => from.meta.fork_point,
+            _ => Some(from.fork_point.unwrap_or(catalog.next_fork_point)),
+        };
         self.do_reset_to(&mut catalog, (&branch, &mut state), (&source, &mut from), fork_point)?;
         let to = ResetTo { source: source.id, fork_point };
         self.log(&branch, Record::Reset { branch: branch.id, to: Some(to) });
@@ -280,37 +318,38 @@ impl Engine {
         let kept = catalog
             .fork_point(fork_point)?
             .ok_or_else(|| Error::damaged("a branch's fork point is missing"))?;
-        self.replace_root((branch, state), kept.root, fork_point);
+        self.replace_root((branch, state), kept.root, Some(fork_point));
         Ok(())
     }
 
-    /// Makes a branch equal to another one, whose state becomes its fork point.
+    /// Makes a branch equal to another one. Its fork point becomes the state of that, or where
+    /// `fork_point` is that one's own, the same.
     pub(crate) fn do_reset_to(
         &self,
         catalog: &mut Catalog,
         (branch, state): (&BranchInner, &mut BranchState),
         (source, from): (&BranchInner, &mut BranchState),
-        fork_point: ForkPointId,
+        fork_point: Option<ForkPointId>,
     ) -> Result<()> {
-        self.retain_fork_point(catalog, fork_point, from)?;
+        self.retain_for(catalog, fork_point, from)?;
         self.share(from, source);
-        let old_fork_point = state.meta.fork_point.replace(fork_point);
-        self.replace_root((branch, state), from.root.clone(), fork_point);
+        let old_fork_point = std::mem::replace(&mut state.meta.fork_point, fork_point);
+        self.replace_root((branch, state), from.root.clone(), from.fork_point);
         // The branch was changed already: it must not go on without its record.
         self.health.guard(self.release_fork_point(catalog, old_fork_point))
     }
 
-    /// Puts the root of a fork point in place of a branch's own.
+    /// Puts another root in place of a branch's own; `fork_point` names it, if one does.
     fn replace_root(
         &self,
         (branch, state): (&BranchInner, &mut BranchState),
         root: Root,
-        fork_point: ForkPointId,
+        fork_point: Option<ForkPointId>,
     ) {
         self.refs.share(&root.link);
         let old = std::mem::replace(&mut state.root, root);
         self.share(state, branch);
-        state.fork_point = Some(fork_point);
+        state.fork_point = fork_point;
         state.resets += 1;
         self.reclaim.push(old);
         self.changed();

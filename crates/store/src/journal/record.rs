@@ -47,8 +47,9 @@ pub(crate) enum Record {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ResetTo {
     pub source: BranchId,
-    /// What that state is named as a fork point.
-    pub fork_point: ForkPointId,
+    /// The fork point that the branch has then: a name for that state, or the source's own, of
+    /// which a branch that was made empty has none.
+    pub fork_point: Option<ForkPointId>,
 }
 
 const COMMIT: u8 = 1;
@@ -90,7 +91,7 @@ impl Record {
             Record::Reset { branch, to } => {
                 w.u8(RESET).u64(branch.0);
                 w.u64(BranchId::to_disk(to.map(|to| to.source)));
-                w.u64(ForkPointId::to_disk(to.map(|to| to.fork_point)));
+                w.u64(ForkPointId::to_disk(to.and_then(|to| to.fork_point)));
             }
             Record::Close => {
                 w.u8(CLOSE);
@@ -126,12 +127,9 @@ impl Record {
             RESET => {
                 let branch = BranchId(r.number()?);
                 let (source, fork_point) = (r.number()?, r.number()?);
-                let to = BranchId::from_disk(source).map(|source| {
-                    let fork_point = ForkPointId::from_disk(fork_point)
-                        .ok_or(Malformed("a journalled reset names no fork point"))?;
-                    Ok(ResetTo { source, fork_point })
-                });
-                Record::Reset { branch, to: to.transpose()? }
+                let fork_point = ForkPointId::from_disk(fork_point);
+                let to = BranchId::from_disk(source).map(|source| ResetTo { source, fork_point });
+                Record::Reset { branch, to }
             }
             CLOSE => Record::Close,
             _ => return Err(Malformed("a journal record of unknown kind")),

@@ -41,18 +41,24 @@ pub struct Repair {
 }
 
 impl Repair {
-    /// Copies what is whole in the store at `from` into a new store at `to`. The one is read and
-    /// never written, and no process writes it meanwhile.
+    /// Copies what is whole in the store at `from`, of the branches with the names that are
+    /// `wanted`, into a new store at `to`. The one is read and never written, and no process writes
+    /// it meanwhile.
     ///
     /// # Errors
     /// As [`repair`].
-    pub fn begin(from: &Path, to: &Path, options: &Options) -> Result<Repair> {
+    pub fn begin(
+        from: &Path,
+        to: &Path,
+        options: &Options,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Repair> {
         let source = FileDevice::open_read_only(from, options.direct);
         let source = source.map_err(|e| open_error(from, e))?;
         let target = Store::create(to, options)?;
         let mut repair = Repair::of(target);
         repair.unfinished = Some(to.into());
-        repair.copy(Arc::new(source))?;
+        repair.copy(Arc::new(source), wanted)?;
         Ok(repair)
     }
 
@@ -62,7 +68,7 @@ impl Repair {
     /// As [`repair`].
     pub fn onto(source: Arc<dyn Device>, target: &Store) -> Result<Repair> {
         let mut repair = Repair::of(target.clone());
-        repair.copy(source)?;
+        repair.copy(source, |_| true)?;
         Ok(repair)
     }
 
@@ -71,13 +77,13 @@ impl Repair {
         Repair { target, unfinished: None, copied, report }
     }
 
-    fn copy(&mut self, source: Arc<dyn Device>) -> Result<()> {
+    fn copy(&mut self, source: Arc<dyn Device>, wanted: impl Fn(&str) -> bool) -> Result<()> {
         let mut report = RepairReport::default();
         let device = with_journal(&source, &mut report)?;
         let nodes = Nodes::new(Arc::clone(&device), 16 << 20);
         let branches = branches(&nodes, &*device, &mut report)?;
         let mut copier = Copier::new(&nodes, &*device, &self.target, report);
-        for (id, meta, root) in branches {
+        for (id, meta, root) in branches.into_iter().filter(|(_, meta, _)| wanted(&meta.name)) {
             copier.branch(id, meta, root)?;
         }
         self.copied = copier.copied.into_iter().map(|one| (one.meta, one.branch)).collect();
@@ -130,7 +136,7 @@ impl Drop for Repair {
 /// [`Error::NotAStore`], [`Error::Version`], and [`Error::Damaged`] where not even one superblock
 /// is left. Of the new one: those of [`Store::create`], and of writing into it; it is removed then.
 pub fn repair(from: &Path, to: &Path, options: &Options) -> Result<RepairReport> {
-    Repair::begin(from, to, options)?.finish()
+    Repair::begin(from, to, options, |_| true)?.finish()
 }
 
 /// Copies what is whole in the store on a device into an empty store, and makes it durable.

@@ -101,9 +101,9 @@ impl Engine {
                 _ => self.space.allocate(&mut preallocation, blocks, purpose),
             })
         };
-        let mut tries = 0;
+        let (mut tries, mut asked) = (0, 0);
         loop {
-            let freed = self.space.freed_blocks();
+            let (freed, given) = (self.space.freed_blocks(), self.shortage.given());
             tries += 1;
             match allocate() {
                 None => {
@@ -112,6 +112,7 @@ impl Engine {
                 }
                 Some(Err(Error::NoSpace { .. }))
                     if tries < TRIES_MAX && self.make_room(freed)? => {}
+                Some(Err(Error::NoSpace { .. })) if self.give_way(given, &mut asked)? => tries = 0,
                 Some(places) => return places,
             }
         }
