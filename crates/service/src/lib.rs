@@ -34,7 +34,7 @@ pub mod postgres;
 pub mod protocol;
 
 pub use client::{Access, Canceller, Client, Connection, ProgressHooks};
-pub use holder::{Context, Execute, hold};
+pub use holder::{Context, Execute, POINTS_PERCENT, hold};
 pub use protocol::{
     Ask, Code, Error, Hint, Progress, ProgressUpdate, RawBytes, Result, UsedBy, Wanted,
 };

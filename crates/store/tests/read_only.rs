@@ -82,7 +82,7 @@ fn a_repair_that_is_not_finished_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (path, to) = (dir.path().join("store"), dir.path().join("repaired"));
     crashed(&path);
-    let begun = Repair::begin(&path, &to, &quiet()).unwrap();
+    let begun = Repair::begin(&path, &to, &quiet(), |_| true).unwrap();
     assert!(to.exists());
     drop(begun);
     assert!(!to.exists());

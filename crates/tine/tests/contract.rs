@@ -134,6 +134,8 @@ fn usage_has_the_fields_of_the_contract() {
         "free_bytes",
         "reclaim_pending_bytes",
         "branches",
+        "points",
+        "points_bytes",
     ] {
         assert!(store[field].is_u64(), "{field}");
     }
@@ -297,7 +299,11 @@ fn every_other_answer_has_the_fields_of_the_contract_and_no_more() {
             &["usage", "b"],
             &["branch", "exclusive_bytes", "pinned_by_base_bytes", "referenced_bytes"],
         ),
-        (&["delete", "b"], &["deleted"]),
+        (&["undo", "b"], &["branch", "point", "redo", "restored"]),
+        (&["undo", "b", "--redo"], &["branch", "point", "redo", "restored"]),
+        (&["log", "b"], &["branch", "points"]),
+        (&["delete", "b"], &["deleted", "kept_until", "not_kept"]),
+        (&["log", "b"], &["branch", "deleted", "points"]),
         (&["list"], &["branches"]),
         (&["check"], &["blocks_checked", "findings"]),
         (&["postgres", "list"], &["servers"]),
@@ -394,7 +400,7 @@ fn help_completions_and_manual_come_from_one_definition() {
     let man = lab.ok(&["man"]);
     for verb in [
         "init", "import", "export", "branch", "snapshot", "list", "usage", "rename", "delete",
-        "reset", "mount", "unmount", "run", "diff", "postgres", "check",
+        "reset", "log", "undo", "mount", "unmount", "run", "diff", "postgres", "check",
     ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(verb)), "{verb}");
         assert!(man.contains(&format!(".SS \"tine {verb} ")), "{verb}");

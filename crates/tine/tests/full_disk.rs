@@ -257,7 +257,7 @@ fn what_was_made_until_others_had_filled_the_host_can_be_removed_and_df_tells_wh
         fs::remove_dir(mount.join(format!("old{n}"))).unwrap();
     }
     fs::remove_file(note).unwrap();
-    lab.ok(&["delete", "fork"]);
+    lab.ok(&["delete", "fork", "--now"]);
     ballast.remove();
     lab.ok(&["unmount", "main"]);
     let mount = lab.mount("main");

@@ -105,7 +105,13 @@ fn each_command_prints_what_its_schema_describes() {
     contract.ok("diff", &["diff", "empty", "main", "--patch"]);
     contract.ok("diff", &["diff", "empty", "main", "--name-only"]);
     contract.ok("reset", &["reset", "tried"]);
+    contract.ok("log", &["log", "tried"]);
+    contract.ok("undo", &["undo", "tried"]);
+    contract.ok("undo", &["undo", "tried", "--redo"]);
     contract.ok("delete", &["delete", "tried", "try-2"]);
+    contract.ok("log", &["log", "tried"]);
+    contract.ok("undo", &["undo", "tried"]);
+    contract.ok("delete", &["delete", "tried", "--now"]);
     contract.ok("export", &["export", "main", &contract.lab.text("out")]);
     contract.ok("check", &["check"]);
     contract.ok("check-repair", &["check", "--repair-to", &contract.lab.text("repaired.tine")]);
@@ -155,8 +161,14 @@ fn each_command_prints_what_its_schema_describes() {
 fn a_schema_refuses_what_it_does_not_describe() {
     let schema = schema("delete");
     let is_valid = |output: Value| is_valid(schema.clone(), &output).is_ok();
-    assert!(is_valid(json!({ "version": 1, "deleted": ["a"] })));
-    assert!(!is_valid(json!({ "version": 2, "deleted": ["a"] })));
+    let deleted = json!({ "version": 1, "deleted": ["a"], "kept_until": null, "not_kept": [] });
+    let with = |field: &str, value: Value| {
+        let mut object = deleted.clone();
+        object[field] = value;
+        object
+    };
+    assert!(is_valid(deleted.clone()));
+    assert!(!is_valid(with("version", 2.into())));
     assert!(!is_valid(json!({ "version": 1 })));
-    assert!(!is_valid(json!({ "version": 1, "deleted": ["a"], "more": 1 })));
+    assert!(!is_valid(with("more", 1.into())));
 }

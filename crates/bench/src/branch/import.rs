@@ -40,7 +40,7 @@ pub fn run(table: &mut Table) -> Result<()> {
         let mut import = import.stdout(std::process::Stdio::null()).spawn()?;
         beside.push(p99(&mount.join("file"), || Ok(import.try_wait()?.is_none()))?);
         ensure!(import.wait()?.success(), "the import failed");
-        lab.tine(&["delete", &name])?;
+        lab.tine(&["delete", &name, "--now"])?;
     }
     let (beside, alone) = (Samples::new(beside), Samples::new(alone));
     table.row(what, Unit::Seconds, &beside).peer("undisturbed", &alone).bar(Bar::CostAtMost(5.0));

@@ -69,7 +69,7 @@ fn fresh_fork(table: &mut Table, installation: &Installation, what: &str) -> Res
         let uri = started["uri"].as_str().context("`uri` in the JSON")?;
         let tps = warm_tps(installation, uri);
         lab.tine(&["postgres", "stop", &name])?;
-        lab.tine(&["delete", &name, "--force"])?;
+        lab.tine(&["delete", &name, "--force", "--now"])?;
         tps
     });
     rounds.contestant(|| {

@@ -21,7 +21,7 @@ use tine_store::Options;
 use tine_sys::environment;
 use tine_sys::process::detached;
 
-use crate::holder::{Context, Execute, log, reclaim};
+use crate::holder::{Context, Execute, POINTS_PERCENT, log, reclaim};
 use crate::machine::cleanup;
 use crate::protocol::mounts::LetGo;
 use crate::protocol::socket::{self, Attempt};
@@ -52,6 +52,7 @@ pub struct Client {
     store: PathBuf,
     options: Options,
     patience: Duration,
+    points_percent: u8,
     warnings: Warnings,
 }
 
@@ -64,7 +65,8 @@ impl Client {
         let absolute = std::path::absolute(path).map_err(|e| Error::path("find", path, e))?;
         // One store has one name, whatever links lead to it: the socket's place depends on it.
         let store = absolute.canonicalize().unwrap_or(absolute);
-        Ok(Client { store, options, patience: PATIENCE, warnings: Warnings::default() })
+        let (points_percent, warnings) = (POINTS_PERCENT, Warnings::default());
+        Ok(Client { store, options, patience: PATIENCE, points_percent, warnings })
     }
 
     /// The same way to the store at another path.
@@ -85,6 +87,13 @@ impl Client {
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Client {
         self.patience = patience;
+        self
+    }
+
+    /// The same way, with the part of the store that points may hold.
+    #[must_use]
+    pub fn with_points_percent(mut self, percent: u8) -> Client {
+        self.points_percent = percent;
         self
     }
 
@@ -151,6 +160,7 @@ impl Client {
                         cleanup::detach(&self.store);
                         let _ = socket.map(|socket| socket.remove());
                     }
+                    let context = context.with_points_percent(self.points_percent);
                     return Ok(Access::Local(Box::new(context)));
                 }
                 Err(error) if error.code == Code::StoreLocked && self.may_wait(deadline) => {

@@ -14,6 +14,7 @@ use tine_store::{Branch, Loss, Repair, Severity};
 
 use crate::client::{Client, LOOK_EVERY, PATIENCE};
 use crate::protocol::check::Finding;
+use crate::protocol::history::is_of_history;
 use crate::protocol::{Error, Result};
 
 /// How often the holder of the damaged store is asked to end.
@@ -32,7 +33,8 @@ pub struct Repaired {
     pub lost: Vec<Finding>,
 }
 
-/// Copies what is whole in the client's store into a new one at `to`.
+/// Copies what is whole in the client's store into a new one at `to`. Its branches have other
+/// numbers there, by which the history is kept, so that stays behind.
 ///
 /// # Errors
 /// `store-locked` while another process writes the store, `store-exists` when anything is at `to`;
@@ -43,7 +45,7 @@ pub fn repair(client: &Client, to: &Path) -> Result<Repaired> {
     let mut asked: Option<Instant> = None;
     let full = |error: Error| error.of_new_store(&to);
     let copied = loop {
-        match Repair::begin(client.store(), &to, client.options()) {
+        match Repair::begin(client.store(), &to, client.options(), |name| !is_of_history(name)) {
             Err(tine_store::Error::Locked { .. }) if Instant::now() < deadline => {
                 // Each question keeps it for a moment; another holder may have begun meanwhile.
                 if asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY) {

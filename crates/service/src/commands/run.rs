@@ -27,6 +27,7 @@ use crate::commands::mount::{self, inspect_unused};
 use crate::machine::in_use::{self, Process};
 use crate::protocol::branches::Delete;
 use crate::protocol::changes::{Change, Diff};
+use crate::protocol::history::{MarkPoint, Marked, PointKind, SettlePoint};
 use crate::protocol::mounts::{AwaitDetached, Began};
 use crate::protocol::time::rfc3339;
 use crate::protocol::usage::MeasureBranch;
@@ -105,8 +106,11 @@ pub fn run(client: &Client, run: Run, entering: impl FnOnce(&Entry) -> Command) 
     let (name, fresh) = choose(client, &mut holder, &run)?;
     // While nothing was begun, the reason why is the error to tell. A command that mounted it
     // meanwhile keeps it.
-    let let_go = |holder: &mut Connection| fresh && delete(holder, &name).is_ok();
+    let let_go = |holder: &mut Connection| fresh && delete(holder, &name, true).is_ok();
     let entry = entry(&mut holder, &name, &run).inspect_err(|_| {
+        let_go(&mut holder);
+    })?;
+    let point = mark(&mut holder, &name, &run).inspect_err(|_| {
         let_go(&mut holder);
     })?;
     let ran = run_in_foreground(&mut entering(&entry))
@@ -124,12 +128,13 @@ pub fn run(client: &Client, run: Run, entering: impl FnOnce(&Entry) -> Command) 
         trouble: None,
     };
     if !began {
+        settle(&mut holder, point, None)?;
         if let_go(&mut holder) {
             ended.fate = Fate::Discarded;
         }
         return ran.map(|_| ended);
     }
-    match conclude(client, fresh, &run, &mut ended) {
+    match conclude(client, fresh, &run, point, &mut ended) {
         // The command, or another one, may do that: it is no failure.
         Err(error) if error.code == Code::BranchNotFound => ended.fate = Fate::Gone,
         Err(error) => ended.trouble = Some(error),
@@ -205,7 +210,13 @@ fn exit_status(status: ExitStatus) -> u8 {
 }
 
 /// Waits for the last data, compares, and lets a branch go that is not to be kept.
-fn conclude(client: &Client, fresh: bool, run: &Run, ended: &mut Ended) -> Result<()> {
+fn conclude(
+    client: &Client,
+    fresh: bool,
+    run: &Run,
+    point: Option<Marked>,
+    ended: &mut Ended,
+) -> Result<()> {
     let name = ended.branch.clone();
     // Anew: the one that held the store as the command began may have died.
     let mut holder = client.hold()?;
@@ -222,6 +233,7 @@ fn conclude(client: &Client, fresh: bool, run: &Run, ended: &mut Ended) -> Resul
         Err(error) if error.code == Code::Unsupported => None,
         Err(error) => return Err(error),
     };
+    settle(&mut holder, point, Some(ended.status))?;
     let unchanged = ended.changes.as_ref().is_some_and(Vec::is_empty);
     let discard = match run.after {
         After::Keep => false,
@@ -230,7 +242,7 @@ fn conclude(client: &Client, fresh: bool, run: &Run, ended: &mut Ended) -> Resul
     };
     // Processes that go on in it need it.
     if discard && left_behind.is_none() {
-        delete(&mut holder, &name)?;
+        delete(&mut holder, &name, unchanged)?;
         ended.fate = Fate::Discarded;
     }
     Ok(())
@@ -256,9 +268,35 @@ fn await_end(holder: &mut Connection, name: &str) -> Result<Option<Vec<Process>>
     }
 }
 
-/// Unless another command mounted it meanwhile.
-fn delete(holder: &mut Connection, name: &str) -> Result<()> {
-    holder.ask(Delete { names: vec![name.into()], force: false }).map(drop)
+/// Unless another command mounted it meanwhile; with `now`, for good.
+fn delete(holder: &mut Connection, name: &str, now: bool) -> Result<()> {
+    let (names, kind) = (vec![name.into()], PointKind::Discard);
+    holder.ask(Delete { names, force: false, now, kind }).map(drop)
+}
+
+/// Makes a point before the command; a snapshot has none.
+fn mark(holder: &mut Connection, name: &str, run: &Run) -> Result<Option<Marked>> {
+    let command = Some(line(&run.command));
+    holder.ask(MarkPoint { name: name.into(), kind: PointKind::Run, command })
+}
+
+/// Says how the command after a point ended; without a status, that it did not begin.
+fn settle(holder: &mut Connection, point: Option<Marked>, status: Option<u8>) -> Result<()> {
+    let Some(point) = point else { return Ok(()) };
+    holder.ask(SettlePoint { point, began: status.is_some(), status }).map(drop)
+}
+
+/// A command as it is typed in a shell.
+fn line(command: &[OsString]) -> String {
+    let word = |word: &OsString| {
+        let word = word.to_string_lossy();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
+        match !word.is_empty() && word.bytes().all(plain) {
+            true => word.into_owned(),
+            false => format!("'{}'", word.replace('\'', "'\\''")),
+        }
+    };
+    command.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// What the process that becomes the command has to know.

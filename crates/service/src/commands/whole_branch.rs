@@ -9,21 +9,27 @@ use crate::commands::flush::flush;
 use crate::commands::inspect::find_mount;
 use crate::commands::servers;
 use crate::commands::unmount::{detach, release};
-use crate::protocol::branches::{Delete, Rename, Reset};
+use crate::protocol::branches::{Delete, Deleted, Rename, Reset};
+use crate::protocol::history::{PointKind, Undo, Undone};
 use crate::protocol::mounts::{Identify, Inspect, Inspected};
 use crate::protocol::{Code, Error, Result};
 
-/// Deletes branches, all or none; with `force`, mounted ones too.
+/// Deletes branches, all or none; with `force`, mounted ones too. Unless they go for good at once,
+/// `now`, they can be brought back for some days.
 ///
 /// # Errors
 /// `branch-not-found`, `branch-busy`.
-pub fn delete(client: &Client, names: Vec<String>, force: bool) -> Result<Vec<String>> {
+pub fn delete(client: &Client, names: Vec<String>, force: bool, now: bool) -> Result<Deleted> {
     let list: Vec<&str> = names.iter().map(String::as_str).collect();
     if force {
         must_be_there(client, &list)?;
+        if !now {
+            flush_all(client, &list)?;
+        }
         detach_by_force(client, &list)?;
     }
-    let ask = Delete { names: names.clone(), force };
+    let kind = PointKind::Delete;
+    let ask = Delete { names: names.clone(), force, now, kind };
     or_released(client, &list, || client.ask(ask.clone()))
 }
 
@@ -39,6 +45,7 @@ pub fn reset(client: &Client, name: &str, to: Option<String>, force: bool) -> Re
         if to.is_none() {
             must_have_fork_point(client, name)?;
         }
+        flush_all(client, &[name])?;
         detach_by_force(client, &[name])?;
     }
     if let Some(to) = &to {
@@ -48,6 +55,34 @@ pub fn reset(client: &Client, name: &str, to: Option<String>, force: bool) -> Re
     }
     let ask = Reset { name: name.into(), to, force };
     or_released(client, &[name], || client.ask(ask.clone()))
+}
+
+/// Takes a branch back before its last change, or with `redo` forward again; with `force`, a
+/// mounted one too. A deleted branch comes back where no other has its name.
+///
+/// # Errors
+/// `branch-not-found`, `branch-busy`, and `unsupported` where there is nothing to undo.
+pub fn undo(client: &Client, name: &str, redo: bool, force: bool) -> Result<Undone> {
+    let there = match must_be_there(client, &[name]) {
+        Err(error) if error.code == Code::BranchNotFound => false,
+        there => there.map(|()| true)?,
+    };
+    if force && there {
+        flush_all(client, &[name])?;
+        detach_by_force(client, &[name])?;
+    }
+    let ask = Undo { name: name.into(), redo, force };
+    or_released(client, &[name], || client.ask(ask.clone()))
+}
+
+/// Has the mounts of branches hand over what they keep, since it is to be kept. What cannot be
+/// handed over is no reason to refuse what was to be done by force.
+fn flush_all(client: &Client, names: &[&str]) -> Result<()> {
+    let mut access = client.reach()?;
+    for name in names {
+        let _ = flush(&mut access, name);
+    }
+    access.leave()
 }
 
 /// Gives a branch another name.

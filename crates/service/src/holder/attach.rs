@@ -11,6 +11,7 @@ use tine_sys::ids::{IdMap, Ids, Range};
 
 use crate::holder::call::{Call, Execute};
 use crate::holder::context::Context;
+use crate::holder::find;
 use crate::holder::names::{self, Named, NamedKind};
 use crate::protocol::mounts::*;
 use crate::protocol::{Code, Error, RawBytes, Result, Wanted};
@@ -18,14 +19,14 @@ use crate::protocol::{Code, Error, RawBytes, Result, Wanted};
 impl Execute for Identify {
     fn execute(self, call: &mut Call<'_>) -> Result<u64> {
         let store = &call.context.store;
-        Ok(store.branch(&names::find(store, &self.name)?.stored)?.id())
+        Ok(store.branch(&find::find(store, &self.name)?.stored)?.id())
     }
 }
 
 impl Execute for Inspect {
     fn execute(self, call: &mut Call<'_>) -> Result<Inspected> {
         let context = call.context;
-        let named = names::find(&context.store, &self.name)?;
+        let named = find::find(&context.store, &self.name)?;
         let branch = context.store.branch(&named.stored)?;
         let sealed = branch.sealed() || named.kind != NamedKind::Branch;
         let mount = context.mounts.find(&named.stored);
@@ -53,8 +54,8 @@ impl Execute for Attach {
         let device = Device { descriptor: call.descriptor()?, negotiated };
         let (store, mounts) = (&call.context.store, &call.context.mounts);
         let Named { stored, shown, .. } = match mount.read_only {
-            true => names::find(store, &name)?,
-            false => names::find_to_change(store, &name, "mount for writing")?,
+            true => find::find(store, &name)?,
+            false => find::find_to_change(store, &name, "mount for writing")?,
         };
         let branch = store.branch(&stored)?;
         if branch.sealed() && !mount.read_only {
@@ -74,7 +75,7 @@ fn ids(ranges: Vec<IdRange>) -> Ids {
 
 impl Execute for Began {
     fn execute(self, call: &mut Call<'_>) -> Result<bool> {
-        let name = names::stored(&call.context.store, &self.name);
+        let name = find::stored(&call.context.store, &self.name);
         Ok(call.context.mounts.forget_beginning(&name, self.run))
     }
 }
@@ -82,7 +83,7 @@ impl Execute for Began {
 impl Execute for Abort {
     fn execute(self, call: &mut Call<'_>) -> Result<()> {
         // Before anything that can fail: a mount ends whatever the store is like.
-        call.context.mounts.abort(&names::stored(&call.context.store, &self.name));
+        call.context.mounts.abort(&find::stored(&call.context.store, &self.name));
         Ok(call.context.store.sync()?)
     }
 }
@@ -104,7 +105,7 @@ fn list(context: &Context) -> Vec<MountedBranch> {
 
 impl Execute for FindMount {
     fn execute(self, call: &mut Call<'_>) -> Result<Option<Mount>> {
-        let name = names::stored(&call.context.store, &self.name);
+        let name = find::stored(&call.context.store, &self.name);
         Ok(call.context.mounts.find(&name))
     }
 }
@@ -119,7 +120,7 @@ impl Execute for LetGo {
 impl Execute for ListCached {
     /// Of a branch that is not mounted the kernel keeps nothing.
     fn execute(self, call: &mut Call<'_>) -> Result<CachedFiles> {
-        let name = names::stored(&call.context.store, &self.name);
+        let name = find::stored(&call.context.store, &self.name);
         let cache = call.context.mounts.kernel_cache(&name);
         let Some(cache) = cache else { return Ok(CachedFiles::default()) };
         // Expected first: what the kernel learns of afterwards was not written before.
@@ -134,7 +135,7 @@ impl Execute for ListCached {
 impl Execute for WriteBack {
     fn execute(self, call: &mut Call<'_>) -> Result<()> {
         let WriteBack { name, visitor, files } = self;
-        let stored = names::stored(&call.context.store, &name);
+        let stored = find::stored(&call.context.store, &name);
         let Some(cache) = call.context.mounts.kernel_cache(&stored) else { return Ok(()) };
         let files: Vec<Ino> = match files {
             Some(files) => files.into_iter().map(Ino::new).collect(),
@@ -150,7 +151,7 @@ impl Execute for WriteBack {
 impl Execute for AwaitDetached {
     fn execute(self, call: &mut Call<'_>) -> Result<bool> {
         let timeout = Duration::from_millis(self.timeout_ms);
-        let name = names::stored(&call.context.store, &self.name);
+        let name = find::stored(&call.context.store, &self.name);
         Ok(call.context.mounts.await_detached(&name, timeout))
     }
 }

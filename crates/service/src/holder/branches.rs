@@ -10,9 +10,10 @@ use crate::copy;
 use crate::holder::call::{Call, Execute};
 use crate::holder::context::Context;
 use crate::holder::names::{Named, NamedKind};
-use crate::holder::{durable, names};
-use crate::protocol::branches::{Create, Created, Delete, Fork, Rename, Reset, Snapshot};
-use crate::protocol::time::elapsed_us;
+use crate::holder::{durable, find, names};
+use crate::protocol::branches::{Create, Created, Delete, Deleted, Fork, Rename, Reset, Snapshot};
+use crate::protocol::history::PointKind;
+use crate::protocol::time::{elapsed_us, rfc3339};
 use crate::protocol::{Error, Result, Wanted};
 
 impl Execute for Create {
@@ -33,7 +34,7 @@ impl Execute for Create {
 impl Execute for Fork {
     fn execute(self, call: &mut Call<'_>) -> Result<Vec<Created>> {
         let (store, Fork { new, from, count, ttl_s }) = (&call.context.store, self);
-        let from = names::find(store, &from)?;
+        let from = find::find(store, &from)?;
         let names: Vec<String> = match count {
             None => vec![new],
             Some(count) => (1..=count).map(|number| format!("{new}-{number}")).collect(),
@@ -63,7 +64,12 @@ impl Execute for Fork {
 fn fork(store: &Store, from: &Named, name: &str, ttl_s: Option<u64>) -> Result<Created> {
     let start = Instant::now();
     let expires = ttl_s.and_then(|ttl_s| SystemTime::now().checked_add(Duration::from_secs(ttl_s)));
-    store.fork_with(&from.stored, name, &ForkOptions { expires, ..ForkOptions::default() })?;
+    let parent = match from.kind {
+        NamedKind::Point { branch } => Some(branch),
+        _ => None,
+    };
+    let options = ForkOptions { expires, parent, ..ForkOptions::default() };
+    store.fork_with(&from.stored, name, &options)?;
     Ok(created(name.into(), from.shown.clone(), start))
 }
 
@@ -80,7 +86,7 @@ fn listed(names: &[impl std::fmt::Debug]) -> String {
 impl Execute for Snapshot {
     fn execute(self, call: &mut Call<'_>) -> Result<Created> {
         let (store, Snapshot { from, new }) = (&call.context.store, self);
-        let from = names::find(store, &from)?;
+        let from = find::find(store, &from)?;
         names::must_be_free(store, &new)?;
         let start = Instant::now();
         store.snapshot(&from.stored, &new)?;
@@ -93,7 +99,7 @@ impl Execute for Snapshot {
 impl Execute for Rename {
     fn execute(self, call: &mut Call<'_>) -> Result<()> {
         let (store, Rename { old, new }) = (&call.context.store, self);
-        let old = names::find_to_change(store, &old, "rename")?.stored;
+        let old = find::find_to_change(store, &old, "rename")?.stored;
         call.context.mounts.must_be_free(&old, &old, Wanted::Renamed)?;
         names::must_be_free(store, &new)?;
         store.rename(&old, &new)?;
@@ -102,26 +108,32 @@ impl Execute for Rename {
 }
 
 impl Execute for Delete {
-    fn execute(self, call: &mut Call<'_>) -> Result<Vec<String>> {
-        let (context, Delete { mut names, force }) = (call.context, self);
+    fn execute(self, call: &mut Call<'_>) -> Result<Deleted> {
+        let (context, Delete { mut names, force, now, kind }) = (call.context, self);
         let mut seen = BTreeSet::new();
         names.retain(|name| seen.insert(name.clone()));
         let mut found = Vec::new();
         for name in &names {
-            let named = match names::find(&context.store, name)? {
+            let named = match find::find(&context.store, name)? {
                 // What it was made for stays: its forks are branches of their own.
                 import if import.kind == NamedKind::Import => import,
-                _ => names::find_to_change(&context.store, name, "delete")?,
+                _ => find::find_to_change(&context.store, name, "delete")?,
             };
             must_be_free(context, &named, force)?;
-            found.push(named.stored);
+            found.push(named);
         }
-        for stored in &found {
+        let (mut until, mut not_kept) = (None, Vec::new());
+        for Named { stored, shown, .. } in &found {
             context.mounts.abort(stored);
-            context.store.delete(stored)?;
+            match context.remove(stored, shown, kind, now)? {
+                Some(time) => until = until.or(Some(time)),
+                None if now => {}
+                None => not_kept.push(shown.clone()),
+            }
         }
         durable::make(&context.store, format_args!("{} is deleted", listed(&names)))?;
-        Ok(names)
+        context.note_points();
+        Ok(Deleted { names, kept_until: until.map(rfc3339), not_kept })
     }
 }
 
@@ -129,15 +141,27 @@ impl Execute for Reset {
     fn execute(self, call: &mut Call<'_>) -> Result<()> {
         let (context, Reset { name, to, force }) = (call.context, self);
         let store = &context.store;
-        let branch = names::find_to_change(store, &name, "reset")?;
-        let to = to.map(|to| names::find(store, &to)).transpose()?;
+        let branch = find::find_to_change(store, &name, "reset")?;
+        let to = to.map(|to| find::find(store, &to)).transpose()?;
         if to.is_none() && store.branch(&branch.stored)?.fork_point()?.is_none() {
             return Err(Error::no_fork_point(&name, "reset it to"));
         }
         must_be_free(context, &branch, force)?;
         context.mounts.abort(&branch.stored);
-        store.reset(&branch.stored, to.as_ref().map(|to| to.stored.as_str()))?;
-        durable::make(store, format_args!("{name:?} is reset"))
+        let history = context.history();
+        history.mark(&branch, PointKind::Reset, to.as_ref().map(|to| to.shown.clone()))?;
+        let id = store.branch(&branch.stored)?.id();
+        match &to {
+            // A point of its own: as it was then.
+            Some(to) if to.kind == (NamedKind::Point { branch: id }) => {
+                store.restore(&branch.stored, &to.stored)?;
+            }
+            to => store.reset(&branch.stored, to.as_ref().map(|to| to.stored.as_str()))?,
+        }
+        drop(history);
+        durable::make(store, format_args!("{name:?} is reset"))?;
+        context.note_points();
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use tine_store::{ReadTxn, Store};
 
 use crate::holder::call::{Call, Execute};
-use crate::holder::names;
+use crate::holder::find;
 use crate::protocol::changes::{Change, ChangeKind, Diff, FileKind};
 use crate::protocol::{Error, RawBytes, Result};
 
@@ -17,10 +17,10 @@ impl Execute for Diff {
 
 /// What is compared: a branch with its fork point, or one branch with another.
 pub fn sides(store: &Store, name: &str, other: Option<&str>) -> Result<[ReadTxn; 2]> {
-    let branch = store.branch(&names::find(store, name)?.stored)?;
+    let branch = store.branch(&find::find(store, name)?.stored)?;
     match other {
         Some(other) => {
-            let other = store.branch(&names::find(store, other)?.stored)?;
+            let other = store.branch(&find::find(store, other)?.stored)?;
             Ok([branch.read()?, other.read()?])
         }
         None => match branch.fork_point()? {

@@ -2,14 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use tine_store::{Options, Store};
 
+use crate::holder::history::{self, History};
 use crate::holder::mounts::Mounts;
 use crate::holder::names;
+use crate::protocol::history::PointKind;
 use crate::protocol::identity::Identity;
 use crate::protocol::{Error, Result};
+
+/// How much of the store points hold at most, unless it is set.
+pub const POINTS_PERCENT: u8 = 10;
 
 /// An open store and the mounts that are served from it.
 pub struct Context {
@@ -22,6 +28,14 @@ pub struct Context {
     pub(super) read_only: bool,
     /// Whether a command waits for this process to end.
     is_awaited: AtomicBool,
+    /// Held by the request that works with the history.
+    turn: Mutex<()>,
+    /// How much of the store points may hold.
+    pub(super) points_percent: u8,
+    /// Whether it stays open after a request, in the holder.
+    pub(super) is_served: bool,
+    /// Whether points were made since it was last looked how much they hold.
+    pub(super) has_new_points: AtomicBool,
 }
 
 impl Context {
@@ -37,6 +51,7 @@ impl Context {
         // Unless the file was replaced meanwhile, and either could be the one that is open.
         let identity = seen().filter(|after| Some(*after) == before);
         names::sweep(&store)?;
+        history::sweep(&store)?;
         Ok(Context { identity, path: Some(path.to_owned()), ..Context::over(store) })
     }
 
@@ -54,6 +69,7 @@ impl Context {
         let store = Store::open_read_only(path, options)?;
         // In memory: what was half-made is not shown.
         names::sweep(&store)?;
+        history::sweep(&store)?;
         let path = Some(path.to_owned());
         Ok(Context { read_only: true, path, ..Context::over(store) })
     }
@@ -61,14 +77,36 @@ impl Context {
     /// The requests of a store that is open already.
     #[doc(hidden)]
     pub fn over(store: Store) -> Context {
+        let mounts = Mounts::default();
+        history::give_way_on_shortage(&store, &mounts.held);
         Context {
             store,
-            mounts: Mounts::default(),
+            mounts,
             path: None,
             identity: None,
             read_only: false,
             is_awaited: AtomicBool::new(false),
+            turn: Mutex::default(),
+            points_percent: POINTS_PERCENT,
+            is_served: false,
+            has_new_points: AtomicBool::new(false),
         }
+    }
+
+    /// The same in the holder, which has time after a request.
+    pub(super) fn served(self) -> Context {
+        Context { is_served: true, ..self }
+    }
+
+    /// The same, with the part of the store that points may hold.
+    #[must_use]
+    pub fn with_points_percent(self, percent: u8) -> Context {
+        Context { points_percent: percent, ..self }
+    }
+
+    /// The history, once no other request works with it.
+    pub(super) fn history(&self) -> History<'_> {
+        History::of(&self.store, self.turn.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// An error of a request, with the file of the store where only the store knows the reason.
@@ -89,21 +127,25 @@ impl Context {
         &self.store
     }
 
-    /// Deletes the branches whose time has come; one that is mounted waits until it is not.
+    /// Deletes the branches whose time has come; one that is mounted waits until it is not. Ends
+    /// the deleted ones whose days are over.
     ///
     /// # Errors
     /// Those of the store.
     pub fn expire(&self) -> Result<()> {
         let now = SystemTime::now();
         for info in self.store.branches()? {
-            if names::is_visible(&info.name)
-                && info.expires.is_some_and(|time| time <= now)
-                && self.mounts.find(&info.name).is_none()
+            let Some(shown) = names::shown(&info.name) else { continue };
+            if info.expires.is_none_or(|time| time > now) || self.mounts.find(&info.name).is_some()
             {
-                self.store.delete(&info.name)?;
+                continue;
+            }
+            // What is wrong with the history keeps no branch.
+            if !history::stays(&self.store, info.id).unwrap_or(false) {
+                self.remove(&info.name, &shown, PointKind::Expire, false)?;
             }
         }
-        Ok(())
+        history::unless_damaged(self.history().end_old())
     }
 
     /// Returns `true` if nothing is mounted.

@@ -7,7 +7,7 @@ use tine_fs::{Fs, NewRoot};
 
 use crate::copy::{self, CopyJob};
 use crate::holder::call::{Call, Execute};
-use crate::holder::{durable, names};
+use crate::holder::{durable, find, names};
 use crate::protocol::copies::{Export, Exported, Import, Imported, Publish, Reserve};
 use crate::protocol::time::elapsed_us;
 use crate::protocol::{Result, Wanted};
@@ -55,7 +55,7 @@ impl Execute for Export {
         let target = call.descriptor()?;
         let (context, Export { name, target: path }) = (call.context, self);
         let (store, start) = (&context.store, Instant::now());
-        let fork = names::reserve_fork(store, &names::find(store, &name)?.stored)?;
+        let fork = names::reserve_fork(store, &find::find(store, &name)?.stored)?;
         let throttle = copy::Throttle(&|| !context.is_idle());
         let job = CopyJob { store, branch: &fork, path: &path, throttle, progress: call.progress };
         let result = copy::export(job, target);

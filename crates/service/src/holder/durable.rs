@@ -29,6 +29,7 @@ mod tests {
     use super::*;
     use crate::holder::{Call, Context, Execute};
     use crate::protocol::branches::{Delete, Fork, Rename, Snapshot};
+    use crate::protocol::history::PointKind;
     use crate::protocol::{Code, Progress};
 
     #[test]
@@ -63,7 +64,8 @@ mod tests {
             ask(context, Rename { old: text("old"), new: text("new") })
         });
         fails("\"old\" is deleted", &|context| {
-            ask(context, Delete { names: vec![text("old")], force: false })
+            let kind = PointKind::Delete;
+            ask(context, Delete { names: vec![text("old")], force: false, now: true, kind })
         });
     }
 }

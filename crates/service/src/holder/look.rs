@@ -11,7 +11,7 @@ use tine_fs::{Attr, Fs, Ino, Kind, ROOT};
 use tine_store::Store;
 
 use crate::holder::call::{Call, Execute};
-use crate::holder::names;
+use crate::holder::{find, names};
 use crate::protocol::look::{EntryRow, ListDirectory, ReadFile};
 use crate::protocol::shown::shown;
 use crate::protocol::time::rfc3339;
@@ -79,7 +79,7 @@ fn read(store: &Store, name: &str, path: &[u8], to: OwnedFd) -> Result<()> {
 }
 
 fn in_a_fork<T>(store: &Store, name: &str, look: impl FnOnce(&Fs) -> Result<T>) -> Result<T> {
-    let fork = names::reserve_fork(store, &names::find(store, name)?.stored)?;
+    let fork = names::reserve_fork(store, &find::find(store, name)?.stored)?;
     let result = Fs::open(store, fork.clone()).map_err(Error::from).and_then(|fs| look(&fs));
     let deleted = store.delete(&fork.name());
     let found = result?;

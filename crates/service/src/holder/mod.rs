@@ -14,6 +14,9 @@ mod context;
 mod copies;
 mod durable;
 mod execute;
+mod find;
+mod history;
+mod keep;
 mod limits;
 mod listener;
 pub(crate) mod log;
@@ -29,5 +32,5 @@ mod status;
 
 pub(crate) use call::Call;
 pub use call::Execute;
-pub use context::Context;
+pub use context::{Context, POINTS_PERCENT};
 pub use serve::hold;

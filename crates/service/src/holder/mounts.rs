@@ -13,6 +13,7 @@ use tine_fs::Fs;
 use tine_fuse::{Device, KernelCache};
 use tine_sys::ids::IdMap;
 
+use crate::holder::history::Held;
 use crate::holder::limits;
 use crate::machine::busy;
 use crate::protocol::mounts::{Mount, MountedBranch};
@@ -28,6 +29,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// The mounts of one holder; empty in a process that is none.
 #[derive(Default)]
 pub struct Mounts {
+    /// Those of them that would give way to a change that finds no room.
+    pub(super) held: Held,
     served: Mutex<BTreeMap<String, Served>>,
     /// The branches that were mounted for one command, and the process that is going to ask whether
     /// they were.
@@ -65,6 +68,7 @@ impl Mounts {
         if let Some(run) = mount.run {
             self.begun().insert((name.into(), run));
         }
+        self.held.add(name);
         served.insert(name.into(), Served { mount, connection });
         Ok(())
     }
@@ -112,6 +116,7 @@ impl Mounts {
         if let Some(served) = served {
             served.connection.stop();
             served.connection.join();
+            self.held.remove(name);
         }
     }
 
@@ -138,6 +143,7 @@ impl Mounts {
         for name in ended {
             if let Some(ended) = served.remove(&name) {
                 ended.connection.join();
+                self.held.remove(&name);
             }
         }
         served

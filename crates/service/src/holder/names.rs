@@ -1,4 +1,4 @@
-//! The names of branches: what a person writes and what the store calls it, the rule for new ones,
+//! The names of branches: what the store calls them and what a person does, the rule for new ones,
 //! the free ones, and those kept for copies in the making.
 //!
 //! Two kinds of branches have another name in the store than they are shown with. The import of
@@ -6,21 +6,19 @@
 //! `tine.point/ID/SERIAL`, with the branch's number, which stays when it is renamed; to a person it
 //! is `NAME@SERIAL`. Other names that begin with one of the prefixes below are never shown.
 
-use std::time::Duration;
-
 use tine_store::{Branch, Store};
 
-use crate::protocol::time::seconds;
-use crate::protocol::{Code, Error, Hint, Result};
+use crate::protocol::history::{DELETED, POINT, RECORDS};
+use crate::protocol::{Code, Error, Result};
 
 /// Branches that are still being filled live under this prefix.
 const RESERVED: &str = "tine.unfinished/";
 /// What imports are called in the store, before the name of what was made from them.
 const IMPORT: &str = "tine.import/";
-/// Points of a branch's history.
-const POINT: &str = "tine.point/";
+/// The branch of the records of the history.
+pub const HISTORY: &str = "tine.history/records";
 /// Names that no person gives.
-const KEPT: [&str; 3] = [RESERVED, IMPORT, POINT];
+const HIDDEN: [&str; 5] = [RESERVED, IMPORT, POINT, DELETED, RECORDS];
 
 /// Copies that may be in the making at one time.
 const RESERVED_COUNT: u32 = 64;
@@ -49,125 +47,11 @@ pub enum NamedKind {
     },
 }
 
-/// The existing branch, import or point that a person means.
-///
-/// # Errors
-/// `branch-not-found`; `name-invalid` for something after an `@` that makes no sense.
-pub fn find(store: &Store, name: &str) -> Result<Named> {
-    let named = resolve(store, name)?;
-    match store.branch(&named.stored) {
-        Ok(_) => Ok(named),
-        Err(tine_store::Error::BranchNotFound { .. }) => Err(not_found(&named.shown)),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The existing branch that a person means, which a command is going to change; `purpose` as in
-/// "reset" or "run a command in".
-///
-/// # Errors
-/// As [`find`]; `unsupported` for an import or a point, which stay as they are.
-pub fn find_to_change(store: &Store, name: &str, purpose: &str) -> Result<Named> {
-    let named = find(store, name)?;
-    let shown = &named.shown;
-    let why = match named.kind {
-        NamedKind::Branch => return Ok(named),
-        NamedKind::Import => {
-            format!("cannot {purpose} {shown}: an import stays as its directory was")
-        }
-        NamedKind::Point { .. } => {
-            format!("cannot {purpose} {shown}: a point stays as the branch was")
-        }
-    };
-    Err(Error::new(Code::Unsupported, why).hint(Hint::ForkSnapshot { name: shown.clone() }))
-}
-
-/// What the store calls a branch that may exist. Of a plain name nothing is looked up, so that
-/// damage keeps no mount from being ended.
-pub fn stored(store: &Store, name: &str) -> String {
-    match name.contains('@') {
-        true => resolve(store, name).map_or_else(|_| name.into(), |named| named.stored),
-        false => name.into(),
-    }
-}
-
-fn resolve(store: &Store, name: &str) -> Result<Named> {
-    let Some((base, at)) = name.rsplit_once('@') else {
-        // What is hidden is not to be reached by its name in the store. Copies in the making are:
-        // the command that fills one knows it by no other.
-        return match KEPT.iter().any(|kept| name.starts_with(kept)) && !name.starts_with(RESERVED) {
-            true => Err(not_found(name)),
-            false => Ok(Named { stored: name.into(), shown: name.into(), kind: NamedKind::Branch }),
-        };
-    };
-    if at == "import" && !base.is_empty() && !base.contains('@') {
-        let stored = format!("{IMPORT}{base}");
-        return Ok(Named { stored, shown: name.into(), kind: NamedKind::Import });
-    }
-    let at = At::parse(at).filter(|_| !base.is_empty()).ok_or_else(|| invalid(name))?;
-    let branch = resolve(store, base)?;
-    if matches!(branch.kind, NamedKind::Point { .. }) {
-        return Err(invalid(name));
-    }
-    point(store, &branch, at, name)
-}
-
-/// The point of an existing branch.
-fn point(store: &Store, named: &Named, at: At, name: &str) -> Result<Named> {
-    let branch = match store.branch(&named.stored) {
-        Err(tine_store::Error::BranchNotFound { .. }) => return Err(not_found(&named.shown)),
-        branch => branch?.id(),
-    };
-    let At::Serial(serial) = at else { return Err(not_found(name)) };
-    let stored = format!("{POINT}{branch}/{serial}");
-    let shown = format!("{}@{serial}", named.shown);
-    Ok(Named { stored, shown, kind: NamedKind::Point { branch } })
-}
-
-/// Which point of a branch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
-    /// The one of this number.
-    Serial(u64),
-    /// So many changes back.
-    Back(u64),
-    /// As it was this long ago.
-    Ago(Duration),
-}
-
-impl At {
-    fn parse(text: &str) -> Option<At> {
-        let number = |digits: &str| {
-            let digits = digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(digits)?;
-            digits.parse().ok().filter(|number| *number > 0)
-        };
-        if let Some(time) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
-            return seconds(time).ok().map(|seconds| At::Ago(Duration::from_secs(seconds)));
-        }
-        match text.strip_prefix('-') {
-            Some(back) => number(back).map(At::Back),
-            None => number(text).map(At::Serial),
-        }
-    }
-}
-
-fn not_found(shown: &str) -> Error {
-    tine_store::Error::BranchNotFound { name: shown.into() }.into()
-}
-
-fn invalid(name: &str) -> Error {
-    let what = format!("{name:?} names no branch and no point of one");
-    Error::new(Code::NameInvalid, what).hint(
-        "after a branch and `@` comes the number of a point (NAME@3), how many changes back \
-         (NAME@-1), how long ago (NAME@{2h}), or `import`",
-    )
-}
-
 /// What a person calls a branch of the store; `None` for what no person is to see.
 pub fn shown(stored: &str) -> Option<String> {
     match stored.strip_prefix(IMPORT) {
         Some(of) => Some(format!("{of}@import")),
-        None => (!KEPT.iter().any(|kept| stored.starts_with(kept))).then(|| stored.into()),
+        None => (!HIDDEN.iter().any(|kept| stored.starts_with(kept))).then(|| stored.into()),
     }
 }
 
@@ -183,19 +67,56 @@ pub fn shown_mounted(store: &Store, stored: &str) -> String {
     shown(stored).or_else(point).unwrap_or_else(|| stored.into())
 }
 
-/// Returns `true` if a person is to see the branch.
-pub fn is_visible(stored: &str) -> bool {
-    shown(stored).is_some()
+/// What the store calls an import, by the name that it is shown with without `@import`.
+pub fn import_name(of: &str) -> String {
+    format!("{IMPORT}{of}")
+}
+
+/// Returns `true` for a name that no person can give: what is hidden is not reached by its name in
+/// the store. Copies in the making are: the command that fills one knows it by no other.
+pub fn is_out_of_reach(stored: &str) -> bool {
+    HIDDEN.iter().any(|hidden| stored.starts_with(hidden)) && !stored.starts_with(RESERVED)
+}
+
+/// What the store calls a point.
+pub fn point_name(branch: u64, serial: u64) -> String {
+    format!("{POINT}{branch}/{serial}")
+}
+
+/// What the store calls a deleted branch.
+pub fn deleted_name(branch: u64) -> String {
+    format!("{DELETED}{branch}")
+}
+
+/// Returns `true` for a point and for a deleted branch.
+pub fn is_kept(stored: &str) -> bool {
+    stored.starts_with(POINT) || stored.starts_with(DELETED)
+}
+
+/// What the store calls a branch that is to have a name again.
+///
+/// # Errors
+/// As [`must_be_free`].
+pub fn stored_as_new(store: &Store, shown: &str) -> Result<String> {
+    let Some(of) = shown.strip_suffix("@import") else {
+        must_be_free(store, shown)?;
+        return Ok(shown.into());
+    };
+    let stored = import_of(of)?;
+    match store.branch(&stored) {
+        Err(tine_store::Error::BranchNotFound { .. }) => Ok(stored),
+        Ok(_) => Err(tine_store::Error::BranchExists { name: shown.into() }.into()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What the store calls the import of a branch.
 ///
 /// # Errors
 /// `name-invalid` where the name breaks the rule, or has more characters than fit.
-#[allow(dead_code)] // For what imports a directory under a name of its own.
 pub fn import_of(name: &str) -> Result<String> {
     must_be_valid(name)?;
-    let stored = format!("{IMPORT}{name}");
+    let stored = import_name(name);
     match tine_store::check_branch_name(&stored) {
         Ok(()) => Ok(stored),
         Err(_) => {
@@ -214,7 +135,7 @@ pub fn must_be_valid(name: &str) -> Result<()> {
     tine_store::check_branch_name(name)?;
     let why = if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
         "a part between slashes must not be empty, `.` or `..`"
-    } else if KEPT.iter().any(|kept| name.starts_with(kept)) {
+    } else if HIDDEN.iter().any(|kept| name.starts_with(kept)) {
         "this prefix is kept for what has no name of its own"
     } else {
         return Ok(());
@@ -283,6 +204,8 @@ mod tests {
             "tine.unfinished/0",
             "tine.import/a",
             "tine.point/1/1",
+            "tine.deleted/1",
+            "tine.history/records",
             "a@1",
             "a@import",
             "/a",
@@ -299,66 +222,6 @@ mod tests {
         for name in ["a", "A-1._/x", "0", "a/.b", "a/..b", "a/b/c", &long[1..]] {
             must_be_valid(name).unwrap();
         }
-    }
-
-    #[test]
-    fn what_follows_an_at_is_a_number_a_count_a_time_or_import() {
-        let point = |text: &str| At::parse(text);
-        assert_eq!(point("3"), Some(At::Serial(3)));
-        assert_eq!(point("-1"), Some(At::Back(1)));
-        assert_eq!(point("{2h}"), Some(At::Ago(Duration::from_secs(7200))));
-        for wrong in [
-            "",
-            "x",
-            "0",
-            "-0",
-            "-",
-            "+1",
-            "--1",
-            "1.5",
-            "{}",
-            "{2}",
-            "{-2h}",
-            "{2h",
-            "99999999999999999999",
-        ] {
-            assert_eq!(point(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn an_import_and_a_point_are_found_by_what_they_are_shown_with_alone() {
-        let options = tine_store::Options::default();
-        let store =
-            Store::create_on(std::sync::Arc::new(tine_store::MemoryDevice::new()), &options)
-                .unwrap();
-        let main = store.create_branch("main").unwrap();
-        store.create_branch("tine.import/main").unwrap();
-        let kept = format!("tine.point/{}/3", main.id());
-        store.snapshot("main", &kept).unwrap();
-        let import = find(&store, "main@import").unwrap();
-        assert_eq!((import.stored.as_str(), import.kind), ("tine.import/main", NamedKind::Import));
-        assert_eq!(shown(&import.stored).as_deref(), Some("main@import"));
-        let point = find(&store, "main@3").unwrap();
-        assert_eq!((point.stored.as_str(), point.shown.as_str()), (kept.as_str(), "main@3"));
-        assert_eq!(shown_mounted(&store, &kept), "main@3");
-        store.rename("main", "other").unwrap();
-        assert_eq!(find(&store, "other@3").unwrap().stored, kept);
-        let code = |name: &str| find(&store, name).unwrap_err().code;
-        for gone in ["main@3", "other@4", "nobody@1", "other@import", "tine.import/main", &kept] {
-            assert_eq!(code(gone), Code::BranchNotFound, "{gone}");
-        }
-        for wrong in
-            ["@import", "@", "other@", "other@x", "other@3@3", "other@3@import", "other@{}"]
-        {
-            assert_eq!(code(wrong), Code::NameInvalid, "{wrong}");
-        }
-        for fixed in ["other@3", "main@import"] {
-            let error = find_to_change(&store, fixed, "reset").unwrap_err();
-            assert_eq!(error.code, Code::Unsupported);
-            assert!(error.message.contains(fixed) && error.hint.is_some(), "{error:?}");
-        }
-        find_to_change(&store, "other", "reset").unwrap();
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tine_store::{BranchInfo, Store};
 use crate::holder::call::{Call, Execute};
 use crate::holder::mounts::Mounts;
 use crate::holder::names::Named;
-use crate::holder::{names, reclaim};
+use crate::holder::{find, history, names, reclaim};
 use crate::protocol::branches::{BranchKind, BranchRow, List, Names, Root};
 use crate::protocol::check::{Check, Checked, Finding};
 use crate::protocol::time::rfc3339;
@@ -66,7 +66,8 @@ fn branches(store: &Store, mounts: &Mounts, count_for: Duration) -> Result<Vec<B
             parent: info.parent.as_deref().and_then(names::shown),
             kind: if info.sealed { BranchKind::Snapshot } else { BranchKind::Branch },
             created: rfc3339(info.created),
-            expires: info.expires.map(rfc3339),
+            // One that was brought back after its time stays.
+            expires: info.expires.filter(|_| !stays(store, info.id)).map(rfc3339),
             referenced_bytes: counted.map_or(info.referenced_bytes, |usage| usage.referenced_bytes),
             exclusive_bytes: counted.map(|usage| usage.exclusive_bytes),
         });
@@ -74,8 +75,15 @@ fn branches(store: &Store, mounts: &Mounts, count_for: Duration) -> Result<Vec<B
     Ok(rows)
 }
 
+fn stays(store: &Store, branch: u64) -> bool {
+    history::stays(store, branch).unwrap_or(false)
+}
+
 impl Execute for MeasureStore {
     fn execute(self, call: &mut Call<'_>) -> Result<StoreUsage> {
+        if !call.context.read_only {
+            reclaim::before_counting(&call.context.store);
+        }
         store_usage(&call.context.store)
     }
 }
@@ -83,6 +91,10 @@ impl Execute for MeasureStore {
 /// What the store costs.
 pub fn store_usage(store: &Store) -> Result<StoreUsage> {
     let usage = store.usage()?;
+    let points = history::held_names(store)?;
+    let held: Vec<&str> = points.iter().map(String::as_str).collect();
+    let deadline = Instant::now() + COUNT_FOR;
+    let held = store.held_bytes(&held, &mut || Instant::now() < deadline)?;
     Ok(StoreUsage {
         file_bytes: usage.file_bytes,
         data_bytes: usage.data_bytes,
@@ -92,6 +104,8 @@ pub fn store_usage(store: &Store) -> Result<StoreUsage> {
         reclaim_pending_bytes: usage.reclaim_pending_bytes.min(usage.data_bytes),
         // A copy in the making is no branch yet.
         branches: names(store)?.len() as u64,
+        points: points.len() as u64,
+        points_bytes: held.complete.then_some(held.bytes),
     })
 }
 
@@ -100,7 +114,7 @@ impl Execute for MeasureBranch {
         if !call.context.read_only {
             reclaim::before_counting(&call.context.store);
         }
-        let named = names::find(&call.context.store, &self.name)?;
+        let named = find::find(&call.context.store, &self.name)?;
         branch_usage(&call.context.store, &named)
     }
 }
@@ -173,7 +187,7 @@ fn only_root(store: &Store) -> Result<String> {
     let mut roots: Vec<String> = store
         .branches()?
         .into_iter()
-        .filter(|info| info.parent.is_none() && !info.sealed)
+        .filter(|info| info.parent.as_deref().and_then(names::shown).is_none() && !info.sealed)
         .filter_map(|info| names::shown(&info.name))
         .collect();
     match (roots.pop(), roots.pop()) {
@@ -238,7 +252,7 @@ mod tests {
         assert_eq!(names(&whole), names(&hasty));
         assert!(hasty.iter().all(|row| row.exclusive_bytes.is_none()));
         for row in whole {
-            let named = names::find(&store, &row.name).unwrap();
+            let named = find::find(&store, &row.name).unwrap();
             let usage = branch_usage(&store, &named).unwrap();
             assert_eq!(row.exclusive_bytes, Some(usage.exclusive_bytes));
             assert_eq!(row.referenced_bytes, usage.referenced_bytes);

@@ -5,7 +5,7 @@ use tine_store::ReadTxn;
 
 use crate::holder::call::{Call, Execute};
 use crate::holder::changes::sides;
-use crate::holder::names;
+use crate::holder::find;
 use crate::protocol::changes::{Scope, Scoped};
 use crate::protocol::shown::shown;
 use crate::protocol::{Code, Error, Hint, RawBytes, Result};
@@ -16,11 +16,11 @@ impl Execute for Scope {
         let Scope { name, words, paths, here } = self;
         // First, so that an unknown name is told before anything else. A point that is counted back
         // from now is the same one when it is compared.
-        let (named, shown) = names::find(store, &name).map(|found| (found.stored, found.shown))?;
+        let (named, shown) = find::find(store, &name).map(|found| (found.stored, found.shown))?;
         let mut words = words.into_iter().peekable();
         let (mut other, mut why_not) = (None, None);
         if let Some(RawBytes(word)) = words.peek() {
-            match std::str::from_utf8(word).map(|word| names::find(store, word)) {
+            match std::str::from_utf8(word).map(|word| find::find(store, word)) {
                 Ok(Ok(found)) => {
                     other = Some(found.shown);
                     words.next();

@@ -25,10 +25,15 @@ use crate::protocol::{Error, Result};
 
 /// How long it stays when it is not needed: the next command of a script finds it still there.
 const LINGER: Duration = Duration::from_millis(300);
+/// How long it may count what points hold, once in a while and after each that was made; commands
+/// that connect wait meanwhile.
+const TEND_FOR: Duration = Duration::from_secs(1);
+const TEND_NEW_FOR: Duration = Duration::from_millis(100);
 /// How often it looks for branches whose time has come.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
-/// Opens the store at `path` and serves it until it is not needed. Returns the status to exit with.
+/// Opens the store at `path` and serves it until it is not needed. Points hold at most
+/// `points_percent` of it. Returns the status to exit with.
 ///
 /// On its standard output it says in one line of JSON whether it could begin; if so, the command
 /// that started it may end.
@@ -36,9 +41,9 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// # Errors
 /// When the store cannot be opened, or the socket next to it cannot be made, and the command that
 /// started it is gone.
-pub fn hold(path: &Path, options: &Options) -> Result<u8> {
+pub fn hold(path: &Path, options: &Options, points_percent: u8) -> Result<u8> {
     tine_sys::process::set_thread_name(c"tine");
-    let begun = begin(path, options);
+    let begun = begin(path, options, points_percent);
     let told = say(&begun.as_ref().map(|_| ()).map_err(Clone::clone));
     let (context, listener) = match begun {
         Ok(begun) => begun,
@@ -72,14 +77,15 @@ fn say(said: &Result<()>) -> io::Result<()> {
     out.flush()
 }
 
-fn begin(path: &Path, options: &Options) -> Result<(Arc<Context>, Listener)> {
+fn begin(path: &Path, options: &Options, points_percent: u8) -> Result<(Arc<Context>, Listener)> {
     // Nothing of this process should keep a directory of the host busy.
     std::env::set_current_dir("/").map_err(|error| Error::io("cannot go to /", error))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let limit = getrlimit(Resource::Nofile);
     // Whatever the limit is, it can only fall short later, with an error that says so.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    let context = Arc::new(Context::open(path, options)?);
+    let context = Context::open(path, options)?.with_points_percent(points_percent).served();
+    let context = Arc::new(context);
     cleanup::detach(path);
     let listener = Listener::new(path)?;
     close_on_terminate(&context)?;
@@ -118,11 +124,15 @@ fn serve(path: &Path, context: &Arc<Context>, mut listener: Listener) {
     // One that takes no more writes is of use to its mounts alone.
     let useless = || context.store().is_poisoned() && idle();
     loop {
-        if expired.elapsed() >= EXPIRE_EVERY {
-            expired = Instant::now();
-            if let Err(error) = context.expire() {
-                log::write(&error);
+        let tended = match expired.elapsed() >= EXPIRE_EVERY {
+            true => {
+                expired = Instant::now();
+                context.expire().and_then(|()| context.tend(TEND_FOR))
             }
+            false => context.tend_new(TEND_NEW_FOR),
+        };
+        if let Err(error) = tended {
+            log::write(&error);
         }
         if !idle() {
             needed = Instant::now();

@@ -7,7 +7,7 @@ use std::path::Path;
 use tine_store::{BranchInfo, Store};
 
 use crate::holder::call::{Call, Execute};
-use crate::holder::{names, queries, reclaim};
+use crate::holder::{find, names, queries, reclaim};
 use crate::protocol::branches::BranchKind;
 use crate::protocol::status::{Base, BranchState, DescribeBranch, DescribeStore, Here, StoreState};
 use crate::protocol::time::rfc3339;
@@ -21,7 +21,7 @@ impl Execute for DescribeBranch {
             context.expire()?;
             reclaim::before_counting(store);
         }
-        let named = names::find(store, &self.name)?;
+        let named = find::find(store, &self.name)?;
         let branch = store.branch(&named.stored)?;
         let usage = branch.usage()?;
         let info = info(store, &named.stored)?;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::ask::Ask;
+use crate::protocol::history::PointKind;
 
 /// Makes an empty branch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,16 +76,32 @@ impl Ask for Rename {
     type Answer = ();
 }
 
-/// Deletes branches, all or none; with `force`, mounted ones too. The answer names each once.
+/// Deletes branches, all or none; with `force`, mounted ones too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delete {
     pub names: Vec<String>,
     pub force: bool,
+    /// Whether they are gone for good; otherwise they can be brought back for some days.
+    pub now: bool,
+    /// Why they are deleted.
+    pub kind: PointKind,
 }
 
 impl Ask for Delete {
-    type Answer = Vec<String>;
+    type Answer = Deleted;
     const FREES: bool = true;
+}
+
+/// Branches that were deleted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deleted {
+    /// Each once.
+    #[serde(rename = "deleted")]
+    pub names: Vec<String>,
+    /// Until when they can be brought back, RFC 3339; absent if they were deleted for good.
+    pub kept_until: Option<String>,
+    /// Those of them that are gone for good, as there was no room to keep them.
+    pub not_kept: Vec<String>,
 }
 
 /// Puts a branch back to its fork point, or to what `to` holds; with `force`, a mounted one too.
@@ -97,7 +114,6 @@ pub struct Reset {
 
 impl Ask for Reset {
     type Answer = ();
-    const FREES: bool = true;
 }
 
 /// Asks for every branch with its sizes, sorted by name.

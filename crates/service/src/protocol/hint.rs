@@ -53,6 +53,12 @@ pub enum Hint {
     ImportFirst,
     /// Say which branch to fork.
     NameParent,
+    /// Bring a deleted branch back.
+    UndoDelete { branch: String },
+    /// Give a branch another name, so that a deleted one can have it again.
+    RenameForUndo { branch: String },
+    /// Look which points a branch has.
+    ShowLog { branch: String },
     /// Work in a fork of a snapshot.
     ForkSnapshot { name: String },
     /// Fork a branch instead of using it.

@@ -10,6 +10,7 @@ pub mod check;
 pub mod copies;
 mod error;
 mod hint;
+pub mod history;
 pub(crate) mod identity;
 pub mod look;
 pub mod mounts;

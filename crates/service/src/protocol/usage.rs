@@ -30,6 +30,10 @@ pub struct StoreUsage {
     pub reclaim_pending_bytes: u64,
     /// The number of branches.
     pub branches: u64,
+    /// The number of points and deleted branches that are kept.
+    pub points: u64,
+    /// Bytes that only they hold; absent where counting them would have taken too long.
+    pub points_bytes: Option<u64>,
 }
 
 /// Asks what a branch costs.

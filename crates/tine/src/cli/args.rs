@@ -16,7 +16,9 @@ use crate::global::Global;
 #[command(
     after_help = "Names are 1 to 128 of letters, digits, `. _ - /`, and start with none of `- .`.\n\
     Exit status: 0 done, 1 failed, 2 wrong usage; `tine run` gives the command's own.\n\
-    TINE_CACHE_MIB bounds the memory for parts of the store that were read [default: 64]."
+    TINE_CACHE_MIB bounds the memory for parts of the store that were read [default: 64].\n\
+    TINE_POINTS_PERCENT bounds what `tine undo` keeps, in percent of the store and of what its disk has free \
+    [default: 10]."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -102,12 +104,44 @@ pub enum Verb {
         /// The name it gets
         new: String,
     },
-    /// Delete branches or snapshots; those made from them stay
+    /// Delete branches or snapshots; `tine undo` brings one back for 7 days
+    ///
+    /// What was made from them stays.
     Delete {
         /// The branches
         #[arg(required = true, value_name = "NAME", add = ArgValueCandidates::new(branches))]
         names: Vec<String>,
         /// Delete mounted ones too: they are detached first
+        #[arg(long)]
+        force: bool,
+        /// Delete them for good: `tine undo` does not bring them back
+        #[arg(long)]
+        now: bool,
+    },
+    /// The history of a branch: a point before each change of the branch as a whole
+    #[command(
+        after_help = "NAME@3 is point 3, NAME@-1 the branch before its last change, NAME@{2h} as it was two hours ago;\n\
+        each can be used wherever a branch is only read. After `tine delete` the log says until when \
+        the branch can be brought back."
+    )]
+    Log {
+        /// The branch
+        #[arg(add = ArgValueCandidates::new(branches))]
+        name: String,
+    },
+    /// Take a branch back before its last change, or bring a deleted one back
+    #[command(
+        after_help = "Repeated, it goes further back. What the branch is now is kept: --redo returns to it, until the \
+        branch is changed."
+    )]
+    Undo {
+        /// The branch
+        #[arg(add = ArgValueCandidates::new(branches))]
+        name: String,
+        /// Take it forward again, to what it was before the last undo
+        #[arg(long)]
+        redo: bool,
+        /// Take a mounted one back too: it is detached first
         #[arg(long)]
         force: bool,
     },

@@ -25,6 +25,14 @@ pub fn words(hint: &Hint) -> String {
             "copy what you need out of {0}, then take it off: `tine unmount {0}`",
             directory.display()
         ),
+        Hint::UndoDelete { branch } => {
+            format!("it was deleted: `tine undo {branch}` brings it back; `tine list` shows those there are")
+        }
+        Hint::RenameForUndo { branch } => format!(
+            "a deleted branch had that name too: `tine rename {branch} OTHER` makes way, then `tine undo \
+             {branch}` brings it back"
+        ),
+        Hint::ShowLog { branch } => format!("`tine log {branch}` shows its points"),
         Hint::ForkSnapshot { name } => {
             format!("work in a branch of it: `tine branch NEW --from {name}`")
         }

@@ -10,6 +10,7 @@ use tine_service::{Result, hold};
 
 use crate::global::Global;
 use crate::output::Output;
+use crate::settings;
 use crate::store::reach_store;
 
 #[derive(Debug, Parser)]
@@ -46,7 +47,7 @@ pub fn is_meant(argument: Option<&OsStr>) -> bool {
 pub fn perform(internal: Internal, output: &Output) -> Result<u8> {
     let (client, options) = reach_store(&internal.global)?;
     match internal.part {
-        Part::Hold => hold(client.store(), &options),
+        Part::Hold => hold(client.store(), &options, settings::points_percent()?),
         Part::Enter { name, at, read_only, command } => {
             let (error, status) = run::enter(&client, &Entry { name, at, read_only, command });
             output.failure(&error);

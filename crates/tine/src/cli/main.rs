@@ -10,6 +10,7 @@ mod completions;
 mod diff;
 mod global;
 mod hints;
+mod history;
 mod internal;
 mod interrupt;
 mod manual;

@@ -43,7 +43,7 @@ pub trait Report {
 }
 
 /// The object of a result whose fields are those of the contract.
-fn object(of: &impl Serialize) -> Value {
+pub fn object(of: &impl Serialize) -> Value {
     serde_json::to_value(of).unwrap_or_default()
 }
 
@@ -78,21 +78,6 @@ impl Report for Done {
 
     fn lines(&self) -> Vec<String> {
         vec![format!("{}: done", self.branch)]
-    }
-}
-
-/// Branches that were deleted.
-pub struct Deleted(pub Vec<String>);
-
-impl Report for Deleted {
-    const ASKED_FOR: bool = false;
-
-    fn json(&self) -> Value {
-        json!({ "deleted": self.0 })
-    }
-
-    fn lines(&self) -> Vec<String> {
-        vec![format!("deleted {}", self.0.join(", "))]
     }
 }
 
@@ -228,6 +213,8 @@ impl Report for StoreUsage {
             ("free inside", size(self.free_bytes)),
             ("being freed", size(self.reclaim_pending_bytes)),
             ("branches", self.branches.to_string()),
+            ("points", self.points.to_string()),
+            ("held by points", self.points_bytes.map_or_else(|| "?".into(), size)),
         ])
     }
 }

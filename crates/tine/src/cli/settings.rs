@@ -2,7 +2,7 @@
 
 use std::env::VarError;
 
-use tine_service::{Code, Error, Result};
+use tine_service::{Code, Error, POINTS_PERCENT, Result};
 use tine_store::Options;
 
 /// How the store is to be opened.
@@ -28,6 +28,14 @@ pub fn options() -> Result<Options> {
         };
     }
     Ok(options)
+}
+
+/// How much of the store points may hold, in percent: `TINE_POINTS_PERCENT`. With 0 none is kept,
+/// and what is deleted is gone.
+pub fn points_percent() -> Result<u8> {
+    let Some(text) = variable("TINE_POINTS_PERCENT")? else { return Ok(POINTS_PERCENT) };
+    let percent = text.parse::<u8>().ok().filter(|percent| *percent <= 100);
+    percent.ok_or_else(|| wrong("TINE_POINTS_PERCENT", &text, "a number from 0 to 100"))
 }
 
 fn variable(name: &str) -> Result<Option<String>> {

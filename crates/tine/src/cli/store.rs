@@ -14,8 +14,9 @@ use crate::settings;
 /// # Errors
 /// When no place for a store is known, or a setting of the environment makes no sense.
 pub fn reach_store(global: &Global) -> Result<(Client, Options)> {
-    let options = settings::options()?;
-    Ok((Client::new(&store_path(global)?, options.clone())?, options))
+    let (options, percent) = (settings::options()?, settings::points_percent()?);
+    let client = Client::new(&store_path(global)?, options.clone())?;
+    Ok((client.with_points_percent(percent), options))
 }
 
 /// Flag, then environment, then the place that the desktop's rules name.

@@ -12,13 +12,14 @@ use tine_service::commands::servers::{self, Start};
 use tine_service::commands::{import_export, look, repair, status, unmount, whole_branch};
 use tine_service::protocol::branches::Create;
 use tine_service::protocol::check::Check;
+use tine_service::protocol::history::Log;
 use tine_service::protocol::usage::{MeasureBranch, MeasureStore};
 use tine_service::{Canceller, Client, Code, Error, Progress, ProgressHooks, Result};
 
 use crate::args::{Cli, Postgres, Verb};
 use crate::output::Output;
 use crate::progress::{Bar, ProgressThread};
-use crate::report::{Deleted, Done, Listing, Made, Stopped};
+use crate::report::{Done, Listing, Made, Stopped};
 use crate::store::reach_store;
 use crate::{completions, diff, interrupt, manual, run as running};
 
@@ -69,8 +70,12 @@ fn perform_on(client: &Client, verb: Verb, output: &Output) -> Result<u8> {
             whole_branch::rename(client, &old, new.clone())?;
             output.report(&Done { branch: new })
         }
-        Verb::Delete { names, force } => {
-            output.report(&Deleted(whole_branch::delete(client, names, force)?))
+        Verb::Delete { names, force, now } => {
+            output.report(&whole_branch::delete(client, names, force, now)?)
+        }
+        Verb::Log { name } => output.report(&client.ask(Log { name })?),
+        Verb::Undo { name, redo, force } => {
+            output.report(&whole_branch::undo(client, &name, redo, force)?)
         }
         Verb::Reset { name, to, force } => {
             whole_branch::reset(client, &name, to, force)?;

@@ -21,6 +21,8 @@ pub struct Lab {
     store: PathBuf,
     /// The disk of its own that the store lies on, where the test fills one.
     disk: Option<SmallDisk>,
+    /// Settings that each command gets.
+    settings: Vec<(String, String)>,
     directory: tempfile::TempDir,
 }
 
@@ -37,7 +39,7 @@ impl Lab {
     pub fn bare() -> Lab {
         let directory = tempfile::tempdir().unwrap();
         let store = directory.path().canonicalize().unwrap().join("store.tine");
-        Lab { store, disk: None, directory }
+        Lab { store, disk: None, settings: Vec::new(), directory }
     }
 
     /// An empty store on a small disk.
@@ -95,7 +97,13 @@ impl Lab {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tine"));
         command.args(arguments).env("TINE_STORE", self.store()).stdin(Stdio::null());
+        command.envs(self.settings.iter().cloned());
         command
+    }
+
+    /// A setting for each command from now on.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.settings.push((variable.into(), value.into()));
     }
 
     pub fn run(&self, arguments: &[&str]) -> Said {
