@@ -156,7 +156,7 @@ fn what_a_deleted_branch_held_goes_back_to_the_host_although_no_command_follows(
     lab.ok(&["import", src.to_str().unwrap(), "main"]);
     lab.ok(&["branch", "fork", "--from", "main"]);
     assert!(taken() > 100_000_000);
-    lab.ok(&["delete", "main", "fork"]);
+    lab.ok(&["delete", "main", "fork", "--now"]);
     wait_until("the space is given back", || taken() < 20_000_000);
     wait_until("the holder has gone", || lab.holder().is_none());
     assert_eq!(lab.json(&["usage"])["reclaim_pending_bytes"], 0);

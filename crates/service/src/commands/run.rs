@@ -87,7 +87,9 @@ pub struct Ended {
     pub status: u8,
     /// Whether the command began; otherwise [`enter`] has said why not.
     pub began: bool,
-    /// What differs from the branch's fork point; `None` where it has none.
+    /// Whether the branch was made for it.
+    pub fresh: bool,
+    /// What the command changed; `None` where that is not known.
     pub changes: Option<Vec<Change>>,
     /// What became of the branch.
     pub fate: Fate,
@@ -122,13 +124,14 @@ pub fn run(client: &Client, run: Run, entering: impl FnOnce(&Entry) -> Command) 
         branch: name.clone(),
         status: ran.as_ref().map_or(1, |status| exit_status(*status)),
         began,
+        fresh,
         changes: None,
         fate: Fate::Kept,
         left_behind: None,
         trouble: None,
     };
     if !began {
-        settle(&mut holder, point, None)?;
+        settle(&mut holder, point, None, None)?;
         if let_go(&mut holder) {
             ended.fate = Fate::Discarded;
         }
@@ -221,19 +224,13 @@ fn conclude(
     // Anew: the one that held the store as the command began may have died.
     let mut holder = client.hold()?;
     let left_behind = await_end(&mut holder, &name)?;
-    let compared = match &left_behind {
-        None => holder.ask(Diff { name: name.clone(), other: None, paths: Vec::new() }),
-        Some(processes) => {
-            ended.left_behind = Some(in_use::names(processes));
-            branch::diff(client, &name, None)
-        }
-    };
-    ended.changes = match compared {
-        Ok(changes) => Some(changes),
-        Err(error) if error.code == Code::Unsupported => None,
-        Err(error) => return Err(error),
-    };
-    settle(&mut holder, point, Some(ended.status))?;
+    if let Some(processes) = &left_behind {
+        ended.left_behind = Some(in_use::names(processes));
+    }
+    let flushes = left_behind.is_some();
+    ended.changes = compare(client, &mut holder, &name, point, flushes)?;
+    let changes = ended.changes.as_ref().map(|changes| changes.len() as u64);
+    settle(&mut holder, point, Some(ended.status), changes)?;
     let unchanged = ended.changes.as_ref().is_some_and(Vec::is_empty);
     let discard = match run.after {
         After::Keep => false,
@@ -246,6 +243,37 @@ fn conclude(
         ended.fate = Fate::Discarded;
     }
     Ok(())
+}
+
+/// What the command changed: what differs from the point before it. Where there is none, or its
+/// space was needed meanwhile, what differs from the fork point.
+fn compare(
+    client: &Client,
+    holder: &mut Connection,
+    name: &str,
+    point: Option<Marked>,
+    flushes: bool,
+) -> Result<Option<Vec<Change>>> {
+    let mut from = |from: &str, to: Option<&str>| match flushes {
+        false => {
+            let (name, other) = (from.into(), to.map(str::to_owned));
+            holder.ask(Diff { name, other, paths: Vec::new() })
+        }
+        true => branch::diff(client, from, to),
+    };
+    let before = point.map(|point| format!("{name}@{}", point.serial));
+    let compared = match &before {
+        None => from(name, None),
+        Some(before) => match from(before, Some(name)) {
+            Err(error) if error.code == Code::BranchNotFound => from(name, None),
+            compared => compared,
+        },
+    };
+    match compared {
+        Ok(changes) => Ok(Some(changes)),
+        Err(error) if error.code == Code::Unsupported => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Waits until the command's mount has ended, or names the processes that keep it and do not end
@@ -281,9 +309,14 @@ fn mark(holder: &mut Connection, name: &str, run: &Run) -> Result<Option<Marked>
 }
 
 /// Says how the command after a point ended; without a status, that it did not begin.
-fn settle(holder: &mut Connection, point: Option<Marked>, status: Option<u8>) -> Result<()> {
+fn settle(
+    holder: &mut Connection,
+    point: Option<Marked>,
+    status: Option<u8>,
+    changes: Option<u64>,
+) -> Result<()> {
     let Some(point) = point else { return Ok(()) };
-    holder.ask(SettlePoint { point, began: status.is_some(), status }).map(drop)
+    holder.ask(SettlePoint { point, began: status.is_some(), status, changes })
 }
 
 /// A command as it is typed in a shell.

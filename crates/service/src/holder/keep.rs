@@ -25,11 +25,12 @@ impl Execute for MarkPoint {
 }
 
 impl Execute for SettlePoint {
-    fn execute(self, call: &mut Call<'_>) -> Result<Option<u64>> {
-        let SettlePoint { point, began, status } = self;
-        let changes = call.context.history().settle(point, began, status)?;
+    fn execute(self, call: &mut Call<'_>) -> Result<()> {
+        let SettlePoint { point, began, status, changes } = self;
+        let changes = if began { changes } else { Some(0) };
+        call.context.history().settle(point, status, changes)?;
         call.context.note_points();
-        Ok(changes)
+        Ok(())
     }
 }
 

@@ -75,18 +75,19 @@ pub struct Marked {
     pub serial: u64,
 }
 
-/// Says how the change after a point went. With no change the point goes. The answer is how many
-/// paths differ from the point; absent where that is not known.
+/// Says how the change after a point went. With no change the point goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettlePoint {
     pub point: Marked,
     /// Whether the change began.
     pub began: bool,
     pub status: Option<u8>,
+    /// How many paths it changed, where that is known.
+    pub changes: Option<u64>,
 }
 
 impl Ask for SettlePoint {
-    type Answer = Option<u64>;
+    type Answer = ();
 }
 
 /// Asks for the points of a branch, the newest first.

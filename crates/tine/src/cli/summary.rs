@@ -40,6 +40,10 @@ pub fn of(ended: &Ended, all: bool) -> Vec<String> {
         Fate::Kept if ended.left_behind.is_some() => {
             format!("tine: {name} is kept; `tine delete {name} --force` ends that and discards it")
         }
+        Fate::Kept if has_changes && !ended.fresh => format!(
+            "tine: `tine diff {name}@-1 {name} --patch` shows what changed, `tine undo {name}` takes \
+             {name} back"
+        ),
         Fate::Kept if has_changes => format!(
             "tine: {name} is kept; `tine diff {name} --patch` shows what changed, \
              `tine delete {name}` discards it"

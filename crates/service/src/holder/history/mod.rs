@@ -26,6 +26,8 @@ mod record;
 mod records;
 mod room;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod undo;
 
 pub use deleted::{has_deleted, stays};

@@ -92,47 +92,21 @@ impl History<'_> {
         Ok(())
     }
 
-    /// Says how the change after a point went. With no change, or if it did not begin, the point
-    /// goes, and the branch stands where it stood. Returns how many paths differ from the point.
-    pub fn settle(&self, of: Marked, began: bool, status: Option<u8>) -> Result<Option<u64>> {
+    /// Says how the change after a point went. With no change the point goes, and the branch stands
+    /// where it stood.
+    pub fn settle(&self, of: Marked, status: Option<u8>, changes: Option<u64>) -> Result<()> {
         let item = Item { branch: of.branch, serial: Some(of.serial) };
-        let Some(mut point) = self.records()?.point(of.branch, of.serial)? else {
-            return Ok(None);
-        };
-        let changes = match began {
-            true => self.changes_since(item)?,
-            false => Some(0),
-        };
-        if changes == Some(0) {
-            let line = self.records()?.line(of.branch)?;
-            // Another change, or an undo, may have come between.
-            if line.place == (Place { head: Some(of.serial), ..Place::default() }) {
-                self.put_place(of.branch, point.place)?;
-                self.forget(item, point.order)?;
-                return Ok(changes);
-            }
+        let records = self.records()?;
+        let Some(mut point) = records.point(of.branch, of.serial)? else { return Ok(()) };
+        let place = records.line(of.branch)?.place;
+        // Another change, or an undo, may have come between.
+        let is_last = place == Place { head: Some(of.serial), ..Place::default() };
+        if changes == Some(0) && is_last {
+            self.put_place(of.branch, point.place)?;
+            return self.forget(item, point.order);
         }
         (point.status, point.changes) = (status, changes);
-        self.change(|change| change.put_point(of.branch, of.serial, &point))?;
-        Ok(changes)
-    }
-
-    /// How many paths of the branch differ from a point of it; `None` where there are no files, or
-    /// one of both is gone.
-    fn changes_since(&self, item: Item) -> Result<Option<u64>> {
-        let branches = self.store.branches()?;
-        let Some(info) = branches.iter().find(|info| info.id == item.branch) else {
-            return Ok(None);
-        };
-        let both = self.store.branch(&content(item)).and_then(|point| {
-            let branch = self.store.branch(&info.name)?;
-            Ok((point.read()?, branch.read()?))
-        });
-        let (before, after) = match both {
-            Err(tine_store::Error::BranchNotFound { .. }) => return Ok(None),
-            both => both?,
-        };
-        Ok(tine_fs::diff(&before, &after).ok().map(|changes| changes.len() as u64))
+        self.change(|change| change.put_point(of.branch, of.serial, &point))
     }
 
     pub(super) fn put_place(&self, branch: u64, place: Place) -> Result<()> {
