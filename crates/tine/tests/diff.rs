@@ -205,6 +205,38 @@ fn a_word_is_a_branch_first_and_a_path_behind_dashes() {
 }
 
 #[test]
+fn points_of_history_can_be_compared_with_one_another() {
+    if !can_run("points_of_history_can_be_compared_with_one_another") {
+        return;
+    }
+    let lab = Lab::with_main();
+    lab.ok(&["branch", "work"]);
+    for text in ["one", "two", "three"] {
+        let script = format!("echo {text} >> note");
+        lab.ok(&["run", "work", "--", "sh", "-c", &script]);
+    }
+    let added = |from: &str, to: &str| {
+        let patch = lab.ok(&["diff", from, to, "--patch"]);
+        patch
+            .lines()
+            .filter(|line| line.starts_with('+'))
+            .skip(1)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(added("work@1", "work@2"), ["+one"]);
+    assert_eq!(added("work@2", "work"), ["+two", "+three"]);
+    assert_eq!(added("work@-1", "work"), ["+three"]);
+    assert_eq!(added("main", "work@3"), ["+one", "+two"]);
+    assert_eq!(lab.ok(&["diff", "work@1", "main"]), "");
+    assert_eq!(lab.json(&["diff", "work@2", "--stat"])["changes"][0]["lines_added"], 1);
+    assert!(lab.json(&["status", "work"])["points"] == 3);
+    let words = lab.fails(&["diff", "work", "work@9"], "branch-not-found");
+    assert!(words.contains("no point 9") && words.contains("`tine log work`"), "{words}");
+    lab.fails(&["diff", "work@x", "work"], "name-invalid");
+}
+
+#[test]
 fn a_file_that_an_editor_replaced_is_modified_in_every_form() {
     let test = "a_file_that_an_editor_replaced_is_modified_in_every_form";
     if !can_mount(test) {

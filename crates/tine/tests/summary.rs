@@ -38,6 +38,36 @@ fn every_deletion_is_named_however_much_was_added() {
 }
 
 #[test]
+fn a_summary_is_of_this_command_alone() {
+    if !can_run("a_summary_is_of_this_command_alone") {
+        return;
+    }
+    let lab = Lab::with_main();
+    let run = |script| {
+        let said = lab.run(&["run", "work", "--", "sh", "-c", script]);
+        assert_eq!(said.status, 0, "{said:?}");
+        said.err
+    };
+    lab.ok(&["branch", "work"]);
+    assert!(run("echo 1 > first").contains("added     first"));
+    let second = run("echo 2 > second; rm note");
+    assert!(second.contains("tine: 2 paths changed in work"), "{second}");
+    assert!(second.contains("added     second") && second.contains("deleted   note"), "{second}");
+    assert!(!second.contains("first"), "{second}");
+    assert!(second.contains("`tine undo work` takes work back"), "{second}");
+    // What the summary advises works.
+    let patch = lab.ok(&["diff", "work@-1", "work", "--patch"]);
+    assert!(patch.contains("+++ b/second") && !patch.contains("first"), "{patch}");
+    assert!(run("true").contains("tine: nothing changed in work"));
+    lab.ok(&["undo", "work"]);
+    let changes = lab.json(&["diff", "work"])["changes"].clone();
+    assert_eq!(changes.as_array().unwrap().len(), 1, "{changes}");
+    lab.ok(&["snapshot", "work", "sealed"]);
+    let said = lab.run(&["run", "sealed", "--", "true"]);
+    assert!(said.err.contains("nothing changed in sealed"), "{said:?}");
+}
+
+#[test]
 fn names_in_a_summary_control_no_terminal() {
     if !can_run("names_in_a_summary_control_no_terminal") {
         return;

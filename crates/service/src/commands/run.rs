@@ -245,8 +245,8 @@ fn conclude(
     Ok(())
 }
 
-/// What the command changed: what differs from the point before it. Where there is none, or its
-/// space was needed meanwhile, what differs from the fork point.
+/// What the command changed: what differs from the point before it. Where its space was needed
+/// meanwhile, what differs from the fork point. A snapshot has no point, and nothing changes in it.
 fn compare(
     client: &Client,
     holder: &mut Connection,
@@ -261,13 +261,10 @@ fn compare(
         }
         true => branch::diff(client, from, to),
     };
-    let before = point.map(|point| format!("{name}@{}", point.serial));
-    let compared = match &before {
-        None => from(name, None),
-        Some(before) => match from(before, Some(name)) {
-            Err(error) if error.code == Code::BranchNotFound => from(name, None),
-            compared => compared,
-        },
+    let Some(Marked { serial, .. }) = point else { return Ok(Some(Vec::new())) };
+    let compared = match from(&format!("{name}@{serial}"), Some(name)) {
+        Err(error) if error.code == Code::BranchNotFound => from(name, None),
+        compared => compared,
     };
     match compared {
         Ok(changes) => Ok(Some(changes)),

@@ -8,6 +8,7 @@ use crate::client::Client;
 use crate::commands::servers::{self, ServerRow};
 use crate::machine::in_use;
 use crate::protocol::branches::BranchKind;
+use crate::protocol::history::Log;
 use crate::protocol::mounts::{ListMounts, Mount, MountedBranch};
 use crate::protocol::status::{
     Base, BranchState, DescribeBranch, DescribeStore, Drift, Here, StoreState,
@@ -33,6 +34,8 @@ pub struct BranchStatus {
     pub referenced_bytes: u64,
     pub exclusive_bytes: u64,
     pub pinned_by_base_bytes: u64,
+    /// Points of its history that are kept.
+    pub points: u64,
     pub mounts: Vec<MountRow>,
     pub servers: Vec<ServerRow>,
 }
@@ -82,7 +85,13 @@ pub struct StoreStatus {
 pub fn branch(client: &Client, name: &str) -> Result<BranchStatus> {
     let state: BranchState = client.ask(DescribeBranch { name: name.into() })?;
     let servers = servers::list(client)?.into_iter();
+    // Imports and points have no history of their own.
+    let points = match state.branch.contains('@') {
+        true => Vec::new(),
+        false => client.ask(Log { name: state.branch.clone() })?.points,
+    };
     Ok(BranchStatus {
+        points: points.iter().filter(|row| row.gone.is_none()).count() as u64,
         mounts: state.mount.map(|mount| mount_row(&state.branch, &mount)).into_iter().collect(),
         servers: servers.filter(|server| server.branch == state.branch).collect(),
         branch: state.branch,

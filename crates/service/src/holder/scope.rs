@@ -40,7 +40,7 @@ impl Execute for Scope {
             let path = from.resolve(&word)?;
             let is_there = views[0].find(&path)?.or(views[1].find(&path)?).is_some();
             match why_not.take() {
-                Some(error) if !is_there => return Err(neither(error)),
+                Some(error) if !is_there => return Err(neither(error, &word)),
                 _ if !is_there => scoped.absent.push(RawBytes(path.clone())),
                 _ => {}
             }
@@ -58,7 +58,11 @@ fn unless_else(error: Error) -> Result<Error> {
     }
 }
 
-fn neither(error: Error) -> Error {
+fn neither(error: Error, word: &[u8]) -> Error {
+    // It is meant for a point, or for an import.
+    if word.contains(&b'@') {
+        return error;
+    }
     let what = format!("{}, and no such path in what is compared", error.message);
     Error::new(error.code, what).hint(Hint::PathsBehindDashes)
 }

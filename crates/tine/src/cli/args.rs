@@ -128,6 +128,8 @@ pub enum Verb {
         /// The branch
         #[arg(add = ArgValueCandidates::new(branches))]
         name: String,
+        #[command(flatten)]
+        paging: Paging,
     },
     /// Take a branch back before its last change, or bring a deleted one back
     #[command(

@@ -12,7 +12,7 @@ use tine_service::{Client, RawBytes, Result};
 use crate::amount::count;
 use crate::args::DiffArgs;
 use crate::output::Output;
-use crate::pager::Pager;
+use crate::pager::{self, Pager};
 use crate::painted::Paint;
 use crate::report::{self, Report};
 use crate::stat::{Row, table};
@@ -24,38 +24,38 @@ pub fn diff(client: &Client, arguments: DiffArgs, output: &Output) -> Result<u8>
     let compared = diff::prepare(client, Comparison { name, words, paths })?;
     let note = |path: &RawBytes| format!("note: neither side has {}", visible::path(&path.0));
     output.note(&compared.absent.iter().map(note).collect::<Vec<_>>());
-    let pager = || Pager::start(output, paging.no_pager);
-    if (stat || patch) && output.is_json() {
-        return output.report(&Rows(rows(compared, patch)?));
+    if patch && !output.is_json() {
+        return print_patch(compared, Pager::start(output, paging)?, output);
     }
-    if patch {
-        return print_patch(compared, pager()?, output);
-    }
-    if stat {
-        let rows = rows(compared, false)?;
-        return pager()?.print(&table(&rows));
+    if patch || stat {
+        return pager::report(&Rows(rows(compared, patch)?), paging, output);
     }
     let changes = compared.changes()?;
-    match name_only {
-        _ if output.is_json() => output.report(&Changes(changes)),
-        true if null => print_names(&changes),
-        true => pager()?.print(&changes.iter().map(name_of).collect::<Vec<_>>()),
-        false => pager()?.print(&report::changes(&changes)),
+    match null {
+        true => print_names(&changes),
+        false => pager::report(&Changes { changes, name_only }, paging, output),
     }
 }
 
 /// Changes as the contract has them.
-struct Changes(Vec<Change>);
+struct Changes {
+    changes: Vec<Change>,
+    /// Whether a person sees the paths alone.
+    name_only: bool,
+}
 
 impl Report for Changes {
     const ASKED_FOR: bool = true;
 
     fn json(&self) -> Value {
-        json!({ "changes": self.0 })
+        json!({ "changes": self.changes })
     }
 
     fn lines(&self) -> Vec<String> {
-        report::changes(&self.0)
+        match self.name_only {
+            true => self.changes.iter().map(name_of).collect(),
+            false => report::changes(&self.changes),
+        }
     }
 }
 

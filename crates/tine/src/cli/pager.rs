@@ -10,8 +10,10 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use tine_service::{Code, Error, Result};
 
+use crate::args::Paging;
 use crate::interrupt;
 use crate::output::{Output, unless_closed};
+use crate::report::Report;
 use crate::visible;
 
 /// What shows it where neither TINE_PAGER nor PAGER says.
@@ -30,14 +32,29 @@ enum To {
     Output(BufWriter<io::Stdout>),
 }
 
+/// Prints a result: on a terminal page by page. Returns the status to exit with.
+///
+/// # Errors
+/// Those of the pager, and of writing.
+pub fn report(report: &impl Report, paging: Paging, output: &Output) -> Result<u8> {
+    if output.is_json() {
+        return output.report(report);
+    }
+    let mut pager = Pager::start(output, paging)?;
+    let lines = report.lines();
+    let printed = lines.iter().try_for_each(|line| writeln!(pager, "{}", visible::line(line)));
+    pager.end()?;
+    unless_closed(printed).map(|()| report.status())
+}
+
 impl Pager {
     /// Starts the pager, if standard output is a terminal and a person reads it.
     ///
     /// # Errors
     /// When there is no shell to start it with.
-    pub fn start(output: &Output, no_pager: bool) -> Result<Pager> {
+    pub fn start(output: &Output, paging: Paging) -> Result<Pager> {
         let is_terminal = io::stdout().is_terminal() && !output.is_json();
-        let wanted = is_terminal && !no_pager && !output.is_quiet();
+        let wanted = is_terminal && !paging.no_pager && !output.is_quiet();
         let to = match program().filter(|_| wanted) {
             Some(command) => run(command)?,
             None => To::Output(BufWriter::new(io::stdout())),
@@ -48,16 +65,6 @@ impl Pager {
     /// Returns `true` if a person sees what is written.
     pub fn is_terminal(&self) -> bool {
         self.is_terminal
-    }
-
-    /// Prints lines, and waits until they are read. Returns the status to exit with.
-    ///
-    /// # Errors
-    /// As [`Pager::end`].
-    pub fn print(mut self, lines: &[String]) -> Result<u8> {
-        let printed = lines.iter().try_for_each(|line| writeln!(self, "{line}"));
-        self.end()?;
-        unless_closed(printed).map(|()| 0)
     }
 
     /// Waits until the pager has ended.

@@ -50,6 +50,10 @@ impl Report for BranchStatus {
             let kept = size(self.pinned_by_base_bytes);
             rows.push(("fork point", format!("keeps {kept} that nothing else reaches")));
         }
+        if self.points > 0 {
+            let points = count(self.points, "point", "points");
+            rows.push(("history", format!("{points}; `tine log {}` shows them", self.branch)));
+        }
         rows.extend(self.mounts.iter().map(|mount| ("mounted", mounted(mount))));
         rows.extend(self.servers.iter().map(|server| ("server", served(server))));
         table(&rows)

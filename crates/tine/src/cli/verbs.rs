@@ -21,7 +21,7 @@ use crate::output::Output;
 use crate::progress::{Bar, ProgressThread};
 use crate::report::{Done, Listing, Made, Stopped};
 use crate::store::reach_store;
-use crate::{completions, diff, interrupt, manual, run as running};
+use crate::{completions, diff, interrupt, manual, pager, run as running};
 
 /// Does what the command line says; the status to exit with.
 pub fn perform(cli: Cli, output: &Output) -> Result<u8> {
@@ -73,7 +73,7 @@ fn perform_on(client: &Client, verb: Verb, output: &Output) -> Result<u8> {
         Verb::Delete { names, force, now } => {
             output.report(&whole_branch::delete(client, names, force, now)?)
         }
-        Verb::Log { name } => output.report(&client.ask(Log { name })?),
+        Verb::Log { name, paging } => pager::report(&client.ask(Log { name })?, paging, output),
         Verb::Undo { name, redo, force } => {
             output.report(&whole_branch::undo(client, &name, redo, force)?)
         }
