@@ -150,6 +150,21 @@ fn attributes_count_whichever_they_are_and_size_counts_as_data() {
 }
 
 #[test]
+fn a_time_of_change_alone_is_no_change() {
+    let (t, deep) = full();
+    let new = t.fork("new");
+    let a = attr(&new, "src/a");
+    let ctime = Some(Time { secs: a.ctime.secs + 5, nanos: 0 });
+    new.setattr(a.ino, &SetAttr { ctime, ..SetAttr::default() }).unwrap();
+    // A hard link that comes and goes moves it, and the time of its directory.
+    new.link(a.ino, deep, b"link").unwrap();
+    new.unlink(deep, b"link").unwrap();
+    let is_directory = |line: &String| line == "a src/deep";
+    assert!(lines(&t, &new).iter().all(is_directory), "{:?}", lines(&t, &new));
+    assert!(by_name(&t, &new).iter().all(is_directory), "{:?}", by_name(&t, &new));
+}
+
+#[test]
 fn files_of_two_forks_that_share_a_number_are_two_files() {
     let (t, _) = full();
     let (one, two) = (t.fork("one"), t.fork("two"));

@@ -155,6 +155,12 @@ fn names_alone_are_escaped_or_end_with_a_nul() {
     assert_eq!(raw.stdout, b"b\0");
     let raw = lab.command(&["diff", "old", "new", "--name-only", "-z"]).output().unwrap();
     assert!(raw.stdout.ends_with(b"a\n\xff\0b\0"), "{raw:?}");
+    for form in [&["--name-only", "-z"][..], &["--name-only"], &["-p"], &["--stat"], &[]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = lab.command(&[&["diff", "old", "new"], form].concat());
+        let said = said(command.stdout(full).stderr(Stdio::piped()).output().unwrap());
+        assert!(said.status == 1 && said.err.contains("cannot"), "{form:?}: {said:?}");
+    }
     lab.fails(&["diff", "old", "new", "-z"], "usage");
     lab.fails(&["diff", "old", "new", "--stat", "--patch"], "usage");
 }

@@ -29,6 +29,7 @@ fn a_branch_says_what_it_stands_on_and_where_it_comes_from() {
     assert!(words.contains("stands on  main, since "), "{words}");
     assert!(words.contains("expires    "), "{words}");
     lab.ok(&["delete", "main"]);
+    assert!(lab.ok(&["status"]).contains("history  1 point or deleted branch"));
     let orphan = lab.json(&["status", "work"]);
     assert!(orphan["base"]["branch"].is_null() && orphan["base"]["forked"].is_string(), "{orphan}");
     assert!(lab.ok(&["status", "work"]).contains("a branch that is gone"));

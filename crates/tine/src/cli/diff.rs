@@ -11,7 +11,7 @@ use tine_service::{Client, RawBytes, Result};
 
 use crate::amount::count;
 use crate::args::DiffArgs;
-use crate::output::Output;
+use crate::output::{Output, unless_closed};
 use crate::pager::{self, Pager};
 use crate::painted::Paint;
 use crate::report::{self, Report};
@@ -90,7 +90,9 @@ fn name_of(change: &Change) -> String {
 fn print_names(changes: &[Change]) -> Result<u8> {
     let names = changes.iter().flat_map(|change| [change.raw_path(), b"\0"]);
     let bytes: Vec<u8> = names.flatten().copied().collect();
-    crate::output::unless_closed(io::stdout().lock().write_all(&bytes)).map(|()| 0)
+    let mut out = io::stdout().lock();
+    // No end of a line has it written.
+    unless_closed(out.write_all(&bytes).and_then(|()| out.flush())).map(|()| 0)
 }
 
 fn print_patch(compared: Prepared, mut pager: Pager, output: &Output) -> Result<u8> {

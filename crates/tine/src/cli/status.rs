@@ -73,9 +73,15 @@ impl Report for StoreStatus {
         let (file, free) = (size(usage.file_bytes), size(usage.free_bytes));
         let mut rows = vec![
             ("store", self.store.display().to_string()),
-            ("holds", format!("{branches}, {file} on disk, {free} of it free inside")),
+            ("holds", format!("{branches}, {file} on disk, {free} free inside")),
         ];
         rows.push(("here", here(&self.here)));
+        if usage.points > 0 {
+            let points =
+                count(usage.points, "point or deleted branch", "points and deleted branches");
+            let held = usage.points_bytes.map_or_else(|| "not counted".into(), size);
+            rows.push(("history", format!("{points}, which hold {held} alone")));
+        }
         for mount in &self.mounts {
             rows.push(("mounted", format!("{} at {}", mount.branch, mounted(mount))));
         }
