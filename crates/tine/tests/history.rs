@@ -86,8 +86,10 @@ fn each_change_of_a_whole_branch_leaves_a_point_that_reads_like_a_branch() {
     assert_eq!(note(&lab, "again"), "two");
     assert_eq!(lab.json(&["diff", "again"])["changes"], serde_json::json!([]));
     let rows = lab.list();
-    let again = rows.iter().find(|row| row["name"] == "again").unwrap();
-    assert_eq!(again["parent"], "work", "a point shows as its branch: {rows:?}");
+    for made in ["again", "sealed"] {
+        let row = rows.iter().find(|row| row["name"] == made).unwrap();
+        assert_eq!(row["parent"], "work", "a point shows as its branch: {rows:?}");
+    }
     // Nowhere is it written, and the error says what to do.
     for arguments in [
         &["reset", "work@1"][..],
@@ -211,6 +213,14 @@ fn what_is_changed_through_a_mount_after_an_undo_is_a_change_of_its_own() {
     assert_eq!(note(&lab, "work"), "by hand", "finished writes of the mount are kept");
     let words = lab.fails(&["undo", "work", "--redo"], "unsupported");
     assert!(words.contains("nothing to return to"), "{words}");
+    // What has nothing to go back to keeps its mount.
+    lab.ok(&["branch", "fresh", "--from", "main"]);
+    let directory = lab.mount("fresh");
+    for arguments in [&["undo", "fresh", "--force"][..], &["undo", "fresh", "--redo", "--force"]] {
+        lab.fails(arguments, "unsupported");
+    }
+    assert_eq!(fs::read_to_string(directory.join("note")).unwrap(), "as it was\n");
+    lab.ok(&["unmount", "fresh"]);
     // What the first undo left is a point.
     let texts: Vec<String> =
         serials(&lab, "work").iter().map(|serial| note(&lab, &format!("work@{serial}"))).collect();
@@ -280,6 +290,7 @@ fn what_ends_by_its_time_or_with_its_command_can_be_brought_back_too() {
     assert_eq!(lab.json(&["log", "short"])["deleted"]["kind"], "expire");
     lab.ok(&["undo", "short"]);
     assert_eq!(lab.names(), ["main", "short"], "and it stays");
+    assert!(lab.json(&["status", "short"])["expires"].is_null());
     if can_run("what_ends_by_its_time_or_with_its_command_can_be_brought_back_too") {
         lab.ok(&["run", "tried", "--from", "main", "--discard", "--", "touch", "new"]);
         assert_eq!(lab.names(), ["main", "short"]);
@@ -366,20 +377,29 @@ fn when_space_is_short_points_go_before_a_writer_is_refused() {
     let directory = lab.make_directory("src");
     fs::write(directory.join("data"), vec![1; 1 << 20]).unwrap();
     lab.ok(&["import", directory.to_str().unwrap(), "main"]);
+    // The two oldest, of which one is mounted.
+    lab.ok(&["create", "empty"]);
+    lab.ok(&["branch", "work", "--from", "main"]);
+    lab.ok(&["reset", "work", "--to", "empty"]);
+    lab.ok(&["reset", "work", "--to", "main"]);
+    let held = lab.mount("work@1");
     for n in 0..3u8 {
         let directory = lab.make_directory(&format!("src{n}"));
         fs::write(directory.join("data"), vec![n; 60 << 20]).unwrap();
         lab.ok(&["import", directory.to_str().unwrap(), &format!("b{n}")]);
         lab.ok(&["delete", &format!("b{n}")]);
     }
-    assert_eq!(lab.json(&["usage"])["points"], 3);
+    assert_eq!(lab.json(&["usage"])["points"], 5);
     // Through a mount, by a copy in, and on a disk that another program filled.
     let mount = lab.mount("main");
     fs::write(mount.join("more"), vec![9; 90 << 20]).unwrap();
     fs::File::open(mount.join("more")).unwrap().sync_all().unwrap();
     lab.ok(&["unmount", "main"]);
     let left = lab.json(&["usage"])["points"].as_u64().unwrap();
-    assert!(left < 3, "{left} points are left");
+    assert!((1..4).contains(&left), "{left} points are left");
+    let gone: Vec<Value> = points(&lab, "work").iter().map(|row| row["gone"].clone()).collect();
+    assert_eq!(gone, ["space".into(), Value::Null], "what is mounted stays");
+    assert_eq!(fs::read(held.join("data")).unwrap(), vec![1; 1 << 20]);
     let directory = lab.make_directory("last");
     fs::write(directory.join("data"), vec![5; 60 << 20]).unwrap();
     lab.ok(&["import", directory.to_str().unwrap(), "last"]);

@@ -10,7 +10,7 @@ use crate::commands::inspect::find_mount;
 use crate::commands::servers;
 use crate::commands::unmount::{detach, release};
 use crate::protocol::branches::{Delete, Deleted, Rename, Reset};
-use crate::protocol::history::{PointKind, Undo, Undone};
+use crate::protocol::history::{CanUndo, PointKind, Undo, Undone};
 use crate::protocol::mounts::{Identify, Inspect, Inspected};
 use crate::protocol::{Code, Error, Result};
 
@@ -69,6 +69,7 @@ pub fn undo(client: &Client, name: &str, redo: bool, force: bool) -> Result<Undo
     };
     if force && there {
         flush_all(client, &[name])?;
+        client.ask(CanUndo { name: name.into(), redo })?;
         detach_by_force(client, &[name])?;
     }
     let ask = Undo { name: name.into(), redo, force };

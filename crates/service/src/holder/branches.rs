@@ -64,13 +64,17 @@ impl Execute for Fork {
 fn fork(store: &Store, from: &Named, name: &str, ttl_s: Option<u64>) -> Result<Created> {
     let start = Instant::now();
     let expires = ttl_s.and_then(|ttl_s| SystemTime::now().checked_add(Duration::from_secs(ttl_s)));
-    let parent = match from.kind {
-        NamedKind::Point { branch } => Some(branch),
-        _ => None,
-    };
-    let options = ForkOptions { expires, parent, ..ForkOptions::default() };
+    let options = ForkOptions { expires, parent: parent(from), ..ForkOptions::default() };
     store.fork_with(&from.stored, name, &options)?;
     Ok(created(name.into(), from.shown.clone(), start))
+}
+
+/// The branch that a fork is listed under: of a point, the branch that it is one of.
+fn parent(from: &Named) -> Option<u64> {
+    match from.kind {
+        NamedKind::Point { branch } => Some(branch),
+        _ => None,
+    }
 }
 
 fn created(name: String, from: String, start: Instant) -> Created {
@@ -89,7 +93,8 @@ impl Execute for Snapshot {
         let from = find::find(store, &from)?;
         names::must_be_free(store, &new)?;
         let start = Instant::now();
-        store.snapshot(&from.stored, &new)?;
+        let how = ForkOptions { sealed: true, parent: parent(&from), ..ForkOptions::default() };
+        store.fork_with(&from.stored, &new, &how)?;
         let created = created(new, from.shown, start);
         durable::make(store, format_args!("the snapshot {:?} is made", created.name))?;
         Ok(created)

@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use crate::holder::call::{Call, Execute};
 use crate::holder::context::Context;
+use crate::holder::names::Named;
 use crate::holder::{durable, find, history};
 use crate::protocol::history::{
-    Log, Logged, MarkPoint, Marked, PointKind, SettlePoint, Undo, Undone,
+    CanUndo, Log, Logged, MarkPoint, Marked, PointKind, SettlePoint, Undo, Undone,
 };
-use crate::protocol::{Code, Error, Hint, Result, Wanted};
+use crate::protocol::{Code, Hint, Result, Wanted};
 
 /// How long a command goes on counting what points hold after it has done what it was asked.
 const TEND_AT_ONCE: Duration = Duration::from_millis(20);
@@ -55,27 +56,38 @@ impl Execute for Undo {
             }
             named => {
                 let named = named?;
+                must_do_something(context, &named, redo)?;
                 if !force {
                     let mounts = &context.mounts;
                     mounts.must_be_free(&named.stored, &named.shown, Wanted::Changed)?;
                 }
                 context.mounts.abort(&named.stored);
                 let history = context.history();
-                let undone = if redo { history.redo(&named) } else { history.undo(&named) };
-                let taken = |error: Error| {
-                    let kept = history::has_deleted(&context.store, &name).unwrap_or(false);
-                    match kept && !redo && error.code == Code::Unsupported {
-                        true => error.hint(Hint::RenameForUndo { branch: name.clone() }),
-                        false => error,
-                    }
-                };
-                undone.map_err(taken)?
+                if redo { history.redo(&named)? } else { history.undo(&named)? }
             }
         };
         durable::make(&context.store, format_args!("{name:?} is taken back"))?;
         context.note_points();
         Ok(undone)
     }
+}
+
+impl Execute for CanUndo {
+    fn execute(self, call: &mut Call<'_>) -> Result<()> {
+        let (context, CanUndo { name, redo }) = (call.context, self);
+        let named = find::find_to_change(&context.store, &name, "take back")?;
+        must_do_something(context, &named, redo)
+    }
+}
+
+fn must_do_something(context: &Context, named: &Named, redo: bool) -> Result<()> {
+    context.history().can_undo(named, redo).map_err(|error| {
+        let kept = history::has_deleted(&context.store, &named.shown).unwrap_or(false);
+        match kept && !redo && error.code == Code::Unsupported {
+            true => error.hint(Hint::RenameForUndo { branch: named.shown.clone() }),
+            false => error,
+        }
+    })
 }
 
 impl Context {

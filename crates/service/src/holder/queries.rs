@@ -1,7 +1,7 @@
 //! What there is and what it costs, without changing anything.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tine_store::{BranchInfo, Store};
 
@@ -66,8 +66,7 @@ fn branches(store: &Store, mounts: &Mounts, count_for: Duration) -> Result<Vec<B
             parent: info.parent.as_deref().and_then(names::shown),
             kind: if info.sealed { BranchKind::Snapshot } else { BranchKind::Branch },
             created: rfc3339(info.created),
-            // One that was brought back after its time stays.
-            expires: info.expires.filter(|_| !stays(store, info.id)).map(rfc3339),
+            expires: expires(store, &info).map(rfc3339),
             referenced_bytes: counted.map_or(info.referenced_bytes, |usage| usage.referenced_bytes),
             exclusive_bytes: counted.map(|usage| usage.exclusive_bytes),
         });
@@ -75,8 +74,9 @@ fn branches(store: &Store, mounts: &Mounts, count_for: Duration) -> Result<Vec<B
     Ok(rows)
 }
 
-fn stays(store: &Store, branch: u64) -> bool {
-    history::stays(store, branch).unwrap_or(false)
+/// When a branch may be deleted; one that was brought back after its time stays.
+pub(super) fn expires(store: &Store, info: &BranchInfo) -> Option<SystemTime> {
+    info.expires.filter(|_| !history::stays(store, info.id).unwrap_or(false))
 }
 
 impl Execute for MeasureStore {

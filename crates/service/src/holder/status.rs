@@ -30,7 +30,7 @@ impl Execute for DescribeBranch {
             branch: named.shown,
             kind: if info.sealed { BranchKind::Snapshot } else { BranchKind::Branch },
             created: rfc3339(info.created),
-            expires: info.expires.map(rfc3339),
+            expires: queries::expires(store, &info).map(rfc3339),
             base: forked.then(|| Base {
                 branch: info.parent.as_deref().and_then(names::shown),
                 forked: rfc3339(info.created),

@@ -155,6 +155,19 @@ impl Ask for Undo {
     type Answer = Undone;
 }
 
+/// Asks whether [`Undo`] of a branch that is there would do something, before what works in it is
+/// ended. The answer is the error otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanUndo {
+    pub name: String,
+    pub redo: bool,
+}
+
+impl Ask for CanUndo {
+    type Answer = ();
+    const ONLY_READS: bool = true;
+}
+
 /// What became of a branch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Undone {

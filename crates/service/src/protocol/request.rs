@@ -10,7 +10,7 @@ use crate::protocol::branches::{Create, Delete, Fork, List, Names, Rename, Reset
 use crate::protocol::changes::{Diff, ReadChanges, Scope};
 use crate::protocol::check::Check;
 use crate::protocol::copies::{Export, Import, Publish, Reserve};
-use crate::protocol::history::{Log, MarkPoint, SettlePoint, Undo};
+use crate::protocol::history::{CanUndo, Log, MarkPoint, SettlePoint, Undo};
 use crate::protocol::look::{ListDirectory, ReadFile};
 use crate::protocol::mounts::{
     Abort, Attach, AwaitDetached, Began, FindMount, Identify, Inspect, LetGo, ListCached,
@@ -23,7 +23,7 @@ use crate::protocol::usage::{MeasureBranch, MeasureStore};
 macro_rules! for_every_request {
     ($then:ident) => {
         $then! {
-            Abort, Attach, AwaitDetached, Began, Check, Create, Delete, DescribeBranch, DescribeStore, Diff,
+            Abort, Attach, AwaitDetached, Began, CanUndo, Check, Create, Delete, DescribeBranch, DescribeStore, Diff,
             Export, FindMount, Fork, Identify, Import, Inspect, LetGo, List, ListCached, ListDirectory,
             ListMounts, Log, MarkPoint, MeasureBranch, MeasureStore, Names, Publish, ReadChanges, ReadFile,
             Rename, Reserve, Reset, Root, Scope, SettlePoint, Snapshot, Undo, WriteBack,

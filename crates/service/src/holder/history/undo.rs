@@ -11,15 +11,42 @@ use crate::protocol::history::{PointKind, Undone};
 use crate::protocol::{Code, Error, Hint, Result};
 
 impl History<'_> {
+    /// Returns if a branch can be taken back, or with `redo` forward again; changes nothing.
+    ///
+    /// # Errors
+    /// As of what can be done then.
+    pub fn can_undo(&self, named: &Named, redo: bool) -> Result<()> {
+        let branch = self.store.branch(&named.stored)?;
+        match redo {
+            true => self.target_of_redo(named, &branch).map(drop),
+            false => self.target_of_undo(named, &branch).map(drop),
+        }
+    }
+
+    /// The point before the last change, and whether that is what was changed after an undo, which
+    /// is a change of its own.
+    fn target_of_undo(&self, named: &Named, branch: &Branch) -> Result<(u64, Point, bool)> {
+        let place = self.records()?.line(branch.id())?.place;
+        let edited = is_edited(self.store, branch, place)?;
+        let target = if edited { place.undone } else { place.head };
+        let Some(target) = target else { return Err(nothing_to_undo(named)) };
+        Ok((target, self.whole_point(named, branch, target)?, edited))
+    }
+
+    /// The point that the last undo left.
+    fn target_of_redo(&self, named: &Named, branch: &Branch) -> Result<(u64, Point)> {
+        let place = self.records()?.line(branch.id())?.place;
+        let Some(target) = place.redo else { return Err(nothing_to_redo(named, "")) };
+        if is_edited(self.store, branch, place)? {
+            return Err(nothing_to_redo(named, ": it was changed after the undo"));
+        }
+        Ok((target, self.whole_point(named, branch, target)?))
+    }
+
     /// Takes a branch back before its last change, and keeps what it is now.
     pub fn undo(&self, named: &Named) -> Result<Undone> {
         let branch = self.store.branch(&named.stored)?;
-        let place = self.records()?.line(branch.id())?.place;
-        let edited = is_edited(self.store, &branch, place)?;
-        // What was changed after an undo is a change of its own.
-        let target = if edited { place.undone } else { place.head };
-        let Some(target) = target else { return Err(nothing_to_undo(named)) };
-        let point = self.whole_point(named, &branch, target)?;
+        let (target, point, edited) = self.target_of_undo(named, &branch)?;
         let redo = self.make(&branch, PointKind::Undo, None, edited)?;
         self.restore(&branch, target)?;
         let head = point.before(target);
@@ -31,12 +58,7 @@ impl History<'_> {
     /// Takes a branch to what it was before the last undo.
     pub fn redo(&self, named: &Named) -> Result<Undone> {
         let branch = self.store.branch(&named.stored)?;
-        let place = self.records()?.line(branch.id())?.place;
-        let Some(target) = place.redo else { return Err(nothing_to_redo(named, "")) };
-        if is_edited(self.store, &branch, place)? {
-            return Err(nothing_to_redo(named, ": it was changed after the undo"));
-        }
-        let point = self.whole_point(named, &branch, target)?;
+        let (target, point) = self.target_of_redo(named, &branch)?;
         self.restore(&branch, target)?;
         let below = |serial: Option<u64>| serial.filter(|serial| *serial < target);
         let place = match point.edited {
