@@ -65,7 +65,7 @@ impl Pair {
 
     fn patch(&self, from: &str, to: &str) -> Vec<u8> {
         let client = Client::new(&path(&self.directory), Options::default()).unwrap();
-        let of = Comparison { name: from.into(), words: vec![to.into()], paths: Vec::new() };
+        let of = Comparison { name: from.into(), words: vec![to.into()], ..Comparison::default() };
         let mut patch = Vec::new();
         let compared = diff::prepare(&client, of).unwrap();
         compared

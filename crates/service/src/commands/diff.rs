@@ -24,6 +24,9 @@ pub struct Comparison {
     /// starts at the current directory where that is below the directory that the branch was
     /// imported from or is mounted on, and otherwise at the root of the branch.
     pub paths: Vec<OsString>,
+    /// Whether a person may read what is told, and take any time for it. Then the holder has the
+    /// store open meanwhile, and other commands go on.
+    pub is_read_slowly: bool,
 }
 
 /// A comparison whose sides are there.
@@ -42,8 +45,11 @@ pub struct Prepared {
 /// `branch-not-found`, also for a word that is neither a branch nor a path; `unsupported` for a
 /// branch that has no fork point to be compared with; `usage` for a path that leads out.
 pub fn prepare(client: &Client, of: Comparison) -> Result<Prepared> {
-    let Comparison { name, words, paths } = of;
-    let mut access = client.reach_to_read()?;
+    let Comparison { name, words, paths, is_read_slowly } = of;
+    let mut access = match is_read_slowly {
+        true => client.hold_to_read()?,
+        false => client.reach_to_read()?,
+    };
     flush(&mut access, &name)?;
     let raw = |words: Vec<OsString>| {
         words.into_iter().map(|word| RawBytes(word.into_encoded_bytes())).collect()

@@ -1,7 +1,10 @@
 //! `tine diff`: a list of paths, a table of what each lost and gained, or a patch.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::fs::{File, FileType};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 
 use serde_json::{Value, json};
 use tine_service::commands::diff::{self, Comparison, Prepared};
@@ -21,7 +24,8 @@ use crate::visible;
 /// Prints what changed. Returns the status to exit with.
 pub fn diff(client: &Client, arguments: DiffArgs, output: &Output) -> Result<u8> {
     let DiffArgs { name, words, paths, stat, patch, name_only, null, paging } = arguments;
-    let compared = diff::prepare(client, Comparison { name, words, paths })?;
+    let is_read_slowly = patch && !output.is_json() && is_read_slowly();
+    let compared = diff::prepare(client, Comparison { name, words, paths, is_read_slowly })?;
     let note = |path: &RawBytes| format!("note: neither side has {}", visible::path(&path.0));
     output.note(&compared.absent.iter().map(note).collect::<Vec<_>>());
     if patch && !output.is_json() {
@@ -35,6 +39,15 @@ pub fn diff(client: &Client, arguments: DiffArgs, output: &Output) -> Result<u8>
         true => print_names(&changes),
         false => pager::report(&Changes { changes, name_only }, paging, output),
     }
+}
+
+/// Returns `true` if a person may be behind standard output: at a terminal, or at a pager behind a
+/// pipe.
+fn is_read_slowly() -> bool {
+    let out = io::stdout();
+    let meta = out.as_fd().try_clone_to_owned().and_then(|out| File::from(out).metadata());
+    let is_pipe = |kind: FileType| kind.is_fifo() || kind.is_socket();
+    out.is_terminal() || meta.is_ok_and(|meta| is_pipe(meta.file_type()))
 }
 
 /// Changes as the contract has them.
