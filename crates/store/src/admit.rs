@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::layout::{NODE_BLOCKS, NODE_BYTES};
 use crate::space::Purpose;
 use crate::sync::{RwLockReadGuard, lock, read};
+use std::time::Duration;
 
 /// Journal bytes that may wait in memory before a committer writes them out.
 const PENDING_BYTES_MAX: usize = 2 << 20;
@@ -21,8 +22,19 @@ const CHANGED_NODES_DUE_MIN: u64 = 4096;
 const RECLAIM_STEPS: usize = 64;
 /// Steps of reclaiming before more is given up for a change.
 const GIVEN_STEPS_MAX: usize = 4096;
+/// How long, and how often, a change waits for readers of what was given up for it before it asks
+/// for more.
+const WAIT: Duration = Duration::from_millis(1);
+const WAITS_MAX: u32 = 20;
 /// How often a change looks for room: what one checkpoint freed others may have taken.
 pub(crate) const TRIES_MAX: usize = 4;
+
+/// How often one change asked for room, and waited since.
+#[derive(Debug, Default)]
+pub(crate) struct Asking {
+    times: u32,
+    waits: u32,
+}
 
 /// A change that may be made: no checkpoint cuts before this is dropped.
 #[derive(Debug)]
@@ -48,7 +60,7 @@ impl Engine {
             self.signal.wake();
         }
         let pledge = self.changed.pledge(nodes);
-        let (mut tries, mut asked) = (0, 0);
+        let (mut tries, mut asking) = (0, Asking::default());
         loop {
             let (freed, given) = (self.space.freed_blocks(), self.shortage.given());
             let no_cut = read(&self.cut_lock);
@@ -62,7 +74,7 @@ impl Engine {
                 Err(error @ Error::NoSpace { .. }) => {
                     tries += 1;
                     if tries == TRIES_MAX || !self.make_room(freed)? {
-                        if !self.give_way(given, &mut asked)? {
+                        if !self.give_way(given, &mut asking)? {
                             return Err(error);
                         }
                         tries = 0;
@@ -105,7 +117,7 @@ impl Engine {
     /// room: first what was given up already is taken apart, then more is. Returns `true` if the
     /// change should try again. `given` was counted before it looked for room, and it asked so
     /// often before.
-    pub(crate) fn give_way(&self, given: u64, asked: &mut u32) -> Result<bool> {
+    pub(crate) fn give_way(&self, given: u64, asking: &mut Asking) -> Result<bool> {
         if !self.shortage.may_ask() {
             return Ok(false);
         }
@@ -125,8 +137,14 @@ impl Engine {
             self.make_room(freed)?;
             return Ok(true);
         }
-        let gave = self.shortage.ask(given, *asked);
-        *asked += 1;
+        // What was given up may be held by a reader that is about to end: a comparison, say.
+        if asking.times > 0 && asking.waits < WAITS_MAX && self.space.blocks_in_limbo() > 0 {
+            asking.waits += 1;
+            std::thread::sleep(WAIT);
+            return Ok(true);
+        }
+        let gave = self.shortage.ask(given, asking.times);
+        *asking = Asking { times: asking.times + 1, waits: 0 };
         Ok(gave)
     }
 

@@ -1,6 +1,6 @@
 //! What a store and its branches cost.
 
-use crate::admit::TRIES_MAX;
+use crate::admit::{Asking, TRIES_MAX};
 use crate::branch::BranchInner;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -112,7 +112,7 @@ impl Engine {
     /// As [`Engine::has_room_for`], after branches and trees that were deleted have given back as
     /// much as it takes.
     pub(crate) fn finds_room_for(&self, bytes: u64) -> Result<bool> {
-        let mut asked = 0;
+        let mut asking = Asking::default();
         loop {
             let given = self.shortage.given();
             for _ in 0..TRIES_MAX {
@@ -124,7 +124,7 @@ impl Engine {
                     break;
                 }
             }
-            if self.has_room_for(bytes)? || !self.give_way(given, &mut asked)? {
+            if self.has_room_for(bytes)? || !self.give_way(given, &mut asking)? {
                 return self.has_room_for(bytes);
             }
         }

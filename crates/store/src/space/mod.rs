@@ -230,6 +230,11 @@ impl Space {
         state.limbo.waits_for_checkpoint() || state.reserve.writing + state.reserve.changed > 0
     }
 
+    /// Freed blocks that wait for readers or a checkpoint.
+    pub fn blocks_in_limbo(&self) -> u64 {
+        lock(&self.state).limbo.blocks()
+    }
+
     /// Frees blocks that only memory named: they wait for readers alone.
     pub fn free_after_readers(&self, freed: Freed) {
         self.free(freed, Wait::Readers);

@@ -4,7 +4,7 @@ use super::batch::Batch;
 use super::op::{DataRun, Op, RunData, last_batch};
 use super::raw::{end_of_map, formerly, stored, stored_map};
 use super::read::{ReadTxn, Run};
-use crate::admit::TRIES_MAX;
+use crate::admit::{Asking, TRIES_MAX};
 use crate::branch::BranchInner;
 use crate::commit::Commit;
 use crate::engine::Engine;
@@ -101,7 +101,7 @@ impl Engine {
                 _ => self.space.allocate(&mut preallocation, blocks, purpose),
             })
         };
-        let (mut tries, mut asked) = (0, 0);
+        let (mut tries, mut asking) = (0, Asking::default());
         loop {
             let (freed, given) = (self.space.freed_blocks(), self.shortage.given());
             tries += 1;
@@ -112,7 +112,7 @@ impl Engine {
                 }
                 Some(Err(Error::NoSpace { .. }))
                     if tries < TRIES_MAX && self.make_room(freed)? => {}
-                Some(Err(Error::NoSpace { .. })) if self.give_way(given, &mut asked)? => tries = 0,
+                Some(Err(Error::NoSpace { .. })) if self.give_way(given, &mut asking)? => tries = 0,
                 Some(places) => return places,
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tine_store::{MemoryDevice, Options, Store};
+use tine_store::{Branch, MemoryDevice, Options, Store};
 
 use super::kept::{KEEP_DELETED, content};
 use super::record::{Deleted, Item, Moment};
@@ -209,4 +209,65 @@ fn a_history_of_a_hostile_hand_is_an_error_and_keeps_no_branch_from_being_delete
             context.store().branch("main").is_err() && context.store().branch("other").is_err()
         );
     }
+}
+
+/// Writes a MiB over what the branch has.
+fn write(branch: &Branch, value: u8) -> tine_store::Result<()> {
+    let staged = branch.stage(&vec![value; 1 << 20])?;
+    let mut txn = branch.write()?;
+    txn.map(b"file", 0, staged)?;
+    txn.commit()
+}
+
+#[test]
+fn writers_and_requests_that_need_the_space_of_points_at_once_wait_for_no_other() {
+    const ROUNDS: u8 = 60;
+    let disk = Arc::new(MemoryDevice::with_capacity(48 << 20));
+    let store = Store::create_on(disk, &Options::default()).unwrap();
+    for name in ["one", "two", "main", "other"] {
+        write(&store.create_branch(name).unwrap(), 1).unwrap();
+    }
+    let context = Context::over(store);
+    let refused = |done: Result<()>| match done {
+        Ok(()) => {}
+        // What it wanted to go back to gave way, or the disk is full of what is not history.
+        Err(error) => assert!(
+            matches!(error.code, Code::NoSpace | Code::BranchNotFound | Code::Unsupported),
+            "{error:?}"
+        ),
+    };
+    std::thread::scope(|scope| {
+        for name in ["one", "two"] {
+            let context = &context;
+            scope.spawn(move || {
+                let branch = context.store().branch(name).unwrap();
+                for round in 0..ROUNDS {
+                    let named = find::find(context.store(), name).unwrap();
+                    refused(context.history().mark(&named, PointKind::Run, None).map(drop));
+                    // There is a point to give way at any time, so that no writer is refused.
+                    write(&branch, round).unwrap_or_else(|why| panic!("{name}, {round}: {why}"));
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 0..ROUNDS {
+                let (name, to) = ("main".into(), Some("one".into()));
+                refused(ask(&context, Reset { name, to, force: false }));
+                refused(undo(&context, "main", false));
+                refused(undo(&context, "main", true));
+            }
+        });
+        scope.spawn(|| {
+            for _ in 0..ROUNDS {
+                refused(delete(&context, "other", false));
+                refused(undo(&context, "other", false));
+                context.tend(Duration::from_millis(5)).unwrap();
+                if context.store().branch("other").is_err() {
+                    refused(context.store().create_branch("other").map(drop).map_err(Into::into));
+                }
+            }
+        });
+    });
+    context.tend(Duration::from_secs(10)).unwrap();
+    sweep_and_compare(context.store(), "after all");
 }
