@@ -25,6 +25,7 @@ pub const FOR_TESTS: &[Program] = &[
     program("mkfs.ext4", "e2fsprogs"),
     program("getfattr", "attr"),
     program("git", "git"),
+    program("patch", "patch"),
     program("python3", "python3"),
 ];
 

@@ -112,6 +112,8 @@ fn applied(files: &Files, patch: &[u8], program: &[&str]) -> Result<Files, Strin
     if !patch.is_empty() {
         let mut command = Command::new(program[0]);
         command.args(&program[1..]).current_dir(directory.path()).stdin(Stdio::piped());
+        // In a repository above, git would look for the paths from its root.
+        command.env("GIT_CEILING_DIRECTORIES", directory.path().parent().unwrap());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let _ = child.stdin.take().unwrap().write_all(patch);
         let output = child.wait_with_output().unwrap();
