@@ -220,9 +220,10 @@ pub enum Verb {
     },
     /// What changed since the fork point, or from one branch to another
     #[command(
-        after_help = "The word behind NAME is the other branch if there is one of that name, and a path otherwise; behind `--` \n\
-        all words are paths. A path is one from the root of the branch. Below the directory that the branch was imported \n\
-        from or is mounted on, a relative path starts where you are. A path stands for all that is below it."
+        after_help = "The word behind NAME is the other branch if there is one of that name, and a path otherwise;\n\
+        behind `--` all words are paths. A path is one from the root of the branch. Below the directory\n\
+        that the branch was imported from or is mounted on, a relative path starts where you are.\n\
+        A path stands for all that is below it."
     )]
     Diff(DiffArgs),
     /// What is in a directory of a branch, without a mount
@@ -261,10 +262,10 @@ pub enum Verb {
 
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// The branch
+    /// The branch, or a point of one
     #[arg(add = ArgValueCandidates::new(branches))]
     pub name: String,
-    /// The branch or snapshot to compare with, from NAME to OTHER; and paths to compare
+    /// The branch, snapshot or point to compare with, from NAME to OTHER; and paths to compare
     #[arg(value_name = "OTHER|PATH", add = ArgValueCandidates::new(branches))]
     pub words: Vec<OsString>,
     /// Paths to compare
