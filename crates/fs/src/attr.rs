@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::time::Time;
 
-/// The number of an inode, never used twice in a branch.
+/// The number of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ino(u64);
 

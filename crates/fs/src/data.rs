@@ -65,6 +65,23 @@ impl Fs {
             .collect()
     }
 
+    /// Stages the bytes of a new file, without the blocks in which all are zero.
+    pub(crate) fn stage_whole(&self, data: &[u8]) -> Result<Vec<Piece>> {
+        let is_hole = |block: &[u8]| block.iter().all(|byte| *byte == 0);
+        let mut pieces = Vec::new();
+        let (mut at, blocks) = (0, data.chunks(BLOCK_BYTES).map(is_hole).collect::<Vec<_>>());
+        for run in blocks.chunk_by(|a, b| a == b) {
+            let bytes = at * BLOCK_BYTES..((at + run.len()) * BLOCK_BYTES).min(data.len());
+            if !run[0] {
+                let mut padded = data[bytes].to_vec();
+                padded.resize(run.len() * BLOCK_BYTES, 0);
+                pieces.extend(self.stage(at as u64, &padded)?);
+            }
+            at += run.len();
+        }
+        Ok(pieces)
+    }
+
     /// Stages data that begins or ends inside a block, with what the file has in the rest of that
     /// block.
     fn stage_partial(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<Vec<Piece>> {

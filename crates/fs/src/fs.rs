@@ -12,11 +12,8 @@ use crate::name_hash::Seed;
 use crate::open_inodes::OpenInodes;
 use crate::time::{self, Moment};
 use crate::{
-    Attr, Error, Ino, Kind, NAME_BYTES_MAX, NewRoot, ROOT, Result, blob, bucket, key, path,
+    Attr, Error, Ino, Kind, NAME_BYTES_MAX, NewRoot, ROOT, Result, blob, bucket, key, numbers, path,
 };
-
-/// How many inode numbers are reserved at a time, so that a new file need not write the header.
-const INOS_PER_RESERVATION: u64 = 4096;
 
 /// The file tree of one open branch; cheap to clone, shared by threads.
 #[derive(Clone)]
@@ -53,7 +50,7 @@ impl Fs {
             return Err(Error::Invalid("the branch holds a file tree already"));
         }
         let Moment { now, birth } = time::moment();
-        let header = Header { seed: Seed::random(), next: Ino::new(ROOT.get() + 1) };
+        let header = Header { seed: Seed::random() };
         let attr = Attr {
             ino: ROOT,
             size: 0,
@@ -127,19 +124,21 @@ impl Fs {
     /// A number for a new inode. It is not given again, even if the inode is not made.
     pub(crate) fn new_ino(&self) -> Result<Ino> {
         let mut inos = self.0.inos.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ino) = inos.next() {
-            return Ok(Ino::new(ino));
+        loop {
+            if let Some(ino) = inos.next() {
+                return Ok(Ino::new(ino));
+            }
+            let mut txn = self.0.branch.write()?;
+            let header = Header::decode(&self.0.branch, txn.get(key::HEADER)?)?;
+            // The same again, or its first of this version.
+            txn.put(key::HEADER, &header.encode())?;
+            let commit = txn.commit_numbered()?.ok_or(Error::DamagedTree { what: "the header" })?;
+            let reserved = numbers::reserved_by(commit);
+            // What came from another store may be in the way, or what a forged tree has.
+            if numbers::are_free(&self.snapshot()?, &reserved)? {
+                *inos = reserved;
+            }
         }
-        let mut txn = self.0.branch.write()?;
-        let mut header = Header::decode(&self.0.branch, txn.get(key::HEADER)?)?;
-        let first = header.next.get();
-        let next = first.checked_add(INOS_PER_RESERVATION);
-        let next = next.ok_or(Error::DamagedTree { what: "the header" })?;
-        header.next = Ino::new(next);
-        txn.put(key::HEADER, &header.encode())?;
-        txn.commit()?;
-        *inos = first + 1..next;
-        Ok(Ino::new(first))
     }
 
     /// The attributes of a file.

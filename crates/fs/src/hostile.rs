@@ -27,10 +27,8 @@ impl<'b> RawTree<'b> {
         if branch.read()?.get(key::HEADER)?.is_none() {
             Fs::format(branch, &NewRoot { mode: 0o755, uid: 0, gid: 0 })?;
         }
-        let mut header = Header::read(branch)?;
-        let mut txn = branch.write()?;
-        header.next = header.next.max(Ino::new(1 << 40));
-        txn.put(key::HEADER, &header.encode())?;
+        let header = Header::read(branch)?;
+        let txn = branch.write()?;
         Ok(RawTree { txn, seed: header.seed })
     }
 

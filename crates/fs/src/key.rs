@@ -14,6 +14,7 @@
 //! | `x` ino name 0 chunk | an extended attribute |
 //! | `l` ino parent position | a name of the file after its first |
 //! | `o` ino | the inode has no name and is still in use |
+//! | `h` ino | what an imported file was on the host, see [`crate::HostRecord`] |
 //!
 //! A chunk is a big-endian `u16`, see [`crate::blob`].
 
@@ -30,6 +31,7 @@ pub(crate) const TARGET: u8 = b's';
 pub(crate) const XATTR: u8 = b'x';
 pub(crate) const LINK: u8 = b'l';
 pub(crate) const ORPHAN: u8 = b'o';
+pub(crate) const HOST: u8 = b'h';
 
 /// A letter and the number of an inode: a key, or the prefix of keys.
 pub(crate) fn of(letter: u8, ino: Ino) -> [u8; 9] {

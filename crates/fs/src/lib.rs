@@ -3,7 +3,7 @@
 //!
 //! [`Fs`] is a file tree in one branch. Every call that changes something is one transaction of the
 //! store, so after a crash each is there whole or not at all; [`Fs::fsync`] makes durable what came
-//! before. Inode numbers are never used twice in a branch. Permissions are not checked here: the
+//! before. Two branches of a store never give one inode number to two files. Permissions are not checked here: the
 //! front end does that (a mount with `default_permissions` leaves it to the kernel). What is
 //! decided here is what POSIX ties to the operation itself, such as the inheritance of groups and
 //! the clearing of set-id bits.
@@ -30,8 +30,10 @@ mod error;
 mod eviction_queue;
 mod fs;
 mod header;
+mod host_record;
 #[cfg(feature = "testing")]
 pub mod hostile;
+mod import;
 mod inode;
 mod key;
 mod link;
@@ -40,6 +42,7 @@ mod located;
 mod mend;
 mod name;
 mod name_hash;
+mod numbers;
 mod open_inodes;
 mod orphan;
 mod owners;
@@ -60,6 +63,8 @@ pub use diff::{Change, NameChange, PathChange, diff, diff_names};
 pub use dir::DirEntry;
 pub use error::{Error, Result};
 pub use fs::{Fs, Stat, origin};
+pub use host_record::HostRecord;
+pub use import::Imported;
 pub use locate::locate;
 pub use located::Located;
 pub use mend::mend;

@@ -23,6 +23,7 @@ pub fn locate(txn: &ReadTxn, at: &[u8]) -> Result<Option<String>> {
         key::XATTR => "the extended attributes of",
         key::LINK => "the names of",
         key::ORPHAN => "the note of the nameless",
+        key::HOST => "the record of the host of",
         _ => return Ok(None),
     };
     Ok(Some(format!("{what} {}", Paths::new(txn)?.shown_or_number(ino))))

@@ -2,7 +2,7 @@
 
 use crate::fs::Fs;
 use crate::path::{Paths, inode};
-use crate::{Ino, Kind, Result};
+use crate::{Ino, Kind, ROOT, Result};
 
 /// A regular file and one of its paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,20 @@ pub struct Located {
 }
 
 impl Fs {
+    /// The first name of a file, and the directory that it is in; `None` of the root and of a file
+    /// without a name.
+    ///
+    /// # Errors
+    /// [`crate::Error::NoInode`], damage and I/O errors.
+    pub fn first_name(&self, ino: Ino) -> Result<Option<(Ino, Vec<u8>)>> {
+        let txn = self.snapshot()?;
+        let found = crate::fs::inode(&txn, ino)?;
+        match found.home.filter(|_| ino != ROOT) {
+            Some(home) => Ok(Some((home.parent, Paths::new(&txn)?.name_at(home)?))),
+            None => Ok(None),
+        }
+    }
+
     /// The regular files among `inos` that have a name.
     ///
     /// # Errors

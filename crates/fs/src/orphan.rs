@@ -121,6 +121,7 @@ impl TreeTxn<'_> {
         let ino = inode.attr.ino;
         self.delete_inode(ino)?;
         self.txn.delete(&key::of(key::ORPHAN, ino))?;
+        self.txn.delete(&key::of(key::HOST, ino))?;
         if inode.attr.kind == Kind::File && inode.blocks() > 0 {
             self.txn.unmap(&key::of(key::DATA, ino), 0..u64::MAX)?;
         }

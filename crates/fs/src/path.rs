@@ -147,7 +147,8 @@ impl<'a> Paths<'a> {
         Ok(path)
     }
 
-    fn name_at(&self, link: Link) -> Result<Vec<u8>> {
+    /// The name at a place in a directory.
+    pub fn name_at(&self, link: Link) -> Result<Vec<u8>> {
         let (hash, slot) = bucket::split(link.position);
         let place = bucket::Place { dir: link.parent, hash, seed: self.seed };
         let bytes = self.txn.get(&key::bucket(link.parent, hash))?.unwrap_or_default();

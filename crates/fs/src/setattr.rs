@@ -87,7 +87,8 @@ pub(crate) fn check_owner(uid: u32, gid: u32) -> Result<()> {
     }
 }
 
-fn check_time(time: Time) -> Result<()> {
+/// Refuses nanoseconds of more than a second.
+pub(crate) fn check_time(time: Time) -> Result<()> {
     if time.nanos < 1_000_000_000 {
         Ok(())
     } else {

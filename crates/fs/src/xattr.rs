@@ -2,6 +2,8 @@
 
 use std::ops::Bound;
 
+use tine_store::ReadTxn;
+
 use crate::acl::{self, Acl};
 use crate::fs::{Fs, inode};
 use crate::inode::Inode;
@@ -48,18 +50,7 @@ impl Fs {
     pub fn listxattr(&self, ino: Ino) -> Result<Vec<Vec<u8>>> {
         let txn = self.snapshot()?;
         inode(&txn, ino)?;
-        let prefix = key::of(key::XATTR, ino);
-        let mut names = Vec::new();
-        for entry in txn.range(Bound::Included(&prefix), Bound::Excluded(&key::after(&prefix))) {
-            let (key, _) = entry?;
-            // Name, NUL and chunk; the first chunk alone stands for the attribute.
-            match key[prefix.len()..].split_last_chunk::<3>() {
-                Some((name, [0, 0, 0])) if check(name).is_ok() => names.push(name.to_vec()),
-                Some((name, [0, _, _])) if check(name).is_ok() => {}
-                _ => return Err(Error::Damaged { ino, what: "extended attributes" }),
-            }
-        }
-        Ok(names)
+        names(&txn, ino)
     }
 
     /// Sets an extended attribute.
@@ -122,13 +113,8 @@ impl TreeTxn<'_> {
     fn set_acl(&mut self, inode: &mut Inode, name: &[u8], value: &[u8]) -> Result<()> {
         let acl = Acl::decode(value)?;
         let prefix = key::xattr(inode.attr.ino, name);
-        if inode.attr.kind == Kind::Symlink {
-            return Err(Error::Unsupported("an access list of a symbolic link"));
-        }
+        must_take_acl(inode, name)?;
         if name == acl::DEFAULT {
-            if !inode.is_dir() {
-                return Err(Error::NotPermitted("only a directory has a default access list"));
-            }
             return blob::put(&mut self.txn, &prefix, value);
         }
         inode.attr.mode = inode.attr.mode & !0o777 | acl.mode();
@@ -170,6 +156,33 @@ impl TreeTxn<'_> {
         acl.set_mode(mode);
         blob::put(&mut self.txn, &prefix, &acl.encode())
     }
+}
+
+/// The names of the extended attributes of an inode of a snapshot.
+pub(crate) fn names(txn: &ReadTxn, ino: Ino) -> Result<Vec<Vec<u8>>> {
+    let prefix = key::of(key::XATTR, ino);
+    let mut names = Vec::new();
+    for entry in txn.range(Bound::Included(&prefix), Bound::Excluded(&key::after(&prefix))) {
+        let (key, _) = entry?;
+        // Name, NUL and chunk; the first chunk alone stands for the attribute.
+        match key[prefix.len()..].split_last_chunk::<3>() {
+            Some((name, [0, 0, 0])) if check(name).is_ok() => names.push(name.to_vec()),
+            Some((name, [0, _, _])) if check(name).is_ok() => {}
+            _ => return Err(Error::Damaged { ino, what: "extended attributes" }),
+        }
+    }
+    Ok(names)
+}
+
+/// Fails unless a file can have the access list of this name.
+pub(crate) fn must_take_acl(inode: &Inode, name: &[u8]) -> Result<()> {
+    if inode.attr.kind == Kind::Symlink {
+        return Err(Error::Unsupported("an access list of a symbolic link"));
+    }
+    if name == acl::DEFAULT && !inode.is_dir() {
+        return Err(Error::NotPermitted("only a directory has a default access list"));
+    }
+    Ok(())
 }
 
 fn is_acl(name: &[u8]) -> bool {

@@ -7,14 +7,17 @@ use proptest::prelude::*;
 use tine_fs::hostile::{self, RawTree};
 use tine_fs::{Error, Fs, Ino, Kind, ROOT};
 use tine_store::Branch;
-use tree::{Tree, dir, file, tree};
+use tree::{Tree, file, imported, tree};
 
 /// A sound tree, of which some records are then forged.
 fn spoilt(spoil: impl FnOnce(&mut RawTree<'_>, &Branch)) -> Tree {
     let t = tree();
-    file(&t, "file", b"bytes");
-    let sub = dir(&t, "sub");
-    assert_eq!(t.mkdir(&tree::ME, sub, b"below", 0o755).unwrap().ino, BELOW);
+    let mut file = imported(Kind::File, FILE.get());
+    file.size = 5;
+    assert_eq!(t.import(ROOT, b"file", &file, b"bytes").unwrap(), FILE);
+    let directory = |ino: Ino| imported(Kind::Directory, ino.get());
+    assert_eq!(t.import(ROOT, b"sub", &directory(SUB), b"").unwrap(), SUB);
+    assert_eq!(t.import(SUB, b"below", &directory(BELOW), b"").unwrap(), BELOW);
     let branch = t.branch().clone();
     let mut tree = RawTree::new(&branch).unwrap();
     spoil(&mut tree, &branch);

@@ -19,7 +19,7 @@ use crate::name::shown;
 use crate::name_hash::{NameHash, Seed};
 use crate::path::Paths;
 use crate::tree_txn::entry_size;
-use crate::{Ino, Kind, ROOT, Result, bucket, key};
+use crate::{HostRecord, Ino, Kind, ROOT, Result, bucket, key};
 
 /// What the entries say about an inode.
 #[derive(Default)]
@@ -47,6 +47,7 @@ pub fn check(txn: &ReadTxn) -> Result<Vec<Finding>> {
         check.data(&inode)?;
     }
     check.values()?;
+    check.host_records()?;
     check.leftovers()?;
     Ok(check.findings())
 }
@@ -110,12 +111,7 @@ impl Check<'_> {
 
     fn header(&mut self) -> Result<()> {
         let bytes = self.txn.get(key::HEADER)?.unwrap_or_default();
-        let last = self.inodes.last_key_value().map_or(ROOT, |(ino, _)| *ino);
-        match Header::parse("", bytes) {
-            Ok(header) if header.next <= last => {
-                self.seed = Some(header.seed);
-                self.found(last, "a number that may be given to another file");
-            }
+        match Header::parse("", &bytes) {
             Ok(header) => self.seed = Some(header.seed),
             Err(error) => self.found_in_tree(error.to_string()),
         }
@@ -285,9 +281,25 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Every record of the host makes sense.
+    fn host_records(&mut self) -> Result<()> {
+        for entry in self.range(key::HOST) {
+            let (key, value) = entry?;
+            match (key::parse(&key), value) {
+                (Some((_, ino, [])), Value::Bytes(bytes)) => {
+                    if HostRecord::decode(ino, &bytes).is_err() {
+                        self.found(ino, "a record of the host that makes no sense");
+                    }
+                }
+                _ => self.found_in_tree("a key of a record of the host that is none"),
+            }
+        }
+        Ok(())
+    }
+
     /// Nothing may belong to an inode that is not there.
     fn leftovers(&mut self) -> Result<()> {
-        let letters = [key::DATA, key::TARGET, key::XATTR, key::LINK, key::ORPHAN];
+        let letters = [key::DATA, key::TARGET, key::XATTR, key::LINK, key::ORPHAN, key::HOST];
         for letter in letters {
             let mut lost = Vec::new();
             for entry in self.range(letter) {

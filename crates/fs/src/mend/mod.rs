@@ -36,6 +36,7 @@ pub fn mend(branch: &Branch) -> Result<Vec<Finding>> {
     values::targets(&mut survey, &mut batch)?;
     let shape = names::shape(&mut survey, &mut notes);
     values::attributes(&mut survey, &mut batch, &mut notes)?;
+    values::host_records(&survey, &mut batch)?;
     for inode in survey.inodes.values_mut() {
         data(inode, branch, &mut batch)?;
     }

@@ -28,6 +28,7 @@ pub(super) struct Named {
 
 pub(super) struct Survey {
     pub seed: Seed,
+    /// The first number behind those of all inodes.
     pub next: Ino,
     pub inodes: BTreeMap<Ino, Inode>,
     pub names: Vec<Named>,
@@ -38,12 +39,12 @@ impl Survey {
     /// Reads what is left of the tree of a snapshot. Returns `None` if there is no trace of one.
     pub fn of(txn: &ReadTxn, notes: &mut Notes) -> Result<Option<Survey>> {
         let header = match txn.get(key::HEADER)? {
-            Some(bytes) => Header::parse("", bytes).ok(),
+            Some(bytes) => Header::parse("", &bytes).ok(),
             None => None,
         };
         let mut survey = Survey {
             seed: header.map_or_else(Seed::random, |header| header.seed),
-            next: header.map_or(ROOT, |header| header.next),
+            next: ROOT,
             inodes: inodes(txn)?,
             names: Vec::new(),
             owners_of_data: owners(txn, key::DATA)?,
@@ -75,12 +76,12 @@ impl Survey {
             }
         }
         let last = survey.inodes.last_key_value().map_or(ROOT, |(ino, _)| *ino);
-        survey.next = survey.next.max(Ino::new(last.get() + 1));
+        survey.next = Ino::new(last.get() + 1);
         Ok(Some(survey))
     }
 
     pub fn header(&self) -> Header {
-        Header { seed: self.seed, next: self.next }
+        Header { seed: self.seed }
     }
 
     /// Reads the entries. Returns the directories that they are in.

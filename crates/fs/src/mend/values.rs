@@ -1,14 +1,16 @@
 //! Targets of symbolic links and extended attributes: whole, or not at all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use tine_store::Value;
 
 use super::notes::Notes;
-use super::survey::Survey;
+use super::survey::{Survey, range};
 use super::write::Batch;
 use crate::acl::{self, Acl};
 use crate::name::shown;
 use crate::xattr::{self, CAPABILITY};
-use crate::{Kind, Result, blob, create, key};
+use crate::{HostRecord, Kind, Result, blob, create, key};
 
 /// Removes the symbolic links that have lost their targets from the survey, and the targets whose
 /// links are lost from the tree.
@@ -64,4 +66,19 @@ pub(super) fn attributes(
         }
     }
     Ok(())
+}
+
+/// Keeps the records of the host that are whole. Without its record a file counts as changed.
+pub(super) fn host_records(survey: &Survey, batch: &mut Batch<'_>) -> Result<()> {
+    let mut whole = BTreeMap::new();
+    for found in range(batch.view(), key::HOST) {
+        let (key, value) = found?;
+        if let (Some((_, ino, [])), Value::Bytes(bytes)) = (key::parse(&key), value)
+            && survey.inodes.contains_key(&ino)
+            && HostRecord::decode(ino, &bytes).is_ok()
+        {
+            whole.insert(key, bytes);
+        }
+    }
+    batch.make_range(key::HOST, &whole)
 }

@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use tempfile::TempDir;
-use tine_fs::{Attr, Caller, FileOffset, Fs, Ino, NewRoot, ROOT};
+use tine_fs::{Attr, Caller, FileOffset, Fs, HostRecord, Imported, Ino, Kind, NewRoot, ROOT, Time};
 use tine_store::{Options, Store};
 
 pub const ME: Caller = Caller { uid: 1000, gid: 1000, umask: 0 };
@@ -46,6 +46,31 @@ pub fn file(fs: &Fs, name: &str, data: &[u8]) -> Ino {
 
 pub fn dir(fs: &Fs, name: &str) -> Ino {
     fs.mkdir(&ME, ROOT, name.as_bytes(), 0o755).unwrap().ino
+}
+
+/// A file of the host with a number, without content.
+pub fn imported(kind: Kind, number: u64) -> Imported {
+    let time = |secs| Time { secs, nanos: 7 };
+    let record = HostRecord {
+        filesystem: 9,
+        number,
+        size: 0,
+        mtime: time(1),
+        ctime: time(2),
+        birth: time(3),
+        settled: true,
+    };
+    Imported {
+        kind,
+        mode: 0o640,
+        uid: 1,
+        gid: 2,
+        rdev: 0,
+        size: 1,
+        atime: time(4),
+        xattrs: Vec::new(),
+        record,
+    }
 }
 
 pub fn at(ino: Ino, offset: u64) -> FileOffset {
