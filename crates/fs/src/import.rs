@@ -114,19 +114,16 @@ impl Fs {
         Ok(ino)
     }
 
-    /// The attributes of the inode that is, by its record, the file of this number and birth on a
-    /// file system of the host; only of one that kept its number.
+    /// The inode that has a number of the host, and the record of the file that it was imported
+    /// from, if it was.
     ///
     /// # Errors
     /// Damage and I/O errors.
-    pub fn find_imported(&self, filesystem: u64, number: u64, birth: Time) -> Result<Option<Attr>> {
+    pub fn with_host_number(&self, number: u64) -> Result<Option<(Attr, HostRecord)>> {
         let txn = self.snapshot()?;
         let Some(ino) = numbers::of_host(number) else { return Ok(None) };
-        let is_it = HostRecord::of(&txn, ino)?.is_some_and(|record| {
-            (record.filesystem, record.number, record.birth) == (filesystem, number, birth)
-        });
-        let found = if is_it { crate::path::inode(&txn, ino)? } else { None };
-        Ok(found.map(|inode| inode.attr).filter(|attr| attr.nlink > 0))
+        let Some(record) = HostRecord::of(&txn, ino)? else { return Ok(None) };
+        Ok(crate::path::inode(&txn, ino)?.map(|inode| (inode.attr, record)))
     }
 
     /// Gives an imported file the attributes that it has on the host now, last of all. The content

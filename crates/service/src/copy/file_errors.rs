@@ -63,6 +63,8 @@ struct List {
     first: Option<Code>,
     named: Vec<String>,
     count: usize,
+    /// How many of them did not hold still.
+    changed: usize,
 }
 
 impl Failures {
@@ -86,6 +88,9 @@ impl Failures {
             Err(FileError::Host(error)) if error.kind() == io::ErrorKind::NotFound => {
                 Error::new(Code::BaseChanged, "it went away while it was read")
             }
+            Err(FileError::Host(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Error::new(Code::BaseChanged, "it became shorter while it was read")
+            }
             Err(FileError::Host(error)) => Error::io("", error),
         };
         if error.code == Code::NoSpace {
@@ -97,10 +102,17 @@ impl Failures {
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.first.get_or_insert(error.code);
         list.count += 1;
+        list.changed += usize::from(error.code == Code::BaseChanged);
         if list.named.len() < NAMED_MAX {
             list.named.push(format!("{}: {why}", self.shown(path).display()));
         }
         Ok(())
+    }
+
+    /// Returns `true` if there are some, and all of them changed while they were read.
+    pub fn are_changes_only(&self) -> bool {
+        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.count > 0 && list.count == list.changed
     }
 
     /// One error that names them.

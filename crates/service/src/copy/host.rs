@@ -7,52 +7,41 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, Mode, OFlags, SeekFrom, Stat, lgetxattr, llistxattr, major, minor, openat, seek,
-    statat,
-};
+use rustix::fs::{Mode, OFlags, SeekFrom, lgetxattr, llistxattr, openat, seek};
 use rustix::io::Errno;
-use tine_fs::{Kind, Time};
+use tine_fs::Kind;
 
 use super::BLOCK_BYTES;
 use super::fingerprint::Meta;
 use super::ids;
+use super::seen::Seen;
 use super::throttle::{CHUNK_BYTES, Throttle};
 
-/// What the system says of an entry, without following it.
-pub fn stat(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {
-    Ok(statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?)
-}
-
 /// What a copy keeps of an entry.
-pub fn meta(directory: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> io::Result<Meta> {
-    let kind = Kind::of_mode(stat.st_mode)
+pub fn meta(directory: BorrowedFd<'_>, name: &[u8], seen: &Seen) -> io::Result<Meta> {
+    let kind = seen
+        .kind()
         .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "a file of unknown kind"))?;
     let rdev = match kind {
-        Kind::CharDevice | Kind::BlockDevice => device_number(stat),
+        Kind::CharDevice | Kind::BlockDevice => device_number(seen.rdev),
         _ => 0,
     };
-    let seen = Meta {
+    let meta = Meta {
         kind,
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
+        mode: seen.mode & 0o7777,
+        uid: seen.uid,
+        gid: seen.gid,
         rdev,
-        atime: time(stat.st_atime, stat.st_atime_nsec as u32),
-        mtime: time(stat.st_mtime, stat.st_mtime_nsec as u32),
-        size: if kind == Kind::File { stat.st_size as u64 } else { 0 },
+        atime: seen.atime,
+        mtime: seen.mtime,
+        size: if kind == Kind::File { seen.size } else { 0 },
         xattrs: xattrs(directory, name)?,
     };
-    Ok(ids::kept(seen))
-}
-
-fn time(secs: i64, nanos: u32) -> Time {
-    Time { secs, nanos }
+    Ok(ids::kept(meta))
 }
 
 /// The 32 bits by which the kernel names a device to a file system.
-pub fn device_number(stat: &Stat) -> u32 {
-    let (major, minor) = (major(stat.st_rdev), minor(stat.st_rdev));
+pub fn device_number((major, minor): (u32, u32)) -> u32 {
     (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
 }
 
@@ -196,9 +185,7 @@ mod tests {
     #[test]
     fn a_device_number_survives_its_encoding() {
         for (major, minor) in [(1, 3), (259, 5), (8, 1 << 18)] {
-            let mut stat = rustix::fs::stat("/dev/null").unwrap();
-            stat.st_rdev = rustix::fs::makedev(major, minor);
-            assert_eq!(device_pair(device_number(&stat)), (major, minor));
+            assert_eq!(device_pair(device_number((major, minor))), (major, minor));
         }
     }
 

@@ -17,7 +17,9 @@ mod ids;
 mod import;
 mod job;
 mod live_server;
+mod mirror;
 mod outside;
+mod seen;
 mod throttle;
 mod verify;
 mod verify_export;
@@ -25,7 +27,7 @@ mod work_queue;
 
 pub use export::export;
 pub use ids::owner;
-pub use import::import;
+pub use import::{import, refresh};
 pub use job::CopyJob;
 pub use throttle::Throttle;
 

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::seen::Seen;
 use super::{host, live_server};
 use crate::machine::links::leads_out;
 use crate::postgres::{configuration_elsewhere, is_read_by_a_fork, refused_settings};
@@ -102,7 +103,7 @@ impl Outside {
         if !live_server::is_cluster(directory) {
             return;
         }
-        let is_configured = host::stat(directory.as_fd(), b"postgresql.conf").is_ok();
+        let is_configured = Seen::at(directory.as_fd(), b"postgresql.conf").is_ok();
         let elsewhere = match host::through_proc(directory.as_fd(), b"") {
             Ok(opened) if !is_configured => configuration_elsewhere(as_path(opened.to_bytes())),
             _ => None,

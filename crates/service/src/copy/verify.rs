@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use tine_fs::{Attr, Fs, Ino, Kind, ROOT, Seek};
+use tine_fs::{Attr, Fs, Ino, Kind, Seek};
 
 use super::fingerprint::{Fingerprint, Meta};
 use super::throttle::{CHUNK_BYTES, Throttle};
-use super::work_queue::{self, Stack};
-use super::{BLOCK_BYTES, host};
+use super::{BLOCK_BYTES, work_queue};
 use crate::protocol::progress::Progress;
 use crate::protocol::{Code, Error, Hint, Result};
 
@@ -22,62 +21,71 @@ impl Prints {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(ino, print);
     }
 
-    /// Takes one out; a second name of the same file finds none.
-    pub fn take(&self, ino: Ino) -> Option<u128> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&ino)
+    /// Forgets the one of a file that went away again.
+    pub fn forget(&self, ino: Ino) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&ino);
     }
 }
 
-/// Reads a whole branch and compares it.
-pub fn branch(fs: &Fs, prints: Prints, throttle: Throttle<'_>, progress: &Progress) -> Result<()> {
-    let top = (ROOT, Vec::new());
-    work_queue::work(top, |(ino, path), stack| {
-        progress.go_on()?;
-        let attr = fs.getattr(ino)?;
-        let Some(expected) = prints.take(ino) else {
-            return match attr.nlink > 1 && attr.kind != Kind::Directory {
-                true => Ok(()),
-                false => Err(differs(&path)),
-            };
+/// Reads what has a fingerprint, and compares it. Directories have one of the names in them, so that
+/// nothing can be missing.
+pub fn those(fs: &Fs, prints: Prints, throttle: Throttle<'_>, progress: &Progress) -> Result<()> {
+    let prints = prints.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut sorted: Vec<(Ino, u128)> = prints.into_iter().collect();
+    sorted.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+    work_queue::work(None, |print: Option<(Ino, u128)>, stack| {
+        let Some((ino, expected)) = print else {
+            sorted.iter().for_each(|print| stack.push(Some(*print)));
+            return Ok(());
         };
-        let mut print = Fingerprint::new(&meta(fs, &attr)?);
-        match attr.kind {
-            Kind::Directory => directory(fs, ino, &path, &mut print, stack)?,
-            Kind::Symlink => print.content(0, &fs.readlink(ino)?),
-            Kind::File => read_data(fs, &attr, throttle, |offset, bytes| {
-                progress.go_on()?;
-                progress.copied(bytes.len() as u64);
-                print.content(offset, bytes);
-                Ok(())
-            })?,
-            _ => {}
-        }
-        if attr.kind != Kind::Directory {
-            progress.file_done();
-        }
-        match print.finish() == expected {
+        progress.go_on()?;
+        match print_of(fs, ino, throttle, progress)? == expected {
             true => Ok(()),
-            false => Err(differs(&path)),
+            false => Err(differs(&path_of(fs, ino))),
         }
     })
 }
 
-fn directory(
-    fs: &Fs,
-    ino: Ino,
-    path: &[u8],
-    print: &mut Fingerprint,
-    stack: &Stack<(Ino, Vec<u8>)>,
-) -> Result<()> {
-    fs.readdir(ino, 0, &mut |entry| {
-        if entry.name != b"." && entry.name != b".." {
-            print.name(entry.name, entry.ino);
-            stack.push((entry.ino, host::join(path, entry.name)));
-        }
-        true
-    })?;
-    Ok(())
+fn print_of(fs: &Fs, ino: Ino, throttle: Throttle<'_>, progress: &Progress) -> Result<u128> {
+    let attr = fs.getattr(ino)?;
+    let mut print = Fingerprint::new(&meta(fs, &attr)?);
+    match attr.kind {
+        Kind::Directory => fs.readdir(ino, 0, &mut |entry| {
+            if entry.name != b"." && entry.name != b".." {
+                print.name(entry.name, entry.ino);
+            }
+            true
+        })?,
+        Kind::Symlink => print.content(0, &fs.readlink(ino)?),
+        Kind::File => read_data(fs, &attr, throttle, |offset, bytes| {
+            progress.go_on()?;
+            progress.copied(bytes.len() as u64);
+            print.content(offset, bytes);
+            Ok(())
+        })?,
+        _ => {}
+    }
+    if attr.kind != Kind::Directory {
+        progress.file_done();
+    }
+    Ok(print.finish())
 }
+
+/// A path of an inode, as far as its names lead up; for messages.
+fn path_of(fs: &Fs, mut ino: Ino) -> Vec<u8> {
+    let mut names = Vec::new();
+    while let Ok(Some((parent, name))) = fs.first_name(ino)
+        && names.len() < NAMED_MAX
+    {
+        names.push(name);
+        ino = parent;
+    }
+    names.reverse();
+    names.join(&b'/')
+}
+
+/// Names of a path that are shown.
+const NAMED_MAX: usize = 1000;
 
 /// The error for a copy that is not like its source.
 pub fn differs(path: &[u8]) -> Error {

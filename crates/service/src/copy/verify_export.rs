@@ -11,6 +11,7 @@ use tine_fs::{Fs, Ino, Kind, ROOT, Time};
 
 use super::file_errors::{Failures, FileError};
 use super::fingerprint::{Fingerprint, Meta};
+use super::seen::Seen;
 use super::throttle::Throttle;
 use super::work_queue::{self, Stack};
 use super::{host, verify};
@@ -52,9 +53,9 @@ fn compare(
 ) -> Result<(), FileError> {
     let Task { parent, name, ino, path } = task;
     let attr = fs.getattr(*ino)?;
-    let stat = host::stat(parent.as_fd(), name)?;
+    let seen = Seen::at(parent.as_fd(), name)?;
     let mut ours = Fingerprint::new(&comparable(verify::meta(fs, &attr)?, privileged));
-    let meta = host::meta(parent.as_fd(), name, &stat)?;
+    let meta = host::meta(parent.as_fd(), name, &seen)?;
     let mut theirs = Fingerprint::new(&comparable(meta, privileged));
     match attr.kind {
         Kind::Directory => {
@@ -77,7 +78,7 @@ fn compare(
                 progress.go_on()
             })?;
             let file = host::open_file(parent.as_fd(), name)?;
-            host::read_data(&file, stat.st_size as u64, throttle, |offset, bytes| {
+            host::read_data(&file, seen.size, throttle, |offset, bytes| {
                 theirs.content(offset, bytes);
                 Ok::<(), FileError>(progress.go_on()?)
             })?;
