@@ -133,6 +133,7 @@ print("DATA=END")' > "$BESIDE/pairs"
                 (cd "$build" && "$SOURCE/configure" --without-readline --without-zlib --without-icu && make -j2 && make -C src/test/regress)
                 touch "$build/built"
             fi
+            make -C "$build/src/test/regress" temp-install
             user=
             if [ "$(id -u)" = 0 ]; then
                 chown -R daemon "$build/src/test/regress"
@@ -142,6 +143,6 @@ print("DATA=END")' > "$BESIDE/pairs"
             mkdir -m 777 instance
             $user make -C "$build/src/test/regress" check TEMP_CONFIG= \
                 EXTRA_REGRESS_OPTS="--temp-instance=$PWD/instance/data --temp-config=/dev/null" \
-                NO_TEMP_INSTALL= || { cat "$build/src/test/regress/regression.diffs"; exit 1; }"#,
+                NO_TEMP_INSTALL=yes || { cat "$build/src/test/regress/regression.diffs"; exit 1; }"#,
     },
 ];
