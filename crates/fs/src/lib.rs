@@ -3,10 +3,10 @@
 //!
 //! [`Fs`] is a file tree in one branch. Every call that changes something is one transaction of the
 //! store, so after a crash each is there whole or not at all; [`Fs::fsync`] makes durable what came
-//! before. Two branches of a store never give one inode number to two files. Permissions are not checked here: the
-//! front end does that (a mount with `default_permissions` leaves it to the kernel). What is
-//! decided here is what POSIX ties to the operation itself, such as the inheritance of groups and
-//! the clearing of set-id bits.
+//! before. Two branches of a store never give one inode number to two files. Permissions are not
+//! checked here: the front end does that (a mount with `default_permissions` leaves it to the
+//! kernel). What is decided here is what POSIX ties to the operation itself, such as the
+//! inheritance of groups and the clearing of set-id bits.
 //!
 //! [`check()`] verifies that a tree is consistent, and [`mend()`] makes a tree consistent again of
 //! which parts are lost. [`diff()`] says by path what changed between two snapshots, at the cost of

@@ -6,7 +6,7 @@ use tine_fs::{
     Change, Fs, Ino, Kind, NameChange, ROOT, RenameMode, SetAttr, SetTime, Time, View, XattrMode,
     diff, diff_names,
 };
-use tree::{ME, Tree, attr, dir, file, imported, tree};
+use tree::{ME, Tree, attr, dir, imported, tree};
 
 /// The changes as short lines.
 fn lines(before: &Fs, after: &Fs) -> Vec<String> {

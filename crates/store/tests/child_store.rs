@@ -1,5 +1,5 @@
-//! A child of `fork(2)` opens stores of its own. Alone in its program: no other test starts a thread
-//! while it forks.
+//! A child of `fork(2)` opens stores of its own. Alone in its program: no other test starts a
+//! thread while it forks.
 
 mod oracle;
 

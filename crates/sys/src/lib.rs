@@ -6,9 +6,9 @@
 //! the store ([`descriptors`]), and a child that behaves as if it were run directly ([`process`],
 //! [`signals`]). Other children get nothing of the caller's environment ([`environment`]), and a
 //! secret in an argument is overwritten ([`arguments`]). Children of a process that has a store
-//! open must not use it ([`lineage`], [`private_file`]). A file system is known again after a reboot
-//! ([`filesystem`]). The crate knows processes, descriptors and
-//! mounts. It does not know what a branch is.
+//! open must not use it ([`lineage`], [`private_file`]). A file system is known again after a
+//! reboot ([`filesystem`]). The crate knows processes, descriptors and mounts. It does not know
+//! what a branch is.
 //!
 //! Most calls go through `rustix`, which is safe. The rest goes through `libc`, with a `SAFETY:`
 //! comment on each block.

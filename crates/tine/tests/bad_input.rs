@@ -265,7 +265,7 @@ fn a_store_deep_below_long_directories_is_held_and_reached() {
     lab.ok(&["init", "--store", store]);
     let src = lab.make_directory("src");
     lab.ok(&["import", src.to_str().unwrap(), "main", "--store", store]);
-    assert_eq!(lab.json(&["usage", "--store", store])["branches"], 1);
+    assert_eq!(lab.json(&["usage", "--store", store])["branches"], 2);
 }
 
 #[test]

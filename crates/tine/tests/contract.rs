@@ -69,7 +69,7 @@ fn branch_forks_the_only_root_unless_told_otherwise() {
     lab.ok(&["branch", "b", "--from", "a"]);
     let rows = lab.list();
     let parents: Vec<_> = rows.iter().map(|row| row["parent"].as_str()).collect();
-    assert_eq!(parents, [Some("main"), Some("a"), None]);
+    assert_eq!(parents, [Some("main"), Some("a"), Some("main@import"), None]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn usage_has_the_fields_of_the_contract() {
     ] {
         assert!(store[field].is_u64(), "{field}");
     }
-    assert_eq!(store["branches"], 2);
+    assert_eq!(store["branches"], 3, "main, what it was made from, and a fork");
     let branch = lab.json(&["usage", "a"]);
     assert!(branch["referenced_bytes"].as_u64().unwrap() >= 100_000);
     assert!(branch["exclusive_bytes"].as_u64().unwrap() < 100_000);
@@ -216,7 +216,7 @@ fn a_changed_name_that_is_no_text_has_its_bytes_beside_it_and_controls_no_termin
 fn a_shell_is_offered_the_branches_and_no_inner_commands() {
     let lab = Lab::with_main();
     lab.ok(&["branch", "more"]);
-    assert_eq!(offered(&lab, &["mount", "m"]), ["main", "more"]);
+    assert_eq!(offered(&lab, &["mount", "m"]), ["main", "more", "main@import"]);
     let verbs = offered(&lab, &[""]);
     assert!(!verbs.contains(&"hold".to_owned()) && !verbs.contains(&"enter".to_owned()));
 }
@@ -255,8 +255,9 @@ fn diff_and_reset_speak_of_the_fork_point() {
     assert_ne!(lab.json(&["diff", "a", "main"])["changes"], serde_json::json!([]));
     assert_eq!(lab.json(&["reset", "a"])["branch"], "a");
     assert_eq!(lab.json(&["diff", "a", "other"])["changes"], serde_json::json!([]));
-    lab.fails(&["diff", "main"], "unsupported");
-    lab.fails(&["reset", "main"], "unsupported");
+    lab.ok(&["create", "bare"]);
+    lab.fails(&["diff", "bare"], "unsupported");
+    lab.fails(&["reset", "bare"], "unsupported");
     lab.fails(&["diff", "a", "gone"], "branch-not-found");
 }
 
@@ -331,7 +332,7 @@ fn an_error_is_one_object_with_a_code_a_sentence_and_what_to_do() {
         &["branch", "main"],
         &["branch", "-.x"],
         &["unmount", "main"],
-        &["reset", "main"],
+        &["reset", "main@import"],
         &["import", "/no/such/place", "x"],
         &["postgres", "stop", "main"],
         &["man"],

@@ -211,7 +211,8 @@ fn a_word_is_a_branch_first_and_a_path_behind_dashes() {
     assert!(words.contains("nothing") && words.contains("`--`"), "{words}");
     lab.fails(&["diff", "nobody", "src"], "branch-not-found");
     lab.fails(&["diff", "nobody", "--patch"], "branch-not-found");
-    lab.fails(&["diff", "old", "--stat"], "unsupported");
+    lab.ok(&["create", "bare"]);
+    lab.fails(&["diff", "bare", "--stat"], "unsupported");
 }
 
 #[test]

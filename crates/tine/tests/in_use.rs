@@ -271,7 +271,11 @@ fn a_forced_command_with_a_wrong_name_leaves_the_mounts_of_the_others() {
     let directory = lab.mount("main");
     lab.fails(&["delete", "main", "nobody", "--force"], "branch-not-found");
     lab.fails(&["reset", "main", "--to", "nobody", "--force"], "branch-not-found");
-    lab.fails(&["reset", "main", "--force"], "unsupported");
+    lab.ok(&["create", "bare"]);
+    let bare = lab.mount("bare");
+    lab.fails(&["reset", "bare", "--force"], "unsupported");
+    fs::write(bare.join("note"), "still there").unwrap();
+    lab.ok(&["unmount", "bare"]);
     fs::write(directory.join("note"), "still mine").unwrap();
     lab.ok(&["unmount", "main"]);
     assert_eq!(fs::read_to_string(lab.mount("main").join("note")).unwrap(), "still mine");

@@ -112,6 +112,7 @@ fn each_command_prints_what_its_schema_describes() {
     contract.ok("log", &["log", "tried"]);
     contract.ok("undo", &["undo", "tried"]);
     contract.ok("delete", &["delete", "tried", "--now"]);
+    contract.ok("refresh", &["refresh", "main"]);
     contract.ok("export", &["export", "main", &contract.lab.text("out")]);
     contract.ok("check", &["check"]);
     contract.ok("check-repair", &["check", "--repair-to", &contract.lab.text("repaired.tine")]);

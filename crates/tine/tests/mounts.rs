@@ -118,7 +118,7 @@ fn several_branches_are_mounted_at_once_and_stay_apart() {
         assert_eq!(fs::read_to_string(directory.join("note")).unwrap(), format!("of {n}\n"));
         assert_eq!(fs::read(directory.join("sub/data")).unwrap(), vec![7; 100_000]);
     }
-    for row in lab.list() {
+    for row in lab.list().iter().filter(|row| row["name"] != "main@import") {
         let directory = lab.path("mnt").join(row["name"].as_str().unwrap());
         assert_eq!(row["mounted_at"], directory.to_str().unwrap());
     }

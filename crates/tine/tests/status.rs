@@ -24,7 +24,8 @@ fn a_branch_says_what_it_stands_on_and_where_it_comes_from() {
     );
     assert!(work["referenced_bytes"].as_u64().unwrap() >= 100_000);
     assert_eq!(lab.json(&["status", "sealed"])["kind"], "snapshot");
-    assert_eq!(lab.json(&["status", "main"])["base"], Value::Null);
+    assert_eq!(lab.json(&["status", "main"])["base"]["branch"], "main@import");
+    assert_eq!(lab.json(&["status", "main@import"])["base"], Value::Null);
     let words = lab.ok(&["status", "work"]);
     assert!(words.contains("stands on  main, since "), "{words}");
     assert!(words.contains("expires    "), "{words}");
@@ -67,14 +68,14 @@ fn the_store_says_which_branches_come_from_here() {
         let names = here.as_array().unwrap().iter().map(|row| row["branch"].as_str().unwrap());
         names.map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(from("src"), ["main", "work"]);
-    assert_eq!(from("src/sub"), ["main", "work"]);
-    assert_eq!(from("other"), ["other"]);
+    assert_eq!(from("src"), ["main", "main@import", "work"]);
+    assert_eq!(from("src/sub"), ["main", "main@import", "work"]);
+    assert_eq!(from("other"), ["other", "other@import"]);
     assert_eq!(from("."), Vec::<String>::new());
     let status = lab.json(&["status"]);
     assert_eq!(
         (&status["branches"], &status["store"]),
-        (&3.into(), &lab.text("store.tine").into())
+        (&5.into(), &lab.text("store.tine").into())
     );
     assert!(lab.ok(&["status"]).contains("no branch comes from this directory"));
 }

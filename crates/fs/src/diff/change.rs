@@ -17,7 +17,8 @@ pub enum Change {
         /// The path before.
         from: Vec<u8>,
     },
-    /// Only its attributes changed: owner, permissions, times, extended attributes.
+    /// Only its attributes changed: owner, permissions, extended attributes, and the times of what
+    /// is no directory.
     Metadata,
 }
 

@@ -13,8 +13,8 @@ use crate::{Kind, ROOT, Result, path};
 /// there is.
 ///
 /// An inode is the same file on both sides if its number and its time of birth agree. A file that
-/// lost one name and gained another is renamed; a further name of an old file is added. Of a
-/// directory whose entries changed, the times are not looked at: the entries say it.
+/// lost one name and gained another is renamed; a further name of an old file is added. The times
+/// of a directory are not looked at: its entries say what changed.
 pub fn diff(before: &ReadTxn, after: &ReadTxn) -> Result<Vec<PathChange>> {
     let mut report = Report::new(before, after)?;
     for (_, touched) in gather(before, after, report.seeds())? {

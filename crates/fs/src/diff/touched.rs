@@ -22,8 +22,6 @@ pub(super) struct Touched {
     runs_before: Vec<Placed>,
     runs_after: Vec<Placed>,
     xattrs: bool,
-    /// Entries of this directory changed.
-    entries: bool,
 }
 
 impl Touched {
@@ -55,7 +53,6 @@ pub(super) fn gather(
                 touched.after = inode(ino, change.after.as_ref())?;
             }
             key::BUCKET => {
-                inodes.entry(ino).or_default().entries = true;
                 let hash = key::hash(rest).ok_or(Error::Damaged { ino, what: "entries" })?;
                 let [old, new] = seeds.map(|seed| bucket::Place { dir: ino, hash, seed });
                 let (old, new) = (names(old, &change.before)?, names(new, &change.after)?);
@@ -154,7 +151,7 @@ pub(super) fn in_place(old: &Inode, new: &Inode, touched: &Touched) -> Option<Ch
     if touched.data || data_size(old) != data_size(new) {
         return Some(Change::Modified);
     }
-    let changed = touched.xattrs || attributes_differ(old, new, touched.entries);
+    let changed = touched.xattrs || attributes_differ(old, new);
     changed.then_some(Change::Metadata)
 }
 
@@ -166,9 +163,11 @@ pub(super) fn data_bytes(inode: &Inode) -> u64 {
     inode.blocks() * BLOCK_BYTES as u64
 }
 
-fn attributes_differ(old: &Inode, new: &Inode, entries_changed: bool) -> bool {
+/// The times of a directory are not looked at: they tell of files that came and went, such as a
+/// lock that was taken and released.
+fn attributes_differ(old: &Inode, new: &Inode) -> bool {
+    let times =
+        old.is_dir() || (old.attr.atime, old.attr.mtime) == (new.attr.atime, new.attr.mtime);
     let (old, new) = (&old.attr, &new.attr);
-    (old.mode, old.uid, old.gid, old.rdev) != (new.mode, new.uid, new.gid, new.rdev)
-        || old.atime != new.atime
-        || old.mtime != new.mtime && !entries_changed
+    (old.mode, old.uid, old.gid, old.rdev) != (new.mode, new.uid, new.gid, new.rdev) || !times
 }

@@ -9,16 +9,14 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::Errno;
-
 use crate::client::{Access, Client, ProgressHooks};
 use crate::commands::flush::flush;
-use crate::machine::mount_table;
+use crate::commands::refresh::{must_be_outside, open_source};
 use crate::protocol::copies::{Export, Exported, Import, Imported};
-use crate::protocol::{Code, Error, Hint, Result};
+use crate::protocol::{Code, Error, Result};
 
-/// Copies `directory` into the new branch `name`.
+/// Copies `directory` into `name@import`, which only a refresh changes, and forks that as the new
+/// branch `name`.
 ///
 /// # Errors
 /// `branch-exists`, `name-invalid`; `base-changed` or `not-permitted` with the names of the files
@@ -29,46 +27,10 @@ pub fn import(
     name: &str,
     hooks: &mut ProgressHooks<'_>,
 ) -> Result<Imported> {
-    let path =
-        fs::canonicalize(directory).map_err(|error| Error::path("read", directory, error))?;
-    // Asking for a directory never waits, as opening a pipe does.
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = match openat(CWD, &path, flags, Mode::empty()) {
-        Ok(opened) => opened,
-        Err(Errno::NOTDIR) => {
-            let what = format!("cannot import {}: it is not a directory", directory.display());
-            return Err(Error::new(Code::Io, what).hint("name the directory that it is in"));
-        }
-        Err(error) => return Err(Error::path("read", directory, error)),
-    };
+    let (path, opened) = open_source(directory, "import")?;
     let mut holder = client.hold()?;
-    must_be_outside(client, &path)?;
+    must_be_outside(client, &path, "import")?;
     holder.ask_long(Import { source: path, name: name.into() }, &[opened.as_fd()], hooks)
-}
-
-/// An error if reading `path` would have the holder read the store itself, or a mount that it
-/// serves.
-fn must_be_outside(client: &Client, path: &Path) -> Result<()> {
-    if client.store().starts_with(path) {
-        let (path, store) = (path.display(), client.store().display());
-        let what = format!("cannot import {path}: the store itself, {store}, is in it");
-        return Err(Error::new(Code::Unsupported, what).hint(Hint::MoveStoreOut));
-    }
-    let mounts =
-        mount_table::ours().map_err(|error| Error::io("cannot read the table of mounts", error))?;
-    let own = mounts.iter().filter(|mount| mount.store == client.store());
-    for mount in own {
-        if path.starts_with(&mount.directory) || mount.directory.starts_with(path) {
-            let (directory, branch) = (mount.directory.display(), &mount.branch);
-            let what = format!(
-                "cannot import {}: branch {branch} of this store is mounted at {directory}",
-                path.display()
-            );
-            return Err(Error::new(Code::Unsupported, what)
-                .hint(Hint::ForkMounted { branch: branch.clone() }));
-        }
-    }
-    Ok(())
 }
 
 /// Copies the branch `name` to `directory`, which is made, or must be empty.

@@ -10,6 +10,7 @@ mod kept_log;
 pub mod look;
 pub mod mount;
 pub mod pg_import;
+pub mod refresh;
 pub mod repair;
 pub mod run;
 mod server_lock;

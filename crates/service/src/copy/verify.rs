@@ -27,12 +27,12 @@ impl Prints {
     }
 }
 
-/// Reads what has a fingerprint, and compares it. Directories have one of the names in them, so that
-/// nothing can be missing.
+/// Reads what has a fingerprint, and compares it. Directories have one of the names in them, so
+/// that nothing can be missing.
 pub fn those(fs: &Fs, prints: Prints, throttle: Throttle<'_>, progress: &Progress) -> Result<()> {
     let prints = prints.0.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut sorted: Vec<(Ino, u128)> = prints.into_iter().collect();
-    sorted.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+    sorted.sort_unstable_by_key(|(ino, _)| std::cmp::Reverse(*ino));
     work_queue::work(None, |print: Option<(Ino, u128)>, stack| {
         let Some((ino, expected)) = print else {
             sorted.iter().for_each(|print| stack.push(Some(*print)));

@@ -10,7 +10,7 @@ use crate::copy;
 use crate::holder::call::{Call, Execute};
 use crate::holder::context::Context;
 use crate::holder::names::{Named, NamedKind};
-use crate::holder::{durable, find, names};
+use crate::holder::{durable, find, imports, names};
 use crate::protocol::branches::{Create, Created, Delete, Deleted, Fork, Rename, Reset, Snapshot};
 use crate::protocol::history::PointKind;
 use crate::protocol::time::{elapsed_us, rfc3339};
@@ -107,7 +107,14 @@ impl Execute for Rename {
         let old = find::find_to_change(store, &old, "rename")?.stored;
         call.context.mounts.must_be_free(&old, &old, Wanted::Renamed)?;
         names::must_be_free(store, &new)?;
+        let import = names::import_name(&old);
+        let import = store.branch(&import).is_ok().then_some(import);
+        let new_import = import.is_some().then(|| names::import_of(&new)).transpose()?;
         store.rename(&old, &new)?;
+        // Whatever comes between, the branch has its name; its import has the old one then.
+        if let (Some(import), Some(new)) = (import, new_import) {
+            store.rename(&import, &new)?;
+        }
         durable::make(store, format_args!("{old:?} is renamed to {new:?}"))
     }
 }
@@ -127,6 +134,8 @@ impl Execute for Delete {
             must_be_free(context, &named, force)?;
             found.push(named);
         }
+        let imports = imports::deleted_along(&context.store, &found)?;
+        imports.iter().try_for_each(|import| must_be_free(context, import, force))?;
         let (mut until, mut not_kept) = (None, Vec::new());
         for Named { stored, shown, .. } in &found {
             context.mounts.abort(stored);
@@ -135,6 +144,10 @@ impl Execute for Delete {
                 None if now => {}
                 None => not_kept.push(shown.clone()),
             }
+        }
+        for Named { stored, shown, .. } in &imports {
+            context.mounts.abort(stored);
+            context.remove(stored, shown, kind, true)?;
         }
         durable::make(&context.store, format_args!("{} is deleted", listed(&names)))?;
         context.note_points();

@@ -10,6 +10,7 @@ use tine_store::{Options, Store};
 use crate::holder::history::{self, History};
 use crate::holder::mounts::Mounts;
 use crate::holder::names;
+use crate::holder::refreshing::Refreshing;
 use crate::protocol::history::PointKind;
 use crate::protocol::identity::Identity;
 use crate::protocol::{Error, Result};
@@ -26,6 +27,7 @@ pub struct Context {
     identity: Option<Identity>,
     /// Whether changes would be gone with the process.
     pub(super) read_only: bool,
+    pub(super) refreshing: Refreshing,
     /// Whether a command waits for this process to end.
     is_awaited: AtomicBool,
     /// Held by the request that works with the history.
@@ -85,6 +87,7 @@ impl Context {
             path: None,
             identity: None,
             read_only: false,
+            refreshing: Refreshing::default(),
             is_awaited: AtomicBool::new(false),
             turn: Mutex::default(),
             points_percent: POINTS_PERCENT,

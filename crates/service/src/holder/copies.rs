@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use tine_fs::{Fs, NewRoot};
+use tine_store::Store;
 
 use crate::copy::{self, CopyJob};
 use crate::holder::call::{Call, Execute};
@@ -18,12 +19,15 @@ impl Execute for Import {
         let (context, Import { source: path, name }) = (call.context, self);
         let (store, start) = (&context.store, Instant::now());
         names::must_be_free(store, &name)?;
+        let import = names::import_of(&name)?;
+        must_have_no_import(store, &import, &name)?;
         let hidden = names::reserve(store)?;
         let throttle = copy::Throttle(&|| !context.is_idle());
         let job =
             CopyJob { store, branch: &hidden, path: &path, throttle, progress: call.progress };
         let result = copy::import(job, source).and_then(|copied| {
-            store.rename(&hidden.name(), &name)?;
+            store.rename(&hidden.name(), &import)?;
+            store.fork(&import, &name)?;
             Ok(copied)
         });
         let copied = match result {
@@ -46,6 +50,18 @@ impl Execute for Import {
             outside_links_count: copied.told.count,
             warnings: copied.told.warnings,
         })
+    }
+}
+
+/// An error if a directory was imported under the name before, and only the branch was deleted.
+fn must_have_no_import(store: &Store, import: &str, name: &str) -> Result<()> {
+    match store.branch(import) {
+        Err(tine_store::Error::BranchNotFound { .. }) => Ok(()),
+        found => {
+            found?;
+            let name = format!("{name}@import");
+            Err(tine_store::Error::BranchExists { name }.into())
+        }
     }
 }
 

@@ -55,6 +55,11 @@ pub fn shown(stored: &str) -> Option<String> {
     }
 }
 
+/// What a person calls an import of the store; `None` of anything else.
+pub fn shown_import(stored: &str) -> Option<String> {
+    stored.strip_prefix(IMPORT).map(|of| format!("{of}@import"))
+}
+
 /// What a person calls a branch that may be mounted.
 pub fn shown_mounted(store: &Store, stored: &str) -> String {
     let point = || {

@@ -184,12 +184,7 @@ impl Execute for Root {
 }
 
 fn only_root(store: &Store) -> Result<String> {
-    let mut roots: Vec<String> = store
-        .branches()?
-        .into_iter()
-        .filter(|info| info.parent.as_deref().and_then(names::shown).is_none() && !info.sealed)
-        .filter_map(|info| names::shown(&info.name))
-        .collect();
+    let mut roots = roots(&store.branches()?);
     match (roots.pop(), roots.pop()) {
         (Some(root), None) => Ok(root),
         (None, _) => {
@@ -202,6 +197,29 @@ fn only_root(store: &Store) -> Result<String> {
             Err(Error::new(Code::Usage, what).hint(Hint::NameParent))
         }
     }
+}
+
+/// The branches that a fork may be meant to be of: those without a parent, and those that
+/// directories were imported into; where that branch is gone, the import itself.
+fn roots(infos: &[BranchInfo]) -> Vec<String> {
+    let is_there = |name: &str| infos.iter().any(|info| info.name == name);
+    let mut roots = Vec::new();
+    for info in infos.iter().filter(|info| !info.sealed) {
+        let Some(shown) = names::shown(&info.name) else { continue };
+        let import = |stored: &str| names::shown_import(stored);
+        let is_root = match (
+            import(&info.name),
+            info.parent.as_deref().filter(|parent| names::shown(parent).is_some()).map(import),
+        ) {
+            (Some(_), _) => !shown.strip_suffix("@import").is_some_and(is_there),
+            (None, None) => true,
+            (None, Some(of)) => of == Some(format!("{shown}@import")),
+        };
+        if is_root {
+            roots.push(shown);
+        }
+    }
+    roots
 }
 
 #[cfg(test)]

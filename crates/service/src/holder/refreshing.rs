@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::protocol::copies::Refreshed;
+use crate::protocol::imports::Refreshed;
 use crate::protocol::{Code, Result};
 
 /// The refreshes of all imports of a store.
@@ -124,7 +124,8 @@ mod tests {
         let (begins, begun) = channel();
         let (release, released) = channel::<()>();
         std::thread::scope(|scope| {
-            let first = scope.spawn(|| {
+            let (refreshing, count) = (&refreshing, &count);
+            let first = scope.spawn(move || {
                 refreshing.share("a", || {
                     begins.send(()).unwrap();
                     released.recv().unwrap();
@@ -132,7 +133,7 @@ mod tests {
                 })
             });
             begun.recv().unwrap();
-            let later = || {
+            let later = move || {
                 let next = || Ok(refreshed(count.fetch_add(1, Ordering::SeqCst)));
                 refreshing.share("a", next).unwrap().read
             };

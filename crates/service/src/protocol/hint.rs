@@ -51,6 +51,8 @@ pub enum Hint {
     ListDirectory { branch: String },
     /// Import a directory before anything else.
     ImportFirst,
+    /// Import the directory under a name, so that it can be refreshed.
+    ImportAnew,
     /// Say which branch to fork.
     NameParent,
     /// Bring a deleted branch back.

@@ -12,6 +12,7 @@ mod error;
 mod hint;
 pub mod history;
 pub(crate) mod identity;
+pub mod imports;
 pub mod look;
 pub mod mounts;
 pub(crate) mod progress;

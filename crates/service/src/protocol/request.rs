@@ -11,6 +11,7 @@ use crate::protocol::changes::{Diff, ReadChanges, Scope};
 use crate::protocol::check::Check;
 use crate::protocol::copies::{Export, Import, Publish, Reserve};
 use crate::protocol::history::{CanUndo, Log, MarkPoint, SettlePoint, Undo};
+use crate::protocol::imports::{FindImport, Refresh};
 use crate::protocol::look::{ListDirectory, ReadFile};
 use crate::protocol::mounts::{
     Abort, Attach, AwaitDetached, Began, FindMount, Identify, Inspect, LetGo, ListCached,
@@ -24,9 +25,9 @@ macro_rules! for_every_request {
     ($then:ident) => {
         $then! {
             Abort, Attach, AwaitDetached, Began, CanUndo, Check, Create, Delete, DescribeBranch, DescribeStore, Diff,
-            Export, FindMount, Fork, Identify, Import, Inspect, LetGo, List, ListCached, ListDirectory,
+            Export, FindImport, FindMount, Fork, Identify, Import, Inspect, LetGo, List, ListCached, ListDirectory,
             ListMounts, Log, MarkPoint, MeasureBranch, MeasureStore, Names, Publish, ReadChanges, ReadFile,
-            Rename, Reserve, Reset, Root, Scope, SettlePoint, Snapshot, Undo, WriteBack,
+            Refresh, Rename, Reserve, Reset, Root, Scope, SettlePoint, Snapshot, Undo, WriteBack,
         }
     };
 }

@@ -20,7 +20,7 @@ use crate::protocol::request::Request;
 
 /// Changes whenever a message changes. A command and a holder of different versions understand
 /// nothing of each other but [`Hello`], whose fields stay as they are.
-pub const PROTOCOL: u32 = 9;
+pub const PROTOCOL: u32 = 10;
 
 /// No request comes near it; more is not a request.
 const REQUEST_BYTES_MAX: usize = 4 << 20;

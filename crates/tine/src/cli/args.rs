@@ -44,6 +44,15 @@ pub enum Verb {
         /// The branch to make
         name: String,
     },
+    /// Bring an import up to date with its directory; only what changed is read
+    #[command(
+        after_help = "The branch NAME follows its import, unless it has changes of its own or is mounted."
+    )]
+    Refresh {
+        /// The import, or the branch that was made from it
+        #[arg(add = ArgValueCandidates::new(branches))]
+        name: String,
+    },
     /// Copy a branch out to a directory, without FUSE
     Export {
         /// The branch

@@ -87,6 +87,7 @@ pub fn words(hint: &Hint) -> String {
         Hint::ListBranches => "`tine list` shows the branches there are".into(),
         Hint::ListMounts => "`tine list` shows what is mounted".into(),
         Hint::ImportFirst => "take a directory in first: `tine import DIR NAME`".into(),
+        Hint::ImportAnew => "`tine import DIR NAME` takes a directory in that can be refreshed".into(),
         Hint::NameParent => "name it: --from NAME".into(),
         Hint::ForkWithoutFlush => "--no-flush takes what has been handed over so far".into(),
         Hint::MoveStoreOut => {

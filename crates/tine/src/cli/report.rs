@@ -14,6 +14,7 @@ use tine_service::protocol::branches::{BranchRow, Created};
 use tine_service::protocol::changes::{Change, ChangeKind};
 use tine_service::protocol::check::{Checked, Finding, Severity};
 use tine_service::protocol::copies::{Exported, Imported};
+use tine_service::protocol::imports::{Followed, Refreshed};
 use tine_service::protocol::look::EntryRow;
 use tine_service::protocol::usage::{BranchUsage, StoreUsage};
 
@@ -118,6 +119,49 @@ impl Report for Imported {
         vec![format!(
             "copied into {branch}: {files}, {directories}, {bytes} in {time}, read back equal"
         )]
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.iter().map(hints::warning).collect()
+    }
+}
+
+impl Report for Refreshed {
+    const ASKED_FOR: bool = false;
+
+    fn json(&self) -> Value {
+        let mut object = object(self);
+        object["warnings"] = self.warnings().into();
+        object
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let (files, time) = (count(self.files, "file", "files"), duration(self.elapsed_us));
+        let changed = match (self.changed, self.deleted) {
+            (0, 0) => "nothing changed".into(),
+            (changed, 0) => format!("{} changed", count(changed, "path", "paths")),
+            (changed, deleted) => {
+                format!("{} changed, {deleted} deleted", count(changed, "path", "paths"))
+            }
+        };
+        let read = match self.read {
+            0 => String::new(),
+            read => format!(", {} of {} read", size(self.bytes), count(read, "file", "files")),
+        };
+        let mut lines = vec![format!("{}: {changed} among {files}{read} in {time}", self.branch)];
+        if let Some(follower) = &self.follower {
+            let branch = &follower.branch;
+            lines.extend(match follower.state {
+                Followed::Current => None,
+                Followed::Changed => Some(format!(
+                    "{branch} has changes of its own and stays as it is; `tine branch NEW --from \
+                     {}` forks what the directory is now",
+                    self.branch
+                )),
+                Followed::InUse => Some(format!("{branch} is mounted and stays as it is")),
+            });
+        }
+        lines
     }
 
     fn warnings(&self) -> Vec<String> {

@@ -9,7 +9,7 @@ use tine_service::commands::mount::{self, MountFlags};
 use tine_service::commands::pg_import::{self, ImportedServer};
 use tine_service::commands::run::{After, Run};
 use tine_service::commands::servers::{self, Start};
-use tine_service::commands::{import_export, look, repair, status, unmount, whole_branch};
+use tine_service::commands::{import_export, look, refresh, repair, status, unmount, whole_branch};
 use tine_service::protocol::branches::Create;
 use tine_service::protocol::check::Check;
 use tine_service::protocol::history::Log;
@@ -46,6 +46,10 @@ fn perform_on(client: &Client, verb: Verb, output: &Output) -> Result<u8> {
             let work = |hooks: &mut ProgressHooks<'_>| {
                 import_export::import(client, &directory, &name, hooks)
             };
+            output.report(&with_progress(output, work)?)
+        }
+        Verb::Refresh { name } => {
+            let work = |hooks: &mut ProgressHooks<'_>| refresh::refresh(client, &name, hooks);
             output.report(&with_progress(output, work)?)
         }
         Verb::Export { name, directory } => {

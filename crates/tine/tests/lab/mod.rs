@@ -158,8 +158,11 @@ impl Lab {
         self.json(&["list"])["branches"].as_array().unwrap().clone()
     }
 
+    /// The names of `tine list`, but for imports.
     pub fn names(&self) -> Vec<String> {
-        self.list().iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+        let rows = self.list();
+        let names = rows.iter().map(|row| row["name"].as_str().unwrap().to_owned());
+        names.filter(|name| !name.ends_with("@import")).collect()
     }
 
     /// Mounts a branch on a fresh directory of the same name.

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use rustix::fs::readlinkat;
 use tine_fs::{HostRecord, Imported, Ino, Kind, Time};
 
+use super::content;
+use super::pass::{Mirror, imported};
 use super::walk::{Entry, Place, moved};
-use super::{Mirror, content, imported};
 use crate::copy::file_errors::FileError;
 use crate::copy::fingerprint::Fingerprint;
 use crate::copy::host;

@@ -13,27 +13,25 @@
 mod content;
 mod file;
 mod moves;
+mod pass;
 #[cfg(test)]
 mod tests;
 mod walk;
 
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use tine_fs::{Fs, HostRecord, Imported, Ino};
+use tine_fs::Fs;
 
 use super::file_errors::Failures;
-use super::fingerprint::Meta;
 use super::job::CopyJob;
 use super::outside::{Outside, Told};
 use super::seen::Filesystems;
-use super::throttle::Throttle;
 use super::verify::{self, Prints};
 use super::work_queue;
-use crate::protocol::{Error, Progress, Result};
+use crate::protocol::{Error, Result};
 use moves::Moves;
+use pass::{Counts, Mirror};
 use walk::Task;
 
 /// How often what changed while it was read is read again.
@@ -104,83 +102,4 @@ pub fn mirror(job: CopyJob<'_>, source: OwnedFd, verb: &str) -> Result<Mirrored>
         return Ok(Mirrored { files, directories, read, bytes, told: outside.told(path) });
     }
     unreachable!("the last pass returns")
-}
-
-#[derive(Default)]
-struct Counts {
-    files: AtomicU64,
-    directories: AtomicU64,
-    read: AtomicU64,
-    bytes: AtomicU64,
-}
-
-/// One pass over the directory.
-struct Mirror<'a> {
-    fs: &'a Fs,
-    throttle: Throttle<'a>,
-    progress: &'a Progress,
-    filesystems: &'a Filesystems,
-    prints: &'a Prints,
-    outside: &'a Outside,
-    failures: Failures,
-    counts: Counts,
-    /// The inode in the branch of every file with several names that was met, by its device and
-    /// number on the host.
-    links: Mutex<HashMap<((u32, u32), u64), Ino>>,
-    moves: &'a Moves,
-    finished: Mutex<Vec<Finished>>,
-}
-
-/// A file whose attributes are set when nothing more is moved.
-struct Finished {
-    ino: Ino,
-    imported: Imported,
-    print: u128,
-}
-
-impl Mirror<'_> {
-    /// Gives an inode its attributes and remembers its fingerprint; later, if moving others could
-    /// still change its times.
-    fn finish(
-        &self,
-        ino: Ino,
-        imported: Imported,
-        print: u128,
-        later: bool,
-    ) -> tine_fs::Result<()> {
-        if later {
-            let finished = Finished { ino, imported, print };
-            self.finished.lock().unwrap_or_else(PoisonError::into_inner).push(finished);
-            return Ok(());
-        }
-        self.fs.set_imported(ino, &imported)?;
-        self.prints.keep(ino, print);
-        Ok(())
-    }
-
-    fn finish_all(&self) -> Result<()> {
-        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
-        for Finished { ino, imported, print } in finished.drain(..) {
-            match self.fs.set_imported(ino, &imported) {
-                // It went away again while the rest was read: its directory is named.
-                Err(tine_fs::Error::NoInode { .. }) => self.prints.forget(ino),
-                done => {
-                    done?;
-                    self.prints.keep(ino, print);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What a branch keeps of a file and its record.
-fn imported(meta: Meta, record: HostRecord) -> Imported {
-    let Meta { kind, mode, uid, gid, rdev, atime, size, xattrs, .. } = meta;
-    Imported { kind, mode, uid, gid, rdev, size, atime, xattrs, record }
-}
-
-/// Returns `true` if nothing of a file has changed since it was recorded.
-fn is_unchanged(known: &HostRecord, now: &HostRecord) -> bool {
-    known.settled && HostRecord { settled: now.settled, ..*known } == *now
 }

@@ -1,5 +1,6 @@
 //! Files that change their places while a branch is made equal to a directory.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tine_fs::{Attr, Caller, Fs, Ino, Kind, ROOT, RenameMode};
@@ -11,6 +12,7 @@ use crate::protocol::Result;
 pub struct Moves {
     gone: Mutex<Vec<Gone>>,
     shelf: Mutex<Option<Shelf>>,
+    displaced: AtomicBool,
 }
 
 /// A name that the host has no more, and the file it led to.
@@ -52,9 +54,15 @@ impl Moves {
             Some(shelf) => shelf,
             none => none.insert(Shelf::new(fs)?),
         };
+        self.displaced.store(true, Ordering::Relaxed);
         shelf.count += 1;
         let place = shelf.count.to_string();
         fs.rename(parent, name, shelf.ino, place.as_bytes(), RenameMode::NoReplace)
+    }
+
+    /// Returns `true` if something was moved out of the way.
+    pub fn displaced_some(&self) -> bool {
+        self.displaced.load(Ordering::Relaxed)
     }
 
     /// Removes an inode whose file is gone. What is in a directory may have another place.

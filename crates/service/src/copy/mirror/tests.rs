@@ -297,7 +297,7 @@ fn take(root: &Path, step: &Step) {
             if meta.is_symlink() {
                 return Ok(());
             }
-            fs::set_permissions(at(to), fs::Permissions::from_mode(0o700 | u32::from(*mode) % 64))
+            fs::set_permissions(at(to), fs::Permissions::from_mode(0o700 | (u32::from(*mode) % 64)))
         }),
         Step::Rename(from, to) => fs::rename(at(from), at(to)),
         Step::Remove(from) => fs::remove_file(at(from)).or_else(|_| fs::remove_dir_all(at(from))),

@@ -10,7 +10,7 @@ use rustix::fs::Dir;
 use tine_fs::{HostRecord, Ino, Kind, ROOT, RenameMode, Time};
 use tine_store::ReadTxn;
 
-use super::{Mirror, imported, is_unchanged};
+use super::pass::{Finished, Mirror, imported, is_unchanged};
 use crate::copy::file_errors::FileError;
 use crate::copy::fingerprint::Fingerprint;
 use crate::copy::seen::Seen;
@@ -113,7 +113,12 @@ impl Mirror<'_> {
             let meta = host::meta(here.fd.as_fd(), b".", &seen)?;
             let mut print = Fingerprint::new(&meta);
             children.iter().for_each(|(name, child)| print.name(name, *child));
-            self.finish(place.ino, imported(meta, record), print.finish(), true)?;
+            self.finish_later(Finished {
+                ino: place.ino,
+                imported: imported(meta, record),
+                print: print.finish(),
+                if_displaced: unchanged,
+            });
         }
         Ok(())
     }
@@ -200,7 +205,7 @@ impl Mirror<'_> {
         seen: &Seen,
         stack: &Stack<Task>,
     ) -> Result<Ino, FileError> {
-        if let Some(ino) = self.from_elsewhere(entry, kind, seen)? {
+        if let Some(ino) = self.bring_from_elsewhere(entry, kind, seen)? {
             self.known(entry, kind, seen, ino, stack)?;
             return Ok(ino);
         }
@@ -232,7 +237,7 @@ impl Mirror<'_> {
             self.known(entry, kind, seen, ino, stack)?;
             return Ok(ino);
         }
-        let (ino, fresh) = match self.from_elsewhere(entry, kind, seen)? {
+        let (ino, fresh) = match self.bring_from_elsewhere(entry, kind, seen)? {
             Some(ino) => (ino, false),
             None if kind == Kind::File => (self.empty(entry, kind, seen)?, false),
             None => (self.special(entry, None)?, true),
@@ -247,7 +252,7 @@ impl Mirror<'_> {
 
     /// Moves a file that the tree has elsewhere to this place, or links it here; it is removed
     /// from its other place when the walk has found it gone there.
-    fn from_elsewhere(
+    fn bring_from_elsewhere(
         &self,
         entry: &Entry<'_>,
         kind: Kind,
