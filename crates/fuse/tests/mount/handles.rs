@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use tine_fs::{Fs, HostRecord, Imported, Kind, ROOT, Time};
+
 use crate::branch::{Mounted, Workshop};
 use crate::{Test, tests};
 
@@ -53,6 +55,26 @@ fn needs_root() -> Result<(), String> {
     if allowed { Ok(()) } else { Err("it takes root".to_owned()) }
 }
 
+/// Makes a file of a number that the host has given to several files, one after the other.
+fn import(workshop: &Workshop, name: &[u8], content: &[u8]) {
+    let fs = Fs::open(&workshop.store, workshop.store.branch("fork").unwrap()).unwrap();
+    let time = Time { secs: 1, nanos: 1 };
+    let size = content.len() as u64;
+    let record = HostRecord {
+        filesystem: 1,
+        number: 77,
+        size,
+        mtime: time,
+        ctime: time,
+        birth: time,
+        settled: true,
+    };
+    let (kind, xattrs) = (Kind::File, Vec::new());
+    let file =
+        Imported { kind, mode: 0o644, uid: 0, gid: 0, rdev: 0, size, atime: time, xattrs, record };
+    fs.import(ROOT, name, &file, content).unwrap();
+}
+
 fn drop_caches() {
     fs::write("/proc/sys/vm/drop_caches", "2").unwrap();
 }
@@ -65,8 +87,8 @@ pub fn a_handle_finds_its_file_after_the_cache_was_dropped_and_after_a_remount()
     mounted.sh("mkdir -p d/e; echo text > d/e/f; echo other > g");
     mounted.close();
     workshop.store.fork("main", "fork").unwrap();
+    import(&workshop, b"h", b"new\n");
     let mut mounted = workshop.mount("fork");
-    mounted.sh("echo new > h");
     let [f, e, g, h] = ["d/e/f", "d/e", "g", "h"].map(|path| handles(&mounted, "name", path));
     for _ in 0..2 {
         drop_caches();
@@ -84,8 +106,8 @@ pub fn a_handle_finds_its_file_after_the_cache_was_dropped_and_after_a_remount()
     mounted.close();
     // The number of `h` is given to another file.
     workshop.store.reset("fork", None).unwrap();
+    import(&workshop, b"k", b"newer\n");
     let mounted = workshop.mount("fork");
-    mounted.sh("echo newer > k");
     let k = handles(&mounted, "name", "k");
     assert_eq!(k.get(16..32), h.get(16..32), "the number is another: this tests nothing");
     drop_caches();

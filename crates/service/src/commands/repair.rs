@@ -15,6 +15,7 @@ use tine_store::{Branch, Loss, Repair, Severity};
 use crate::client::{Client, LOOK_EVERY, PATIENCE};
 use crate::protocol::check::Finding;
 use crate::protocol::history::is_of_history;
+use crate::protocol::imports::shown_import;
 use crate::protocol::{Error, Result};
 
 /// How often the holder of the damaged store is asked to end.
@@ -73,7 +74,7 @@ fn mend(copied: &Repair) -> Result<Vec<tine_store::Finding>> {
     let mut mended = Vec::new();
     for branch in copied.branches() {
         for finding in tine_fs::mend(branch)? {
-            let place = format!("branch {}, {}", branch.name(), finding.place);
+            let place = format!("branch {}, {}", shown(branch), finding.place);
             mended.push(tine_store::Finding { place, ..finding });
         }
     }
@@ -94,10 +95,16 @@ fn mend(copied: &Repair) -> Result<Vec<tine_store::Finding>> {
     Ok(found)
 }
 
+/// What a person calls a branch.
+fn shown(branch: &Branch) -> String {
+    let name = branch.name();
+    shown_import(&name).unwrap_or(name)
+}
+
 /// What lies at lost keys; none where they are those of no file tree.
 fn located(branch: &Branch, from: &[u8], until: Option<&[u8]>) -> Result<Option<String>> {
     let tree = branch.read()?;
-    let (name, first) = (branch.name(), tine_fs::locate(&tree, from)?);
+    let (name, first) = (shown(branch), tine_fs::locate(&tree, from)?);
     let last = match until {
         Some(until) => tine_fs::locate(&tree, until)?,
         None => None,

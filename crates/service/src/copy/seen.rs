@@ -72,11 +72,13 @@ impl Seen {
         mark(self) == mark(later)
     }
 
-    /// Returns `true` if it is the file of a record: on the same file system, or a directory by
-    /// which another one begins.
+    /// Returns `true` if it is the file that was recorded at its path. Another identity of the file
+    /// system says little against number and birth: some have a new one after a reboot, and a
+    /// directory may be where another file system begins.
     pub fn is_file_of(&self, known: &HostRecord, filesystem: u64) -> bool {
-        let there = filesystem == known.filesystem || self.kind() == Some(Kind::Directory);
-        there && (self.number, self.birth) == (known.number, known.birth)
+        let told_apart = self.birth != Time::default() || self.kind() == Some(Kind::Directory);
+        (filesystem == known.filesystem || told_apart)
+            && (self.number, self.birth) == (known.number, known.birth)
     }
 
     /// What a branch remembers of it. It was seen after `now` was read from the clock.
@@ -161,6 +163,21 @@ mod tests {
         assert!(!is_before(time(99, 980_000_000), now) && !is_before(now, now));
         assert!(!is_before(time(99, 0), now) && is_before(time(98, 0), now));
         assert!(!is_before(time(200, 5), now), "a clock that was put back");
+    }
+
+    #[test]
+    fn a_file_is_known_at_its_path_when_its_file_system_has_another_identity() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("file"), "").unwrap();
+        let opened = File::open(directory.path()).unwrap();
+        let seen = Seen::at(opened.as_fd(), b"file").unwrap();
+        let known = Seen { birth: Time { secs: 5, nanos: 5 }, ..seen }.record(1, Time::default());
+        let born = |secs| Seen { birth: Time { secs, nanos: 5 }, ..seen };
+        assert!(born(5).is_file_of(&known, 1) && born(5).is_file_of(&known, 2));
+        assert!(!born(6).is_file_of(&known, 1));
+        let unborn = Seen { birth: Time::default(), ..seen };
+        let known = unborn.record(1, Time::default());
+        assert!(unborn.is_file_of(&known, 1) && !unborn.is_file_of(&known, 2));
     }
 
     #[test]

@@ -9,12 +9,12 @@
 use tine_store::{Branch, Store};
 
 use crate::protocol::history::{DELETED, POINT, RECORDS};
+use crate::protocol::imports::IMPORT;
+pub(crate) use crate::protocol::imports::shown_import;
 use crate::protocol::{Code, Error, Result};
 
 /// Branches that are still being filled live under this prefix.
 const RESERVED: &str = "tine.unfinished/";
-/// What imports are called in the store, before the name of what was made from them.
-const IMPORT: &str = "tine.import/";
 /// The branch of the records of the history.
 pub const HISTORY: &str = "tine.history/records";
 /// Names that no person gives.
@@ -53,11 +53,6 @@ pub fn shown(stored: &str) -> Option<String> {
         Some(of) => Some(format!("{of}@import")),
         None => (!HIDDEN.iter().any(|kept| stored.starts_with(kept))).then(|| stored.into()),
     }
-}
-
-/// What a person calls an import of the store; `None` of anything else.
-pub fn shown_import(stored: &str) -> Option<String> {
-    stored.strip_prefix(IMPORT).map(|of| format!("{of}@import"))
 }
 
 /// What a person calls a branch that may be mounted.

@@ -9,6 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::protocol::ask::Ask;
 use crate::protocol::copies::{OutsideLink, Warning};
 
+/// What the names of imports begin with in the store, before that of what was made of them.
+pub(crate) const IMPORT: &str = "tine.import/";
+
+/// What a person calls an import of the store; `None` of anything else.
+pub(crate) fn shown_import(stored: &str) -> Option<String> {
+    stored.strip_prefix(IMPORT).map(|of| format!("{of}@import"))
+}
+
 /// Asks for an import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
